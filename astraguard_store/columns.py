@@ -1,0 +1,262 @@
+"""Measurements as packed columns: 32 bytes a row, no Python object for any of them.
+
+A row is the timestamp, the duration and the scenario time as doubles, and the
+number of its label as an integer; a label is a (metric type, satellite) pair.
+Rows lie in blocks, and a snapshot is a list of blocks with a length each:
+blocks only ever grow, so recording may go on while a snapshot is read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import inf, isfinite
+from numbers import Real
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol
+
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.model import LatencyMeasurement
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_NAME_CHARACTERS",
+    "ROW_BYTES",
+    "Batch",
+    "Columns",
+    "Label",
+    "MeasurementLike",
+    "check_name",
+    "check_number",
+    "check_positive",
+    "pack_row",
+    "polars_pays",
+    "series",
+]
+
+Label = tuple[str, str]
+"""(metric type, satellite id)"""
+
+_ROW = Struct("=dddq")
+ROW_BYTES = _ROW.size
+BLOCK_BYTES = 4096 * ROW_BYTES
+# Keys of the database stay below what any server allows in an index.
+MAX_NAME_CHARACTERS = 255
+# Below this many rows plain Python formats and summarises as fast as polars
+# does (1.3 ms either way at 1,000 rows, 2 cores), without the import of 0.15 s.
+POLARS_PAYS_FROM_ROWS = 3_000
+
+pack_row = _ROW.pack
+"""(timestamp, duration_ms, scenario_time_s, label number) -> the bytes of a row."""
+
+_forked_beside_polars = False
+
+
+def _after_fork_in_child() -> None:
+    global _forked_beside_polars
+    _forked_beside_polars = "polars" in sys.modules
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def polars_pays(rows: int) -> bool:
+    """Return whether *rows* are to be worked on by polars rather than in plain Python.
+
+    Never in a child forked from a process that had polars loaded: the locks of
+    its thread pool come over as they were, and the child would hang.
+    """
+    return rows >= POLARS_PAYS_FROM_ROWS and not _forked_beside_polars
+
+
+class MeasurementLike(Protocol):
+    """What a measurement of somebody else's collector has to offer."""
+
+    @property
+    def timestamp(self) -> float:
+        """Seconds since 1970, UTC."""
+
+    @property
+    def metric_type(self) -> str:
+        """What was measured."""
+
+    @property
+    def satellite_id(self) -> str:
+        """On which satellite."""
+
+    @property
+    def duration_ms(self) -> float:
+        """How long it took, milliseconds."""
+
+    @property
+    def scenario_time_s(self) -> float:
+        """Seconds since the scenario's start."""
+
+
+def check_name(value: object, parameter: str) -> str:
+    """Return *value* if it can name a satellite or a metric type.
+
+    Raises:
+        InvalidRunError: It is no string, is empty, has over 255 characters, or holds
+            a NUL or a lone surrogate, which the database can't keep.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidRunError(f"Invalid {parameter} {value!r}: a non-empty string is needed")
+    if len(value) > MAX_NAME_CHARACTERS:
+        raise InvalidRunError(
+            f"Invalid {parameter} {value[:20]!r}…: "
+            f"{len(value)} characters, {MAX_NAME_CHARACTERS} are allowed"
+        )
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidRunError(
+            f"Invalid {parameter} {value!r}: NUL and lone surrogates can't be stored"
+        )
+    return str(value)
+
+
+def check_number(value: object, parameter: str) -> float:
+    """Return the finite number *value* as a float; NumPy scalars and Decimal are numbers too.
+
+    Raises:
+        InvalidRunError: It is no number, a truth value, NaN, infinite or beyond a double.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        raise InvalidRunError(f"Invalid {parameter} {value!r}: a number is needed")
+    try:
+        number = float(value)
+    except (OverflowError, TypeError, ValueError) as error:
+        # NumPy counts its time spans among the integers.
+        raise InvalidRunError(f"Invalid {parameter}: {error}") from error
+    if not isfinite(number):
+        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is not finite")
+    return number
+
+
+def check_positive(value: object, parameter: str) -> float:
+    """Return *value* as a float if it is a finite number of at least 0.
+
+    Raises:
+        InvalidRunError: It isn't.
+    """
+    if type(value) is float and 0.0 <= value < inf:
+        return value
+    number = check_number(value, parameter)
+    if number < 0:
+        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is negative")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some consecutive rows, a column each; the arrays have one length."""
+
+    timestamps: array[float]
+    durations_ms: array[float]
+    scenario_times_s: array[float]
+    codes: array[int]
+
+    @classmethod
+    def unpack(cls, packed: bytes | bytearray) -> Batch:
+        """Return the columns of *packed* rows."""
+        doubles = array("d")
+        doubles.frombytes(packed)
+        integers = array("q")
+        integers.frombytes(packed)
+        return cls(doubles[0::4], doubles[1::4], doubles[2::4], integers[3::4])
+
+
+class Columns:
+    """A snapshot of measurements in recording order; never changes.
+
+    Attributes:
+        rows: Number of measurements.
+        labels: The (metric type, satellite) pair of each label number.
+    """
+
+    __slots__ = ("_blocks", "labels", "rows")
+
+    def __init__(
+        self, blocks: Iterable[tuple[bytes | bytearray, int]], labels: Sequence[Label]
+    ) -> None:
+        """Take (block, bytes of it that count) pairs; *labels* cover every code in them."""
+        self._blocks = tuple(blocks)
+        self.rows = sum(length for _, length in self._blocks) // ROW_BYTES
+        self.labels = tuple(labels)
+
+    @classmethod
+    def of(cls, measurements: Iterable[MeasurementLike]) -> Columns:
+        """Return the columns of somebody else's measurements.
+
+        Raises:
+            InvalidRunError: One of them lacks an attribute or has a value that
+                can't be kept; the message says which.
+        """
+        packed = bytearray()
+        codes: dict[Label, int] = {}
+        for index, measurement in enumerate(measurements):
+            try:
+                label, row = _checked(measurement)
+            except (InvalidRunError, AttributeError) as error:
+                raise InvalidRunError(f"Measurement {index}: {error}") from error
+            packed += pack_row(*row, codes.setdefault(label, len(codes)))
+        return cls([(packed, len(packed))], list(codes))
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        """Yield all rows in order, at most about *rows* at a time."""
+        # A slice copies: a view would forbid the recorder to grow the block.
+        pending = bytearray()
+        for block, length in self._blocks:
+            for start in range(0, length, rows * ROW_BYTES):
+                pending += block[start : min(length, start + rows * ROW_BYTES)]
+                if len(pending) >= rows * ROW_BYTES:
+                    yield Batch.unpack(pending)
+                    pending = bytearray()
+        if pending:
+            yield Batch.unpack(pending)
+
+    def measurements(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[LatencyMeasurement]:
+        """Yield rows *start* to *stop* as objects, in recording order."""
+        stop = self.rows if stop is None else stop
+        position = 0
+        for block, length in self._blocks:
+            first = max(0, start - position)
+            last = min(length // ROW_BYTES, stop - position)
+            if first < last:
+                for timestamp, duration, scenario_time, code in _ROW.iter_unpack(
+                    block[first * ROW_BYTES : last * ROW_BYTES]
+                ):
+                    metric_type, satellite_id = self.labels[code]
+                    yield LatencyMeasurement(
+                        timestamp, metric_type, satellite_id, duration, scenario_time
+                    )
+            position += length // ROW_BYTES
+
+
+def _checked(measurement: MeasurementLike) -> tuple[Label, tuple[float, float, float]]:
+    label = (
+        check_name(measurement.metric_type, "metric_type"),
+        check_name(measurement.satellite_id, "satellite_id"),
+    )
+    return label, (
+        check_number(measurement.timestamp, "timestamp"),
+        check_positive(measurement.duration_ms, "duration_ms"),
+        check_positive(measurement.scenario_time_s, "scenario_time_s"),
+    )
+
+
+def series(column: array[float] | array[int], dtype: type[pl.DataType]) -> pl.Series:
+    """Return *column* as a polars series; twice as fast as `pl.Series(column)`."""
+    import polars as pl
+
+    shape = pl.Array(dtype, len(column))
+    packed = pl.Series([column.tobytes()])
+    return packed.bin.reinterpret(dtype=shape, endianness=sys.byteorder).explode()

@@ -1,0 +1,175 @@
+"""Everything the store raises on purpose, in one tree.
+
+```
+StoreError                        the base; never raised itself
+├─ InvalidRunError                a run id or measurement that can't be stored; a ValueError
+├─ RunNotFoundError               no such run in this store; a LookupError
+├─ StoreNotFoundError             no store and no run folder there; a FileNotFoundError
+├─ ReadOnlyStoreError             a write through a repository opened for reading
+├─ ClosedStoreError               a call after `close()`
+├─ SchemaVersionError             the database is older or newer than this code
+├─ DatabaseError                  SQLite failed: disk full, I/O error, folder gone
+│  ├─ DatabaseBusyError           a lock was not to be had in time; a TimeoutError
+│  ├─ DatabaseDamagedError        the file is not a database, or a damaged one
+│  └─ CommitOutcomeUnknownError   the commit itself failed; reopen the store to learn
+└─ ArtifactError                  a JSON or CSV file; never raised itself
+   ├─ ArtifactWriteError          writing failed; the OSError is the cause
+   └─ ArtifactReadError           missing, unreadable, or not what it should be
+```
+
+A call that raises has changed nothing, unless the error's docstring says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "ArtifactError",
+    "ArtifactReadError",
+    "ArtifactWriteError",
+    "ClosedStoreError",
+    "CommitOutcomeUnknownError",
+    "DatabaseBusyError",
+    "DatabaseDamagedError",
+    "DatabaseError",
+    "InvalidRunError",
+    "ReadOnlyStoreError",
+    "RunNotFoundError",
+    "SchemaVersionError",
+    "StoreError",
+    "StoreNotFoundError",
+]
+
+
+class StoreError(Exception):
+    """Base of all errors of this package; catch it to catch them all."""
+
+
+class InvalidRunError(StoreError, ValueError):
+    """A run id or a measurement that the store can't keep; the message names the value."""
+
+
+class RunNotFoundError(StoreError, LookupError):
+    """The store has no run of this id.
+
+    Attributes:
+        run_id: The id that was asked for.
+    """
+
+    def __init__(self, run_id: str, where: str) -> None:
+        super().__init__(f"no run {run_id!r} in {where}")
+        self.run_id = run_id
+        self._where = where
+
+    def __reduce__(self) -> tuple[type[RunNotFoundError], tuple[str, str]]:
+        return type(self), (self.run_id, self._where)
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """The folder holds neither a database nor a run, and the call may not create one."""
+
+
+class ReadOnlyStoreError(StoreError):
+    """A save, delete, import or upgrade through a repository opened with `read_only=True`."""
+
+
+class ClosedStoreError(StoreError):
+    """The repository was closed; open another one."""
+
+
+class SchemaVersionError(StoreError):
+    """The database has another schema than this version of the package needs.
+
+    Attributes:
+        found: The schema revision in the file, `None` where there is none.
+        needed: The revision this package works with.
+    """
+
+    def __init__(self, message: str, found: str | None, needed: str) -> None:
+        super().__init__(message)
+        self.found = found
+        self.needed = needed
+
+    def __reduce__(self) -> tuple[type[SchemaVersionError], tuple[str, str | None, str]]:
+        return type(self), (str(self), self.found, self.needed)
+
+
+class DatabaseError(StoreError):
+    """SQLite refused or failed; what was stored before is unchanged.
+
+    Attributes:
+        kept: Where the files of a save lie that failed only for the database;
+            the next opening of the store adopts them. Empty otherwise.
+    """
+
+    kept: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if not self.kept:
+            return message
+        files = ", ".join(map(str, self.kept))
+        return f"{message}. The run is not lost: the next opening of the store adopts {files}"
+
+
+class DatabaseBusyError(DatabaseError, TimeoutError):
+    """Others held the database for longer than `busy_timeout_s`.
+
+    Attributes:
+        path: The database.
+        waited_s: Seconds waited.
+    """
+
+    def __init__(self, path: Path | str, waited_s: float, holder: str = "") -> None:
+        by = f" by {holder}" if holder else ""
+        super().__init__(
+            f"{path} is locked{by}; gave up after {waited_s:.1f} s. "
+            "Save again when the other writer is done, or open with a longer busy_timeout_s"
+        )
+        self.path = Path(path)
+        self.waited_s = waited_s
+        self._holder = holder
+
+    def __reduce__(self) -> tuple[type[DatabaseBusyError], tuple[Path, float, str]]:
+        return type(self), (self.path, self.waited_s, self._holder)
+
+
+class DatabaseDamagedError(DatabaseError):
+    """The file is there but is no sound SQLite database; it is left as it is.
+
+    Attributes:
+        path: The database.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {reason}. It was left untouched. Move it (and its -wal and "
+            "-shm files) away or restore a backup; the next opening then rebuilds the index "
+            "from the run folders"
+        )
+        self.path = Path(path)
+        self._reason = reason
+
+    def __reduce__(self) -> tuple[type[DatabaseDamagedError], tuple[Path, str]]:
+        return type(self), (self.path, self._reason)
+
+
+class CommitOutcomeUnknownError(DatabaseError):
+    """The commit's own write or fsync failed, so the run may or may not be stored.
+
+    The staged files stay where they are; the next opening of the store settles
+    it one way or the other. Don't delete anything by hand.
+    """
+
+
+class ArtifactError(StoreError):
+    """A problem with a run's JSON or CSV file."""
+
+
+class ArtifactWriteError(ArtifactError):
+    """A file couldn't be written; the message names it, `__cause__` is the OSError."""
+
+
+class ArtifactReadError(ArtifactError):
+    """A file is missing, unreadable, or holds something else than it should."""

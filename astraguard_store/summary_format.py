@@ -1,0 +1,214 @@
+"""Summaries ↔ the JSON document of ``latency_summary.json``; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any, cast
+
+import orjson
+
+from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.model import MetricSummary, RunSummary, epoch_us, utc_from_epoch_us
+
+__all__ = [
+    "AdoptedSummary",
+    "local_timestamp",
+    "parse_document",
+    "parse_summary",
+    "parse_timestamp",
+    "render_document",
+    "satellites_document",
+    "statistics_document",
+    "stats_document",
+    "summary_document",
+]
+
+_METRIC_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "min_ms")
+_SATELLITE_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "max_ms")
+
+
+def stats_document(metrics: Mapping[str, MetricSummary]) -> dict[str, dict[str, Any]]:
+    """Return the seven numbers of each metric type, in the old order."""
+    return {
+        metric_type: {
+            "count": m.count,
+            "mean_ms": m.mean_ms,
+            "p50_ms": m.p50_ms,
+            "p95_ms": m.p95_ms,
+            "p99_ms": m.p99_ms,
+            "max_ms": m.max_ms,
+            "min_ms": m.min_ms,
+        }
+        for metric_type, m in metrics.items()
+    }
+
+
+def satellites_document(
+    satellites: Mapping[str, Mapping[str, MetricSummary]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the five numbers of each satellite and metric type, in the old order."""
+    return {
+        satellite_id: {
+            metric_type: {
+                "count": m.count,
+                "mean_ms": m.mean_ms,
+                "p50_ms": m.p50_ms,
+                "p95_ms": m.p95_ms,
+                "max_ms": m.max_ms,
+            }
+            for metric_type, m in metrics.items()
+        }
+        for satellite_id, metrics in satellites.items()
+    }
+
+
+def statistics_document(
+    total_measurements: int,
+    metrics: Mapping[str, MetricSummary],
+    satellites: Mapping[str, Mapping[str, MetricSummary]],
+) -> dict[str, Any]:
+    """Return the document without the run's name and time."""
+    return {
+        "total_measurements": total_measurements,
+        "measurement_types": {metric_type: m.count for metric_type, m in metrics.items()},
+        "stats": stats_document(metrics),
+        "stats_by_satellite": satellites_document(satellites),
+    }
+
+
+def summary_document(summary: RunSummary, utc_offset_s: int) -> dict[str, Any]:
+    """Return the whole document, a new one each time.
+
+    Args:
+        summary: The run.
+        utc_offset_s: How far the local time of the machine that saved it is
+            ahead of UTC, seconds; the document's time has no zone.
+    """
+    return {
+        "run_id": summary.run_id,
+        "timestamp": local_timestamp(summary.recorded_at, utc_offset_s),
+        **statistics_document(summary.total_measurements, summary.metrics, summary.satellites),
+    }
+
+
+def local_timestamp(time: datetime, utc_offset_s: int) -> str:
+    """Return *time* as the old files have it: local, ISO 8601, no zone."""
+    return (time + timedelta(seconds=utc_offset_s)).replace(tzinfo=None).isoformat()
+
+
+def render_document(document: dict[str, Any]) -> bytes:
+    """Return the document as JSON, indented by 2."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def parse_document(content: bytes) -> dict[str, Any]:
+    """Return the JSON object in *content*.
+
+    Raises:
+        ArtifactReadError: It is no JSON (NaN and Infinity are none either), or
+            no object.
+    """
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ArtifactReadError(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ArtifactReadError(f"the root is no object but {type(document).__name__}")
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedSummary:
+    """What an old summary file says of a run; the mappings as in `RunSummary`.
+
+    Attributes:
+        recorded_at_us: Microseconds since 1970, UTC, of the document's timestamp
+            (local where it has no zone); None where there is none.
+    """
+
+    total_measurements: int
+    metrics: dict[str, MetricSummary]
+    satellites: dict[str, dict[str, MetricSummary]]
+    recorded_at_us: int | None
+
+
+def parse_summary(document: dict[str, Any]) -> AdoptedSummary:
+    """Return the statistics in an old *document*.
+
+    Raises:
+        ArtifactReadError: Something is missing or of the wrong type; the message
+            names it.
+    """
+    total = _count(document.get("total_measurements"), "total_measurements", at_least=0)
+    stats = _object(document.get("stats"), "stats")
+    by_satellite = _object(document.get("stats_by_satellite", {}), "stats_by_satellite")
+    return AdoptedSummary(
+        total,
+        {name: _metric(values, f"stats.{name}", _METRIC_KEYS) for name, values in stats.items()},
+        {
+            satellite: {
+                name: _metric(values, f"stats_by_satellite.{satellite}.{name}", _SATELLITE_KEYS)
+                for name, values in _object(metrics, f"stats_by_satellite.{satellite}").items()
+            }
+            for satellite, metrics in by_satellite.items()
+        },
+        parse_timestamp(document.get("timestamp")),
+    )
+
+
+def parse_timestamp(timestamp: object) -> int | None:
+    """Return the microseconds since 1970 of an ISO time; local where it names no zone."""
+    if not isinstance(timestamp, str):
+        return None
+    try:
+        return epoch_us(datetime.fromisoformat(timestamp).astimezone())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def utc_offset_s(epoch_time_us: int) -> int:
+    """Return how far this machine's local time is ahead of UTC at that time, seconds."""
+    offset = utc_from_epoch_us(epoch_time_us).astimezone().utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+def _metric(values: object, where: str, needed: tuple[str, ...]) -> MetricSummary:
+    numbers = _object(values, where)
+    for key in needed[1:]:
+        _number(numbers.get(key), f"{where}.{key}")
+    return MetricSummary(
+        count=_count(numbers.get("count"), f"{where}.count", at_least=1),
+        mean_ms=float(numbers["mean_ms"]),
+        p50_ms=float(numbers["p50_ms"]),
+        p95_ms=float(numbers["p95_ms"]),
+        p99_ms=_optional(numbers.get("p99_ms"), f"{where}.p99_ms"),
+        min_ms=_optional(numbers.get("min_ms"), f"{where}.min_ms"),
+        max_ms=float(numbers["max_ms"]),
+    )
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ArtifactReadError(f"{where} is no object but {value!r:.40}")
+    return cast("dict[str, Any]", value)
+
+
+def _count(value: object, where: str, at_least: int) -> int:
+    if type(value) is not int or not at_least <= value < 2**63:
+        raise ArtifactReadError(f"{where} is no count but {value!r:.40}")
+    return value
+
+
+def _number(value: object, where: str) -> float:
+    if type(value) not in (int, float) or not isfinite(cast("float", value)):
+        raise ArtifactReadError(f"{where} is no number but {value!r:.40}")
+    if cast("float", value) < 0:
+        raise ArtifactReadError(f"{where} is negative: {value!r:.40}")
+    return float(cast("float", value))
+
+
+def _optional(value: object, where: str) -> float | None:
+    return None if value is None else _number(value, where)
