@@ -1,0 +1,14 @@
+"""Everything that touches the result folders, and nothing else does.
+
+```
+folder_runs   get, recent and compare from the folders alone
+   └─ scanner         the newest run folders
+        └─ reader        a run's summary, time and measurements
+writer        stage a run's files in parallel threads
+   └─ publishing      move them to its folder, or remove them from it
+        └─ staging       names, locks and left-overs of `.staging`
+files         open, read and sync without following links
+```
+
+All of them know `layout`, the names of files and folders.
+"""

@@ -1,0 +1,76 @@
+"""Opening, reading and syncing files of a results folder; symbolic links are never followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from astraguard_store.exceptions import ArtifactReadError
+
+__all__ = ["open_folder", "open_for_reading", "read_file", "sync_folder"]
+
+# A summary of 10,000 satellites has 6 MB.
+MAX_SUMMARY_BYTES = 64 * 2**20
+
+
+@contextmanager
+def open_folder(path: Path | str) -> Iterator[int]:
+    """Give a descriptor of the folder *path*, which must not be a symbolic link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path | str) -> None:
+    """Make the names in the folder *path* survive a power cut."""
+    with open_folder(path) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def open_for_reading(folder: Path, name: str) -> Iterator[int]:
+    """Give a descriptor of the regular file *name* in *folder*; neither may be a link.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ArtifactReadError: It is there but can't be read; the message says why.
+    """
+    path = folder / name
+    try:
+        with open_folder(folder) as parent:
+            # Without O_NONBLOCK a named pipe would hold the reader for ever.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ArtifactReadError(f"{path} is not a file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_file(folder: Path, name: str, limit: int = MAX_SUMMARY_BYTES) -> bytes:
+    """Return the content of the file *name* in *folder*.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ArtifactReadError: It can't be read, or has more than *limit* bytes.
+    """
+    with open_for_reading(folder, name) as descriptor:
+        size = os.fstat(descriptor).st_size
+        if size > limit:
+            raise ArtifactReadError(f"{folder / name} has {size} bytes, {limit} are read at most")
+        try:
+            with open(descriptor, "rb", closefd=False) as file:  # a descriptor
+                return file.read(limit)
+        except OSError as error:
+            raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error

@@ -1,0 +1,171 @@
+"""Reading a run's folder: its summary, its time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from astraguard_store.artifacts.files import open_for_reading, read_file
+from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.columns import Columns
+from astraguard_store.csv_format import FIELDS, parse_csv
+from astraguard_store.exceptions import ArtifactError, ArtifactReadError
+from astraguard_store.model import epoch_us
+from astraguard_store.summary_format import parse_document, parse_timestamp
+
+__all__ = [
+    "SummaryFile",
+    "is_as_saved",
+    "last_measured_us",
+    "read_columns",
+    "read_document",
+    "read_summary_file",
+    "run_time_us",
+    "was_set_by_save",
+]
+
+# Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
+_TAIL_BYTES = 4096
+# Time zones differ by multiples of a quarter of an hour.
+_ZONE_STEP_US = 900_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryFile:
+    """A run's summary as it lies in its folder.
+
+    Attributes:
+        document: The JSON object.
+        content: Its bytes.
+        modified_ns: The file's time, nanoseconds since 1970.
+    """
+
+    document: dict[str, Any]
+    content: bytes
+    modified_ns: int
+
+    @property
+    def modified_us(self) -> int:
+        """The file's time, whole microseconds since 1970."""
+        return self.modified_ns // 1000
+
+
+def read_summary_file(root: Path, run_id: str) -> SummaryFile:
+    """Read the summary of the run in folder *run_id*.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ArtifactReadError: It can't be read, is no JSON object, or is that of
+            another run; the message says which.
+    """
+    folder = root / run_id
+    content = read_file(folder, SUMMARY_NAME)
+    modified_ns = os.stat(folder / SUMMARY_NAME).st_mtime_ns
+    try:
+        document = parse_document(content)
+    except ArtifactReadError as error:
+        raise ArtifactReadError(f"{folder / SUMMARY_NAME} is {error}") from error
+    # Hand-made summaries that don't name their run exist.
+    if document.get("run_id", run_id) != run_id:
+        raise ArtifactReadError(
+            f"{folder / SUMMARY_NAME} is the summary of run {document['run_id']!r:.200}"
+        )
+    return SummaryFile(document, content, modified_ns)
+
+
+def read_document(root: Path, run_id: str) -> dict[str, Any]:
+    """Return the summary of the run in folder *run_id*; raises as `read_summary_file`."""
+    return read_summary_file(root, run_id).document
+
+
+def is_as_saved(root: Path, run_id: str, size: int, recorded_at_us: int) -> bool:
+    """Return whether the run's summary file is there and is the one of that save.
+
+    Told by size and time, which a save sets to the microsecond: one question to
+    the file system, 2 µs.
+    """
+    try:
+        found = os.stat(f"{root}/{run_id}/{SUMMARY_NAME}", follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return found.st_size == size and found.st_mtime_ns == recorded_at_us * 1000
+
+
+def run_time_us(root: Path, run_id: str, summary: SummaryFile) -> int:
+    """Return when a run was, microseconds since 1970, as far as its files tell.
+
+    The summary file's own time if this store set it. Else the last time in the
+    CSV, which is true UTC; else the summary's, local where it names no zone;
+    else the file's after all, which may be that of a copy.
+    """
+    if was_set_by_save(summary):
+        return summary.modified_us
+    measured = last_measured_us(root, run_id)
+    if measured is not None:
+        return measured
+    written = parse_timestamp(summary.document.get("timestamp"))
+    return summary.modified_us if written is None else written
+
+
+def was_set_by_save(summary: SummaryFile) -> bool:
+    """Return whether file time and document agree to the microsecond in some time zone."""
+    try:
+        written = datetime.fromisoformat(summary.document["timestamp"]).replace(tzinfo=UTC)
+    except (KeyError, TypeError, ValueError):
+        return False
+    # Whole seconds agree by chance, where somebody set them by hand.
+    return (
+        summary.modified_us % 1_000_000 != 0
+        and (summary.modified_us - epoch_us(written)) % _ZONE_STEP_US == 0
+    )
+
+
+def last_measured_us(root: Path, run_id: str) -> int | None:
+    """Return the time of the last whole row of a run's CSV, None where there is none."""
+    try:
+        with open_for_reading(root / run_id, RAW_NAME) as descriptor:
+            start = max(0, os.fstat(descriptor).st_size - _TAIL_BYTES)
+            tail = os.pread(descriptor, _TAIL_BYTES, start)
+    except (OSError, ArtifactError):
+        return None
+    for line in reversed(tail.decode(errors="replace").splitlines(keepends=True)):
+        time_us = _row_time_us(line)
+        if time_us is not None:
+            return time_us
+    return None
+
+
+def _row_time_us(line: str) -> int | None:
+    if not line.endswith("\n"):
+        return None
+    try:
+        row = next(csv.reader([line], strict=True), [])
+        numbers = [float(row[index]) for index in (0, 3, 4)] if len(row) == len(FIELDS) else []
+    except (csv.Error, ValueError):
+        return None
+    # A time before 1970 or after 3000 is no time of a run.
+    if numbers and all(map(isfinite, numbers)) and 0 <= numbers[0] < 32_503_680_000:
+        return round(numbers[0] * 1e6)
+    return None
+
+
+def read_columns(path: Path) -> Columns:
+    """Return the measurements in the CSV file *path*.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ArtifactReadError: It can't be read or is no such CSV; the message says why.
+    """
+    with open_for_reading(path.parent, path.name) as descriptor:
+        raw = open(descriptor, "rb", closefd=False)  # noqa: SIM115 - a descriptor
+        with io.TextIOWrapper(raw, encoding="utf-8", newline="") as lines:
+            try:
+                return parse_csv(lines)
+            except (ArtifactReadError, OSError) as error:
+                raise ArtifactReadError(f"{path}: {error}") from error

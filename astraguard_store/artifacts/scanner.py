@@ -1,0 +1,153 @@
+"""The newest run folders, without a database.
+
+One question to the file system a folder: the time of its summary file, which a
+save sets to the time of the run. Where it wasn't set by a save, it may be the
+time of a copy; then the run's CSV is asked.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from astraguard_store.artifacts.files import open_folder
+from astraguard_store.artifacts.layout import STAGING_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.reader import (
+    last_measured_us,
+    read_summary_file,
+    was_set_by_save,
+)
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.run_ids import check_run_id
+
+__all__ = ["MANY_FOLDERS", "file_time_us", "folder_names", "has_folders", "newest_runs"]
+
+logger = logging.getLogger("astraguard_store")
+
+MANY_FOLDERS: Final = 1_000
+# How many CSVs are asked in a tree with the times of a copy, 20 µs each.
+MAX_TIMES_READ: Final = 256
+# The old class wrote its summary after the last measurement; a copy is later.
+_BELIEVED_US: Final = 2_000_000
+
+RunTime = tuple[int, str]
+"""(microseconds since 1970, run id): their order is that of the runs."""
+
+
+def newest_runs(root: Path, limit: int) -> list[RunTime]:
+    """Return the time and id of the newest *limit* runs below *root*, newest first.
+
+    A run is a folder with a summary file in it and a name that `check_run_id`
+    allows; symbolic links are none. In a tree whose file times are those of a
+    copy, the 256 newest by file time (or *limit*, if that is more) are put in
+    the order of their runs.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        OSError: It can't be listed.
+    """
+    if limit < 1:
+        return []
+    newest = _newest_by_file_time(root, limit)
+    times = [(file_time_us(root, name, modified_ns), name) for modified_ns, name in newest]
+    if [us for us, _ in times] == [modified_ns // 1000 for modified_ns, _ in newest]:
+        return times
+    newest = _newest_by_file_time(root, max(limit, MAX_TIMES_READ))
+    times = sorted(((file_time_us(root, name, ns), name) for ns, name in newest), reverse=True)
+    del times[limit:]
+    if len(newest) >= MAX_TIMES_READ and times[-1][0] < newest[-1][0] // 1000:
+        logger.warning(
+            "%s: the files have the times of a copy, so the order of its runs is uncertain "
+            "beyond the %d newest files; `astraguard-store import` puts it right",
+            root,
+            len(newest),
+        )
+    return times
+
+
+def folder_names(root: Path) -> list[str]:
+    """Return the names of all folders below *root* that may be runs, in no order.
+
+    Raises:
+        OSError: It can't be listed.
+    """
+    with os.scandir(root) as entries:
+        return [entry.name for entry in entries if _may_be_run(entry)]
+
+
+def has_folders(root: Path) -> bool:
+    """Return whether any folder below *root* may be a run."""
+    with os.scandir(root) as entries:
+        return any(_may_be_run(entry) for entry in entries)
+
+
+def _may_be_run(entry: os.DirEntry[str]) -> bool:
+    return (
+        entry.name != STAGING_NAME
+        and not entry.name.startswith("astraguard.db")
+        and entry.is_dir(follow_symlinks=False)
+    )
+
+
+def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
+    seen = 0
+
+    def counted() -> Iterator[tuple[int, str]]:
+        nonlocal seen
+        for item in _summary_times(root):
+            seen += 1
+            if _is_run_id(item[1]):
+                yield item
+
+    newest = heapq.nlargest(limit, counted())
+    if seen > MANY_FOLDERS:
+        logger.warning("%s: scanned %d run folders for lack of a database", root, seen)
+    return newest
+
+
+def _summary_times(root: Path) -> Iterator[tuple[int, str]]:
+    with open_folder(root) as folder, os.scandir(root) as entries:
+        for entry in entries:
+            name = entry.name
+            if entry.is_symlink():
+                continue
+            try:
+                # What isn't a folder fails here like a folder without a summary.
+                found = os.stat(f"{name}/{SUMMARY_NAME}", dir_fd=folder, follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield found.st_mtime_ns, name
+
+
+def _is_run_id(name: str) -> bool:
+    try:
+        check_run_id(name)
+    except InvalidRunError:
+        return False
+    return True
+
+
+def file_time_us(root: Path, run_id: str, modified_ns: int) -> int:
+    """Return when a run was, told by the time of its summary file, microseconds since 1970.
+
+    A save sets whole microseconds; a time that others set has odd nanoseconds
+    or, set by hand, whole milliseconds. Such a time is compared with the last
+    one in the CSV, which counts if they differ.
+    """
+    modified_us, odd_ns = divmod(modified_ns, 1000)
+    if not odd_ns and modified_us % 1000:
+        return modified_us
+    measured_us = last_measured_us(root, run_id)
+    if measured_us is None or abs(modified_us - measured_us) <= _BELIEVED_US:
+        return modified_us
+    try:
+        saved_so = was_set_by_save(read_summary_file(root, run_id))
+    except (FileNotFoundError, ArtifactReadError):
+        saved_so = False
+    return modified_us if saved_so else measured_us

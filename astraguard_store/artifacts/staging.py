@@ -1,0 +1,161 @@
+"""The staging folder: files that are on their way into a run's folder, or out of it.
+
+A staged file is named ``<run id>~<token>.<suffix>``, where the token is that of
+one save, and its saver holds an exclusive `flock` on it until it is done. So
+whoever gets the lock knows that the saver is gone. The lock goes with the file
+when it is renamed, and no lock file is left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from astraguard_store.artifacts.layout import STAGING_NAME
+from astraguard_store.model import ArtifactKind
+
+__all__ = [
+    "DELETION_SUFFIX",
+    "KEPT_SUFFIXES",
+    "SUFFIXES",
+    "StagedName",
+    "claim",
+    "create_locked",
+    "ensure_staging",
+    "new_token",
+    "staged_files",
+    "staged_names",
+    "unlock",
+]
+
+SUFFIXES: Final[dict[ArtifactKind, str]] = {"raw_csv": ".csv", "summary_json": ".json"}
+# Files of a save whose database was not to be had: finished by the next opening.
+KEPT_SUFFIXES: Final[dict[ArtifactKind, str]] = {
+    kind: f".kept{suffix}" for kind, suffix in SUFFIXES.items()
+}
+DELETION_SUFFIX: Final = ".delete"
+_TOKEN_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StagedName:
+    """A name in the staging folder, taken apart."""
+
+    run_id: str
+    token: str
+    suffix: str
+
+    def __str__(self) -> str:
+        return f"{self.run_id}~{self.token}{self.suffix}"
+
+    def path(self, root: Path) -> Path:
+        """Return where it lies below the results folder *root*."""
+        return root / STAGING_NAME / str(self)
+
+    @classmethod
+    def parse(cls, name: str) -> StagedName | None:
+        """Return the parts of *name*, or None if the store gave no such name."""
+        run_id, _, rest = name.rpartition("~")
+        token, dot, suffix = rest.partition(".")
+        if not run_id or len(token) != _TOKEN_LENGTH:
+            return None
+        return cls(run_id, token, dot + suffix)
+
+
+def new_token() -> str:
+    """Return a name for one save that no other save has: 16 hex digits."""
+    return secrets.token_hex(_TOKEN_LENGTH // 2)
+
+
+def ensure_staging(root: Path) -> Path:
+    """Return the staging folder of *root*, made where it is missing.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    staging = root / STAGING_NAME
+    staging.mkdir(exist_ok=True)
+    return staging
+
+
+def create_locked(path: Path) -> int:
+    """Create the file *path* and return a descriptor that holds its lock.
+
+    Raises:
+        OSError: It can't be created.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            if _lock(descriptor) and _still_names(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Somebody who recovers took the new file for one that was left over.
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def claim(path: Path) -> int | None:
+    """Return a descriptor that holds the lock of *path*; None if its saver is alive or it's gone.
+
+    Raises:
+        OSError: It can't be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    # Between open and lock it may have been published or removed by another.
+    if _lock(descriptor) and _still_names(path, descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def unlock(descriptor: int) -> None:
+    """Give the lock back and close; a forked child that has a copy doesn't keep it."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def staged_names(root: Path) -> Iterator[StagedName]:
+    """Yield what lies in the staging folder of *root*; nothing when all is well."""
+    try:
+        names = sorted(os.listdir(root / STAGING_NAME))  # names are wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        staged = StagedName.parse(name)
+        if staged:
+            yield staged
+
+
+def staged_files(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
+    """Return what is staged of one save: usually nothing; two questions to the file system."""
+    names = (StagedName(run_id, token, suffix) for suffix in SUFFIXES.values())
+    return tuple(name for name in names if os.access(name.path(root), os.F_OK))
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _still_names(path: Path, descriptor: int) -> bool:
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
