@@ -1,0 +1,122 @@
+"""URL → SQLAlchemy engine, with the settings that SQLite needs to be trusted."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool, StaticPool
+
+__all__ = [
+    "WRITES",
+    "Durability",
+    "Mode",
+    "database_engine",
+    "memory_engine",
+    "sqlite_library_version",
+    "url_engine",
+    "write_pragmas",
+]
+
+Durability = Literal["full", "normal"]
+Mode = Literal["immutable", "ro", "rw", "rwc"]
+
+WRITES = "astraguard_writes"
+"""Execution option of a connection whose transactions write."""
+
+
+def database_engine(
+    path: Path, mode: Mode, *, durability: Durability = "full", busy_timeout_s: float = 30.0
+) -> Engine:
+    """Return an engine for the SQLite file *path*; each connection is a new one.
+
+    Args:
+        path: The file.
+        mode: ``ro`` reads only, ``rw`` needs the file to be there, ``rwc`` creates it;
+            ``immutable`` reads a file that nobody writes, and takes no lock. It must
+            not be closed while this process has the file open in another mode:
+            that would drop the locks of the other connection.
+        durability: ``full`` syncs every commit; ``normal`` only checkpoints, so
+            a power cut may take the latest commits back.
+        busy_timeout_s: How long SQLite waits for a lock that it needs.
+    """
+    query = {"mode": "ro", "immutable": "1"} if mode == "immutable" else {"mode": mode}
+    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={**query, "uri": "true"})
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        connect_args={"check_same_thread": False, "timeout": busy_timeout_s},
+    )
+    _set_up(engine, _pragmas(mode, durability, busy_timeout_s))
+    return engine
+
+
+def memory_engine() -> Engine:
+    """Return an engine for a database in memory: one connection, as long as the engine."""
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    _set_up(engine, ["PRAGMA foreign_keys=ON"])
+    return engine
+
+
+def url_engine(url: str) -> Engine:
+    """Return an engine for migrating the database at *url*; a SQLite file gets its settings."""
+    engine = create_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        _set_up(engine, _pragmas("rwc", "full", busy_timeout_s=30.0))
+    return engine
+
+
+def sqlite_library_version() -> str:
+    """Return the version of the SQLite library that Python was built with."""
+    return sqlite3.sqlite_version
+
+
+def write_pragmas(durability: Durability, busy_timeout_s: float) -> list[str]:
+    """Return the settings of a writing connection that a repository chooses."""
+    return [
+        f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}",
+        f"PRAGMA synchronous={durability.upper()}",
+    ]
+
+
+def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[str]:
+    # The timeout first: the pragmas after it may meet a lock themselves.
+    pragmas = [f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"]
+    if mode in {"ro", "immutable"}:
+        return [*pragmas, "PRAGMA query_only=ON", "PRAGMA mmap_size=0"]
+    return [
+        *write_pragmas(durability, busy_timeout_s),
+        # Readers don't wait for writers, nor writers for readers.
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA foreign_keys=ON",
+        # Checkpoints are made under the ticket only: up to SQLite 3.51.2 one that
+        # races with a commit can, rarely, corrupt the file.
+        "PRAGMA wal_autocheckpoint=0",
+        # An I/O error in mapped memory would kill the process.
+        "PRAGMA mmap_size=0",
+    ]
+
+
+def _set_up(engine: Engine, pragmas: list[str]) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        # Python's driver begins transactions at its own choice, and none for DDL.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            answer = connection.execute(pragma).fetchone()
+            if pragma == "PRAGMA journal_mode=WAL" and answer != ("wal",):
+                raise sqlite3.OperationalError(
+                    f"the file system can't hold a write-ahead log (journal_mode is {answer[0]})"
+                )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails at once when
+        # another has written in between, whatever the busy timeout.
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,68 @@
+"""SQLite's errors → the store's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from astraguard_store.exceptions import (
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseError,
+    StoreError,
+)
+
+__all__ = ["database_error", "is_busy", "translated"]
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CAUSES = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it may not be written",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened",
+    sqlite3.SQLITE_IOERR: "reading or writing it failed",
+}
+
+
+@contextmanager
+def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
+    """Turn what SQLite or SQLAlchemy raises inside into the store's errors."""
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        raise database_error(error, where, waited_s) from error
+
+
+def database_error(
+    error: sqlite3.Error | DBAPIError, where: object, waited_s: float = 0.0
+) -> StoreError:
+    """Return the store's error for *error* at the database *where*."""
+    cause = _driver_error(error)
+    code = _primary_code(cause)
+    if code in _BUSY:
+        return DatabaseBusyError(str(where), waited_s)
+    if code in _DAMAGED:
+        return DatabaseDamagedError(str(where), str(cause))
+    if code in _CAUSES:
+        return DatabaseError(f"{where}: {_CAUSES[code]} ({cause})")
+    return DatabaseError(f"{where}: {cause}")
+
+
+def is_busy(error: sqlite3.Error | DBAPIError) -> bool:
+    """Return whether a lock of another connection was the reason."""
+    return _primary_code(_driver_error(error)) in _BUSY
+
+
+def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig
+    return error
+
+
+def _primary_code(error: BaseException) -> int | None:
+    # Extended codes carry the primary one in their low byte.
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

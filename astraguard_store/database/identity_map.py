@@ -1,0 +1,123 @@
+"""What was read stays one object for as long as nobody has changed it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from typing import Any, NamedTuple
+
+from astraguard_store.model import CacheInfo
+
+__all__ = ["IdentityMap", "Mark"]
+
+logger = logging.getLogger("astraguard_store")
+
+Mark = tuple[int, int]
+"""A moment in the life of a map, as `IdentityMap.mark` gives it."""
+
+
+class IdentityMap:
+    """A bounded map from what was asked to what was read; threads share it.
+
+    The rules that keep it exact: take `mark` before the query whose result is
+    to be kept, hand it to `keep` with the result; call `forget` for what an own
+    commit changed, and `suspect_all` when somebody else has committed. Values
+    must be immutable and comparable. What is read again and found equal is
+    answered with the object that was handed out before.
+    """
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._keys_of_run: dict[str, set[Hashable]] = {}
+        self._epoch = 0
+        self._forgets = 0
+        self._hits = 0
+        self._misses = 0
+        self._evictions = 0
+
+    def get(self, key: Hashable) -> Any | None:
+        """Return the value of *key* if it is known to be true, else None."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.epoch != self._epoch:
+                self._misses += 1
+                return None
+            self._hits += 1
+            self._entries.move_to_end(key)
+            return entry.value
+
+    def mark(self) -> Mark:
+        """Return the present moment, to be taken before a query."""
+        with self._lock:
+            return self._epoch, self._forgets
+
+    def keep(self, key: Hashable, run_ids: tuple[str, ...], value: Any, mark: Mark) -> Any:
+        """Keep *value*, which depends on *run_ids*, unless a change came after *mark*.
+
+        Returns:
+            The object to hand out: an equal one that is held already, or *value*.
+        """
+        with self._lock:
+            held = self._entries.get(key)
+            if held is not None and held.value == value:
+                value = held.value
+            if mark == (self._epoch, self._forgets):
+                self._entries[key] = _Entry(value, self._epoch, run_ids)
+                self._entries.move_to_end(key)
+                for run_id in run_ids:
+                    self._keys_of_run.setdefault(run_id, set()).add(key)
+                if len(self._entries) > self._limit:
+                    self._evict()
+            return value
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Forget all that depends on *run_ids*: an own transaction changed them."""
+        with self._lock:
+            self._forgets += 1
+            for run_id in run_ids:
+                for key in tuple(self._keys_of_run.get(run_id, ())):
+                    self._drop(key)
+
+    def suspect_all(self) -> None:
+        """Answer nothing from memory that isn't read again: somebody else committed."""
+        with self._lock:
+            self._epoch += 1
+
+    def counts(self) -> CacheInfo:
+        """Return hits, misses, size and limit."""
+        with self._lock:
+            return CacheInfo(self._hits, self._misses, len(self._entries), self._limit)
+
+    def reset_after_fork(self) -> None:
+        """Start anew in a child: the lock may have been held, and nothing is known."""
+        self.__init__(self._limit)  # type: ignore[misc]
+
+    def _drop(self, key: Hashable) -> None:
+        for run_id in self._entries.pop(key).run_ids:
+            keys = self._keys_of_run[run_id]
+            keys.discard(key)
+            if not keys:
+                del self._keys_of_run[run_id]
+
+    def _evict(self) -> None:
+        self._drop(next(iter(self._entries)))
+        self._evictions += 1
+        if self._evictions % (10 * self._limit) == 0 and self._hits < self._misses:
+            logger.warning(
+                "the cache of %d answers thrashes: %d hits, %d misses, %d evicted",
+                self._limit,
+                self._hits,
+                self._misses,
+                self._evictions,
+            )
+
+
+class _Entry(NamedTuple):
+    value: Any
+    epoch: int
+    """In which it is known to be true."""
+    run_ids: tuple[str, ...]

@@ -1,0 +1,327 @@
+"""The runs of one database: answered from memory where that is sure, else by a query."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, RootTransaction
+from sqlalchemy.exc import DBAPIError
+
+from astraguard_store.database import queries
+from astraguard_store.database.engine import (
+    WRITES,
+    database_engine,
+    memory_engine,
+    write_pragmas,
+)
+from astraguard_store.database.errors import database_error, is_busy, translated
+from astraguard_store.database.identity_map import IdentityMap
+from astraguard_store.database.migrate import check_revision, found_revision, migrate
+from astraguard_store.database.queries import StoredRun
+from astraguard_store.database.reader import (
+    FileReader,
+    MemoryReader,
+    Reader,
+    driver_connection,
+    leave_to_parent,
+)
+from astraguard_store.database.transaction import Transaction, WriteOptions
+from astraguard_store.exceptions import CommitOutcomeUnknownError, RunNotFoundError
+from astraguard_store.model import CacheInfo, Comparison, RunHeader
+
+__all__ = ["RunDatabase"]
+
+logger = logging.getLogger("astraguard_store")
+
+# A log of 4 MB is some 200 saves; reading through it is still quick.
+_LOG_LIMIT_BYTES = 4 * 2**20
+
+_databases: weakref.WeakSet[RunDatabase] = weakref.WeakSet()
+
+
+class RunDatabase:
+    """One database in one process: its connections, and what was read from it.
+
+    All methods may be called from any thread. Writers must hold the write
+    ticket, so that there is one at a time. After a fork the child opens
+    connections of its own.
+    """
+
+    def __init__(self, where: Path | None, reader: Reader, writer: Connection | None) -> None:
+        self.path = where
+        self._where = where or "the database in memory"
+        self._reader = reader
+        self._writer = writer
+        # In memory readers wait for a writing transaction: it is their connection.
+        self._write_lock = threading.RLock() if where else reader.lock
+        self._map = IdentityMap()
+        self._seen: Hashable = None
+        self._writer_seen: int | None = None
+        self._writer_options: WriteOptions | None = None
+        _databases.add(self)
+
+    @classmethod
+    def open(cls, path: Path, *, busy_timeout_s: float = 30.0) -> RunDatabase:
+        """Open the database file *path*; creates and writes nothing.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            SchemaVersionError: Its schema is older or newer than this code.
+            DatabaseDamagedError: It is no database, or a damaged one.
+            DatabaseError: It can't be opened.
+        """
+        database = cls(path, FileReader(path, busy_timeout_s), None)
+        try:
+            check_revision(path, database._reader.read(found_revision))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def in_memory(cls) -> RunDatabase:
+        """Return a new database in memory, with the schema that the migrations make."""
+        engine = memory_engine()
+        migrate(engine)
+        connection = engine.connect().execution_options(**{WRITES: True})
+        return cls(None, MemoryReader(connection, threading.RLock()), connection)
+
+    def get(self, run_id: str, on_load: Callable[[StoredRun], None] | None = None) -> StoredRun:
+        """Return the run; the same object until somebody changes it.
+
+        Args:
+            run_id: The run.
+            on_load: Called with the run if it was read from the database.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        self._follow_commits()
+        key = (run_id,)
+        run: StoredRun | None = self._map.get(key)
+        if run is None:
+            mark = self._map.mark()
+            run = self._reader.read(lambda connection: queries.load_run(connection, run_id))
+            if run is None:
+                raise RunNotFoundError(run_id, str(self._where))
+            run = self._map.keep(key, key, run, mark)
+            if on_load:
+                on_load(run)
+        return run
+
+    def recent(self, limit: int) -> list[RunHeader]:
+        """Return the newest *limit* runs, newest first."""
+        return self._reader.read(lambda connection: queries.recent_headers(connection, limit))
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed; the same object until somebody changes one of the runs.
+
+        Raises:
+            RunNotFoundError: One of them isn't there; the baseline is looked for first.
+        """
+        self._follow_commits()
+        key = (baseline, candidate, by_satellite)
+        comparison: Comparison | None = self._map.get(key)
+        if comparison is None:
+            mark = self._map.mark()
+            changes = self._reader.read(
+                lambda connection: queries.changes(
+                    connection, baseline, candidate, by_satellite=by_satellite
+                )
+            )
+            if not all(any(getattr(c, side) for c in changes) for side in _SIDES):
+                self._check_exists(baseline)
+                self._check_exists(candidate)
+            comparison = self._map.keep(
+                key, (baseline, candidate), Comparison(baseline, candidate, changes), mark
+            )
+        return comparison
+
+    def without_row(self, run_ids: list[str]) -> list[str]:
+        """Return those of *run_ids* that are not in the database."""
+        return self._reader.read(
+            lambda connection: [
+                run_id for run_id in run_ids if not queries.run_exists(connection, run_id)
+            ]
+        )
+
+    def adopted(self) -> bool:
+        """Return whether the run folders from before the database are in it."""
+        return self._reader.read(queries.adopted)
+
+    def cache_info(self) -> CacheInfo:
+        """Return how the identity map did."""
+        return self._map.counts()
+
+    @contextmanager
+    def transaction(self, options: WriteOptions) -> Iterator[Transaction]:
+        """Commit what is written inside, or, if it raises, nothing; the ticket is held.
+
+        Raises:
+            DatabaseBusyError: Another program held SQLite's lock for too long.
+            CommitOutcomeUnknownError: The commit itself failed.
+            DatabaseError: SQLite refused or failed before the commit; nothing is written.
+        """
+        with self._write_lock:
+            self._reader.check_in_place()
+            with translated(self._where, options.busy_timeout_s):
+                connection = self._open_writer(options)
+                begun = connection.begin()
+            transaction = Transaction(driver_connection(connection))
+            try:
+                with translated(self._where):
+                    yield transaction
+                    transaction.attempted = True
+                    self._commit(begun, transaction)
+            except BaseException:
+                self._give_up(begun, transaction)
+                raise
+            finally:
+                if transaction.attempted:
+                    self._map.forget(transaction.changed_run_ids)
+            self._shorten_log(connection, options)
+
+    def check_in_place(self) -> None:
+        """Raise DatabaseError if the file that was opened isn't there any more."""
+        self._reader.check_in_place()
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        # The writer last: closing the last connection moves the log into the file.
+        self._reader.close()
+        with self._write_lock:
+            if self._writer is not None:
+                self._writer.close()
+                if self.path:
+                    self._writer = None
+                else:
+                    self._writer.engine.dispose()
+
+    def _reset_after_fork(self) -> None:
+        self._reader.reset_after_fork()
+        self._map.reset_after_fork()
+        if self.path:
+            leave_to_parent(self._writer)
+            self._writer = None
+            self._write_lock = threading.RLock()
+            self._seen = self._writer_seen = None
+
+    def _check_exists(self, run_id: str) -> None:
+        if not self._reader.read(lambda connection: queries.run_exists(connection, run_id)):
+            raise RunNotFoundError(run_id, str(self._where))
+
+    def _follow_commits(self) -> None:
+        """Doubt what is in the map if somebody else has committed since the last look."""
+        version = self._reader.version()
+        if version == self._seen:
+            return
+        # The writer's own data_version moves with everybody's commits but its own.
+        # While it is at work it can't be asked; then all commits count as others'.
+        if not self._write_lock.acquire(blocking=False):
+            self._map.suspect_all()
+            self._seen = version
+            return
+        try:
+            if self._commits_of_others():
+                self._map.suspect_all()
+            self._seen = version
+        finally:
+            self._write_lock.release()
+
+    def _commits_of_others(self) -> bool:
+        if self._writer is None:
+            return True
+        before, self._writer_seen = self._writer_seen, _data_version(self._writer)
+        return before != self._writer_seen
+
+    def _open_writer(self, options: WriteOptions) -> Connection:
+        if self._writer is None and self.path:
+            # The quiet reader's connection must be closed before another is open:
+            # after, it would drop this one's locks.
+            with self._reader.lock:
+                self._reader.close()
+                self._writer = _connect_writer(self.path, options)
+                self._writer_options = options
+            # From here on its data_version tells of others' commits; what they
+            # committed before is behind the version that the reader now sees.
+            self._writer_seen = _data_version(self._writer)
+            self._map.suspect_all()
+            self._seen = self._reader.version()
+        assert self._writer is not None  # noqa: S101 - a database in memory has one
+        if self._writer_options != options and self.path:
+            for pragma in write_pragmas(options.durability, options.busy_timeout_s):
+                driver_connection(self._writer).execute(pragma)
+            self._writer_options = options
+        return self._writer
+
+    def _commit(self, begun: RootTransaction, transaction: Transaction) -> None:
+        try:
+            begun.commit()
+        except (sqlite3.Error, DBAPIError) as error:
+            if is_busy(error):
+                transaction.attempted = False
+                raise
+            raise CommitOutcomeUnknownError(
+                f"{self._where}: the commit failed ({database_error(error, self._where)}), so it "
+                "is unknown whether it took place; open the store again to settle it"
+            ) from error
+
+    def _give_up(self, begun: RootTransaction, transaction: Transaction) -> None:
+        """Roll back; a connection whose commit failed is not used again."""
+        try:
+            begun.rollback()
+        except (sqlite3.Error, DBAPIError):
+            transaction.attempted = True
+        if transaction.attempted and self.path:
+            self._reader.close()
+            if self._writer is not None:
+                self._writer.invalidate()
+                self._writer.close()
+            self._writer = None
+            self._map.suspect_all()
+
+    def _shorten_log(self, connection: Connection, options: WriteOptions) -> None:
+        """Move a long log into the file; a failure only leaves it long."""
+        driver = driver_connection(connection)
+        try:
+            if self.path is None or os.stat(f"{self.path}-wal").st_size < _LOG_LIMIT_BYTES:
+                return
+            # A reader in the middle of a query is not waited for: the next save tries again.
+            driver.execute("PRAGMA busy_timeout=0")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("%s: the write-ahead log could not be moved: %s", self.path, error)
+
+
+_SIDES = ("in_baseline", "in_candidate")
+
+
+def _connect_writer(path: Path, options: WriteOptions) -> Connection:
+    engine = database_engine(
+        path, "rw", durability=options.durability, busy_timeout_s=options.busy_timeout_s
+    )
+    connection = engine.connect().execution_options(**{WRITES: True})
+    # A query, so that the log is there and readers see that somebody writes.
+    driver_connection(connection).execute("SELECT 1 FROM sqlite_schema").fetchone()
+    return connection
+
+
+def _data_version(connection: Connection) -> int:
+    version: int = driver_connection(connection).execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
+def _after_fork_in_child() -> None:
+    for database in tuple(_databases):
+        database._reset_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,139 @@
+"""The hot statements as SQL text with named parameters.
+
+Written with SQLAlchemy Core, so that the tables have one description, and
+compiled once.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, literal_column, null, select, union_all, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql.selectable import CTE
+
+from astraguard_store.database.schema import (
+    artifacts,
+    metric_statistics,
+    runs,
+    satellite_statistics,
+    store,
+)
+
+__all__ = ["STATISTICS", "Statements", "statements"]
+
+STATISTICS: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")
+"""In the order of the fields of `MetricSummary`."""
+
+
+def _sql(statement: Any) -> str:
+    dialect = sqlite.dialect(paramstyle="named")
+    return str(statement.compile(dialect=dialect))
+
+
+def _insert_all(table: Any) -> str:
+    return _sql(insert(table).values({column.name: bindparam(column.name) for column in table.c}))
+
+
+class Statements:
+    """SQL text with named parameters."""
+
+    def __init__(self) -> None:
+        run_id: Any = bindparam("run_id")
+        self.recent = _sql(
+            select(
+                runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.total_measurements
+            )
+            .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
+            .limit(bindparam("limit"))
+            .offset(literal_column("0"))
+        )
+        self.run = _sql(select(*_all_but_key(runs)).where(runs.c.run_id == run_id))
+        self.metrics = _sql(_rows_of_run(metric_statistics))
+        self.satellites = _sql(_rows_of_run(satellite_statistics))
+        self.artifacts = _sql(_rows_of_run(artifacts))
+        self.exists = _sql(select(runs.c.revision).where(runs.c.run_id == run_id))
+        self.compare_metrics = _sql(_comparison(by_satellite=False))
+        self.compare_satellites = _sql(_comparison(by_satellite=True))
+        new = insert(runs).values(
+            {column.name: bindparam(column.name) for column in runs.c if column.name != "revision"}
+            | {"revision": literal_column("1")}
+        )
+        replaced = {
+            column.name: new.excluded[column.name]
+            for column in runs.c
+            if column.name not in {"run_id", "revision"}
+        }
+        self.save_run = _sql(
+            new.on_conflict_do_update(
+                index_elements=[runs.c.run_id],
+                set_={**replaced, "revision": runs.c.revision + literal_column("1")},
+            ).returning(runs.c.revision)
+        )
+        self.insert_new_run = _sql(new.on_conflict_do_nothing(index_elements=[runs.c.run_id]))
+        self.delete_run = _sql(delete(runs).where(runs.c.run_id == run_id))
+        children = (metric_statistics, satellite_statistics, artifacts)
+        self.delete_children = [_sql(delete(t).where(t.c.run_id == run_id)) for t in children]
+        self.insert_metric = _insert_all(metric_statistics)
+        self.insert_satellite = _insert_all(satellite_statistics)
+        self.insert_artifact = _insert_all(artifacts)
+        self.adopted = _sql(select(store.c.adopted_at_us))
+        self.mark_adopted = _sql(update(store).values(adopted_at_us=bindparam("now_us")))
+        self.fence = _sql(update(store).values(fence=store.c.fence + literal_column("1")))
+
+
+@cache
+def statements() -> Statements:
+    """Return the statements; compiling them takes 5 ms, so it is done once, at first use."""
+    return Statements()
+
+
+def _all_but_key(table: Any) -> list[Any]:
+    return [column for column in table.c if column.name != "run_id"]
+
+
+def _rows_of_run(table: Any) -> Any:
+    columns = sorted(_all_but_key(table), key=lambda column: column.name != "position")
+    return select(*columns).where(table.c.run_id == bindparam("run_id"))
+
+
+def _comparison(*, by_satellite: bool) -> Any:
+    """Both runs' rows side by side, and NULLs where a side has none.
+
+    Two expressions of one run each, joined: so it also runs where runs live on
+    several machines. A left join and, from the other side, what it left out:
+    twice as fast on SQLite as its FULL JOIN, which scans.
+    """
+    table = satellite_statistics if by_satellite else metric_statistics
+    keys = ["satellite_id", "metric_type"] if by_satellite else ["metric_type"]
+    baseline, candidate = (_statistics_of(table, keys, name) for name in ("baseline", "candidate"))
+    same = _all_equal(baseline, candidate, keys)
+    both = select(
+        *(baseline.c[key] for key in keys),
+        *(baseline.c[name] for name in STATISTICS),
+        *(candidate.c[name] for name in STATISTICS),
+    ).select_from(baseline.outerjoin(candidate, same))
+    only_candidate = (
+        select(
+            *(candidate.c[key] for key in keys),
+            *(null() for _ in STATISTICS),
+            *(candidate.c[name] for name in STATISTICS),
+        )
+        .select_from(candidate.outerjoin(baseline, same))
+        .where(baseline.c[keys[-1]].is_(None))
+    )
+    return union_all(both, only_candidate)
+
+
+def _statistics_of(table: Any, keys: list[str], run: str) -> CTE:
+    columns = (table.c[name] for name in (*keys, *STATISTICS))
+    return select(*columns).where(table.c.run_id == bindparam(run)).cte(run)
+
+
+def _all_equal(left: CTE, right: CTE, keys: list[str]) -> Any:
+    condition = left.c[keys[0]] == right.c[keys[0]]
+    for key in keys[1:]:
+        condition &= left.c[key] == right.c[key]
+    return condition
