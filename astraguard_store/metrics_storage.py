@@ -1,0 +1,289 @@
+"""MetricsStorage: the drop-in for the old file-based class, a translation to `RunRepository`."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections import OrderedDict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.reader import read_document
+from astraguard_store.artifacts.scanner import newest_runs
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    DatabaseError,
+    InvalidRunError,
+    RunNotFoundError,
+    SchemaVersionError,
+    StoreNotFoundError,
+)
+from astraguard_store.repository import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    Collector,
+    RunRepository,
+)
+from astraguard_store.run_ids import check_run_id
+
+__all__ = ["MetricsStorage"]
+
+logger = logging.getLogger("astraguard_store")
+
+_UNUSABLE: Final = (DatabaseError, SchemaVersionError, StoreNotFoundError)
+
+
+class MetricsStorage:
+    """The files and the answers of one run, with the names and shapes of the old class.
+
+    Saving puts the run into the database of the results folder, made on the
+    first save, and writes both files. Reading creates nothing. Where there is
+    no database, or none that can be read, the answers come from the run
+    folders, and the log says so.
+
+    Attributes:
+        run_id: The run.
+        metrics_dir: Its folder, which exists from now on.
+    """
+
+    def __init__(
+        self, run_id: str, results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR
+    ) -> None:
+        """Name a run and make its folder.
+
+        Raises:
+            InvalidRunError: The id is not allowed (a ValueError that names it).
+            OSError: The folder can't be made.
+        """
+        self.run_id = check_run_id(run_id)
+        self._root = Path(results_dir)
+        self.metrics_dir = self._root / run_id
+        self.metrics_dir.mkdir(parents=True, exist_ok=True)
+
+    def save_latency_stats(self, collector: Collector) -> dict[str, str]:
+        """Save the run; both files are there when this returns.
+
+        Args:
+            collector: A `LatencyCollector`, or anything with its ``measurements``.
+
+        Returns:
+            The paths of both files: ``{"summary": …, "raw": …}``.
+
+        Raises:
+            InvalidRunError: There are no measurements, or one can't be stored
+                (a ValueError).
+            StoreError: As `RunRepository.save`.
+        """
+        _repository(self._root, writes=True).save(self.run_id, collector)
+        return {
+            "summary": str(self.metrics_dir / SUMMARY_NAME),
+            "raw": str(self.metrics_dir / RAW_NAME),
+        }
+
+    def get_run_metrics(self, use_cache: bool = True) -> dict[str, Any] | None:
+        """Return the run's summary, as its JSON file has it; the dict is the caller's.
+
+        Args:
+            use_cache: False reads the file afresh; True is never stale either.
+
+        Returns:
+            None if there is no such run, or its file can't be read, which the
+            log explains.
+        """
+        return _document(self._root, self.run_id, afresh=not use_cache)
+
+    def compare_runs(self, other_run_id: str) -> dict[str, Any]:
+        """Return how this run differs from another of the same results folder.
+
+        Returns:
+            ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and
+            ``metrics``: {metric type: means and 95th percentiles, and
+            ``diff_ms`` = this mean − other mean} of the types that both have.
+            If a run is missing: ``error`` and empty ``metrics``.
+        """
+        metrics = _compare_rows(self._root, self.run_id, other_run_id)
+        if metrics is None:
+            documents = []
+            for run_id in (other_run_id, self.run_id):
+                document = _document(self._root, run_id)
+                if document is None:
+                    return {"error": f"Could not load metrics for run {run_id}", "metrics": {}}
+                documents.append(document)
+            metrics = _compare_documents(this=documents[1], other=documents[0])
+        return {
+            "run1": self.run_id,
+            "run2": other_run_id,
+            "timestamp": datetime.now().isoformat(),  # noqa: DTZ005 - local, as it was
+            "metrics": metrics,
+        }
+
+    @staticmethod
+    def get_recent_runs(
+        results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR, limit: int = 10
+    ) -> list[str]:
+        """Return the ids of the newest runs, newest first.
+
+        Args:
+            results_dir: The results folder; a missing one has no runs.
+            limit: Most ids to return; below 1 gives none.
+        """
+        if limit < 1:
+            return []
+        root = Path(results_dir)
+        repository = _reading(root)
+        if repository:
+            try:
+                return _recent_with_files(repository, root, limit)
+            except _UNUSABLE as error:
+                _log_fallback(root, str(error))
+        try:
+            return [run_id for _, run_id in newest_runs(root, limit)]
+        except OSError as error:
+            if root.exists():
+                logger.warning("%s can't be listed: %s", root, error.strerror)
+            return []
+
+
+def _document(root: Path, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
+    try:
+        repository = _reading(root)
+        if repository:
+            try:
+                return repository.read_document(run_id, afresh=afresh)
+            except _UNUSABLE as error:
+                _log_fallback(root, str(error))
+        return read_document(root, check_run_id(run_id))
+    except (RunNotFoundError, FileNotFoundError, InvalidRunError):
+        return None
+    except ArtifactReadError as error:
+        logger.warning("no metrics for run %r: %s", run_id, error)
+        return None
+
+
+def _compare_rows(root: Path, this: str, other: str) -> dict[str, Any] | None:
+    """Compare by the joined query; None where not both runs have rows and files."""
+    repository = _reading(root)
+    try:
+        check_run_id(other)
+        if not repository or not all(_has_summary(root, run_id) for run_id in (other, this)):
+            return None
+        comparison = repository.compare(other, this)
+    except (RunNotFoundError, InvalidRunError):
+        return None
+    except _UNUSABLE as error:
+        _log_fallback(root, str(error))
+        return None
+    return {
+        change.metric_type: {
+            "this_mean_ms": change.mean_ms.candidate,
+            "other_mean_ms": change.mean_ms.baseline,
+            "diff_ms": change.mean_ms.difference,
+            "this_p95_ms": change.p95_ms.candidate,
+            "other_p95_ms": change.p95_ms.baseline,
+        }
+        for change in comparison.changes
+        if change.in_baseline and change.in_candidate
+    }
+
+
+def _compare_documents(this: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    other_stats = _stats(other)
+    for metric_type, mine in _stats(this).items():
+        theirs = other_stats.get(metric_type)
+        if theirs is None:
+            continue
+        metrics[metric_type] = {
+            "this_mean_ms": mine["mean_ms"],
+            "other_mean_ms": theirs["mean_ms"],
+            "diff_ms": mine["mean_ms"] - theirs["mean_ms"],
+            "this_p95_ms": mine.get("p95_ms"),
+            "other_p95_ms": theirs.get("p95_ms"),
+        }
+    return metrics
+
+
+def _stats(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the metric types of a possibly hand-made document that have a mean."""
+    stats = document.get("stats")
+    return {
+        metric_type: values
+        for metric_type, values in (stats.items() if isinstance(stats, dict) else ())
+        if isinstance(values, dict) and isinstance(values.get("mean_ms"), int | float)
+    }
+
+
+def _recent_with_files(repository: RunRepository, root: Path, limit: int) -> list[str]:
+    """Leave out runs whose folder somebody has removed by hand."""
+    wanted = limit
+    while True:
+        headers = repository.recent(wanted)
+        found = [header.run_id for header in headers if _has_summary(root, header.run_id)]
+        if len(found) >= limit or len(headers) < wanted:
+            return found[:limit]
+        wanted *= 2
+
+
+def _has_summary(root: Path, run_id: str) -> bool:
+    return os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK)
+
+
+# The repositories that instances share, the one used last at the end. They are
+# not closed when they are replaced: another thread may be using one.
+_HELD_LIMIT = 8
+_held: OrderedDict[Path, tuple[RunRepository, bool]] = OrderedDict()
+_held_lock = threading.Lock()
+_said: set[tuple[Path, str]] = set()
+
+
+def _repository(root: Path, *, writes: bool) -> RunRepository:
+    key = root.absolute()
+    with _held_lock:
+        repository, can_write = _held.get(key, (None, False))
+        if not (repository and repository.is_in_place() and (can_write or not writes)):
+            repository = RunRepository.open(root, read_only=not writes)
+            _held[key] = repository, writes
+        _held.move_to_end(key)
+        if len(_held) > _HELD_LIMIT:
+            _held.popitem(last=False)
+        return repository
+
+
+def _reading(root: Path) -> RunRepository | None:
+    """Return a repository to ask, or None where only the folders can be asked."""
+    if not os.path.lexists(f"{root}/{DATABASE_NAME}"):
+        if root.exists():
+            _log_fallback(root, "there is no database")
+        return None
+    try:
+        repository = _repository(root, writes=False)
+    except _UNUSABLE as error:
+        if root.exists():
+            _log_fallback(root, str(error))
+        return None
+    return repository if repository.answers_from == "database" else None
+
+
+def _log_fallback(root: Path, reason: str) -> None:
+    if (root, reason) not in _said:
+        _said.add((root, reason))
+        logger.warning("%s: answering from the run folders: %s", root, reason)
+
+
+@atexit.register
+def _close_held() -> None:
+    while _held:
+        _, (repository, _) = _held.popitem()
+        repository.close()
+
+
+def _after_fork_in_child() -> None:
+    global _held_lock
+    _held_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,37 @@
+"""The one place that knows both the database and the folders.
+
+```
+run_repository     RunRepository: save, get, recent, compare, delete
+   ├─ adoption        folders of old runs → rows
+   ├─ recovery        what a dead process left in the staging folder
+   ├─ writing         the steps of a save and of a deletion
+   └─ shared_store    one open store a folder and process
+schema_versions    which schema a store has, and how it gets the newest
+```
+"""
+
+from astraguard_store.repository.run_repository import (
+    DEFAULT_RESULTS_DIR,
+    Collector,
+    RunRepository,
+)
+from astraguard_store.repository.schema_versions import (
+    SchemaStatus,
+    schema_head,
+    schema_status,
+    sqlite_version,
+    upgrade_schema,
+)
+from astraguard_store.repository.shared_store import DATABASE_NAME
+
+__all__ = [
+    "DATABASE_NAME",
+    "DEFAULT_RESULTS_DIR",
+    "Collector",
+    "RunRepository",
+    "SchemaStatus",
+    "schema_head",
+    "schema_status",
+    "sqlite_version",
+    "upgrade_schema",
+]
