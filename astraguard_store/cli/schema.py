@@ -1,0 +1,88 @@
+"""The commands about the database's schema: `db current`, `db upgrade`."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from astraguard_store.cli import shapes
+from astraguard_store.cli.options import examples, json_option, results_option
+from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
+from astraguard_store.cli.render import print_line
+from astraguard_store.repository import SchemaStatus, schema_status, upgrade_schema
+
+
+@click.group(
+    cls=StoreCommands,
+    no_args_is_help=False,
+    epilog=examples("astraguard-store db current", "astraguard-store db upgrade"),
+)
+def db() -> None:
+    """Look after the schema of the database."""
+
+
+@db.command(
+    epilog=examples("astraguard-store db current || astraguard-store db upgrade"),
+)
+@results_option
+@json_option
+@click.pass_context
+def current(ctx: click.Context, results: Path, as_json: bool) -> None:
+    """Say which schema revision the database has, and which one this version needs.
+
+    Exit code 0 at head; 1 for another revision or no database; 2 for an error.
+    """
+    status = schema_status(results)
+    at_head = status.found == status.head
+    if as_json:
+        shape = {"found": status.found, "head": status.head, "at_head": at_head}
+        shapes.print_json({**_origin(status), **shape})
+    else:
+        print_line(f"database {status.database_path}")
+        print_line(f"found    {status.found or 'none'}")
+        print_line(f"head     {status.head}")
+        print_line(_advice(status))
+    if not at_head:
+        ctx.exit(ANSWER_IS_NO)
+
+
+@db.command(epilog=examples("astraguard-store db upgrade --results results"))
+@results_option
+@json_option
+def upgrade(results: Path, as_json: bool) -> None:
+    """Bring the database to the schema revision that this version needs.
+
+    A database at head is left as it is; of another one a copy is kept beside it.
+
+    Exit code 0; 2 for an error, such as a database that isn't there or is newer.
+    """
+    before = schema_status(results)
+    after = upgrade_schema(results)
+    if as_json:
+        backup = str(after.backup_path) if after.backup_path else None
+        shape = {"before": before.found, "after": after.found, "head": after.head}
+        shapes.print_json({**_origin(after), **shape, "backup": backup})
+    elif after.backup_path is None:
+        print_line(f"{after.database_path} is at {after.head} already.")
+    else:
+        print_line(f"{after.database_path} went from {before.found} to {after.found}.")
+        print_line(f"A copy from before is kept as {after.backup_path}.")
+
+
+def _origin(status: SchemaStatus) -> shapes.Shape:
+    path = status.database_path
+    return {"results_dir": str(path.parent), "database": str(path)}
+
+
+def _advice(status: SchemaStatus) -> str:
+    folder = shlex.quote(str(status.database_path.parent))
+    if status.found == status.head:
+        return "The database is at head."
+    if not status.database_path.exists():
+        return f"The first save makes one, or `{PROGRAM} import --results {folder}`."
+    if status.found is None:
+        return "It holds no astraguard_store schema: another program may have made it."
+    # Revisions count up in four digits, so their order is that of the text.
+    if status.found > status.head:
+        return "The database is newer: run `pip install --upgrade astraguard-store`."
+    return f"Not at head: run `{PROGRAM} db upgrade --results {folder}`."
