@@ -1,0 +1,82 @@
+"""What all tests share: settings of hypothesis, and result folders to work in."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import reference
+from hypothesis import HealthCheck, settings
+from recordings import recorded
+
+from astraguard_store import LatencyCollector
+
+# No deadline: the machines that run this are shared. Repeatable by default, so
+# that a red run means a changed store; ASTRAGUARD_HYPOTHESIS=explore looks further.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "explore", settings.get_profile("repeatable"), derandomize=False, max_examples=1_000
+)
+settings.load_profile(os.environ.get("ASTRAGUARD_HYPOTHESIS", "repeatable"))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Name a results folder that doesn't exist yet."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def old_tree(results: Path) -> Path:
+    """Give a copy of the stored real runs, file times set to the time of the run."""
+    shutil.copytree(reference.STORED_RUNS, results)
+    for folder in results.iterdir():
+        last = reference.read_rows(folder / reference.RAW)[-1][0]
+        reference.set_modified(folder, last)
+    return results
+
+
+@pytest.fixture
+def collector() -> LatencyCollector:
+    """Give a collector with three metric types on two satellites, 30 measurements."""
+    return recorded(10)
+
+
+@pytest.fixture
+def in_background() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Run a step again and again in a thread until the test is over; its errors fail the test.
+
+    Twenty times in a row, then a rest of a millisecond: a recorder that never
+    rests would grow its collector faster than the test can read it.
+    """
+    over = threading.Event()
+    threads: list[threading.Thread] = []
+    failures: list[BaseException] = []
+
+    def start(step: Callable[[], object]) -> None:
+        def loop() -> None:
+            try:
+                while not over.wait(0.001):
+                    for _ in range(20):
+                        step()
+            except BaseException as error:  # noqa: BLE001 - raised below, in the test's thread
+                failures.append(error)
+
+        threads.append(threading.Thread(target=loop))
+        threads[-1].start()
+
+    yield start
+    over.set()
+    for thread in threads:
+        thread.join(30)
+    if failures:
+        raise failures[0]
