@@ -140,6 +140,7 @@ class DatabaseDamagedError(DatabaseError):
 
     Attributes:
         path: The database.
+        reason: What is wrong with it.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
@@ -149,10 +150,10 @@ class DatabaseDamagedError(DatabaseError):
             "from the run folders"
         )
         self.path = Path(path)
-        self._reason = reason
+        self.reason = reason
 
     def __reduce__(self) -> tuple[type[DatabaseDamagedError], tuple[Path, str]]:
-        return type(self), (self.path, self._reason)
+        return type(self), (self.path, self.reason)
 
 
 class CommitOutcomeUnknownError(DatabaseError):

@@ -1,11 +1,11 @@
 """The command `astraguard-store`: front end for people and scripts.
 
 ```
-reading  adopting  schema  demonstration     the commands
-    └───────┴──┬──────┴────────┘
-options    render    shapes                  what they share: arguments, tables, JSON
-               │
-            outcome                          exit codes and error lines
+reading  adopting  checking  schema  demonstration     the commands
+    └───────┴────────┬─┴───────┴────────┘
+     options      render      shapes         what they share: arguments, tables, JSON
+                     │
+                  outcome                    exit codes and error lines
 ```
 
 Only this package imports click and rich, and nothing imports this package: a
@@ -16,12 +16,13 @@ import click
 
 from astraguard_store import __version__
 from astraguard_store.cli.adopting import import_runs
+from astraguard_store.cli.checking import check
 from astraguard_store.cli.demonstration import demo
 from astraguard_store.cli.options import examples
 from astraguard_store.cli.outcome import PROGRAM, StoreCommands
 from astraguard_store.cli.reading import compare, recent, show
 from astraguard_store.cli.schema import db
-from astraguard_store.repository import schema_head, sqlite_version
+from astraguard_store.repository import schema_head, sqlite_caveat, sqlite_version
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -29,6 +30,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
         click.echo(
             f"{PROGRAM} {__version__} (SQLite {sqlite_version()}, schema head {schema_head()})"
         )
+        if caveat := sqlite_caveat():
+            click.echo(caveat)
         ctx.exit()
 
 
@@ -39,6 +42,7 @@ _EPILOG = (
         "astraguard-store show run_001 --satellites",
         "astraguard-store compare run_001 run_002 --json",
         "astraguard-store import --results old_results",
+        "astraguard-store check",
     )
     + """
 
@@ -46,7 +50,7 @@ _EPILOG = (
 Exit codes:
   0  done
   1  the answer is no: no such run, a folder that the import refused,
-     a schema that is not at head
+     a schema that is not at head, a fault that a check found
   2  a usage or store error, said in one line on standard error
 
 \b
@@ -77,5 +81,5 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, recent, show, compare, import_runs, db):
+for _command in (demo, recent, show, compare, import_runs, check, db):
     main.add_command(_command)

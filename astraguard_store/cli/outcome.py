@@ -2,7 +2,8 @@
 
 ```
 0    done; the answer is yes, or there is one
-1    the answer is no: no such run, a folder the import refused, a schema not at head
+1    the answer is no: no such run, a folder the import refused, a schema not at head, a
+     fault that a check found
 2    a usage error or a store error; the line says what to do
 130  interrupted (Ctrl-C)
 141  whoever read the output went away, as `head` does

@@ -1,4 +1,4 @@
-"""The commands about the database's schema: `db current`, `db upgrade`."""
+"""The commands about the database itself: `db current`, `db upgrade`, `db backup`."""
 
 import shlex
 from pathlib import Path
@@ -9,16 +9,20 @@ from astraguard_store.cli import shapes
 from astraguard_store.cli.options import examples, json_option, results_option
 from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
 from astraguard_store.cli.render import print_line
-from astraguard_store.repository import SchemaStatus, schema_status, upgrade_schema
+from astraguard_store.repository import RunRepository, SchemaStatus, schema_status, upgrade_schema
 
 
 @click.group(
     cls=StoreCommands,
     no_args_is_help=False,
-    epilog=examples("astraguard-store db current", "astraguard-store db upgrade"),
+    epilog=examples(
+        "astraguard-store db current",
+        "astraguard-store db upgrade",
+        "astraguard-store db backup runs.backup.db",
+    ),
 )
 def db() -> None:
-    """Look after the schema of the database."""
+    """Look after the database: its schema, and copies of it."""
 
 
 @db.command(
@@ -67,6 +71,28 @@ def upgrade(results: Path, as_json: bool) -> None:
     else:
         print_line(f"{after.database_path} went from {before.found} to {after.found}.")
         print_line(f"A copy from before is kept as {after.backup_path}.")
+
+
+@db.command(epilog=examples("astraguard-store db backup runs.backup.db --results results"))
+@click.argument("file", type=click.Path(path_type=Path))
+@results_option
+@json_option
+def backup(file: Path, results: Path, as_json: bool) -> None:
+    """Copy the database to the new file FILE while others go on writing, and check the copy.
+
+    The run folders are not copied: back them up as the files they are.
+
+    Exit code 0; 2 for an error, such as a file that is there already.
+    """
+    with RunRepository.open(results, read_only=True) as repository:
+        root, database = repository.results_dir, repository.database_path
+        repository.back_up(file)
+    size = file.stat().st_size
+    if as_json:
+        shape: shapes.Shape = {"results_dir": str(root), "database": str(database)}
+        shapes.print_json({**shape, "backup": str(file.resolve()), "bytes": size})
+    else:
+        print_line(f"{database} is copied to {file} ({size} bytes), and the copy is sound.")
 
 
 def _origin(status: SchemaStatus) -> shapes.Shape:

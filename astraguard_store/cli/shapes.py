@@ -19,6 +19,10 @@ compare     results_dir, answers_from, baseline, candidate, by_satellite, change
 import      results_dir, database, adopted, skipped, refused: [{run_id, reason}]
 db current  results_dir, database, found (null: no database, or none of ours), head, at_head
 db upgrade  results_dir, database, before, after, head, backup (null: nothing to do)
+db backup   results_dir, database, backup, bytes
+check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
+            mended: [FINDING]
+FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
 demo        results_dir, database, flights: [FLIGHT], recent: [HEADER],
             comparison: {baseline, candidate, by_satellite, changes: [CHANGE]}
 FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
@@ -34,7 +38,9 @@ import click
 
 from astraguard_store.model import (
     Artifact,
+    CheckReport,
     Comparison,
+    Finding,
     ImportReport,
     MetricChange,
     MetricSummary,
@@ -97,6 +103,28 @@ def report_shape(report: ImportReport) -> Shape:
     }
 
 
+def check_shape(report: CheckReport) -> Shape:
+    """Return what `check` says of a store."""
+    return {
+        "sound": report.is_sound,
+        "runs": report.runs,
+        "files": report.files,
+        "bytes": report.bytes,
+        "findings": [_finding_shape(finding) for finding in report.findings],
+        "mended": [_finding_shape(finding) for finding in report.mended],
+    }
+
+
+def _finding_shape(finding: Finding) -> Shape:
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "where": finding.where,
+        "what": finding.what,
+        "advice": finding.advice,
+    }
+
+
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
         metric_type: {name: _number(getattr(summary, name)) for name in STATISTICS}
@@ -126,9 +154,9 @@ def _change_shape(change: MetricChange) -> Shape:
 
 def present_in(change: MetricChange) -> str:
     """Return which side has measurements: ``both``, ``baseline`` or ``candidate``."""
-    if change.in_baseline and change.in_candidate:
+    if change.baseline and change.candidate:
         return "both"
-    return "baseline" if change.in_baseline else "candidate"
+    return "baseline" if change.baseline else "candidate"
 
 
 def _value_shape(value: ValueChange) -> Shape:

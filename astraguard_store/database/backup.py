@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from astraguard_store.database.engine import database_engine
-from astraguard_store.database.errors import translated
-from astraguard_store.database.reader import driver_connection
+from astraguard_store.database.errors import database_error, is_damage, translated
+from astraguard_store.database.integrity import structural_problems
+from astraguard_store.database.reader import Reader, driver_connection
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
 
 __all__ = ["back_up"]
 
-_PAGES_A_STEP = 1024
 
-
-def back_up(path: Path, target: Path) -> None:
-    """Copy the database *path* to the new file *target* and check the copy.
+def back_up(reader: Reader, where: Path | str, target: Path) -> None:
+    """Copy what *reader* reads to the new file *target* and check the copy.
 
     It goes through SQLite's backup interface, so writers go on meanwhile, and
-    what is copied is the state of one moment.
+    what is copied is the state of one moment. Nothing is written beside the
+    original.
+
+    Args:
+        reader: The connections to the database.
+        where: The database, for messages.
+        target: The copy, one file without a log; it must not be there yet.
 
     Raises:
         DatabaseError: The target is there already, or one of both failed.
@@ -30,33 +36,44 @@ def back_up(path: Path, target: Path) -> None:
         # Reserve the name: SQLite would write into whatever is there.
         target.touch(exist_ok=False)
     except OSError as error:
-        raise DatabaseError(f"{target} can't be made: {error.strerror}") from error
+        raise DatabaseError(
+            f"{target} can't be made: {error.strerror}; name a new file in a folder that is there"
+        ) from error
     try:
-        with translated(path):
-            _copy(path, target)
-            _check(target)
+        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            reader.read(lambda source: _copy(source, copy, target))
+            with translated(target):
+                copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+        _check(where, target)
+        _sync(target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
 
 
-def _copy(path: Path, target: Path) -> None:
-    with (
-        database_engine(path, "ro").connect() as source,
-        sqlite3.connect(target, isolation_level=None) as copy,
-    ):
-        driver_connection(source).backup(copy, pages=_PAGES_A_STEP)
-        # A copy is one file, without a log beside it.
-        copy.execute("PRAGMA journal_mode=DELETE")
-    copy.close()
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) -> None:
+    try:
+        # In one step: between steps every commit would make it begin again.
+        source.backup(copy)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise
+        raise database_error(error, target) from error
 
 
-def _check(target: Path) -> None:
-    with database_engine(target, "immutable").connect() as copy:
+def _check(where: Path | str, target: Path) -> None:
+    with translated(where), database_engine(target, "immutable").connect() as copy:
         driver = driver_connection(copy)
-        answers = [row[0] for row in driver.execute("PRAGMA integrity_check")]
+        problems = structural_problems(driver)
         broken = driver.execute("PRAGMA foreign_key_check").fetchall()
-    if answers != ["ok"] or broken:
-        raise DatabaseDamagedError(target, "; ".join(map(str, answers or broken)))
+    if problems or broken:
+        raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
+
+
+def _sync(target: Path) -> None:
+    for path in (target, target.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
