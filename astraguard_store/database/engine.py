@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +45,9 @@ def database_engine(
         busy_timeout_s: How long SQLite waits for a lock that it needs.
     """
     query = {"mode": "ro", "immutable": "1"} if mode == "immutable" else {"mode": mode}
-    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={**query, "uri": "true"})
+    url = URL.create(
+        "sqlite", database=f"file:{quote(os.fsencode(path))}", query={**query, "uri": "true"}
+    )
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -88,7 +91,13 @@ def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[
     # The timeout first: the pragmas after it may meet a lock themselves.
     pragmas = [f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"]
     if mode in {"ro", "immutable"}:
-        return [*pragmas, "PRAGMA query_only=ON", "PRAGMA mmap_size=0"]
+        # 32 MB of pages, taken as they are read: 14,000 runs stay in reach.
+        return [
+            *pragmas,
+            "PRAGMA query_only=ON",
+            "PRAGMA mmap_size=0",
+            "PRAGMA cache_size=-32768",
+        ]
     return [
         *write_pragmas(durability, busy_timeout_s),
         # Readers don't wait for writers, nor writers for readers.

@@ -15,7 +15,7 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 
-__all__ = ["database_error", "is_busy", "translated"]
+__all__ = ["database_error", "is_busy", "is_damage", "translated"]
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -54,6 +54,11 @@ def database_error(
 def is_busy(error: sqlite3.Error | DBAPIError) -> bool:
     """Return whether a lock of another connection was the reason."""
     return _primary_code(_driver_error(error)) in _BUSY
+
+
+def is_damage(error: sqlite3.Error | DBAPIError) -> bool:
+    """Return whether the file itself was the reason."""
+    return _primary_code(_driver_error(error)) in _DAMAGED
 
 
 def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,12 @@ from astraguard_store.database.engine import WRITES, database_engine
 from astraguard_store.database.errors import translated
 from astraguard_store.database.reader import FileReader, driver_connection
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
-from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, SchemaVersionError
+from astraguard_store.exceptions import (
+    DatabaseDamagedError,
+    DatabaseError,
+    SchemaVersionError,
+    StoreError,
+)
 
 __all__ = [
     "check_revision",
@@ -102,22 +108,41 @@ def create_database(path: Path) -> None:
 
     It is made under another name and then renamed, so that there never is an
     empty or half-made database, and an existing file is never touched.
+
+    Raises:
+        DatabaseError: It can't be made: the disk is full, or fails.
     """
     new = path.with_name(f"{path.name}-new")
+    try:
+        _remove_unfinished(new)
+        engine = database_engine(new, "rwc")
+        try:
+            with translated(path):
+                migrate(engine)
+        finally:
+            engine.dispose()
+        # Closing the last connection has moved the log into the file.
+        new.rename(path)
+        _sync_folder(path.parent)
+    except StoreError:
+        # Among them is a TimeoutError, which is an OSError.
+        raise
+    except OSError as error:
+        raise DatabaseError(f"{path} can't be made: {error.strerror}") from error
+
+
+def _remove_unfinished(new: Path) -> None:
+    """Remove what a creation left that died."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
-    engine = database_engine(new, "rwc")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        migrate(engine)
+        os.fsync(descriptor)
     finally:
-        engine.dispose()
-    # Closing the last connection has moved the log into the file.
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def revision_of(path: Path) -> str | None:
@@ -148,8 +173,14 @@ def upgrade_database(path: Path) -> Path | None:
         return None
     if found not in _KNOWN_REVISIONS:
         check_revision(path, found)
-    backup_path = path.with_name(f"{path.name}-before-{HEAD_REVISION}-from-{found}")
-    back_up(path, backup_path)
+    backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
+    reader = FileReader(path, busy_timeout_s=30.0)
+    try:
+        back_up(reader, path, backup_path)
+    finally:
+        # Before the migration opens a connection: an immutable one that closes
+        # after that would drop its locks.
+        reader.close()
     engine = database_engine(path, "rw")
     try:
         with translated(path):
@@ -157,6 +188,16 @@ def upgrade_database(path: Path) -> Path | None:
     finally:
         engine.dispose()
     return backup_path
+
+
+def _free_name(path: Path, name: str) -> Path:
+    """Return a name beside *path* that an upgrade that failed before hasn't taken."""
+    candidate = path.with_name(name)
+    for attempt in count(2):
+        if not os.path.lexists(candidate):
+            break
+        candidate = path.with_name(f"{name}-{attempt}")
+    return candidate
 
 
 def _run_scripts(connection: Connection) -> None:

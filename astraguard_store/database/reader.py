@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from astraguard_store.database.engine import Mode, database_engine
-from astraguard_store.database.errors import translated
+from astraguard_store.database.errors import database_error, translated
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
 
-__all__ = ["FileReader", "MemoryReader", "Reader", "driver_connection", "leave_to_parent"]
+__all__ = ["FileReader", "MemoryReader", "Query", "Reader", "driver_connection"]
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
@@ -25,13 +26,6 @@ FileState = tuple[int, int, int]
 """(inode, size, time of last change in ns)"""
 
 _TICKS_NS = 20_000_000
-
-_of_parent: list[Connection] = []
-
-
-def leave_to_parent(*connections: Connection | None) -> None:
-    """Keep a parent's connections from being closed in its forked child."""
-    _of_parent.extend(connection for connection in connections if connection is not None)
 
 
 def driver_connection(connection: Connection) -> sqlite3.Connection:
@@ -53,14 +47,16 @@ class Reader(Protocol):
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
 
-    def reset_after_fork(self) -> None:
-        """Make a child independent of its parent."""
-
     def version(self) -> Hashable:
         """Return a value that is another one after anybody's commit."""
 
-    def read(self, query: Query[T]) -> T:
-        """Return the result of *query*, run on one snapshot."""
+    def read(self, query: Query[T], *, statements: int = 2) -> T:
+        """Return the result of *query*, run on one snapshot.
+
+        Args:
+            query: Reads from the connection that it is given.
+            statements: How many statements it runs; one is a snapshot by itself.
+        """
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -78,7 +74,7 @@ class MemoryReader:
         with self.lock:
             return 0
 
-    def read(self, query: Query[T]) -> T:
+    def read(self, query: Query[T], *, statements: int = 2) -> T:  # noqa: ARG002
         """Return the result of *query*; the lock makes a snapshot of it."""
         with self.lock, translated("the database in memory"):
             return query(self._driver)
@@ -88,9 +84,6 @@ class MemoryReader:
 
     def check_in_place(self) -> None:
         """Do nothing: memory doesn't go away."""
-
-    def reset_after_fork(self) -> None:
-        """Do nothing: the child has a copy of its own."""
 
 
 class FileReader:
@@ -112,44 +105,59 @@ class FileReader:
         self._log = f"{path}-wal"
         self._busy_timeout_s = busy_timeout_s
         self._inode = _state(path)[0]
-        self._reset()
-
-    def _reset(self) -> None:
         self.lock = threading.RLock()
         self._watch_lock = threading.Lock()
         self._queries: Connection | None = None
+        self._queries_driver: sqlite3.Connection | None = None
         self._queries_quiet: FileState | None = None
         self._watch: Connection | None = None
+        self._watch_cursor: sqlite3.Cursor | None = None
         self._watches = 0
 
     def version(self) -> Hashable:
         """Return a value that is another one after anybody's commit; 5 µs."""
         state = self._checked_state()
-        if not os.access(self._log, os.F_OK):
+        # An open connection keeps the log from being removed.
+        if self._watch_cursor is None and not os.access(self._log, os.F_OK):
             return object() if _is_fresh(state) else state
-        with self._watch_lock, translated(self._path):
-            if self._watch is None:
-                self._watch = self._connect("ro")
-                self._watches += 1
-            row = driver_connection(self._watch).execute("PRAGMA data_version").fetchone()
-            # Numbers of two connections say nothing of each other.
-            return self._watches, row[0]
+        with self._watch_lock:
+            try:
+                cursor = self._watch_cursor or self._open_watch()
+                # Numbers of two connections say nothing of each other.
+                return self._watches, cursor.execute("PRAGMA data_version").fetchone()[0]
+            except (sqlite3.Error, DBAPIError) as error:
+                raise database_error(error, self._path) from error
 
-    def read(self, query: Query[T]) -> T:
-        """Return the result of *query*, run on one snapshot."""
-        with self.lock, translated(self._path):
-            while True:
-                before = self._quiet_state()
-                if before is None:
-                    return _in_transaction(self._connection(None), query)
-                try:
-                    result = query(self._connection(before))
-                except sqlite3.Error:
-                    if self._quiet_state() == before:
-                        raise
-                else:
-                    if self._quiet_state() == before:
-                        return result
+    def _open_watch(self) -> sqlite3.Cursor:
+        self._watch = self._connect("ro")
+        self._watches += 1
+        self._watch_cursor = driver_connection(self._watch).cursor()
+        return self._watch_cursor
+
+    def read(self, query: Query[T], *, statements: int = 2) -> T:
+        """Return the result of *query*, run on one snapshot; see `Reader.read`."""
+        with self.lock:
+            try:
+                if os.access(self._log, os.F_OK):
+                    connection = self._connection(None)
+                    return query(connection) if statements == 1 else _snapshot(connection, query)
+                return self._read_quietly(query)
+            except (sqlite3.Error, DBAPIError) as error:
+                raise database_error(error, self._path) from error
+
+    def _read_quietly(self, query: Query[T]) -> T:
+        while True:
+            before = self._quiet_state()
+            if before is None:
+                return _snapshot(self._connection(None), query)
+            try:
+                result = query(self._connection(before))
+            except sqlite3.Error:
+                if self._quiet_state() == before:
+                    raise
+            else:
+                if self._quiet_state() == before:
+                    return result
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -157,25 +165,22 @@ class FileReader:
             for connection in (self._queries, self._watch):
                 if connection is not None:
                     connection.close()
-            self._queries = self._watch = None
-
-    def reset_after_fork(self) -> None:
-        """Leave the parent's connections alone: closing them here would harm them."""
-        leave_to_parent(self._queries, self._watch)
-        self._reset()
+            self._queries = self._queries_driver = None
+            self._watch = self._watch_cursor = None
 
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
         self._checked_state()
 
     def _connection(self, quiet: FileState | None) -> sqlite3.Connection:
-        if self._queries is not None and self._queries_quiet != quiet:
-            self._queries.close()
-            self._queries = None
-        if self._queries is None:
+        """Return the connection for queries, opened for *quiet* or, if None, as usual."""
+        if self._queries_driver is None or self._queries_quiet != quiet:
+            if self._queries is not None:
+                self._queries.close()
             self._queries = self._connect("ro" if quiet is None else "immutable")
+            self._queries_driver = driver_connection(self._queries)
             self._queries_quiet = quiet
-        return driver_connection(self._queries)
+        return self._queries_driver
 
     def _connect(self, mode: Mode) -> Connection:
         return database_engine(self._path, mode, busy_timeout_s=self._busy_timeout_s).connect()
@@ -206,7 +211,7 @@ class FileReader:
         return state
 
 
-def _in_transaction(connection: sqlite3.Connection, query: Query[T]) -> T:
+def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
     connection.execute("BEGIN")
     try:
         return query(connection)

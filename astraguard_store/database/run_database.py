@@ -6,15 +6,16 @@ import logging
 import os
 import sqlite3
 import threading
-import weakref
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from astraguard_store.database import queries
+from astraguard_store.database.backup import back_up
 from astraguard_store.database.engine import (
     WRITES,
     database_engine,
@@ -22,15 +23,16 @@ from astraguard_store.database.engine import (
     write_pragmas,
 )
 from astraguard_store.database.errors import database_error, is_busy, translated
+from astraguard_store.database.forking import around_forks
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.migrate import check_revision, found_revision, migrate
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.reader import (
     FileReader,
     MemoryReader,
+    Query,
     Reader,
     driver_connection,
-    leave_to_parent,
 )
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import CommitOutcomeUnknownError, RunNotFoundError
@@ -40,10 +42,10 @@ __all__ = ["RunDatabase"]
 
 logger = logging.getLogger("astraguard_store")
 
+T = TypeVar("T")
+
 # A log of 4 MB is some 200 saves; reading through it is still quick.
 _LOG_LIMIT_BYTES = 4 * 2**20
-
-_databases: weakref.WeakSet[RunDatabase] = weakref.WeakSet()
 
 
 class RunDatabase:
@@ -65,7 +67,7 @@ class RunDatabase:
         self._seen: Hashable = None
         self._writer_seen: int | None = None
         self._writer_options: WriteOptions | None = None
-        _databases.add(self)
+        around_forks(self)
 
     @classmethod
     def open(cls, path: Path, *, busy_timeout_s: float = 30.0) -> RunDatabase:
@@ -108,7 +110,9 @@ class RunDatabase:
         run: StoredRun | None = self._map.get(key)
         if run is None:
             mark = self._map.mark()
-            run = self._reader.read(lambda connection: queries.load_run(connection, run_id))
+            run = self._reader.read(
+                lambda connection: queries.load_run(connection, run_id), statements=1
+            )
             if run is None:
                 raise RunNotFoundError(run_id, str(self._where))
             run = self._map.keep(key, key, run, mark)
@@ -118,7 +122,9 @@ class RunDatabase:
 
     def recent(self, limit: int) -> list[RunHeader]:
         """Return the newest *limit* runs, newest first."""
-        return self._reader.read(lambda connection: queries.recent_headers(connection, limit))
+        return self._reader.read(
+            lambda connection: queries.recent_headers(connection, limit), statements=1
+        )
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
         """Return what changed; the same object until somebody changes one of the runs.
@@ -134,7 +140,8 @@ class RunDatabase:
             changes = self._reader.read(
                 lambda connection: queries.changes(
                     connection, baseline, candidate, by_satellite=by_satellite
-                )
+                ),
+                statements=1,
             )
             if not all(any(getattr(c, side) for c in changes) for side in _SIDES):
                 self._check_exists(baseline)
@@ -188,6 +195,19 @@ class RunDatabase:
                     self._map.forget(transaction.changed_run_ids)
             self._shorten_log(connection, options)
 
+    def read(self, query: Query[T]) -> T:
+        """Return the result of *query*, run on one snapshot; other queries wait meanwhile."""
+        return self._reader.read(query)
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to the new file *target* and check the copy; queries wait.
+
+        Raises:
+            DatabaseError: The target is there already, or one of both failed.
+            DatabaseDamagedError: The copy isn't sound, so the original isn't either.
+        """
+        back_up(self._reader, self._where, target)
+
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
         self._reader.check_in_place()
@@ -204,14 +224,20 @@ class RunDatabase:
                 else:
                     self._writer.engine.dispose()
 
-    def _reset_after_fork(self) -> None:
-        self._reader.reset_after_fork()
-        self._map.reset_after_fork()
+    def before_fork(self) -> None:
+        """Wait for queries and transactions to end, and close the connections."""
+        self._write_lock.acquire()
+        self._reader.lock.acquire()
         if self.path:
-            leave_to_parent(self._writer)
-            self._writer = None
-            self._write_lock = threading.RLock()
-            self._seen = self._writer_seen = None
+            self.close()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Go on; in a child nothing is known."""
+        self._reader.lock.release()
+        self._write_lock.release()
+        if in_child:
+            self._map.reset_after_fork()
+            self._seen = None
 
     def _check_exists(self, run_id: str) -> None:
         if not self._reader.read(lambda connection: queries.run_exists(connection, run_id)):
@@ -295,13 +321,15 @@ class RunDatabase:
                 return
             # A reader in the middle of a query is not waited for: the next save tries again.
             driver.execute("PRAGMA busy_timeout=0")
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
+            try:
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
         except (OSError, sqlite3.Error) as error:
             logger.warning("%s: the write-ahead log could not be moved: %s", self.path, error)
 
 
-_SIDES = ("in_baseline", "in_candidate")
+_SIDES = ("baseline", "candidate")
 
 
 def _connect_writer(path: Path, options: WriteOptions) -> Connection:
@@ -317,11 +345,3 @@ def _connect_writer(path: Path, options: WriteOptions) -> Connection:
 def _data_version(connection: Connection) -> int:
     version: int = driver_connection(connection).execute("PRAGMA data_version").fetchone()[0]
     return version
-
-
-def _after_fork_in_child() -> None:
-    for database in tuple(_databases):
-        database._reset_after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

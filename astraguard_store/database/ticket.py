@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from astraguard_store.database.forking import around_forks
 from astraguard_store.exceptions import DatabaseBusyError, DatabaseError
 
 __all__ = ["WriteTicket"]
@@ -37,6 +38,7 @@ class WriteTicket:
     def __init__(self, path: Path | None, database: Path | str) -> None:
         self._path = path
         self._database = database
+        around_forks(self)
         self._threads = threading.RLock()
         self._depth = 0
 
@@ -98,10 +100,14 @@ class WriteTicket:
                 return descriptor
             os.close(descriptor)
 
-    def reset_after_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Nothing: a save of another thread may take long, and goes on in the parent."""
+
+    def after_fork(self, *, in_child: bool) -> None:
         """Forget in a child what threads of the parent hold."""
-        self._threads = threading.RLock()
-        self._depth = 0
+        if in_child:
+            self._threads = threading.RLock()
+            self._depth = 0
 
     def _holder(self) -> str:
         """Return who wrote last into the lock file, as far as it can be known."""
@@ -150,11 +156,16 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
     thread.start()
     try:
         thread.join(max(0.0, timeout_s))
-    finally:
+    except BaseException:
+        # Ctrl-C: the lock may have come just now.
         with gate:
-            if not state["locked"]:
-                state["given_up"] = True
-    return state["locked"]
+            state["given_up"] = True
+            if state["locked"]:
+                os.close(descriptor)
+        raise
+    with gate:
+        state["given_up"] = not state["locked"]
+        return state["locked"]
 
 
 def _still_names(path: Path, descriptor: int) -> bool:

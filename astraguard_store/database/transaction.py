@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from astraguard_store.database import queries
+from astraguard_store.database.adopted_csv import note_csv
 from astraguard_store.database.engine import Durability
 from astraguard_store.database.queries import StoredRun
+from astraguard_store.model import Artifact, MetricSummary
 
 __all__ = ["Transaction", "WriteOptions"]
 
@@ -61,6 +64,16 @@ class Transaction:
     def load(self, run_id: str) -> StoredRun | None:
         """Return the run as this transaction sees it, None if there is none."""
         return queries.load_run(self._connection, run_id)
+
+    def note_csv(
+        self,
+        run_id: str,
+        csv: Artifact,
+        satellites: Mapping[str, Mapping[str, MetricSummary]],
+    ) -> bool:
+        """Note what the CSV of an adopted run tells; return whether it was still unknown."""
+        self._changed.add(run_id)
+        return note_csv(self._connection, run_id, csv, satellites)
 
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""

@@ -1,7 +1,11 @@
 """The one place that knows both the database and the folders.
 
 ```
-run_repository     RunRepository: save, get, recent, compare, delete
+run_repository     RunRepository: save, get, recent, compare, delete, check
+   ├─ checking        the store held against what it promises
+   │    └─ file_checking   rows and files, held against each other
+   │         ├─ mending       what can be put right
+   │         └─ tally         what was found
    ├─ adoption        folders of old runs → rows
    ├─ recovery        what a dead process left in the staging folder
    ├─ writing         the steps of a save and of a deletion
@@ -10,6 +14,7 @@ schema_versions    which schema a store has, and how it gets the newest
 ```
 """
 
+from astraguard_store.repository.checking import check_folder
 from astraguard_store.repository.run_repository import (
     DEFAULT_RESULTS_DIR,
     Collector,
@@ -19,6 +24,7 @@ from astraguard_store.repository.schema_versions import (
     SchemaStatus,
     schema_head,
     schema_status,
+    sqlite_caveat,
     sqlite_version,
     upgrade_schema,
 )
@@ -30,8 +36,10 @@ __all__ = [
     "Collector",
     "RunRepository",
     "SchemaStatus",
+    "check_folder",
     "schema_head",
     "schema_status",
+    "sqlite_caveat",
     "sqlite_version",
     "upgrade_schema",
 ]

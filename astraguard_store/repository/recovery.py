@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+from astraguard_store.artifacts.files import read_file
 from astraguard_store.artifacts.layout import FILE_NAMES
 from astraguard_store.artifacts.publishing import (
     found_artifact,
@@ -25,13 +26,15 @@ from astraguard_store.artifacts.staging import (
     staged_names,
     unlock,
 )
+from astraguard_store.columns import Columns
+from astraguard_store.csv_format import plain_labels
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.exceptions import StoreError
+from astraguard_store.exceptions import ArtifactReadError, StoreError
 from astraguard_store.model import RunSummary, utc_from_epoch_us
 from astraguard_store.repository.shared_store import SharedStore
 from astraguard_store.statistics import summarize
-from astraguard_store.summary_format import utc_offset_s
+from astraguard_store.summary_format import parse_document, parse_summary, utc_offset_s
 
 __all__ = ["recover", "settle"]
 
@@ -135,11 +138,11 @@ def _adopt_kept(
     recorded_at = utc_from_epoch_us(recorded_at_us)
     if stored is not None and stored.summary.recorded_at >= recorded_at:
         return stored
-    statistics = summarize(read_columns(csv_path))
     paths = {
         kind: by_suffix.get(KEPT_SUFFIXES[kind]) or by_suffix.get(SUFFIXES[kind])
         for kind in FILE_NAMES
     }
+    statistics = summarize(_named_as_recorded(read_columns(csv_path), paths["summary_json"]))
     run_id = names[0].run_id
     summary = RunSummary(
         run_id,
@@ -157,3 +160,16 @@ def _adopt_kept(
     run = StoredRun(summary, utc_offset_s(recorded_at_us), names[0].token)
     transaction.save(run)
     return run
+
+
+def _named_as_recorded(columns: Columns, summary_path: Path | None) -> Columns:
+    """Take back the apostrophes of `safe_csv`, by the names in the kept summary."""
+    if summary_path is None:
+        return columns
+    try:
+        content = read_file(summary_path.parent, summary_path.name)
+        summary = parse_summary(parse_document(content))
+    except (FileNotFoundError, ArtifactReadError):
+        # The measurements count, under whichever names.
+        return columns
+    return plain_labels(columns, summary.metrics, summary.satellites)

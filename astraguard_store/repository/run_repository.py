@@ -30,6 +30,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import (
     CacheInfo,
+    CheckReport,
     Comparison,
     ImportReport,
     RunHeader,
@@ -37,6 +38,7 @@ from astraguard_store.model import (
     epoch_us,
 )
 from astraguard_store.repository.adoption import Progress, adopt_folders
+from astraguard_store.repository.checking import check_folder, check_store
 from astraguard_store.repository.recovery import recover, settle
 from astraguard_store.repository.shared_store import (
     DATABASE_NAME,
@@ -90,6 +92,7 @@ class RunRepository:
         options: WriteOptions,
         *,
         read_only: bool,
+        safe_csv: bool = False,
     ) -> None:
         """Use `open` or `in_memory`."""
         self.results_dir = results_dir
@@ -98,6 +101,7 @@ class RunRepository:
         self._folders = folders
         self._options = options
         self._read_only = read_only
+        self._safe_csv = safe_csv
         self._closed = False
         self._finalizer = weakref.finalize(self, store.release) if store else None
 
@@ -110,6 +114,7 @@ class RunRepository:
         durability: Durability = "full",
         busy_timeout_s: float = 30.0,
         adopt: bool = True,
+        safe_csv: bool = False,
     ) -> RunRepository:
         """Open the store in the folder *results_dir*.
 
@@ -129,6 +134,10 @@ class RunRepository:
             busy_timeout_s: How long a save waits for other writers, seconds.
             adopt: False leaves runs that were there before the database to
                 `import_legacy`, which reports and shows progress.
+            safe_csv: In the CSVs of runs that are saved through this repository,
+                put an apostrophe before names that a spreadsheet would take for
+                a formula: those that begin with ``= + - @``, a tab or a carriage
+                return. Rows and summaries keep the names as they are.
 
         Raises:
             StoreNotFoundError: With `read_only`, there is no such folder, or
@@ -145,7 +154,7 @@ class RunRepository:
         if read_only:
             return cls._open_for_reading(root, options)
         store = acquire(root, options, create=True)
-        repository = cls(store, None, root, options, read_only=False)
+        repository = cls(store, None, root, options, read_only=False, safe_csv=safe_csv)
         try:
             if adopt and not store.database.adopted():
                 repository._adopt_at_first_opening()
@@ -221,7 +230,7 @@ class RunRepository:
             snapshots[run_id] = _snapshot(collector)
         if store.unsettled:
             recover(store, self._options)
-        return save_runs(store, self._options, snapshots)
+        return save_runs(store, self._options, snapshots, safe_csv=self._safe_csv)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run: the same object for as long as nobody changes the run.
@@ -232,6 +241,7 @@ class RunRepository:
         """
         check_run_id(run_id)
         if self._folders:
+            self._check_open()
             return self._folders.get(run_id)
         return self._store().database.get(run_id, self._finish_publishing).summary
 
@@ -247,6 +257,7 @@ class RunRepository:
         Returns:
             Run headers by recording time (UTC), ties by run id, newest first.
         """
+        self._check_open()
         if limit < 1:
             return []
         if self._folders:
@@ -269,6 +280,7 @@ class RunRepository:
         check_run_id(baseline)
         check_run_id(candidate)
         if self._folders:
+            self._check_open()
             return self._folders.compare(baseline, candidate, by_satellite=by_satellite)
         return self._store().database.compare(baseline, candidate, by_satellite=by_satellite)
 
@@ -328,9 +340,51 @@ class RunRepository:
         """Finish or undo what dead processes left behind; `open` does so too."""
         recover(self._writable_store(), self._options)
 
+    def check(self, *, fix: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Hold database, rows and files against each other; writes nothing without *fix*.
+
+        Every file is read once, 1 MB at a time; other processes may go on saving.
+        Queries of this process wait while the database itself is checked.
+
+        Args:
+            fix: Finish or undo what dead processes left, adopt folders without
+                rows, write missing or changed summary files anew (a changed one
+                is kept beside it), and hash the CSVs of adopted runs. A damaged
+                database is left as it is; the report says what to do.
+            progress: Called with (runs checked, runs in all).
+
+        Raises:
+            ReadOnlyStoreError: With *fix*, the repository was opened for reading.
+            DatabaseError: The database can't be read, and not because of damage.
+        """
+        if fix:
+            return check_store(self._writable_store(), self._options, fix=True, progress=progress)
+        if self._folders and self.results_dir:
+            return check_folder(self.results_dir, progress=progress, options=self._options)
+        return check_store(self._store(), self._options, progress=progress)
+
+    def back_up(self, target: str | os.PathLike[str]) -> None:
+        """Copy the database to the new file *target*, and check the copy.
+
+        Writers go on meanwhile; the copy is of one moment. The run folders are
+        not copied. Other queries of this process wait.
+
+        Raises:
+            StoreNotFoundError: Run folders answer, so there is nothing to copy.
+            DatabaseError: The target is there already, or can't be written.
+            DatabaseDamagedError: The copy isn't sound, so the original isn't either.
+        """
+        if self._folders:
+            raise StoreNotFoundError(
+                f"there is no usable database in {self.results_dir}; "
+                "`astraguard-store check` says what is wrong with it"
+            )
+        self._store().database.back_up(Path(target))
+
     def cache_info(self) -> CacheInfo:
         """Return the hits and misses of this process in this folder, size and limit."""
         if self._folders:
+            self._check_open()
             return CacheInfo(0, 0, 0, 0)
         return self._store().database.cache_info()
 
@@ -366,9 +420,13 @@ class RunRepository:
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
     def _store(self) -> SharedStore:
-        if self._closed or self._opened is None:
-            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
+        self._check_open()
+        assert self._opened is not None  # noqa: S101 - the folders would have answered
         return self._opened
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
 
     def _writable_store(self) -> SharedStore:
         if self._read_only:

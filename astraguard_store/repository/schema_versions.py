@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from astraguard_store.database.engine import sqlite_library_version
+from astraguard_store.database.integrity import has_wal_reset_bug, wal_reset_note
 from astraguard_store.database.migrate import revision_of, upgrade_database
 from astraguard_store.database.schema import HEAD_REVISION
 from astraguard_store.database.ticket import WriteTicket
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.repository.shared_store import DATABASE_NAME, LOCK_NAME, existing_root
 
-__all__ = ["SchemaStatus", "schema_head", "schema_status", "sqlite_version", "upgrade_schema"]
+__all__ = [
+    "SchemaStatus",
+    "schema_head",
+    "schema_status",
+    "sqlite_caveat",
+    "sqlite_version",
+    "upgrade_schema",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +84,8 @@ def schema_head() -> str:
 def sqlite_version() -> str:
     """Return the version of the SQLite library in use."""
     return sqlite_library_version()
+
+
+def sqlite_caveat() -> str | None:
+    """Return what is wrong with that version and what the store does about it, if anything is."""
+    return wal_reset_note() if has_wal_reset_bug() else None

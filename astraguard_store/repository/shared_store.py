@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from astraguard_store.artifacts.file_systems import network_file_system
 from astraguard_store.database.migrate import create_database
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.ticket import WriteTicket
@@ -14,6 +16,8 @@ from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
 
 __all__ = ["DATABASE_NAME", "SharedStore", "acquire", "existing_root"]
+
+logger = logging.getLogger("astraguard_store")
 
 DATABASE_NAME = "astraguard.db"
 LOCK_NAME = f"{DATABASE_NAME}.lock"
@@ -87,6 +91,14 @@ def acquire(root: Path, options: WriteOptions, *, create: bool) -> SharedStore:
         if create:
             _create_once(path, ticket, options)
         database = RunDatabase.open(path, busy_timeout_s=options.busy_timeout_s)
+        kind = network_file_system(root)
+        if kind:
+            logger.warning(
+                "%s lies on a network file system (%s): its locks may not hold, and saves may "
+                "be lost; keep the store on a local disk",
+                path,
+                kind,
+            )
         store = _registry[root] = SharedStore(root, database, ticket)
         return store
 
@@ -124,8 +136,6 @@ def _create_once(path: Path, ticket: WriteTicket, options: WriteOptions) -> None
 def _after_fork_in_child() -> None:
     global _registry_lock
     _registry_lock = threading.RLock()
-    for store in _registry.values():
-        store.ticket.reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

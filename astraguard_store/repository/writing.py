@@ -11,10 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from astraguard_store.artifacts.files import sync_folder
 from astraguard_store.artifacts.publishing import StagedDeletion
-from astraguard_store.artifacts.writer import StagedRun, stage_run
+from astraguard_store.artifacts.writer import StagedRun, stage_runs
 from astraguard_store.columns import Columns
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
@@ -31,16 +34,25 @@ __all__ = ["delete_run", "save_runs"]
 
 logger = logging.getLogger("astraguard_store")
 
+T = TypeVar("T")
+
 
 def save_runs(
-    store: SharedStore, options: WriteOptions, snapshots: Mapping[str, Columns]
+    store: SharedStore,
+    options: WriteOptions,
+    snapshots: Mapping[str, Columns],
+    *,
+    safe_csv: bool = False,
 ) -> list[RunSummary]:
     """Save {run id: measurements} in one transaction; raises as `RunRepository.save`."""
+    if not snapshots:
+        return []
     now_us = time.time_ns() // 1000
     offset_s = utc_offset_s(now_us)
     if store.root is None:
         return _save_rows_only(store, options, snapshots, now_us, offset_s)
-    staged = _stage_all(store.root, options, snapshots, now_us, offset_s)
+    sync = options.durability == "full"
+    staged = stage_runs(store.root, snapshots, now_us, offset_s, sync=sync, safe_csv=safe_csv)
     transaction: Transaction | None = None
     try:
         with store.ticket.held(_purpose("saving", snapshots), options.busy_timeout_s):
@@ -54,8 +66,7 @@ def save_runs(
     except BaseException as error:
         _settle_failed(store, staged, transaction, error)
         raise
-    for save in staged:
-        _later_if_it_fails(save.close, f"syncing the files of run {save.run_id!r}")
+    _close_all(store.root, staged)
     return runs
 
 
@@ -103,25 +114,6 @@ def _save_rows_only(
         ]
 
 
-def _stage_all(
-    root: Path,
-    options: WriteOptions,
-    snapshots: Mapping[str, Columns],
-    now_us: int,
-    offset_s: int,
-) -> list[StagedRun]:
-    staged: list[StagedRun] = []
-    try:
-        for run_id, columns in snapshots.items():
-            sync = options.durability == "full"
-            staged.append(stage_run(root, run_id, columns, now_us, offset_s, sync=sync))
-    except BaseException:
-        for save in staged:
-            save.discard()
-        raise
-    return staged
-
-
 def _write(
     transaction: Transaction,
     run_id: str,
@@ -167,12 +159,22 @@ def _settle_failed(
             save.discard()
 
 
-def _later_if_it_fails(step: Callable[[], None], what: str) -> None:
+def _close_all(root: Path, staged: list[StagedRun]) -> None:
+    new_folders = [
+        _later_if_it_fails(save.close, f"syncing the files of run {save.run_id!r}")
+        for save in staged
+    ]
+    if any(new_folders):
+        _later_if_it_fails(partial(sync_folder, root), f"syncing {root}")
+
+
+def _later_if_it_fails(step: Callable[[], T], what: str) -> T | None:
     """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
     try:
-        step()
+        return step()
     except OSError as error:
         logger.warning("%s failed (%s); the next opening of the store finishes it", what, error)
+        return None
 
 
 def _purpose(verb: str, run_ids: Mapping[str, Columns] | list[str]) -> str:

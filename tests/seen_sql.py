@@ -1,0 +1,63 @@
+"""What SQLite is asked: every connection that is opened inside, and every statement on it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, event
+
+
+class SeenSql:
+    """The connections that were opened and the statements that ran on them.
+
+    Attributes:
+        connections: In the order in which they were opened; some are closed by now.
+        statements: As SQLite expanded them, oldest first.
+        before: Called with each statement before it runs, in the thread that runs it.
+    """
+
+    def __init__(self) -> None:
+        self.connections: list[sqlite3.Connection] = []
+        self.statements: list[str] = []
+        self.before: Callable[[str], None] | None = None
+
+    def during(self, call: Callable[[], object]) -> list[str]:
+        """Return the statements that *call* issues."""
+        self.statements.clear()
+        call()
+        return [" ".join(statement.split()) for statement in self.statements]
+
+    def writer(self) -> sqlite3.Connection:
+        """Return the open connection that may write."""
+        (found,) = (c for c in self._open() if c.execute("PRAGMA query_only").fetchone() == (0,))
+        return found
+
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        for connection in self.connections:
+            try:
+                connection.execute("PRAGMA query_only")
+            except sqlite3.ProgrammingError:
+                continue
+            yield connection
+
+    def _note(self, statement: str) -> None:
+        self.statements.append(statement)
+        if self.before:
+            self.before(statement)
+
+    def _connected(self, connection: sqlite3.Connection, _record: object) -> None:
+        self.connections.append(connection)
+        connection.set_trace_callback(self._note)
+
+
+@contextmanager
+def seen_sql() -> Iterator[SeenSql]:
+    """Watch all connections that the store opens inside."""
+    seen = SeenSql()
+    event.listen(Engine, "connect", seen._connected)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "connect", seen._connected)

@@ -1,0 +1,406 @@
+"""How a schema comes to be, is upgraded, and is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import runpy
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from recordings import recorded
+
+from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionError
+from astraguard_store.database.engine import WRITES, database_engine
+from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.repository import upgrade_schema
+
+CHECKOUT = Path(__file__).parents[1]
+STORED = Path(__file__).parent / "databases"
+NAME = "astraguard.db"
+
+Open = Callable[[Path], RunRepository]
+
+
+def open_to_write(results: Path) -> RunRepository:
+    return RunRepository.open(results)
+
+
+def open_to_read(results: Path) -> RunRepository:
+    return RunRepository.open(results, read_only=True)
+
+
+BOTH_WAYS = pytest.mark.parametrize("opened", [open_to_write, open_to_read])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Give {path: SHA-256} of all files below *folder*; no database in it may be open."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def execute(database: Path, script: str) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.executescript(script)
+
+
+def dump(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())
+
+
+def revision_in(database: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT version_num FROM astraguard_schema_version").fetchall()
+
+
+def run(*words: object, cwd: Path, **variables: object) -> subprocess.CompletedProcess[str]:
+    """Run Python with *words* in the folder *cwd*."""
+    environment = {k: v for k, v in os.environ.items() if k != "ASTRAGUARD_STORE_URL"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", *map(str, words)],
+        cwd=cwd,
+        env=environment | {name: str(value) for name, value in variables.items()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def alembic(*words: str, cwd: Path, **variables: object) -> None:
+    """Run the command as from a shell, with the checkout's configuration."""
+    config = CHECKOUT / "alembic.ini"
+    done = run("-m", "alembic", "-c", config, *words, cwd=cwd, **variables)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def store(results: Path) -> Path:
+    """Give a closed store with one run."""
+    with RunRepository.open(results) as repository:
+        repository.save("run", recorded(10))
+    return results
+
+
+class TestAlembicCommand:
+    """`alembic` from a shell, in any folder."""
+
+    def test_the_url_can_be_named(self, tmp_path: Path) -> None:
+        database = tmp_path / "named" / NAME
+
+        alembic("-x", f"url=sqlite:///{database}", "upgrade", "head", cwd=tmp_path)
+
+        assert revision_in(database) == [(HEAD_REVISION,)]
+
+    def test_the_url_can_come_from_the_environment(self, tmp_path: Path) -> None:
+        database = tmp_path / NAME
+        url = f"sqlite:///{database}"
+
+        alembic("upgrade", "head", cwd=tmp_path, ASTRAGUARD_STORE_URL=url)
+
+        assert revision_in(database) == [(HEAD_REVISION,)]
+
+    def test_a_named_url_counts_more_than_the_environment(self, tmp_path: Path) -> None:
+        named, other = tmp_path / "named.db", tmp_path / "other.db"
+        words = ["-x", f"url=sqlite:///{named}", "upgrade", "head"]
+
+        alembic(*words, cwd=tmp_path, ASTRAGUARD_STORE_URL=f"sqlite:///{other}")
+
+        assert (named.exists(), other.exists()) == (True, False)
+
+    def test_the_default_is_the_store_of_the_default_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alembic("upgrade", "head", cwd=tmp_path)
+
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open(read_only=True) as repository:
+            assert repository.recent() == []
+
+    def test_down_and_up_again_gives_an_empty_store(self, store: Path) -> None:
+        url = f"url=sqlite:///{store / NAME}"
+        before = {line for line in dump(store / NAME) if line.startswith("CREATE")}
+
+        alembic("-x", url, "downgrade", "base", cwd=store)
+        emptied = [line for line in dump(store / NAME) if line.startswith("CREATE")]
+        alembic("-x", url, "upgrade", "head", cwd=store)
+
+        assert len(emptied) == 1
+        assert "astraguard_schema_version" in emptied[0]
+        assert {line for line in dump(store / NAME) if line.startswith("CREATE")} == before
+
+    def test_a_store_emptied_by_it_adopts_its_folders_again(self, store: Path) -> None:
+        url = f"url=sqlite:///{store / NAME}"
+        alembic("-x", url, "downgrade", "base", cwd=store)
+        alembic("-x", url, "upgrade", "head", cwd=store)
+
+        with RunRepository.open(store) as repository:
+            assert [header.run_id for header in repository.recent()] == ["run"]
+
+
+class TestAlembicCheck:
+    """Models and migrations, compared by Alembic."""
+
+    @staticmethod
+    def check(database: Path) -> None:
+        config = Config(str(CHECKOUT / "alembic.ini"))
+        engine = database_engine(database, "rw")
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection.execution_options(**{WRITES: True})
+            command.check(config)
+
+    def test_it_finds_no_difference(self, store: Path) -> None:
+        self.check(store / NAME)
+
+    def test_it_would_find_one(self, store: Path) -> None:
+        execute(store / NAME, "DROP INDEX ix_runs_recorded_at_us_run_id")
+
+        with pytest.raises(CommandError, match="ix_runs_recorded_at_us_run_id"):
+            self.check(store / NAME)
+
+
+class TestStoredDatabases:
+    """Databases that earlier revisions wrote, kept in `databases/`."""
+
+    @BOTH_WAYS
+    def test_the_first_revision_answers_as_it_did(self, results: Path, opened: Open) -> None:
+        results.mkdir()
+        shutil.copyfile(STORED / "0001.sqlite", results / NAME)
+        answers = runpy.run_path(str(STORED / "make.py"))["answers"]
+
+        with opened(results) as repository:
+            told = answers(repository)
+
+        assert told == json.loads((STORED / "0001.json").read_text(encoding="utf-8"))
+
+    def test_there_is_one_of_the_newest_revision(self) -> None:
+        assert (STORED / f"{HEAD_REVISION}.sqlite").is_file()
+
+    def test_a_run_in_it_can_be_saved_again(self, results: Path) -> None:
+        results.mkdir()
+        shutil.copyfile(STORED / "0001.sqlite", results / NAME)
+
+        with RunRepository.open(results) as repository:
+            saved = repository.save("first", recorded(3))
+
+        assert saved.revision == 3
+
+
+class TestRefusedDatabases:
+    """What isn't this revision's is refused with what to do, and left as it is."""
+
+    @BOTH_WAYS
+    def test_a_newer_one(self, store: Path, opened: Open) -> None:
+        execute(store / NAME, "UPDATE astraguard_schema_version SET version_num = '0007'")
+        before = digests(store)
+
+        with pytest.raises(
+            SchemaVersionError, match=r"has schema 0007.*pip install --upgrade"
+        ) as e:
+            opened(store)
+
+        assert (e.value.found, e.value.needed) == ("0007", HEAD_REVISION)
+        assert digests(store) == before
+
+    @BOTH_WAYS
+    def test_one_whose_version_is_gone(self, store: Path, opened: Open) -> None:
+        execute(store / NAME, "DELETE FROM astraguard_schema_version")
+        before = digests(store)
+
+        with pytest.raises(SchemaVersionError, match="alembic upgrade head") as caught:
+            opened(store)
+
+        assert caught.value.found is None
+        assert digests(store) == before
+
+    @BOTH_WAYS
+    def test_one_of_another_program(self, results: Path, opened: Open) -> None:
+        results.mkdir()
+        execute(results / NAME, "CREATE TABLE songs (title); INSERT INTO songs VALUES ('x')")
+        before = digests(results)
+
+        with pytest.raises(SchemaVersionError, match="use another results folder"):
+            opened(results)
+
+        assert digests(results) == before
+
+    @BOTH_WAYS
+    def test_one_that_another_program_migrates_with_alembic_too(
+        self, results: Path, opened: Open
+    ) -> None:
+        results.mkdir()
+        script = "CREATE TABLE alembic_version (version_num); "
+        execute(results / NAME, script + "INSERT INTO alembic_version VALUES ('0001')")
+        before = digests(results)
+
+        with pytest.raises(SchemaVersionError, match="use another results folder"):
+            opened(results)
+
+        assert digests(results) == before
+
+    @BOTH_WAYS
+    def test_an_empty_file(self, results: Path, opened: Open) -> None:
+        results.mkdir()
+        (results / NAME).touch()
+
+        with pytest.raises(DatabaseDamagedError, match=r"the file is empty.*Move it"):
+            opened(results)
+
+        assert digests(results) == {NAME: hashlib.sha256(b"").hexdigest()}
+
+    @BOTH_WAYS
+    def test_a_file_that_is_no_database(self, results: Path, opened: Open) -> None:
+        results.mkdir()
+        (results / NAME).write_bytes(b"not SQLite, but of some length\n" * 400)
+        before = digests(results)
+
+        with pytest.raises(DatabaseDamagedError, match=r"is damaged.*Move it"):
+            opened(results)
+
+        assert digests(results) == before
+
+
+def test_upgrading_a_current_store_changes_nothing(store: Path) -> None:
+    before = digests(store)
+
+    status = upgrade_schema(store)
+
+    after = digests(store)
+    # Only the note in the lock file, of who held it last.
+    assert {path for path in after if after[path] != before.get(path)} <= {f"{NAME}.lock"}
+    assert (status.found, status.backup_path) == (HEAD_REVISION, None)
+
+
+NEXT_MIGRATION = '''
+"""Room for a note.
+
+Revision: 0002
+"""
+
+import os
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("runs", sa.Column("note", sa.Text()))
+    op.execute("UPDATE runs SET total_measurements = total_measurements + 1")
+    if os.environ.get("FAIL"):
+        raise RuntimeError("half way")
+'''
+
+
+class TestNextRelease:
+    """A release with one more migration, installed: the scripts inside the package."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Give the folder that holds the package, with a name that needs quoting."""
+        folder = tmp_path_factory.mktemp("site") / "next release 100%"
+        package = folder / "astraguard_store"
+        no_caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(CHECKOUT / "astraguard_store", package, ignore=no_caches)
+        shutil.copytree(CHECKOUT / "migrations", package / "migrations", ignore=no_caches)
+        (package / "migrations/versions/0002_notes.py").write_text(NEXT_MIGRATION)
+        replace(package / "database/schema.py", 'Final = "0001"', 'Final = "0002"')
+        replace(package / "database/migrate.py", '{"0001"}', '{"0001", "0002"}')
+        return folder
+
+    @staticmethod
+    def command(
+        release: Path, *words: object, **variables: object
+    ) -> subprocess.CompletedProcess[str]:
+        module = ("-m", "astraguard_store")
+        return run(*module, *words, cwd=release, PYTHONPATH=release, **variables)
+
+    def upgrade(
+        self, release: Path, store: Path, **variables: object
+    ) -> subprocess.CompletedProcess[str]:
+        return self.command(release, "db", "upgrade", "--results", store, **variables)
+
+    def test_scripts_in_the_package_make_a_new_store(self, release: Path, results: Path) -> None:
+        code = f"from astraguard_store import RunRepository; RunRepository.open({str(results)!r})"
+
+        done = run("-c", code, cwd=release, PYTHONPATH=release)
+
+        assert done.returncode == 0, done.stderr
+        assert revision_in(results / NAME) == [("0002",)]
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_an_older_store_is_refused_with_the_command_and_left_alone(
+        self, release: Path, store: Path, read_only: bool
+    ) -> None:
+        before = digests(store)
+        code = (
+            "from astraguard_store import RunRepository\n"
+            f"RunRepository.open({str(store)!r}, read_only={read_only})"
+        )
+
+        done = run("-c", code, cwd=release, PYTHONPATH=release)
+
+        message = done.stderr.strip().splitlines()[-1]
+        assert "SchemaVersionError" in message
+        assert message.endswith(f"run: astraguard-store db upgrade --results {store}")
+        assert digests(store) == before
+
+    def test_the_command_upgrades_and_keeps_a_copy_of_before(
+        self, release: Path, store: Path
+    ) -> None:
+        before = dump(store / NAME)
+
+        done = self.upgrade(release, store)
+
+        assert done.returncode == 0, done.stderr
+        assert revision_in(store / NAME) == [("0002",)]
+        (copy,) = store.glob(f"{NAME}-before-*")
+        assert dump(copy) == before
+
+    def test_this_release_refuses_the_upgraded_store(self, release: Path, store: Path) -> None:
+        self.upgrade(release, store)
+
+        with pytest.raises(SchemaVersionError, match="which is newer"):
+            RunRepository.open(store)
+
+    def test_a_migration_that_fails_half_way_leaves_the_old_schema(
+        self, release: Path, store: Path
+    ) -> None:
+        before = dump(store / NAME)
+
+        done = self.upgrade(release, store, FAIL=1)
+
+        assert done.returncode != 0
+        assert dump(store / NAME) == before
+
+    def test_an_upgrade_that_failed_can_be_run_again(self, release: Path, store: Path) -> None:
+        self.upgrade(release, store, FAIL=1)
+
+        done = self.upgrade(release, store)
+
+        assert done.returncode == 0, done.stderr
+        assert revision_in(store / NAME) == [("0002",)]
+
+
+def replace(path: Path, old: str, new: str) -> Any:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
