@@ -2,16 +2,19 @@
 
 Byte for byte what `csv.writer` gives: CRLF, shortest round-trip floats, quotes
 only where needed. The label of a row is rendered by `csv.writer` itself, once a
-label; the floats by polars, ten times faster than Python, and by `repr` where
-polars prints them in another way.
+label; the floats by polars or orjson, and by `repr` where these print them in
+another way.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING
+
+import orjson
 
 from astraguard_store.columns import Batch, Columns, Label, polars_pays, series
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["FIELDS", "HEADER", "parse_csv", "render_csv"]
+__all__ = ["FIELDS", "HEADER", "parse_csv", "plain_labels", "render_csv", "safe_labels"]
 
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()
@@ -30,9 +33,11 @@ HEADER = (",".join(FIELDS) + "\r\n").encode()
 # About 1 MB of text: large enough that polars' fixed cost (0.3 ms a call) is
 # lost in it, small enough that a million rows never lie in memory as text.
 _BATCH_ROWS = 16_384
-# Between these, and at zero, polars prints a float as Python's repr does;
-# outside it writes 2.3e-5 for 2.3e-05.
+# Between these, and at zero, polars and orjson print a float as Python's repr
+# does; outside they write 2.3e-5 for 2.3e-05.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e16
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = tuple("=+-@\t\r")
 
 
 def render_csv(columns: Columns) -> Iterator[bytes]:
@@ -44,6 +49,42 @@ def render_csv(columns: Columns) -> Iterator[bytes]:
         yield render(batch, labels)
 
 
+def safe_labels(columns: Columns) -> Columns:
+    """Return *columns* with names that no spreadsheet takes for a formula.
+
+    A name that begins like one gets an apostrophe in front; so does a name that
+    already looks like the result of that, or two names could become one.
+    """
+    return columns.relabelled(
+        [(_escaped(metric_type), _escaped(satellite)) for metric_type, satellite in columns.labels]
+    )
+
+
+def plain_labels(
+    columns: Columns, metric_types: Container[str], satellites: Container[str]
+) -> Columns:
+    """Return *columns*, read from a CSV, with the names they were recorded with.
+
+    Args:
+        columns: As read; whether `safe_labels` were written can't be seen in the file.
+        metric_types: Those of the run. A name that is not among them tells.
+        satellites: Those of the run.
+    """
+    if all(metric in metric_types and name in satellites for metric, name in columns.labels):
+        return columns
+    return columns.relabelled(
+        [(_unescaped(metric), _unescaped(name)) for metric, name in columns.labels]
+    )
+
+
+def _escaped(name: str) -> str:
+    return f"'{name}" if name.lstrip("'").startswith(_FORMULA) else name
+
+
+def _unescaped(name: str) -> str:
+    return name[1:] if name[0] == "'" and name.lstrip("'").startswith(_FORMULA) else name
+
+
 def _render_label(label: Label) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(label)
@@ -51,15 +92,29 @@ def _render_label(label: Label) -> str:
 
 
 def _render_in_python(batch: Batch, labels: list[str]) -> bytes:
-    rows = zip(
-        batch.timestamps, batch.codes, batch.durations_ms, batch.scenario_times_s, strict=True
-    )
-    return "".join(
-        [
-            f"{timestamp!r},{labels[code]},{duration!r},{scenario_time!r}\r\n"
-            for timestamp, code, duration, scenario_time in rows
-        ]
-    ).encode()
+    rows = len(batch.codes)
+    between = [f",{label}," for label in labels]
+    # Six pieces a row, joined at once: twice as fast as a string for each row.
+    pieces = [""] * (6 * rows)
+    pieces[0::6] = _texts(batch.timestamps)
+    pieces[1::6] = map(between.__getitem__, batch.codes)
+    pieces[2::6] = _texts(batch.durations_ms)
+    pieces[3::6] = repeat(",", rows)
+    pieces[4::6] = _texts(batch.scenario_times_s)
+    pieces[5::6] = repeat("\r\n", rows)
+    return "".join(pieces).encode()
+
+
+def _texts(numbers: array[float]) -> list[str]:
+    """Return each number as its repr; by orjson, three times faster, where that is the same."""
+    values = numbers.tolist()
+    texts = orjson.dumps(values)[1:-1].decode().split(",")
+    beside_zero = list(filter(None, values))
+    if beside_zero and not (min(beside_zero) >= _PLAIN_FROM and max(beside_zero) < _PLAIN_BELOW):
+        for index, value in enumerate(values):
+            if not (_PLAIN_FROM <= value < _PLAIN_BELOW or value == 0.0):
+                texts[index] = repr(value)
+    return texts
 
 
 def _render_by_polars(batch: Batch, labels: list[str]) -> bytes:

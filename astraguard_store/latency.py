@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
 from time import time
-from typing import Any, Final, overload
+from typing import Any, Final, SupportsIndex, overload
 
 from astraguard_store import summary_format
 from astraguard_store.columns import (
@@ -207,10 +207,12 @@ class Measurements(Sequence[LatencyMeasurement]):
         return self._collector.snapshot().measurements()
 
     @overload
-    def __getitem__(self, index: int) -> LatencyMeasurement: ...
+    def __getitem__(self, index: SupportsIndex) -> LatencyMeasurement: ...
     @overload
     def __getitem__(self, index: slice) -> list[LatencyMeasurement]: ...
-    def __getitem__(self, index: int | slice) -> LatencyMeasurement | list[LatencyMeasurement]:
+    def __getitem__(
+        self, index: SupportsIndex | slice
+    ) -> LatencyMeasurement | list[LatencyMeasurement]:
         columns = self._collector.snapshot()
         if isinstance(index, slice):
             selected = range(columns.rows)[index]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import threading
-from collections import OrderedDict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +17,11 @@ from astraguard_store.exceptions import (
     InvalidRunError,
     RunNotFoundError,
     SchemaVersionError,
+    StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.repository import (
-    DATABASE_NAME,
-    DEFAULT_RESULTS_DIR,
-    Collector,
-    RunRepository,
-)
+from astraguard_store.held_repositories import ask, writable
+from astraguard_store.repository import DEFAULT_RESULTS_DIR, Collector, RunRepository
 from astraguard_store.run_ids import check_run_id
 
 __all__ = ["MetricsStorage"]
@@ -60,8 +54,8 @@ class MetricsStorage:
             OSError: The folder can't be made.
         """
         self.run_id = check_run_id(run_id)
-        self._root = Path(results_dir)
-        self.metrics_dir = self._root / run_id
+        self._root = os.path.abspath(results_dir)
+        self.metrics_dir = Path(results_dir) / run_id
         self.metrics_dir.mkdir(parents=True, exist_ok=True)
 
     def save_latency_stats(self, collector: Collector) -> dict[str, str]:
@@ -78,7 +72,7 @@ class MetricsStorage:
                 (a ValueError).
             StoreError: As `RunRepository.save`.
         """
-        _repository(self._root, writes=True).save(self.run_id, collector)
+        writable(self._root).save(self.run_id, collector)
         return {
             "summary": str(self.metrics_dir / SUMMARY_NAME),
             "raw": str(self.metrics_dir / RAW_NAME),
@@ -133,30 +127,27 @@ class MetricsStorage:
         """
         if limit < 1:
             return []
-        root = Path(results_dir)
-        repository = _reading(root)
-        if repository:
-            try:
-                return _recent_with_files(repository, root, limit)
-            except _UNUSABLE as error:
-                _log_fallback(root, str(error))
+        root = os.path.abspath(results_dir)
         try:
-            return [run_id for _, run_id in newest_runs(root, limit)]
+            return ask(root, lambda repository: _recent_with_files(repository, root, limit))
+        except _UNUSABLE as error:
+            _log_fallback(root, error)
+        try:
+            return [run_id for _, run_id in newest_runs(Path(root), limit)]
+        except FileNotFoundError:
+            return []
         except OSError as error:
-            if root.exists():
-                logger.warning("%s can't be listed: %s", root, error.strerror)
+            logger.warning("%s can't be listed: %s", root, error.strerror)
             return []
 
 
-def _document(root: Path, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
+def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
     try:
-        repository = _reading(root)
-        if repository:
-            try:
-                return repository.read_document(run_id, afresh=afresh)
-            except _UNUSABLE as error:
-                _log_fallback(root, str(error))
-        return read_document(root, check_run_id(run_id))
+        try:
+            return ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
+        except _UNUSABLE as error:
+            _log_fallback(root, error)
+            return read_document(Path(root), check_run_id(run_id))
     except (RunNotFoundError, FileNotFoundError, InvalidRunError):
         return None
     except ArtifactReadError as error:
@@ -164,18 +155,17 @@ def _document(root: Path, run_id: str, *, afresh: bool = False) -> dict[str, Any
         return None
 
 
-def _compare_rows(root: Path, this: str, other: str) -> dict[str, Any] | None:
+def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
     """Compare by the joined query; None where not both runs have rows and files."""
-    repository = _reading(root)
     try:
         check_run_id(other)
-        if not repository or not all(_has_summary(root, run_id) for run_id in (other, this)):
+        if not (_has_summary(root, other) and _has_summary(root, this)):
             return None
-        comparison = repository.compare(other, this)
+        comparison = ask(root, lambda repository: repository.compare(other, this))
     except (RunNotFoundError, InvalidRunError):
         return None
     except _UNUSABLE as error:
-        _log_fallback(root, str(error))
+        _log_fallback(root, error)
         return None
     return {
         change.metric_type: {
@@ -186,7 +176,7 @@ def _compare_rows(root: Path, this: str, other: str) -> dict[str, Any] | None:
             "other_p95_ms": change.p95_ms.baseline,
         }
         for change in comparison.changes
-        if change.in_baseline and change.in_candidate
+        if change.baseline and change.candidate
     }
 
 
@@ -217,7 +207,7 @@ def _stats(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _recent_with_files(repository: RunRepository, root: Path, limit: int) -> list[str]:
+def _recent_with_files(repository: RunRepository, root: str, limit: int) -> list[str]:
     """Leave out runs whose folder somebody has removed by hand."""
     wanted = limit
     while True:
@@ -228,62 +218,15 @@ def _recent_with_files(repository: RunRepository, root: Path, limit: int) -> lis
         wanted *= 2
 
 
-def _has_summary(root: Path, run_id: str) -> bool:
+def _has_summary(root: str, run_id: str) -> bool:
     return os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK)
 
 
-# The repositories that instances share, the one used last at the end. They are
-# not closed when they are replaced: another thread may be using one.
-_HELD_LIMIT = 8
-_held: OrderedDict[Path, tuple[RunRepository, bool]] = OrderedDict()
-_held_lock = threading.Lock()
-_said: set[tuple[Path, str]] = set()
+_said: set[tuple[str, str]] = set()
 
 
-def _repository(root: Path, *, writes: bool) -> RunRepository:
-    key = root.absolute()
-    with _held_lock:
-        repository, can_write = _held.get(key, (None, False))
-        if not (repository and repository.is_in_place() and (can_write or not writes)):
-            repository = RunRepository.open(root, read_only=not writes)
-            _held[key] = repository, writes
-        _held.move_to_end(key)
-        if len(_held) > _HELD_LIMIT:
-            _held.popitem(last=False)
-        return repository
-
-
-def _reading(root: Path) -> RunRepository | None:
-    """Return a repository to ask, or None where only the folders can be asked."""
-    if not os.path.lexists(f"{root}/{DATABASE_NAME}"):
-        if root.exists():
-            _log_fallback(root, "there is no database")
-        return None
-    try:
-        repository = _repository(root, writes=False)
-    except _UNUSABLE as error:
-        if root.exists():
-            _log_fallback(root, str(error))
-        return None
-    return repository if repository.answers_from == "database" else None
-
-
-def _log_fallback(root: Path, reason: str) -> None:
-    if (root, reason) not in _said:
-        _said.add((root, reason))
-        logger.warning("%s: answering from the run folders: %s", root, reason)
-
-
-@atexit.register
-def _close_held() -> None:
-    while _held:
-        _, (repository, _) = _held.popitem()
-        repository.close()
-
-
-def _after_fork_in_child() -> None:
-    global _held_lock
-    _held_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+def _log_fallback(root: str, error: StoreError) -> None:
+    """Say once why the folders answer."""
+    if (root, str(error)) not in _said and os.path.isdir(root):
+        _said.add((root, str(error)))
+        logger.warning("%s: answering from the run folders: %s", root, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypeVar
@@ -11,7 +11,9 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "CacheInfo",
+    "CheckReport",
     "Comparison",
+    "Finding",
     "FrozenMapping",
     "ImportReport",
     "LatencyMeasurement",
@@ -30,6 +32,20 @@ V_co = TypeVar("V_co", covariant=True)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ArtifactKind = Literal["summary_json", "raw_csv"]
+FindingKind = Literal[
+    "changed_file",
+    "csv_disagrees",
+    "damaged_database",
+    "foreign_key",
+    "missing_database",
+    "missing_file",
+    "missing_row",
+    "network_file_system",
+    "schema_version",
+    "sqlite_version",
+    "staging_left_over",
+    "unhashed_csv",
+]
 
 
 def utc_from_epoch_us(epoch_us: int) -> datetime:
@@ -61,6 +77,19 @@ class FrozenMapping(Mapping[K, V_co]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._items
+
+    # The dict's own views: those of Mapping call __getitem__ for each key.
+    def keys(self) -> KeysView[K]:
+        """Return the keys, as a dict does."""
+        return self._items.keys()
+
+    def values(self) -> ValuesView[V_co]:
+        """Return the values, as a dict does."""
+        return self._items.values()
+
+    def items(self) -> ItemsView[K, V_co]:
+        """Return the (key, value) pairs, as a dict does."""
+        return self._items.items()
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, FrozenMapping):
@@ -96,8 +125,7 @@ class LatencyMeasurement:
     scenario_time_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MetricSummary:
+class MetricSummary(NamedTuple):
     """The statistics of one metric type, of a whole run or of one satellite in it.
 
     Percentiles are order statistics of the n sorted durations s:
@@ -114,7 +142,7 @@ class MetricSummary:
         max_ms: ms.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count
     mean_ms: float
     p50_ms: float
     p95_ms: float
@@ -123,8 +151,7 @@ class MetricSummary:
     max_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A file of a run.
 
     Attributes:
@@ -142,8 +169,7 @@ class Artifact:
     rows: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunHeader:
+class RunHeader(NamedTuple):
     """What a list of runs shows.
 
     Attributes:
@@ -184,9 +210,11 @@ class RunSummary:
     artifacts: tuple[Artifact, ...] = ()
 
     def __post_init__(self) -> None:
-        by_type = {satellite: FrozenMapping(m) for satellite, m in self.satellites.items()}
-        object.__setattr__(self, "metrics", FrozenMapping(self.metrics))
-        object.__setattr__(self, "satellites", FrozenMapping(by_type))
+        if not isinstance(self.metrics, FrozenMapping):
+            object.__setattr__(self, "metrics", FrozenMapping(self.metrics))
+        if not isinstance(self.satellites, FrozenMapping):
+            by_type = {satellite: FrozenMapping(m) for satellite, m in self.satellites.items()}
+            object.__setattr__(self, "satellites", FrozenMapping(by_type))
 
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {m.mean_ms:.3g} ms" for name, m in self.metrics.items())
@@ -203,8 +231,7 @@ class RunSummary:
         return RunHeader(self.run_id, self.revision, self.recorded_at, self.total_measurements)
 
 
-@dataclass(frozen=True, slots=True)
-class ValueChange:
+class ValueChange(NamedTuple):
     """One statistic in two runs.
 
     Attributes:
@@ -235,41 +262,60 @@ class ValueChange:
         return f"<{self.baseline} -> {self.candidate}{change}>"
 
 
-@dataclass(frozen=True, slots=True)
-class MetricChange:
+class MetricChange(NamedTuple):
     """The statistics of one metric type in two runs.
 
     Attributes:
         metric_type: What was measured.
         satellite_id: On which satellite; None for all together.
-        count: Number of measurements.
-        mean_ms: ms, as are the rest.
-        p50_ms: Median.
-        p95_ms: 95th percentile.
-        p99_ms: 99th percentile.
-        min_ms: Smallest.
-        max_ms: Largest.
+        baseline: Its statistics in the baseline; None where that run has none.
+        candidate: Its statistics in the candidate; None where that run has none.
     """
 
     metric_type: str
     satellite_id: str | None
-    count: ValueChange
-    mean_ms: ValueChange
-    p50_ms: ValueChange
-    p95_ms: ValueChange
-    p99_ms: ValueChange
-    min_ms: ValueChange
-    max_ms: ValueChange
+    baseline: MetricSummary | None
+    candidate: MetricSummary | None
 
     @property
-    def in_baseline(self) -> bool:
-        """Whether the baseline has measurements of it."""
-        return self.count.baseline is not None
+    def count(self) -> ValueChange:  # type: ignore[override]  # shadows tuple.count
+        """Number of measurements."""
+        return self._change("count")
 
     @property
-    def in_candidate(self) -> bool:
-        """Whether the candidate has measurements of it."""
-        return self.count.candidate is not None
+    def mean_ms(self) -> ValueChange:
+        """Mean, ms."""
+        return self._change("mean_ms")
+
+    @property
+    def p50_ms(self) -> ValueChange:
+        """Median, ms."""
+        return self._change("p50_ms")
+
+    @property
+    def p95_ms(self) -> ValueChange:
+        """95th percentile, ms."""
+        return self._change("p95_ms")
+
+    @property
+    def p99_ms(self) -> ValueChange:
+        """99th percentile, ms."""
+        return self._change("p99_ms")
+
+    @property
+    def min_ms(self) -> ValueChange:
+        """Smallest, ms."""
+        return self._change("min_ms")
+
+    @property
+    def max_ms(self) -> ValueChange:
+        """Largest, ms."""
+        return self._change("max_ms")
+
+    def _change(self, statistic: str) -> ValueChange:
+        return ValueChange(
+            getattr(self.baseline, statistic, None), getattr(self.candidate, statistic, None)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,3 +374,47 @@ class ImportReport:
     adopted: int
     skipped: int
     refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a check found, or mended.
+
+    Attributes:
+        kind: What it is, for programs.
+        severity: ``fault`` for what is not as the store promises; ``note`` for
+            what is worth knowing and harms nothing by itself.
+        where: The file, relative to the results folder, or the database.
+        what: What is wrong with it.
+        advice: What to do about it; of a mended one, what was done.
+    """
+
+    kind: FindingKind
+    severity: Literal["fault", "note"]
+    where: str
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check of a store found.
+
+    Attributes:
+        runs: Runs that were checked.
+        files: Files of theirs that were read.
+        bytes: What these hold together.
+        findings: What is left to mend, or to know.
+        mended: What ``fix`` has mended.
+    """
+
+    runs: int
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no fault is left; notes may be."""
+        return all(finding.severity == "note" for finding in self.findings)

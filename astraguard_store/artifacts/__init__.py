@@ -7,6 +7,9 @@ folder_runs   get, recent and compare from the folders alone
 writer        stage a run's files in parallel threads
    └─ publishing      move them to its folder, or remove them from it
         └─ staging       names, locks and left-overs of `.staging`
+verification  a run's files held against what was noted of them
+restoring     a summary file written anew
+file_systems  which file system a folder lies on
 files         open, read and sync without following links
 ```
 

@@ -40,7 +40,7 @@ def open_for_reading(folder: Path, name: str) -> Iterator[int]:
         FileNotFoundError: There is no such folder or file.
         ArtifactReadError: It is there but can't be read; the message says why.
     """
-    path = folder / name
+    path = f"{folder}/{name}"
     try:
         with open_folder(folder) as parent:
             # Without O_NONBLOCK a named pipe would hold the reader for ever.

@@ -18,7 +18,6 @@ from astraguard_store.model import (
     MetricSummary,
     RunHeader,
     RunSummary,
-    ValueChange,
     utc_from_epoch_us,
 )
 from astraguard_store.run_ids import check_run_id
@@ -27,8 +26,6 @@ from astraguard_store.summary_format import parse_summary
 __all__ = ["FolderRuns", "read_run"]
 
 logger = logging.getLogger("astraguard_store")
-
-_STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")
 
 
 class FolderRuns:
@@ -83,7 +80,7 @@ class FolderRuns:
             baseline,
             candidate,
             tuple(
-                _change(key, before.get(key), after.get(key))
+                MetricChange(key[1], key[0] or None, before.get(key), after.get(key))
                 for key in sorted(before.keys() | after.keys())
             ),
         )
@@ -149,15 +146,3 @@ def _by_key(run: RunSummary, *, by_satellite: bool) -> dict[Key, MetricSummary]:
         for satellite_id, metrics in run.satellites.items()
         for metric_type, summary in metrics.items()
     }
-
-
-def _change(key: Key, before: MetricSummary | None, after: MetricSummary | None) -> MetricChange:
-    satellite_id, metric_type = key
-    return MetricChange(
-        metric_type,
-        satellite_id or None,
-        *(
-            ValueChange(getattr(before, name, None), getattr(after, name, None))
-            for name in _STATISTICS
-        ),
-    )

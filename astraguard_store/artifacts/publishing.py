@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.files import open_folder, sync_folder
@@ -97,9 +98,14 @@ class StagedDeletion:
         try:
             ensure_staging(root)
             self._descriptor = create_locked(self._path)
-            if sync:
-                os.fsync(self._descriptor)
-                sync_folder(self._path.parent)
+            try:
+                if sync:
+                    os.fsync(self._descriptor)
+                    sync_folder(self._path.parent)
+            except BaseException:
+                self.discard()
+                self.close()
+                raise
         except OSError as error:
             raise ArtifactWriteError(
                 f"{self._path} can't be written: {error.strerror}; {run_id!r} was not deleted"
@@ -118,7 +124,10 @@ class StagedDeletion:
 
     def discard(self) -> None:
         """Forget the intent; the deletion was not committed."""
-        self._path.unlink(missing_ok=True)
+        # If the marker can't be removed, recovery finds the run's row and removes it;
+        # the failure that led here is the one to raise.
+        with suppress(OSError):
+            self._path.unlink()
 
     def close(self) -> None:
         """Let go; what is left is for recovery."""

@@ -66,7 +66,7 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     """
     folder = root / run_id
     content = read_file(folder, SUMMARY_NAME)
-    modified_ns = os.stat(folder / SUMMARY_NAME).st_mtime_ns
+    modified_ns = os.stat(f"{folder}/{SUMMARY_NAME}").st_mtime_ns
     try:
         document = parse_document(content)
     except ArtifactReadError as error:
@@ -134,18 +134,21 @@ def last_measured_us(root: Path, run_id: str) -> int | None:
             tail = os.pread(descriptor, _TAIL_BYTES, start)
     except (OSError, ArtifactError):
         return None
-    for line in reversed(tail.decode(errors="replace").splitlines(keepends=True)):
-        time_us = _row_time_us(line)
+    lines = tail.decode(errors="replace").split("\n")
+    # The part after the last line end is empty, or torn.
+    whole = [f"{line}\n" for line in lines[:-1]]
+    for start in reversed(range(len(whole))):
+        time_us = _row_time_us(whole[start:])
         if time_us is not None:
             return time_us
     return None
 
 
-def _row_time_us(line: str) -> int | None:
-    if not line.endswith("\n"):
-        return None
+def _row_time_us(lines: list[str]) -> int | None:
+    """Return the time of the row that begins *lines*, None if none begins there."""
     try:
-        row = next(csv.reader([line], strict=True), [])
+        # A quoted name may hold line ends, so the row may be longer than a line.
+        row = next(csv.reader(lines, strict=True), [])
         numbers = [float(row[index]) for index in (0, 3, 4)] if len(row) == len(FIELDS) else []
     except (csv.Error, ValueError):
         return None

@@ -32,6 +32,8 @@ logger = logging.getLogger("astraguard_store")
 MANY_FOLDERS: Final = 1_000
 # How many CSVs are asked in a tree with the times of a copy, 20 µs each.
 MAX_TIMES_READ: Final = 256
+# How many folders more than asked for are looked at, in case a name can't be a run's.
+_SPARE: Final = 8
 # The old class wrote its summary after the last measurement; a copy is later.
 _BELIEVED_US: Final = 2_000_000
 
@@ -95,33 +97,36 @@ def _may_be_run(entry: os.DirEntry[str]) -> bool:
 
 
 def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
+    """Return (file time in ns, name) of the newest *limit* runs, newest first."""
+    newest: list[tuple[int, str]] = []
     seen = 0
-
-    def counted() -> Iterator[tuple[int, str]]:
-        nonlocal seen
-        for item in _summary_times(root):
-            seen += 1
-            if _is_run_id(item[1]):
-                yield item
-
-    newest = heapq.nlargest(limit, counted())
+    wanted, limit = limit, limit + _SPARE
+    for item in _summary_times(root):
+        seen += 1
+        if len(newest) < limit:
+            heapq.heappush(newest, item)
+        elif item > newest[0]:
+            heapq.heapreplace(newest, item)
     if seen > MANY_FOLDERS:
         logger.warning("%s: scanned %d run folders for lack of a database", root, seen)
-    return newest
+    newest.sort(reverse=True)
+    # Only now, and not for every folder: the check takes as long as the question.
+    runs = [item for item in newest if _is_run_id(item[1])]
+    if len(runs) < wanted and len(newest) == limit:
+        return _newest_by_file_time(root, 2 * limit)[:wanted]
+    return runs[:wanted]
 
 
 def _summary_times(root: Path) -> Iterator[tuple[int, str]]:
     with open_folder(root) as folder, os.scandir(root) as entries:
         for entry in entries:
             name = entry.name
-            if entry.is_symlink():
-                continue
             try:
                 # What isn't a folder fails here like a folder without a summary.
                 found = os.stat(f"{name}/{SUMMARY_NAME}", dir_fd=folder, follow_symlinks=False)
             except OSError:
                 continue
-            if stat.S_ISREG(found.st_mode):
+            if stat.S_ISREG(found.st_mode) and not entry.is_symlink():
                 yield found.st_mtime_ns, name
 
 

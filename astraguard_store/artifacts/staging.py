@@ -140,7 +140,17 @@ def staged_names(root: Path) -> Iterator[StagedName]:
 
 def staged_files(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
     """Return what is staged of one save: usually nothing; two questions to the file system."""
-    names = (StagedName(run_id, token, suffix) for suffix in SUFFIXES.values())
+    # The summary is published last; without it nothing is left to be done.
+    stem = f"{root}/{STAGING_NAME}/{run_id}~{token}"
+    if not any(
+        os.access(stem + suffixes["summary_json"], os.F_OK)
+        for suffixes in (SUFFIXES, KEPT_SUFFIXES)
+    ):
+        return ()
+    names = (
+        StagedName(run_id, token, suffix)
+        for suffix in (*SUFFIXES.values(), *KEPT_SUFFIXES.values())
+    )
     return tuple(name for name in names if os.access(name.path(root), os.F_OK))
 
 

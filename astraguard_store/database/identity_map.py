@@ -97,7 +97,8 @@ class IdentityMap:
         self.__init__(self._limit)  # type: ignore[misc]
 
     def _drop(self, key: Hashable) -> None:
-        for run_id in self._entries.pop(key).run_ids:
+        # A set: a run may be compared with itself.
+        for run_id in set(self._entries.pop(key).run_ids):
             keys = self._keys_of_run[run_id]
             keys.discard(key)
             if not keys:

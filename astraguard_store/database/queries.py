@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from astraguard_store.database.statements import STATISTICS, statements
+from astraguard_store.database.statements import (
+    OF_ARTIFACT,
+    OF_METRIC,
+    OF_RUN,
+    OF_SATELLITE,
+    STATISTICS,
+    statements,
+)
 from astraguard_store.model import (
     Artifact,
+    FrozenMapping,
     MetricChange,
     MetricSummary,
     RunHeader,
     RunSummary,
-    ValueChange,
     epoch_us,
     utc_from_epoch_us,
 )
@@ -35,6 +43,9 @@ __all__ = [
     "run_exists",
     "save_run",
 ]
+
+
+_KIND_AND_POSITION = itemgetter(0, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +66,41 @@ class StoredRun:
 
 def recent_headers(connection: sqlite3.Connection, limit: int) -> list[RunHeader]:
     """Return the newest *limit* runs; reads the covering index and nothing else."""
-    rows = connection.execute(statements().recent, {"limit": limit})
     return [
         RunHeader(run_id, revision, utc_from_epoch_us(recorded_at_us), total)
-        for run_id, revision, recorded_at_us, total in rows
+        for run_id, revision, recorded_at_us, total in connection.execute(
+            statements().recent, (limit,)
+        )
     ]
 
 
 def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
-    """Return the run with all its rows, None if there is none; four searches by key."""
-    sql = statements()
-    key = {"run_id": run_id}
-    header = connection.execute(sql.run, key).fetchone()
-    if header is None:
+    """Return the run with all its rows, None if there is none; one statement."""
+    rows = connection.execute(statements().run, (run_id,) * 4).fetchall()
+    # By kind of row, and then by position.
+    rows.sort(key=_KIND_AND_POSITION)
+    if not rows or rows[0][0] != OF_RUN:
         return None
-    revision, recorded_at_us, total, utc_offset_s, staging_token = header
-    metrics = {
-        metric_type: MetricSummary(*values)
-        for _, metric_type, *values in sorted(connection.execute(sql.metrics, key))
-    }
+    metrics: dict[str, MetricSummary] = {}
     satellites: dict[str, dict[str, MetricSummary]] = {}
-    rows = sorted(connection.execute(sql.satellites, key))
-    for _, satellite_id, metric_type, *values in rows:
-        satellites.setdefault(satellite_id, {})[metric_type] = MetricSummary(*values)
-    files = tuple(Artifact(*row) for row in connection.execute(sql.artifacts, key))
+    files: list[Artifact] = []
+    for row in rows:
+        kind, name = row[:2]
+        if kind == OF_SATELLITE:
+            satellites.setdefault(name, {})[row[2]] = MetricSummary._make(row[4:])
+        elif kind == OF_METRIC:
+            metrics[name] = MetricSummary._make(row[4:])
+        elif kind == OF_ARTIFACT:
+            files.append(Artifact._make(row[1:6]))
+    _, staging_token, _, revision, recorded_at_us, total, utc_offset_s, *_ = rows[0]
     summary = RunSummary(
         run_id,
         revision,
         utc_from_epoch_us(recorded_at_us),
         total,
-        metrics,
-        satellites,
-        files,
+        FrozenMapping(metrics),
+        FrozenMapping({name: FrozenMapping(of_one) for name, of_one in satellites.items()}),
+        tuple(sorted(files)),
     )
     return StoredRun(summary, utc_offset_s, staging_token)
 
@@ -94,7 +108,7 @@ def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
 def run_exists(connection: sqlite3.Connection, run_id: str) -> bool:
     """Return whether the run has a row."""
     try:
-        row = connection.execute(statements().exists, {"run_id": run_id}).fetchone()
+        row = connection.execute(statements().exists, (run_id,)).fetchone()
     except UnicodeEncodeError:
         # A folder's name that is no text can't be a run's.
         return False
@@ -107,15 +121,16 @@ def changes(
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = statements()
     joined = sql.compare_satellites if by_satellite else sql.compare_metrics
-    rows = connection.execute(joined, {"baseline": baseline, "candidate": candidate}).fetchall()
+    rows = connection.execute(joined, (baseline, candidate)).fetchall()
     keys = 2 if by_satellite else 1
-    rows.sort(key=lambda row: row[:keys])
+    rows.sort(key=itemgetter(slice(keys)))
     middle = keys + len(STATISTICS)
     return tuple(
         MetricChange(
             row[keys - 1],
             row[0] if by_satellite else None,
-            *map(ValueChange, row[keys:middle], row[middle:]),
+            None if row[keys] is None else MetricSummary._make(row[keys:middle]),
+            None if row[middle] is None else MetricSummary._make(row[middle:]),
         )
         for row in rows
     )
@@ -178,11 +193,12 @@ def _run_row(run: StoredRun) -> dict[str, Any]:
 
 
 def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> None:
-    sql, key = statements(), {"run_id": summary.run_id}
+    # Rows in the order of the columns: a summary's numbers come as the tables have them.
+    sql, run_id = statements(), summary.run_id
     connection.executemany(
         sql.insert_metric,
         [
-            {**key, "metric_type": metric_type, "position": position, **_values(statistics)}
+            (run_id, metric_type, position, *statistics)
             for position, (metric_type, statistics) in enumerate(summary.metrics.items())
         ],
     )
@@ -194,31 +210,10 @@ def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> Non
     connection.executemany(
         sql.insert_satellite,
         [
-            {
-                **key,
-                "satellite_id": satellite_id,
-                "metric_type": metric_type,
-                "position": position,
-                **_values(statistics),
-            }
+            (run_id, satellite_id, metric_type, position, *statistics)
             for position, (satellite_id, metric_type, statistics) in enumerate(by_satellite)
         ],
     )
     connection.executemany(
-        sql.insert_artifact,
-        [
-            {
-                **key,
-                "kind": artifact.kind,
-                "path": artifact.path,
-                "bytes": artifact.bytes,
-                "sha256": artifact.sha256,
-                "rows": artifact.rows,
-            }
-            for artifact in summary.artifacts
-        ],
+        sql.insert_artifact, [(run_id, *artifact) for artifact in summary.artifacts]
     )
-
-
-def _values(statistics: MetricSummary) -> dict[str, Any]:
-    return {name: getattr(statistics, name) for name in STATISTICS}

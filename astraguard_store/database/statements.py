@@ -1,4 +1,4 @@
-"""The hot statements as SQL text with named parameters.
+"""The hot statements as SQL text: queries with positional parameters, the rest with names.
 
 Written with SQLAlchemy Core, so that the tables have one description, and
 compiled once.
@@ -22,27 +22,42 @@ from astraguard_store.database.schema import (
     store,
 )
 
-__all__ = ["STATISTICS", "Statements", "statements"]
+__all__ = [
+    "OF_ARTIFACT",
+    "OF_METRIC",
+    "OF_RUN",
+    "OF_SATELLITE",
+    "STATISTICS",
+    "Statements",
+    "statements",
+]
 
 STATISTICS: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")
 """In the order of the fields of `MetricSummary`."""
 
 
+def _query(statement: Any) -> str:
+    # Positions bind twice as fast as names; the parameters come in the order of the text.
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
 def _sql(statement: Any) -> str:
-    dialect = sqlite.dialect(paramstyle="named")
-    return str(statement.compile(dialect=dialect))
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
 def _insert_all(table: Any) -> str:
-    return _sql(insert(table).values({column.name: bindparam(column.name) for column in table.c}))
+    """Insert a row whose values come in the order of the table's columns."""
+    return _query(
+        insert(table).values({column.name: bindparam(column.name) for column in table.c})
+    )
 
 
 class Statements:
-    """SQL text with named parameters."""
+    """SQL text, by what it is for."""
 
     def __init__(self) -> None:
         run_id: Any = bindparam("run_id")
-        self.recent = _sql(
+        self.recent = _query(
             select(
                 runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.total_measurements
             )
@@ -50,13 +65,10 @@ class Statements:
             .limit(bindparam("limit"))
             .offset(literal_column("0"))
         )
-        self.run = _sql(select(*_all_but_key(runs)).where(runs.c.run_id == run_id))
-        self.metrics = _sql(_rows_of_run(metric_statistics))
-        self.satellites = _sql(_rows_of_run(satellite_statistics))
-        self.artifacts = _sql(_rows_of_run(artifacts))
-        self.exists = _sql(select(runs.c.revision).where(runs.c.run_id == run_id))
-        self.compare_metrics = _sql(_comparison(by_satellite=False))
-        self.compare_satellites = _sql(_comparison(by_satellite=True))
+        self.run = _query(_whole_run())
+        self.exists = _query(select(runs.c.revision).where(runs.c.run_id == run_id))
+        self.compare_metrics = _query(_comparison(by_satellite=False))
+        self.compare_satellites = _query(_comparison(by_satellite=True))
         new = insert(runs).values(
             {column.name: bindparam(column.name) for column in runs.c if column.name != "revision"}
             | {"revision": literal_column("1")}
@@ -90,13 +102,34 @@ def statements() -> Statements:
     return Statements()
 
 
-def _all_but_key(table: Any) -> list[Any]:
-    return [column for column in table.c if column.name != "run_id"]
+OF_RUN, OF_METRIC, OF_SATELLITE, OF_ARTIFACT = range(4)
+"""What a row of `Statements.run` is: its first column."""
 
 
-def _rows_of_run(table: Any) -> Any:
-    columns = sorted(_all_but_key(table), key=lambda column: column.name != "position")
-    return select(*columns).where(table.c.run_id == bindparam("run_id"))
+def _whole_run() -> Any:
+    """All rows of a run, of four tables, in eleven columns.
+
+    One statement is one snapshot without a transaction around it, and takes 33 µs
+    where four take 48.
+    """
+    none: Any = null()
+    statistics = ("position", *STATISTICS)
+    return union_all(
+        _rows(runs, OF_RUN, "staging_token", none, "revision", "recorded_at_us").add_columns(
+            runs.c.total_measurements, runs.c.utc_offset_s, none, none, none, none
+        ),
+        _rows(metric_statistics, OF_METRIC, "metric_type", none, *statistics),
+        _rows(satellite_statistics, OF_SATELLITE, "satellite_id", "metric_type", *statistics),
+        _rows(artifacts, OF_ARTIFACT, "kind", "path", "bytes", "sha256", "rows").add_columns(
+            none, none, none, none, none
+        ),
+    )
+
+
+def _rows(table: Any, what: int, *columns: Any) -> Any:
+    named = (table.c[column] if isinstance(column, str) else column for column in columns)
+    run_id: Any = bindparam("run_id")
+    return select(literal_column(str(what)), *named).where(table.c.run_id == run_id)
 
 
 def _comparison(*, by_satellite: bool) -> Any:
@@ -129,7 +162,9 @@ def _comparison(*, by_satellite: bool) -> Any:
 
 def _statistics_of(table: Any, keys: list[str], run: str) -> CTE:
     columns = (table.c[name] for name in (*keys, *STATISTICS))
-    return select(*columns).where(table.c.run_id == bindparam(run)).cte(run)
+    of_run = select(*columns).where(table.c.run_id == bindparam(run)).cte(run)
+    # Used twice, it would be copied first: 35 µs instead of 20.
+    return of_run.prefix_with("NOT MATERIALIZED", dialect="sqlite")
 
 
 def _all_equal(left: CTE, right: CTE, keys: list[str]) -> Any:

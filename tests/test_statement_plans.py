@@ -1,0 +1,273 @@
+"""How SQLite answers: which index it reads, and how many statements a call issues.
+
+Seconds depend on the machine; plans and counts don't.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from recordings import recorded
+from seen_sql import SeenSql, seen_sql
+
+from astraguard_store import RunRepository
+from astraguard_store.database.queries import recent_headers
+from astraguard_store.database.statements import statements
+
+STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0"
+BY_KEY = {
+    "run": ("runs", "metric_statistics", "satellite_statistics", "artifacts"),
+    "exists": ("runs",),
+    "delete_run": ("runs",),
+}
+
+
+def new_database(folder: Path) -> sqlite3.Connection:
+    with RunRepository.open(folder) as repository:
+        path = repository.database_path
+    assert path is not None
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def fill(connection: sqlite3.Connection, runs: int) -> None:
+    """Insert *runs* runs with 6 metric types on 2 satellites, times in no order of ids."""
+    times = random.Random(7).sample(range(runs), runs)
+    connection.execute("BEGIN")
+    connection.executemany(
+        "INSERT INTO runs VALUES ('run' || ?1, 1, 1790000000000000 + ?2, 36, 0, NULL)",
+        enumerate(times),
+    )
+    connection.execute(
+        "INSERT INTO metric_statistics "
+        "SELECT run_id, 'metric' || value, value, "
+        f"{STATISTICS} FROM runs, json_each('[0,1,2,3,4,5]')"
+    )
+    connection.execute(
+        "INSERT INTO satellite_statistics "
+        "SELECT run_id, 'SAT' || satellite.value, 'metric' || metric.value, metric.value, "
+        f"{STATISTICS} FROM runs, json_each('[1,2]') satellite, json_each('[0,1,2,3,4,5]') metric"
+    )
+    connection.execute(
+        "INSERT INTO artifacts SELECT run_id, value, run_id || '/' || value, 9, NULL, 36 "
+        'FROM runs, json_each(\'["raw_csv", "summary_json"]\')'
+    )
+    connection.execute("COMMIT")
+
+
+@pytest.fixture(scope="module", params=["empty", "2,000 runs", "2,000 runs, analyzed"])
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[sqlite3.Connection]:
+    """Give a database as it may be when a statement is planned."""
+    with closing(new_database(tmp_path_factory.mktemp("results"))) as connection:
+        if request.param != "empty":
+            fill(connection, 2_000)
+        if request.param.endswith("analyzed"):
+            connection.execute("ANALYZE")
+        yield connection
+
+
+def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
+    named = dict.fromkeys(re.findall(r":(\w+)", sql))
+    parameters = named or [None] * sql.count("?")
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+class TestPlans:
+    """Which index each statement reads, whatever is stored."""
+
+    def test_recent_reads_the_covering_index_and_sorts_nothing(
+        self, database: sqlite3.Connection
+    ) -> None:
+        steps = plan(database, statements().recent)
+
+        assert steps == ["SCAN runs USING COVERING INDEX ix_runs_recorded_at_us_run_id"]
+
+    def test_recent_stops_at_the_limit(self, database: sqlite3.Connection) -> None:
+        steps: list[int] = []
+        database.set_progress_handler(lambda: steps.append(1), 1)
+
+        recent_headers(database, 10)
+
+        database.set_progress_handler(None, 0)
+        # Some 10 of the virtual machine's steps a row, where 2,000 rows take 20,000.
+        assert len(steps) < 300
+
+    @pytest.mark.parametrize("name", BY_KEY)
+    def test_rows_of_a_run_are_found_by_its_key(
+        self, database: sqlite3.Connection, name: str
+    ) -> None:
+        steps = plan(database, getattr(statements(), name))
+
+        assert [s for s in steps if s.startswith(("SEARCH", "SCAN", "USE"))] == [
+            f"SEARCH {table} USING PRIMARY KEY (run_id=?)" for table in BY_KEY[name]
+        ]
+
+    def test_old_rows_of_a_run_saved_again_are_found_by_its_key(
+        self, database: sqlite3.Connection
+    ) -> None:
+        found = [plan(database, sql) for sql in statements().delete_children]
+
+        tables = ["metric_statistics", "satellite_statistics", "artifacts"]
+        assert found == [[f"SEARCH {table} USING PRIMARY KEY (run_id=?)"] for table in tables]
+
+    @pytest.mark.parametrize("name", ["save_run", "insert_new_run"])
+    def test_writing_a_run_reads_no_table(self, database: sqlite3.Connection, name: str) -> None:
+        assert plan(database, getattr(statements(), name)) == []
+
+    @pytest.mark.parametrize("by_satellite", [False, True])
+    def test_a_comparison_scans_no_table(
+        self, database: sqlite3.Connection, by_satellite: bool
+    ) -> None:
+        steps = plan(database, comparison(by_satellite=by_satellite))
+
+        assert not [
+            s for s in steps if re.match(r"SCAN (metric|satellite)_statistics|SCAN runs", s)
+        ]
+        assert not [s for s in steps if "TEMP B-TREE" in s]
+
+    @pytest.mark.parametrize("by_satellite", [False, True])
+    def test_a_comparison_finds_each_partner_by_its_key(
+        self, database: sqlite3.Connection, by_satellite: bool
+    ) -> None:
+        steps = plan(database, comparison(by_satellite=by_satellite))
+
+        table = "satellite_statistics" if by_satellite else "metric_statistics"
+        key = (
+            "run_id=? AND satellite_id=? AND metric_type=?"
+            if by_satellite
+            else ("run_id=? AND metric_type=?")
+        )
+        partner = f"SEARCH {table} USING PRIMARY KEY ({key}) LEFT-JOIN"
+        assert [step for step in steps if "LEFT-JOIN" in step] == [partner, partner]
+
+
+def comparison(*, by_satellite: bool) -> str:
+    return statements().compare_satellites if by_satellite else statements().compare_metrics
+
+
+@pytest.fixture
+def seen() -> Iterator[SeenSql]:
+    with seen_sql() as seen:
+        yield seen
+
+
+@pytest.fixture
+def warm(results: Path, seen: SeenSql) -> Iterator[RunRepository]:
+    """Give a repository of two runs whose connections are open, and that remembers nothing."""
+    with RunRepository.open(results) as repository:
+        repository.save_many([("a", recorded(8)), ("b", recorded(8))])
+        assert seen.connections
+        repository.get("b")
+        repository.save_many([("a", recorded(10)), ("b", recorded(10))])
+        repository.recent()
+        yield repository
+
+
+def verbs(sql: list[str]) -> list[str]:
+    return [statement.split()[0] for statement in sql]
+
+
+class TestCounts:
+    """What a call asks of the connections that the process holds."""
+
+    def test_a_cold_get_is_one_select(self, warm: RunRepository, seen: SeenSql) -> None:
+        asked = seen.during(lambda: warm.get("a"))
+
+        assert [s for s in verbs(asked) if s != "PRAGMA"] == ["SELECT"]
+
+    def test_a_cached_get_only_asks_whether_anybody_committed(
+        self, warm: RunRepository, seen: SeenSql
+    ) -> None:
+        warm.get("a")
+
+        assert seen.during(lambda: warm.get("a")) == ["PRAGMA data_version"]
+
+    @pytest.mark.parametrize("limit", [1, 10, 10_000])
+    def test_recent_is_one_select(self, warm: RunRepository, seen: SeenSql, limit: int) -> None:
+        asked = seen.during(lambda: warm.recent(limit))
+
+        assert verbs(asked) == ["SELECT"]
+
+    def test_recent_of_nothing_asks_nothing(self, warm: RunRepository, seen: SeenSql) -> None:
+        assert seen.during(lambda: warm.recent(0)) == []
+
+    @pytest.mark.parametrize("by_satellite", [False, True])
+    def test_a_comparison_is_one_statement(
+        self, warm: RunRepository, seen: SeenSql, by_satellite: bool
+    ) -> None:
+        asked = seen.during(lambda: warm.compare("a", "b", by_satellite=by_satellite))
+
+        assert [s for s in verbs(asked) if s != "PRAGMA"] == ["WITH"]
+
+    def test_a_cached_comparison_only_asks_whether_anybody_committed(
+        self, warm: RunRepository, seen: SeenSql
+    ) -> None:
+        warm.compare("a", "b")
+
+        assert seen.during(lambda: warm.compare("a", "b")) == ["PRAGMA data_version"]
+
+    def test_the_first_save_of_a_run_is_one_insert_a_row(
+        self, warm: RunRepository, seen: SeenSql
+    ) -> None:
+        asked = seen.during(lambda: warm.save("new", recorded(10)))
+
+        # One run, 3 metric types, the same on 2 satellites, 2 files.
+        assert verbs(asked) == ["BEGIN", *["INSERT"] * (1 + 3 + 6 + 2), "COMMIT"]
+
+    def test_saving_a_run_again_adds_three_deletes(
+        self, warm: RunRepository, seen: SeenSql
+    ) -> None:
+        asked = seen.during(lambda: warm.save("a", recorded(10)))
+
+        assert verbs(asked) == [
+            "BEGIN", "INSERT", *["DELETE"] * 3, *["INSERT"] * (3 + 6 + 2), "COMMIT"
+        ]  # fmt: skip
+
+    def test_a_save_does_not_grow_with_its_measurements(
+        self, warm: RunRepository, seen: SeenSql
+    ) -> None:
+        small = seen.during(lambda: warm.save("small", recorded(4)))
+        large = seen.during(lambda: warm.save("large", recorded(4_000)))
+
+        assert len(large) == len(small)
+
+    def test_many_runs_are_one_transaction(self, warm: RunRepository, seen: SeenSql) -> None:
+        runs = [(f"run{i}", recorded(4)) for i in range(5)]
+
+        asked = seen.during(lambda: warm.save_many(runs))
+
+        assert (verbs(asked).count("BEGIN"), verbs(asked).count("COMMIT")) == (1, 1)
+
+    def test_writes_begin_immediate(self, warm: RunRepository, seen: SeenSql) -> None:
+        asked = seen.during(lambda: warm.save("a", recorded(4)))
+
+        assert asked[0] == "BEGIN IMMEDIATE"
+
+    def test_opening_a_current_store_again_writes_nothing(
+        self, results: Path, seen: SeenSql
+    ) -> None:
+        RunRepository.open(results).close()
+
+        asked = seen.during(lambda: RunRepository.open(results).close())
+
+        assert set(verbs(asked)) <= {"SELECT", "PRAGMA", "BEGIN", "ROLLBACK"}
+        assert not [statement for statement in asked if "IMMEDIATE" in statement]
+
+    def test_calls_open_no_connections(self, warm: RunRepository, seen: SeenSql) -> None:
+        before = len(seen.connections)
+
+        for _ in range(3):
+            warm.save("a", recorded(4))
+            warm.get("a")
+            warm.compare("a", "b")
+            warm.recent()
+
+        # The first get opens the one that watches.
+        assert len(seen.connections) - before <= 1
