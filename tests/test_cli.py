@@ -407,10 +407,11 @@ EVERY_COMMAND = [
     ["import"],
     ["db", "current"],
     ["db", "upgrade"],
+    ["db", "backup", "runs.backup.db"],
 ]
 
 
-@pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
+@pytest.mark.parametrize("command", [*EVERY_COMMAND, ["check"]], ids=" ".join)
 def test_a_missing_folder_is_an_error_and_stays_missing(
     tmp_path: Path, command: list[str]
 ) -> None:
@@ -421,7 +422,7 @@ def test_a_missing_folder_is_an_error_and_stays_missing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [*EVERY_COMMAND, ["demo"]], ids=" ".join)
+@pytest.mark.parametrize("command", [*EVERY_COMMAND, ["demo"], ["check"]], ids=" ".join)
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
 
@@ -465,7 +466,9 @@ def test_a_usage_error_is_one_line(command: list[str]) -> None:
     assert_one_line(result, "--help")
 
 
-@pytest.mark.parametrize("command", [[], *EVERY_COMMAND, ["demo"], ["db"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], *EVERY_COMMAND, ["demo"], ["check"], ["db"]], ids=" ".join
+)
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     names = [word for word in command if len(word) > 1]
 
@@ -479,8 +482,104 @@ def test_version_names_package_sqlite_and_schema() -> None:
     result = run("--version")
 
     assert re.fullmatch(
-        r"astraguard-store \S+ \(SQLite 3\.\S+, schema head \d{4}\)\n", result.stdout
+        r"astraguard-store \S+ \(SQLite 3\.\S+, schema head \d{4}\)",
+        result.stdout.splitlines()[0],
     )
+
+
+def test_version_names_the_fault_of_an_old_sqlite() -> None:
+    result = run("--version")
+
+    has_fault = sqlite3.sqlite_version_info < (3, 51, 3)
+    assert ("WAL-reset bug" in result.stdout) == has_fault
+    assert ("under its write ticket" in result.stdout) == has_fault
+
+
+def test_check_of_a_sound_store_is_a_yes(store: Path) -> None:
+    result = run("check", "--results", store)
+
+    assert result.exit_code == 0
+    assert re.search(r"^2 runs, 4 files, \d+\.\d MB: sound$", result.stdout, re.MULTILINE)
+    assert result.stderr == ""
+
+
+def test_check_says_what_where_and_what_to_do(store: Path) -> None:
+    (store / "baseline" / "latency_raw.csv").unlink()
+
+    result = run("check", "--results", store)
+
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("fault  baseline/latency_raw.csv: ")
+    assert "backup" in lines[1]
+    assert lines[-1].endswith("1 fault left")
+
+
+def test_check_fix_says_what_it_mended(store: Path) -> None:
+    (store / "baseline" / "latency_summary.json").write_text("{}")
+
+    result = run("check", "--fix", "--results", store)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("mended baseline/latency_summary.json: it has 2 bytes")
+    assert "kept beside it as latency_summary.json.changed" in result.stdout
+
+
+def test_check_json_holds_counts_and_findings(store: Path) -> None:
+    (store / "baseline" / "latency_raw.csv").unlink()
+
+    shape = run_json("check", "--results", store)
+
+    counts = {"results_dir", "database", "sound", "runs", "files", "bytes"}
+    assert set(shape) == counts | {"findings", "mended"}
+    assert (shape["sound"], shape["runs"], shape["files"]) == (False, 2, 3)
+    assert set(shape["findings"][0]) == {"kind", "severity", "where", "what", "advice"}
+    assert shape["findings"][0]["kind"] == "missing_file"
+
+
+def test_check_reports_a_damaged_database_even_without_folders(tmp_path: Path) -> None:
+    (tmp_path / "astraguard.db").write_bytes(b"no database at all" * 500)
+
+    result = run("check", "--results", tmp_path)
+
+    assert result.exit_code == 1
+    assert "astraguard-store import" in result.stdout
+
+
+def test_check_makes_no_database(old_tree: Path) -> None:
+    result = run("check", "--results", old_tree)
+
+    assert result.exit_code == 1
+    assert not (old_tree / "astraguard.db").exists()
+
+
+def test_db_backup_copies_the_database(store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+
+    shape = run_json("db", "backup", copy, "--results", store)
+
+    assert set(shape) == {"results_dir", "database", "backup", "bytes"}
+    assert (shape["backup"], shape["bytes"]) == (str(copy), copy.stat().st_size)
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+
+
+def test_db_backup_never_writes_over_a_file(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").write_text("something dear")
+
+    result = run("db", "backup", tmp_path / "copy.db", "--results", store)
+
+    assert result.exit_code == 2
+    assert_one_line(result, "copy.db", "File exists")
+    assert (tmp_path / "copy.db").read_text() == "something dear"
+
+
+def test_db_backup_without_a_database_is_an_error(old_tree: Path, tmp_path: Path) -> None:
+    result = run("db", "backup", tmp_path / "copy.db", "--results", old_tree)
+
+    assert result.exit_code == 2
+    assert "no usable database" in result.stderr
+    assert not (tmp_path / "copy.db").exists()
 
 
 def test_the_shell_completes_run_ids(store: Path) -> None:

@@ -1,0 +1,55 @@
+# Two words to know: `make demo` and `make test`. Both set up what they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types layers unit wheel torture bench clean
+
+help:
+	@echo "make demo     set up, run a small swarm twice, save, list and compare the runs"
+	@echo "make test     set up, then lint, types, layers, tests, and the wheel on its own"
+	@echo "make torture  the fault tests at full length, with a table (long)"
+	@echo "make bench    the benchmarks at full length, with a table (long)"
+	@echo "make clean    remove what the others made"
+
+# The stamp is newer than what decides what is installed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/astraguard-store demo
+
+test: lint types layers unit wheel
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.installed
+	$(BIN)/python -m pytest -q
+
+# The wheel in an environment of its own, run from a folder without the sources.
+wheel: $(VENV)/.installed
+	PYTHON=$(PYTHON) BUILD_PYTHON=$(abspath $(BIN)/python) sh tests/check_wheel.sh
+
+torture: $(VENV)/.installed
+	$(BIN)/python -m tests.torture
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

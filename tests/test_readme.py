@@ -1,0 +1,109 @@
+"""The README does what it says: its blocks run, and its tables name what is there."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astraguard_store.cli import main
+from astraguard_store.database.schema import metadata
+
+PROJECT = Path(__file__).parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+PYTHON_BLOCKS = [body for language, body in BLOCKS if language == "python"]
+COMMANDS = [
+    line.removeprefix("$ ")
+    for language, body in BLOCKS
+    if language == "console"
+    for line in body.splitlines()
+    if line.startswith("$ ")
+]
+
+
+@pytest.fixture(scope="module")
+def after_the_code(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run all Python blocks in one program; return its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("readme")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(PYTHON_BLOCKS)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_python_blocks_print_what_the_text_says(after_the_code: tuple[Path, str]) -> None:
+    _, printed = after_the_code
+
+    assert printed.strip()
+    assert f"This prints `{printed.strip()}`" in README
+
+
+def test_twelve_lines_are_twelve() -> None:
+    assert len([line for line in PYTHON_BLOCKS[0].splitlines() if line.strip()]) == 12
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_runs(after_the_code: tuple[Path, str], command: str) -> None:
+    folder, _ = after_the_code
+    words = shlex.split(command)
+    if words[0] == "astraguard-store":
+        words[:1] = [sys.executable, "-m", "astraguard_store"]
+    elif not shutil.which(words[0]):
+        pytest.skip(f"{words[0]} is not installed here")
+
+    done = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    names = {f"astraguard-store {name}" for name in main.commands if name != "db"}
+    names |= {f"astraguard-store db {name}" for name in main.commands["db"].commands}  # type: ignore[attr-defined]
+
+    assert {name for name in names if not any(c.startswith(name) for c in COMMANDS)} == set()
+
+
+def test_every_make_target_of_the_readme_is_one() -> None:
+    targets = set(re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"`?make (\w+)", README)) <= targets
+
+
+def test_every_table_and_column_is_in_the_readme() -> None:
+    described = {
+        row[0].strip("` "): " ".join(row)
+        for row in (line.strip("|").split("|") for line in README.splitlines() if line[:1] == "|")
+    }
+    satellites = described["satellite_statistics"] + described["metric_statistics"]
+    described["satellite_statistics"] = satellites
+
+    for table in metadata.sorted_tables:
+        for column in table.columns:
+            assert f"`{column.name}`" in described[table.name], f"{table.name}.{column.name}"
+
+
+def test_the_sections_come_in_the_readers_order() -> None:
+    assert re.findall(r"^## (.*)$", README, re.MULTILINE) == [
+        "Two commands",
+        "Twelve lines of code",
+        "The drop-in",
+        "The command line",
+        "What is stored where",
+        "Guarantees and limits",
+        "Architecture",
+        "Numbers",
+        "Upgrading",
+    ]
