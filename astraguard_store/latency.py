@@ -188,6 +188,20 @@ class LatencyCollector:
         with Path(filename).open("wb") as file:
             file.writelines(render_csv(columns))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the measurements as they are now: a collector may go to another process."""
+        with self._lock:
+            blocks = [bytes(block) for block in (*self._full, self._block)]
+            return {"labels": list(self._labels), "blocks": blocks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        for metric_type, satellite_id in state["labels"]:
+            self._codes.setdefault(metric_type, {})[satellite_id] = len(self._labels)
+            self._labels.append((metric_type, satellite_id))
+        *full, block = map(bytearray, state["blocks"])
+        self._full, self._block = full, block
+
     def __repr__(self) -> str:
         return f"<LatencyCollector with {len(self)} measurements>"
 

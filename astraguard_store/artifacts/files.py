@@ -10,7 +10,7 @@ from pathlib import Path
 
 from astraguard_store.exceptions import ArtifactReadError
 
-__all__ = ["open_folder", "open_for_reading", "read_file", "sync_folder"]
+__all__ = ["make_folder", "open_folder", "open_for_reading", "read_file", "sync_folder"]
 
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
@@ -30,6 +30,22 @@ def sync_folder(path: Path | str) -> None:
     """Make the names in the folder *path* survive a power cut."""
     with open_folder(path) as descriptor:
         os.fsync(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder *path* and those above it, so that they survive a power cut.
+
+    Raises:
+        OSError: One of them can't be made.
+    """
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -58,19 +74,20 @@ def open_for_reading(folder: Path, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_file(folder: Path, name: str, limit: int = MAX_SUMMARY_BYTES) -> bytes:
-    """Return the content of the file *name* in *folder*.
+def read_file(folder: Path, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[bytes, int]:
+    """Return the content of the file *name* in *folder*, and its time in ns since 1970.
 
     Raises:
         FileNotFoundError: There is no such folder or file.
         ArtifactReadError: It can't be read, or has more than *limit* bytes.
     """
     with open_for_reading(folder, name) as descriptor:
-        size = os.fstat(descriptor).st_size
+        found = os.fstat(descriptor)
+        size = found.st_size
         if size > limit:
             raise ArtifactReadError(f"{folder / name} has {size} bytes, {limit} are read at most")
         try:
             with open(descriptor, "rb", closefd=False) as file:  # a descriptor
-                return file.read(limit)
+                return file.read(limit), found.st_mtime_ns
         except OSError as error:
             raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error

@@ -109,10 +109,14 @@ def _found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) 
         parsed = parse_summary(file.document)
     except ArtifactReadError as error:
         raise ArtifactReadError(f"{root / run_id / SUMMARY_NAME}: {error}") from error
+    try:
+        recorded_at = utc_from_epoch_us(recorded_at_us)
+    except OverflowError as error:
+        raise ArtifactReadError(f"{root / run_id / SUMMARY_NAME}: its time: {error}") from error
     return RunSummary(
         run_id=run_id,
         revision=0,
-        recorded_at=utc_from_epoch_us(recorded_at_us),
+        recorded_at=recorded_at,
         total_measurements=parsed.total_measurements,
         metrics=parsed.metrics,
         satellites=parsed.satellites,

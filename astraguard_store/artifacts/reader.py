@@ -65,8 +65,7 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
             another run; the message says which.
     """
     folder = root / run_id
-    content = read_file(folder, SUMMARY_NAME)
-    modified_ns = os.stat(f"{folder}/{SUMMARY_NAME}").st_mtime_ns
+    content, modified_ns = read_file(folder, SUMMARY_NAME)
     try:
         document = parse_document(content)
     except ArtifactReadError as error:
@@ -92,7 +91,7 @@ def is_as_saved(root: Path, run_id: str, size: int, recorded_at_us: int) -> bool
     """
     try:
         found = os.stat(f"{root}/{run_id}/{SUMMARY_NAME}", follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
     return found.st_size == size and found.st_mtime_ns == recorded_at_us * 1000
 

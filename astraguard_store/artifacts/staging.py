@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from astraguard_store.artifacts.files import sync_folder
 from astraguard_store.artifacts.layout import STAGING_NAME
+from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import ArtifactKind
+from astraguard_store.run_ids import check_run_id
 
 __all__ = [
     "DELETION_SUFFIX",
@@ -39,6 +42,7 @@ KEPT_SUFFIXES: Final[dict[ArtifactKind, str]] = {
     kind: f".kept{suffix}" for kind, suffix in SUFFIXES.items()
 }
 DELETION_SUFFIX: Final = ".delete"
+_ALL_SUFFIXES: Final = {*SUFFIXES.values(), *KEPT_SUFFIXES.values(), DELETION_SUFFIX}
 _TOKEN_LENGTH = 16
 
 
@@ -62,9 +66,12 @@ class StagedName:
         """Return the parts of *name*, or None if the store gave no such name."""
         run_id, _, rest = name.rpartition("~")
         token, dot, suffix = rest.partition(".")
-        if not run_id or len(token) != _TOKEN_LENGTH:
+        if len(token) != _TOKEN_LENGTH or dot + suffix not in _ALL_SUFFIXES:
             return None
-        return cls(run_id, token, dot + suffix)
+        try:
+            return cls(check_run_id(run_id), token, dot + suffix)
+        except InvalidRunError:
+            return None
 
 
 def new_token() -> str:
@@ -79,7 +86,11 @@ def ensure_staging(root: Path) -> Path:
         OSError: It can't be made.
     """
     staging = root / STAGING_NAME
-    staging.mkdir(exist_ok=True)
+    try:
+        staging.mkdir()
+    except FileExistsError:
+        return staging
+    sync_folder(root)
     return staging
 
 
@@ -93,14 +104,15 @@ def create_locked(path: Path) -> int:
     while True:
         descriptor = os.open(path, flags, 0o666)
         try:
-            if _lock(descriptor) and _still_names(path, descriptor):
+            # Somebody who recovers may have it already, and is about to remove it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _still_names(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        # Somebody who recovers took the new file for one that was left over.
+        # Removed: it must not be done here, since by now the name may be another file's.
         os.close(descriptor)
-        path.unlink(missing_ok=True)
 
 
 def claim(path: Path) -> int | None:

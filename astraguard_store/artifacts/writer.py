@@ -330,10 +330,10 @@ def _run_beside(work: Callable[[], None]) -> Callable[[], None]:
     def wait() -> None:
         try:
             thread.join()
-        except BaseException:
-            # Ctrl-C: what is staged is removed next, so nobody may still write.
-            thread.join()
-            raise
+        finally:
+            # An interrupt: what is staged is removed next, so nobody may still write.
+            while thread.is_alive():
+                thread.join()
         _raise_first(errors)
 
     return wait

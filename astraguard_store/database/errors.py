@@ -15,7 +15,7 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 
-__all__ = ["database_error", "is_busy", "is_damage", "translated"]
+__all__ = ["database_error", "is_damage", "translated"]
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -49,11 +49,6 @@ def database_error(
     if code in _CAUSES:
         return DatabaseError(f"{where}: {_CAUSES[code]} ({cause})")
     return DatabaseError(f"{where}: {cause}")
-
-
-def is_busy(error: sqlite3.Error | DBAPIError) -> bool:
-    """Return whether a lock of another connection was the reason."""
-    return _primary_code(_driver_error(error)) in _BUSY
 
 
 def is_damage(error: sqlite3.Error | DBAPIError) -> bool:

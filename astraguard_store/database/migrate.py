@@ -121,7 +121,10 @@ def create_database(path: Path) -> None:
                 migrate(engine)
         finally:
             engine.dispose()
-        # Closing the last connection has moved the log into the file.
+        # Closing the last connection moves the log into the file, and says nothing
+        # where that fails; without its log the file would be half a database.
+        if new.with_name(f"{new.name}-wal").exists():
+            raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
         new.rename(path)
         _sync_folder(path.parent)
     except StoreError:

@@ -47,6 +47,12 @@ class Reader(Protocol):
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
 
+    def before_fork(self) -> None:
+        """Come to rest, and keep everybody out."""
+
+    def after_fork(self) -> None:
+        """Let everybody in again."""
+
     def version(self) -> Hashable:
         """Return a value that is another one after anybody's commit."""
 
@@ -85,6 +91,14 @@ class MemoryReader:
     def check_in_place(self) -> None:
         """Do nothing: memory doesn't go away."""
 
+    def before_fork(self) -> None:
+        """Take the lock; the child gets a copy of the memory."""
+        self.lock.acquire()
+
+    def after_fork(self) -> None:
+        """Give the lock back."""
+        self.lock.release()
+
 
 class FileReader:
     """Reads a SQLite file, in one of two ways.
@@ -106,7 +120,7 @@ class FileReader:
         self._busy_timeout_s = busy_timeout_s
         self._inode = _state(path)[0]
         self.lock = threading.RLock()
-        self._watch_lock = threading.Lock()
+        self._watch_lock = threading.RLock()
         self._queries: Connection | None = None
         self._queries_driver: sqlite3.Connection | None = None
         self._queries_quiet: FileState | None = None
@@ -168,6 +182,17 @@ class FileReader:
             self._queries = self._queries_driver = None
             self._watch = self._watch_cursor = None
 
+    def before_fork(self) -> None:
+        """Take the locks and close the connections."""
+        self.lock.acquire()
+        self._watch_lock.acquire()
+        self.close()
+
+    def after_fork(self) -> None:
+        """Give the locks back."""
+        self._watch_lock.release()
+        self.lock.release()
+
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
         self._checked_state()
@@ -222,6 +247,8 @@ def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
 def _check_is_file(path: Path) -> None:
     try:
         is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise DatabaseError(f"{path} can't be opened: {error.strerror}") from error
     except FileNotFoundError:
         if os.path.islink(path):
             raise DatabaseDamagedError(path, "it is a link to a file that is gone") from None

@@ -22,7 +22,7 @@ from astraguard_store.database.engine import (
     memory_engine,
     write_pragmas,
 )
-from astraguard_store.database.errors import database_error, is_busy, translated
+from astraguard_store.database.errors import database_error, translated
 from astraguard_store.database.forking import around_forks
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.migrate import check_revision, found_revision, migrate
@@ -178,15 +178,20 @@ class RunDatabase:
         """
         with self._write_lock:
             self._reader.check_in_place()
-            with translated(self._where, options.busy_timeout_s):
-                connection = self._open_writer(options)
-                begun = connection.begin()
+            try:
+                with translated(self._where, options.busy_timeout_s):
+                    connection = self._open_writer(options)
+                    begun = connection.begin()
+            except BaseException:
+                # It may have begun, or be half open.
+                self._drop_connections()
+                raise
             transaction = Transaction(driver_connection(connection))
             try:
                 with translated(self._where):
                     yield transaction
                     transaction.attempted = True
-                    self._commit(begun, transaction)
+                    self._commit(begun)
             except BaseException:
                 self._give_up(begun, transaction)
                 raise
@@ -227,13 +232,13 @@ class RunDatabase:
     def before_fork(self) -> None:
         """Wait for queries and transactions to end, and close the connections."""
         self._write_lock.acquire()
-        self._reader.lock.acquire()
+        self._reader.before_fork()
         if self.path:
             self.close()
 
     def after_fork(self, *, in_child: bool) -> None:
         """Go on; in a child nothing is known."""
-        self._reader.lock.release()
+        self._reader.after_fork()
         self._write_lock.release()
         if in_child:
             self._map.reset_after_fork()
@@ -278,8 +283,8 @@ class RunDatabase:
             # From here on its data_version tells of others' commits; what they
             # committed before is behind the version that the reader now sees.
             self._writer_seen = _data_version(self._writer)
-            self._map.suspect_all()
             self._seen = self._reader.version()
+            self._map.suspect_all()
         assert self._writer is not None  # noqa: S101 - a database in memory has one
         if self._writer_options != options and self.path:
             for pragma in write_pragmas(options.durability, options.busy_timeout_s):
@@ -287,13 +292,10 @@ class RunDatabase:
             self._writer_options = options
         return self._writer
 
-    def _commit(self, begun: RootTransaction, transaction: Transaction) -> None:
+    def _commit(self, begun: RootTransaction) -> None:
         try:
             begun.commit()
         except (sqlite3.Error, DBAPIError) as error:
-            if is_busy(error):
-                transaction.attempted = False
-                raise
             raise CommitOutcomeUnknownError(
                 f"{self._where}: the commit failed ({database_error(error, self._where)}), so it "
                 "is unknown whether it took place; open the store again to settle it"
@@ -305,13 +307,21 @@ class RunDatabase:
             begun.rollback()
         except (sqlite3.Error, DBAPIError):
             transaction.attempted = True
-        if transaction.attempted and self.path:
-            self._reader.close()
-            if self._writer is not None:
-                self._writer.invalidate()
-                self._writer.close()
-            self._writer = None
-            self._map.suspect_all()
+        if transaction.attempted:
+            self._drop_connections()
+
+    def _drop_connections(self) -> None:
+        if self.path is None:
+            driver = driver_connection(self._writer) if self._writer else None
+            if driver and driver.in_transaction:
+                driver.execute("ROLLBACK")
+            return
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.invalidate()
+            self._writer.close()
+        self._writer = None
+        self._map.suspect_all()
 
     def _shorten_log(self, connection: Connection, options: WriteOptions) -> None:
         """Move a long log into the file; a failure only leaves it long."""

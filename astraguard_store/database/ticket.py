@@ -57,8 +57,8 @@ class WriteTicket:
         started = time.monotonic()
         if not self._threads.acquire(timeout=timeout_s):
             raise DatabaseBusyError(self._database, timeout_s, self._holder())
+        self._depth += 1
         try:
-            self._depth += 1
             if self._depth > 1 or self._path is None:
                 yield
             else:
@@ -80,9 +80,7 @@ class WriteTicket:
             _note_holder(descriptor, purpose)
             yield
         finally:
-            # Unlock, not only close: a forked child may hold a copy.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            _unlock(descriptor)
 
     def _lock_file(self, path: Path, deadline: float, started: float) -> int:
         while True:
@@ -98,7 +96,7 @@ class WriteTicket:
                 raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
             if _still_names(path, descriptor):
                 return descriptor
-            os.close(descriptor)
+            _unlock(descriptor)
 
     def before_fork(self) -> None:
         """Nothing: a save of another thread may take long, and goes on in the parent."""
@@ -150,7 +148,7 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
         with gate:
             state["locked"] = True
             if state["given_up"]:
-                os.close(descriptor)
+                _unlock(descriptor)
 
     thread = threading.Thread(target=wait, name="astraguard-store-ticket", daemon=True)
     thread.start()
@@ -161,11 +159,17 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
         with gate:
             state["given_up"] = True
             if state["locked"]:
-                os.close(descriptor)
+                _unlock(descriptor)
         raise
     with gate:
         state["given_up"] = not state["locked"]
         return state["locked"]
+
+
+def _unlock(descriptor: int) -> None:
+    # Not only close: a forked child may hold a copy, and the lock with it.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _still_names(path: Path, descriptor: int) -> bool:

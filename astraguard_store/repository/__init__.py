@@ -9,6 +9,7 @@ run_repository     RunRepository: save, get, recent, compare, delete, check
    ├─ adoption        folders of old runs → rows
    ├─ recovery        what a dead process left in the staging folder
    ├─ writing         the steps of a save and of a deletion
+   ├─ interrupts      Ctrl-C waits for a write to end
    └─ shared_store    one open store a folder and process
 schema_versions    which schema a store has, and how it gets the newest
 ```

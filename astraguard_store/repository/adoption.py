@@ -11,6 +11,7 @@ from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import ImportReport
+from astraguard_store.repository.interrupts import interrupts_held_back
 from astraguard_store.repository.shared_store import SharedStore
 from astraguard_store.run_ids import check_run_id
 
@@ -53,6 +54,7 @@ def adopt_folders(
             progress(start + len(batch), len(names))
     if not store.database.adopted():
         with (
+            interrupts_held_back(),
             store.ticket.held("adopting old runs", options.busy_timeout_s),
             store.database.transaction(options) as transaction,
         ):
@@ -81,6 +83,7 @@ def _read_all(
 
 def _insert(store: SharedStore, options: WriteOptions, runs: list[StoredRun]) -> int:
     with (
+        interrupts_held_back(),
         store.ticket.held("adopting old runs", options.busy_timeout_s),
         store.database.transaction(options) as transaction,
     ):

@@ -17,7 +17,6 @@ from astraguard_store.database.integrity import (
 from astraguard_store.database.reader import FileReader
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import (
-    DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseError,
     SchemaVersionError,
@@ -108,9 +107,7 @@ def check_store(
         mender = Mender(store, options) if fix else None
         try:
             FileCheck(root, store.database, tally, mender, progress).run()
-        except DatabaseBusyError:
-            raise
-        except DatabaseError as error:
+        except DatabaseDamagedError as error:
             _report_damage(root / DATABASE_NAME, tally, error)
     else:
         check_staging(root, tally, [])

@@ -101,9 +101,10 @@ class FileCheck:
             OSError: The results folder can't be listed.
         """
         before = left_overs(self._root) if self._mender else []
+        self._check_folders()
+        # After it: what is staged is judged by the rows, which may just have come.
         if before and self._mender:
             self._mender.recover()
-        self._check_folders()
         self._check_runs()
         self._report_unhashed()
         check_staging(self._root, self._tally, before)
@@ -223,7 +224,7 @@ class FileCheck:
             return
         try:
             self._mender.complete_csv(run, noted)
-        except (StoreError, OSError) as error:
+        except ArtifactReadError as error:
             advice = "one of both was changed: keep the one that is right; the row has the summary"
             self._tally.fault("csv_disagrees", noted.path, str(error), advice)
         else:

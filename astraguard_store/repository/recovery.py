@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from astraguard_store.artifacts.files import read_file
+from astraguard_store.artifacts.files import read_file, sync_folder
 from astraguard_store.artifacts.layout import FILE_NAMES
 from astraguard_store.artifacts.publishing import (
     found_artifact,
@@ -49,12 +49,14 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
     """
     if store.root is None:
         return
+    settled = True
     for (run_id, token), names in groupby(
         staged_names(store.root), key=lambda name: (name.run_id, name.token)
     ):
         try:
             settle(store, options, tuple(names))
         except (OSError, StoreError) as error:
+            settled = False
             logger.warning(
                 "%s: what was staged for run %r (%s) could not be settled: %s",
                 store.root,
@@ -62,7 +64,7 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
                 token,
                 error,
             )
-    store.unsettled = False
+    store.unsettled = not settled
 
 
 def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, ...]) -> None:
@@ -91,6 +93,11 @@ def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, .
                 _finish_deletion(root, names[0], run_is_gone=stored is None)
             elif stored is not None and stored.staging_token == token:
                 publish_files(root, run_id, token)
+                sync_folder(root / run_id)
+                sync_folder(root)
+                # After a power cut a file may have both names, and moving it then
+                # leaves the old one.
+                _remove(root, names)
                 logger.info("%s: finished the save of run %r", root, run_id)
             else:
                 _remove(root, names)
@@ -167,7 +174,7 @@ def _named_as_recorded(columns: Columns, summary_path: Path | None) -> Columns:
     if summary_path is None:
         return columns
     try:
-        content = read_file(summary_path.parent, summary_path.name)
+        content, _ = read_file(summary_path.parent, summary_path.name)
         summary = parse_summary(parse_document(content))
     except (FileNotFoundError, ArtifactReadError):
         # The measurements count, under whichever names.

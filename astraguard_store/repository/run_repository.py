@@ -39,6 +39,7 @@ from astraguard_store.model import (
 )
 from astraguard_store.repository.adoption import Progress, adopt_folders
 from astraguard_store.repository.checking import check_folder, check_store
+from astraguard_store.repository.interrupts import interrupts_held_back
 from astraguard_store.repository.recovery import recover, settle
 from astraguard_store.repository.shared_store import (
     DATABASE_NAME,
@@ -158,7 +159,10 @@ class RunRepository:
         try:
             if adopt and not store.database.adopted():
                 repository._adopt_at_first_opening()
-            repository.recover()
+            # Not before the folders are adopted: what was going on when a former
+            # database was lost can't be judged by the rows of an empty one.
+            if store.database.adopted():
+                repository.recover()
         except BaseException:
             repository.close()
             raise
@@ -228,9 +232,10 @@ class RunRepository:
             if check_run_id(run_id) in snapshots:
                 raise InvalidRunError(f"Invalid run_id {run_id!r}: it is named twice")
             snapshots[run_id] = _snapshot(collector)
-        if store.unsettled:
-            recover(store, self._options)
-        return save_runs(store, self._options, snapshots, safe_csv=self._safe_csv)
+        with interrupts_held_back():
+            if store.unsettled:
+                recover(store, self._options)
+            return save_runs(store, self._options, snapshots, safe_csv=self._safe_csv)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run: the same object for as long as nobody changes the run.
@@ -293,7 +298,9 @@ class RunRepository:
             ArtifactWriteError: The deletion couldn't be noted; nothing is deleted.
             DatabaseError: The database couldn't be written; nothing is deleted.
         """
-        delete_run(self._writable_store(), self._options, check_run_id(run_id))
+        store = self._writable_store()
+        with interrupts_held_back():
+            delete_run(store, self._options, check_run_id(run_id))
 
     def read_document(self, run_id: str, *, afresh: bool = False) -> dict[str, Any]:
         """Return what the run's ``latency_summary.json`` holds, as a new dict.
@@ -334,11 +341,15 @@ class RunRepository:
             ReadOnlyStoreError: The repository was opened for reading.
             DatabaseError: The database couldn't be written.
         """
-        return adopt_folders(self._writable_store(), self._options, progress)
+        report = adopt_folders(self._writable_store(), self._options, progress)
+        self.recover()
+        return report
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind; `open` does so too."""
-        recover(self._writable_store(), self._options)
+        store = self._writable_store()
+        with interrupts_held_back():
+            recover(store, self._options)
 
     def check(self, *, fix: bool = False, progress: Progress | None = None) -> CheckReport:
         """Hold database, rows and files against each other; writes nothing without *fix*.

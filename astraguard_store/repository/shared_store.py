@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from astraguard_store.artifacts.file_systems import network_file_system
+from astraguard_store.artifacts.files import make_folder
 from astraguard_store.database.migrate import create_database
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.ticket import WriteTicket
@@ -113,7 +114,7 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
     root = Path(os.path.realpath(results_dir))
     if create:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
         except OSError as error:
             raise ArtifactWriteError(
                 f"the results folder {root} can't be made: {error.strerror}"

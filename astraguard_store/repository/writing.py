@@ -62,11 +62,13 @@ def save_runs(
                     for s in staged
                 ]
             for save in staged:
-                _later_if_it_fails(save.publish, f"publishing the files of run {save.run_id!r}")
+                _later_if_it_fails(
+                    store, save.publish, f"publishing the files of run {save.run_id!r}"
+                )
     except BaseException as error:
         _settle_failed(store, staged, transaction, error)
         raise
-    _close_all(store.root, staged)
+    _close_all(store, store.root, staged)
     return runs
 
 
@@ -86,7 +88,9 @@ def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
         with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
             with store.database.transaction(options) as transaction:
                 transaction.delete(run_id)
-            _later_if_it_fails(deletion.remove_files, f"removing the files of run {run_id!r}")
+            _later_if_it_fails(
+                store, deletion.remove_files, f"removing the files of run {run_id!r}"
+            )
     except BaseException as error:
         if transaction is None or not transaction.attempted:
             deletion.discard()
@@ -159,21 +163,21 @@ def _settle_failed(
             save.discard()
 
 
-def _close_all(root: Path, staged: list[StagedRun]) -> None:
+def _close_all(store: SharedStore, root: Path, staged: list[StagedRun]) -> None:
     new_folders = [
-        _later_if_it_fails(save.close, f"syncing the files of run {save.run_id!r}")
-        for save in staged
+        _later_if_it_fails(store, save.close, f"syncing run {save.run_id!r}") for save in staged
     ]
     if any(new_folders):
-        _later_if_it_fails(partial(sync_folder, root), f"syncing {root}")
+        _later_if_it_fails(store, partial(sync_folder, root), f"syncing {root}")
 
 
-def _later_if_it_fails(step: Callable[[], T], what: str) -> T | None:
+def _later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> T | None:
     """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
     try:
         return step()
     except OSError as error:
-        logger.warning("%s failed (%s); the next opening of the store finishes it", what, error)
+        logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
+        store.unsettled = True
         return None
 
 
