@@ -1,0 +1,17 @@
+"""Benchmarks: what `astraguard_store` costs beside what it replaces and beside the floor.
+
+`python -m benchmarks` asks every question, or those that are named. Each figure
+is a ratio between sides that were timed in turn in one run (A B A B …, medians),
+since absolute times drift with the machine.
+
+    __main__            command line
+    ├─ questions/       one module a question; each returns sections of a result
+    │   ├─ legacy/      the two file-based variants, written from their contract
+    │   ├─ floors       bare `sqlite3`, and raw write + fsync + rename
+    │   ├─ fill         databases and trees of many runs, made without the engine
+    │   └─ children/    scripts that need a process of their own
+    ├─ targets          the announced bounds, and whether a result meets them
+    ├─ tables · plot    text, Markdown, curves
+    └─ harness · results · machine · workloads
+    readme_table        README's table from a stored result
+"""

@@ -1,0 +1,32 @@
+"""Scripts that need a process of their own, and how they are started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Bench
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_child(bench: Bench, script: str, *arguments: str) -> str:
+    """Run the script of that name in a fresh interpreter and return what it printed.
+
+    Byte code is kept in the benchmark's folder, whatever the environment says of it:
+    an installed program doesn't compile itself at each start.
+
+    Raises:
+        subprocess.CalledProcessError: The script failed; its stderr was passed on.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(bench.folder / "pycache")
+    command = [sys.executable, "-m", f"benchmarks.children.{script}", *arguments]
+    child = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return child.stdout

@@ -1,0 +1,41 @@
+"""The questions, by the name that `python -m benchmarks NAME` takes; one module each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.questions import (
+    batch,
+    cold_start,
+    compare,
+    get,
+    growth,
+    import_legacy,
+    memory,
+    recent,
+    record,
+    save,
+    scan,
+    size,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.harness import Bench
+    from benchmarks.results import Section
+
+QUESTIONS: dict[str, Callable[[Bench], list[Section]]] = {
+    "record": record.ask,
+    "save": save.ask,
+    "batch": batch.ask,
+    "get": get.ask,
+    "compare": compare.ask,
+    "recent": recent.ask,
+    "scan": scan.ask,
+    "import": import_legacy.ask,
+    "size": size.ask,
+    "cold_start": cold_start.ask,
+    "memory": memory.ask,
+    "growth": growth.ask,
+}

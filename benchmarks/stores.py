@@ -1,0 +1,81 @@
+"""Stores and trees that several questions ask."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from astraguard_store import LatencyCollector, RunRepository
+from benchmarks.fill import fill_database, write_tree
+from benchmarks.floors import BareStore
+from benchmarks.workloads import latencies, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from benchmarks.harness import Bench, Durability
+    from benchmarks.workloads import Latency
+
+
+def create_store(results: Path, runs: int) -> Path:
+    """Create a store with *runs* stored runs and return its database's path."""
+    results.mkdir(parents=True, exist_ok=True)
+    with RunRepository.open(results) as repository:
+        database = repository.database_path
+    if database is None:
+        raise FileNotFoundError(f"no database in {results}")
+    if runs:
+        fill_database(database, 0, runs)
+    return database
+
+
+def open_stores(bench: Bench, stack: ExitStack, label: str, runs: int) -> dict[str, RunRepository]:
+    """Return a repository of its own for each of our sides, closed with *stack*.
+
+    Somebody else has each store open too: a store that nobody can be writing to
+    is told from a changed one by less than what is to be timed.
+    """
+    stores = {}
+    for name, durability in bench.ours():
+        results = bench.folder / f"{label}-{durability}"
+        create_store(results, runs)
+        stores[name] = stack.enter_context(RunRepository.open(results, durability=durability))
+        open_bare(stack, stores[name], durability)
+    return stores
+
+
+def open_bare(stack: ExitStack, repository: RunRepository, durability: Durability) -> BareStore:
+    """Return a bare connection to a repository's database, closed with *stack*."""
+    database = repository.database_path
+    if database is None:
+        raise FileNotFoundError("a repository in memory has no database to connect to")
+    bare = stack.enter_context(closing(BareStore(database, durability)))
+    bare.recent()
+    return bare
+
+
+def shared_tree(bench: Bench, runs: int) -> Path:
+    """Return a folder with *runs* legacy run folders and no database, made once."""
+    tree = bench.folder / f"tree-{runs}"
+    if not tree.exists():
+        bench.progress.say(f"writing a legacy tree of {runs:,} runs")
+        write_tree(tree, 0, runs)
+    return tree
+
+
+def recorded(rows: list[Latency]) -> LatencyCollector:
+    """Return a collector of ours that has recorded *rows*."""
+    collector = LatencyCollector()
+    record(collector, rows)
+    return collector
+
+
+def fresh_collectors(count: int) -> Callable[[], LatencyCollector]:
+    """Return a function that makes a new collector of *count* measurements.
+
+    New each time, so that nothing a collector might keep from one save helps the next.
+    """
+    rows = latencies(count)
+    return lambda: recorded(rows)

@@ -1,0 +1,114 @@
+"""Renders a result: spreads of every side, growth, and the table of targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED
+from benchmarks.targets import FLOORS, Bound, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.results import Result, Section
+    from benchmarks.targets import Verdict
+
+SCALES = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
+    "bytes": ((1e6, "MB"), (1e3, "kB"), (1.0, "bytes")),
+}
+
+TARGET_COLUMNS = (
+    "operation", "ours", "NORMAL", "sequential", "threaded", "floor", "ratio", "target", "met",
+)  # fmt: skip
+
+
+def render_quantity(value: float, unit: str) -> str:
+    """Return *value* in the unit's handiest scale, three digits: `12.3 ms`, `4.20 kB`."""
+    scales = SCALES.get(unit, ((1.0, unit),))
+    factor, name = next((scale for scale in scales if value >= scale[0]), scales[-1])
+    scaled = value / factor
+    digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
+    return f"{scaled:,.{digits}f} {name}"
+
+
+def render_sides(section: Section) -> str:
+    """Return the spread of each side of a section, under its title."""
+    rows: list[tuple[str, ...]] = [("side", "min", "median", "mean", "max", "stdev", "samples")]
+    for name, spread in section.sides.items():
+        figures = (spread.minimum, spread.median, spread.mean, spread.maximum, spread.stdev)
+        quantities = [render_quantity(figure, section.unit) for figure in figures]
+        rows.append((name, *quantities, str(spread.samples)))
+    return f"{section.title}\n{render_columns(rows)}"
+
+
+def target_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return the cells of the targets' table, a row a verdict, without the heading.
+
+    The cells that two targets of one section share stand in its first row only.
+    """
+    rows = []
+    last = ""
+    for verdict in judge(result):
+        section = verdict.section
+        shared = _shared_cells(section) if section.key != last else ("",) * 5
+        floor = _floor_cell(verdict) if verdict.opponent in FLOORS or section.key != last else ""
+        met = "met" if verdict.met else "MISSED"
+        rows.append((*shared, floor, *_ratio_cells(verdict), met))
+        last = section.key
+    return rows
+
+
+def render_targets(result: Result) -> str:
+    """Return the table of targets for a terminal, with what it must be read with."""
+    lines = [render_columns([TARGET_COLUMNS, *target_rows(result)])]
+    missed = sum(not verdict.met for verdict in judge(result))
+    lines.append(f"{len(judge(result)) - missed} targets met, {missed} missed")
+    if result.settings.get("quick"):
+        lines.append("--quick: few rounds and smaller sizes; only a full run is evidence")
+    return "\n".join(lines)
+
+
+def render_machine(result: Result) -> str:
+    """Return the machine's description, a line a label."""
+    width = max(len(label) for label in result.machine)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in result.machine.items())
+
+
+def render_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return *rows* in columns: the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first = f"  {row[0]:<{widths[0]}}"
+        others = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def _shared_cells(section: Section) -> tuple[str, ...]:
+    names = (OURS, OURS_NORMAL, SEQUENTIAL, THREADED)
+    return (section.title, *(_median(section, name) for name in names))
+
+
+def _median(section: Section, name: str) -> str:
+    spread = section.sides.get(name)
+    return render_quantity(spread.median, section.unit) if spread else ""
+
+
+def _floor_cell(verdict: Verdict) -> str:
+    section = verdict.section
+    name = verdict.opponent if verdict.opponent in FLOORS else None
+    name = name or next((floor for floor in FLOORS if floor in section.sides), None)
+    return f"{_median(section, name)} ({name})" if name else ""
+
+
+def _ratio_cells(verdict: Verdict) -> tuple[str, str]:
+    target = verdict.target
+    if target.bound is Bound.LIMIT:
+        unit = verdict.section.unit
+        return "", f"≤ {render_quantity(target.number, unit)}"
+    digits = 0 if verdict.ratio >= 100 else 1 if verdict.ratio >= 10 else 2
+    sign = "≥" if target.bound is Bound.FASTER else "≤"
+    kind = " faster" if target.bound is Bound.FASTER else " floor"
+    return f"{verdict.ratio:,.{digits}f}×{kind}", f"{sign} {target.number:g}×"

@@ -1,0 +1,152 @@
+"""The announced bounds, and whether a result keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.results import Result, Section, Spread
+
+SQLITE = "bare sqlite3"
+RAW_WRITE = "raw write"
+DEPENDENCIES = "imports alone"
+HUNDRED_RUNS = "ours, 100 runs"
+ONE_BY_ONE = "one by one"
+COLUMNS = "columns"
+SMALLER_TREE = "import of 500"
+
+LEGACY = (SEQUENTIAL, THREADED)
+FLOORS = (SQLITE, RAW_WRITE, DEPENDENCIES, HUNDRED_RUNS, ONE_BY_ONE, COLUMNS, SMALLER_TREE)
+NORMAL = ", NORMAL"
+
+
+class Bound(Enum):
+    """How a target's number is meant."""
+
+    FASTER = "× faster"
+    TIMES = "× at most"
+    LIMIT = "at most"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One announced bound.
+
+    Attributes:
+        section: Key of the section that it is about.
+        bound: What `number` means.
+        number: Least ratio of the better opponent to ours, most ratio of ours to the
+            floor, or most of the section's unit.
+        against: Sides that ours is divided by, or that are divided by ours.
+    """
+
+    section: str
+    bound: Bound
+    number: float
+    against: tuple[str, ...] = ()
+
+
+def _faster(section: str, number: float, *against: str) -> Target:
+    return Target(section, Bound.FASTER, number, against or LEGACY)
+
+
+def _times(section: str, number: float, floor: str) -> Target:
+    return Target(section, Bound.TIMES, number, (floor,))
+
+
+def _limit(section: str, number: float) -> Target:
+    return Target(section, Bound.LIMIT, number)
+
+
+TARGETS = (
+    _faster("record", 1.5),
+    _faster("save.1000", 4),
+    _faster("save.10000", 15),
+    _faster("save.100000", 25),
+    _times("save.100000", 5, RAW_WRITE),
+    _limit("get.cached", 10e-6),
+    _limit("get.dict", 30e-6),
+    _faster("get.cold", 1.5),
+    _times("get.cold", 6, SQLITE),
+    _faster("compare.types", 2),
+    _times("compare.types", 5, SQLITE),
+    _times("compare.satellites", 5, SQLITE),
+    _faster("compare.again", 10),
+    _faster("recent", 500),
+    _times("recent", 5, SQLITE),
+    _times("recent.flat", 1.5, HUNDRED_RUNS),
+    _faster("scan", 2, SEQUENTIAL),
+    _faster("scan", 5, THREADED),
+    _limit("import", 5.0),
+    _times("import.memory", 1.25, SMALLER_TREE),
+    _limit("size", 6_000),
+    _times("cold_start", 1.5, DEPENDENCIES),
+    _times("cold_start.new", 1.5, DEPENDENCIES),
+    _times("memory", 3, COLUMNS),
+    _faster("batch", 3, ONE_BY_ONE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a section's medians say about a target.
+
+    Attributes:
+        target: The target.
+        section: The section that it is about.
+        ratio: What the target's number bounds; for `Bound.LIMIT` our median.
+        opponent: Side that the ratio was taken with, or None.
+        met: The bound is kept.
+    """
+
+    target: Target
+    section: Section
+    ratio: float
+    opponent: str | None
+    met: bool
+
+
+def judge(result: Result) -> list[Verdict]:
+    """Return a verdict on each target whose section was measured, in the table's order."""
+    verdicts = []
+    for target in TARGETS:
+        section = result.section(target.section)
+        if section is not None:
+            verdicts.append(judge_section(target, section))
+    return verdicts
+
+
+def judge_section(target: Target, section: Section) -> Verdict:
+    """Return whether *section* keeps *target*.
+
+    Our side with commits FULL is judged; where only NORMAL was measured, that one.
+    The better of several opponents counts: the one with the lower median.
+
+    Raises:
+        KeyError: No side of ours, or no opponent, was measured.
+    """
+    sides = section.sides
+    name = OURS if OURS in sides else OURS_NORMAL
+    ours = sides[name].median
+    if target.bound is Bound.LIMIT:
+        return Verdict(target, section, ours, None, ours <= target.number)
+    opponent = _better(target.against, sides, NORMAL if name == OURS_NORMAL else "")
+    theirs = sides[opponent].median
+    if target.bound is Bound.FASTER:
+        return Verdict(target, section, theirs / ours, opponent, theirs / ours >= target.number)
+    return Verdict(target, section, ours / theirs, opponent, ours / theirs <= target.number)
+
+
+def _better(names: tuple[str, ...], sides: Mapping[str, Spread], suffix: str) -> str:
+    """Return the side of lower median; one measured with our durability goes first."""
+    candidates = [name + suffix if name + suffix in sides else name for name in names]
+    measured = [name for name in candidates if name in sides]
+    if not measured:
+        raise KeyError(f"none of the sides {', '.join(names)} was measured")
+    return min(measured, key=lambda name: sides[name].median)

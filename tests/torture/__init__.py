@@ -1,0 +1,22 @@
+"""Break the store on purpose, and count what is lost, torn or left over.
+
+    test_*.py        one kind of fault each, in a bounded and in a full form
+      │
+      ├─ children      starts processes with the shim loaded
+      │    ├─ savers          save, save again, delete, open; until they are killed
+      │    ├─ failing_savers  go on after their disk failed
+      │    ├─ crowds          write, read, sweep and open at the same time
+      │    └─ accidents       fork, are interrupted, hang, exit, set the clock back
+      │         └─ shim ─ faultio.c, faultio_calls.c
+      │                a disk that fails, dies, waits and keeps a trace
+      ├─ cases         one try: the store, and the ledger beside it
+      │    ├─ ledger          what savers began and what the store promised them
+      │    └─ audit           a store and its promises → findings
+      ├─ power_loss    a trace → the folders that a power cut could leave
+      │    └─ trace           the trace as steps
+      ├─ mounts        small file systems to fill or to make read-only
+      └─ report        findings → the table
+
+`python -m tests.torture` runs the full forms and prints the table; the bounded
+forms run with every other test.
+"""

@@ -1,0 +1,119 @@
+"""`kill -9` at every step: whatever was acknowledged is there, whole, and nothing else."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .cases import Case, new_case
+from .children import Children
+from .report import Table, Tally
+from .savers import OPERATIONS, open_once, operate_once, prepare
+from .shim import EVERY_KIND, Action, Fault
+
+KILLED = -signal.SIGKILL
+
+every_fifth_step = pytest.param(5, id="bounded")
+every_step = pytest.param(1, id="full", marks=pytest.mark.torture)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, children: Children) -> Case:
+    """Give a store with three runs."""
+    case = new_case(tmp_path / "prepared")
+    assert children.run(prepare, case) == 0
+    return case
+
+
+def kill_at_steps(
+    template: Case, run: Callable[[Case, Fault], int], action: Action, stride: int, tally: Tally
+) -> None:
+    """Run on copies of *template*, killed at each *stride*-th step, until one run ends."""
+    kinds = "w" if action is Action.TORN else EVERY_KIND
+    for step in range(1, 10_000, stride):
+        case = template.copy(template.root.with_name("try"))
+        code = run(case, Fault(step, action, kinds=kinds))
+        tally.add(case.audit(), f"at step {step}")
+        case.remove()
+        if code == 0:
+            return
+        assert code == KILLED
+    raise AssertionError(f"{tally.fault}: never ended")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", [every_fifth_step, every_step])
+@pytest.mark.parametrize("action", [Action.KILL, Action.TORN])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_killed_operation_came_to_pass_or_not(
+    operation: str,
+    action: Action,
+    stride: int,
+    prepared: Case,
+    children: Children,
+    table: Table,
+) -> None:
+    tally = table.row(f"{action.name.lower()} in {operation}")
+
+    kill_at_steps(
+        prepared,
+        lambda case, fault: children.run(operate_once, case, operation, fault),
+        action,
+        stride,
+        tally,
+    )
+
+    tally.check()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", [pytest.param(12, id="bounded"), every_step])
+@pytest.mark.parametrize("action", [Action.KILL, Action.TORN])
+def test_a_killed_first_opening_can_be_done_again(
+    action: Action, stride: int, tmp_path: Path, children: Children, table: Table
+) -> None:
+    tally = table.row(f"{action.name.lower()} in first opening")
+
+    kill_at_steps(
+        new_case(tmp_path / "empty"),
+        lambda case, fault: children.run(open_once, case, fault),
+        action,
+        stride,
+        tally,
+    )
+
+    tally.check()
+
+
+INTERRUPTED = {
+    "save new, before its commit": ("save new", Fault(1, Action.KILL, path_part="-wal")),
+    "save new, before its files moved": ("save new", Fault(1, Action.KILL, kinds="r")),
+    "save new, between its files": ("save new", Fault(2, Action.KILL, kinds="r")),
+    "save again, between its files": ("save again", Fault(2, Action.KILL, kinds="r")),
+    "save many, between its files": ("save many", Fault(3, Action.KILL, kinds="r")),
+    "delete, between its files": ("delete", Fault(2, Action.KILL, kinds="u")),
+}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", [pytest.param(7, id="bounded"), every_step])
+@pytest.mark.parametrize("interrupted", INTERRUPTED)
+def test_a_killed_recovery_can_be_done_again(
+    interrupted: str, stride: int, prepared: Case, children: Children, table: Table
+) -> None:
+    operation, fault = INTERRUPTED[interrupted]
+    assert children.run(operate_once, prepared, operation, fault) == KILLED
+    tally = table.row(f"kill in recovery of {interrupted}")
+
+    kill_at_steps(
+        prepared,
+        lambda case, fault: children.run(open_once, case, fault),
+        Action.KILL,
+        stride,
+        tally,
+    )
+
+    tally.check()
