@@ -4,12 +4,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types layers unit wheel torture bench clean
+.PHONY: help demo test lint types layers unit wheel torture fuzz bench clean
 
 help:
 	@echo "make demo     set up, run a small swarm twice, save, list and compare the runs"
 	@echo "make test     set up, then lint, types, layers, tests, and the wheel on its own"
 	@echo "make torture  the fault tests at full length, with a table (long)"
+	@echo "make fuzz     a minute of coverage-guided fuzzing for each reader of old files"
 	@echo "make bench    the benchmarks at full length, with a table (long)"
 	@echo "make clean    remove what the others made"
 
@@ -47,9 +48,18 @@ wheel: $(VENV)/.installed
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture
 
+# In an extra of its own: it is 35 MB, and only this needs it.
+$(VENV)/.fuzz-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/.fuzz-installed
+	$(BIN)/python -m tests.fuzz
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
