@@ -100,19 +100,18 @@ class MeasurementLike(Protocol):
         """Seconds since the scenario's start."""
 
 
-def check_name(value: object, parameter: str) -> str:
+def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS) -> str:
     """Return *value* if it can name a satellite or a metric type.
 
     Raises:
-        InvalidRunError: It is no string, is empty, has over 255 characters, or holds
+        InvalidRunError: It is no string, is empty, has over *longest* characters, or holds
             a NUL or a lone surrogate, which the database can't keep.
     """
     if not isinstance(value, str) or not value:
         raise InvalidRunError(f"Invalid {parameter} {value!r}: a non-empty string is needed")
-    if len(value) > MAX_NAME_CHARACTERS:
+    if len(value) > longest:
         raise InvalidRunError(
-            f"Invalid {parameter} {value[:20]!r}…: "
-            f"{len(value)} characters, {MAX_NAME_CHARACTERS} are allowed"
+            f"Invalid {parameter} {value[:20]!r}…: {len(value)} characters, {longest} are allowed"
         )
     if "\0" in value or (
         not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
@@ -193,7 +192,9 @@ class Columns:
         self.labels = tuple(labels)
 
     @classmethod
-    def of(cls, measurements: Iterable[MeasurementLike]) -> Columns:
+    def of(
+        cls, measurements: Iterable[MeasurementLike], longest_name: int = MAX_NAME_CHARACTERS
+    ) -> Columns:
         """Return the columns of somebody else's measurements.
 
         Raises:
@@ -204,7 +205,7 @@ class Columns:
         codes: dict[Label, int] = {}
         for index, measurement in enumerate(measurements):
             try:
-                label, row = _checked(measurement)
+                label, row = _checked(measurement, longest_name)
             except (InvalidRunError, AttributeError) as error:
                 raise InvalidRunError(f"Measurement {index}: {error}") from error
             packed += pack_row(*row, codes.setdefault(label, len(codes)))
@@ -247,10 +248,12 @@ class Columns:
             position += length // ROW_BYTES
 
 
-def _checked(measurement: MeasurementLike) -> tuple[Label, tuple[float, float, float]]:
+def _checked(
+    measurement: MeasurementLike, longest_name: int
+) -> tuple[Label, tuple[float, float, float]]:
     label = (
-        check_name(measurement.metric_type, "metric_type"),
-        check_name(measurement.satellite_id, "satellite_id"),
+        check_name(measurement.metric_type, "metric_type", longest_name),
+        check_name(measurement.satellite_id, "satellite_id", longest_name),
     )
     return label, (
         check_number(measurement.timestamp, "timestamp"),

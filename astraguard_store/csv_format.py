@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from astraguard_store.columns import Batch, Columns, Label, polars_pays, series
+from astraguard_store.columns import (
+    MAX_NAME_CHARACTERS,
+    Batch,
+    Columns,
+    Label,
+    polars_pays,
+    series,
+)
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import LatencyMeasurement
 
@@ -156,7 +163,9 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     try:
         if tuple(next(reader, ())) != FIELDS:
             raise ArtifactReadError(f"the header is not {','.join(FIELDS)}")
-        return Columns.of(_parse_row(row, reader.line_num) for row in reader)
+        rows = (_parse_row(row, reader.line_num) for row in reader)
+        # `safe_labels` makes a name one character longer.
+        return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
     except (csv.Error, InvalidRunError, UnicodeDecodeError) as error:
         raise ArtifactReadError(str(error)) from error
 

@@ -161,6 +161,8 @@ def parse_summary(document: dict[str, Any]) -> AdoptedSummary:
                 for name, values in metrics.items()
             }
             for satellite, metrics in by_satellite.items()
+            # One without measurements has no row either.
+            if metrics
         },
         parse_timestamp(document.get("timestamp")),
     )
@@ -199,8 +201,15 @@ def _metric(values: object, where: str, needed: tuple[str, ...]) -> MetricSummar
 
 def _object(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ArtifactReadError(f"{where} is no object but {value!r:.40}")
+        raise ArtifactReadError(f"{where} is no object but {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    # Not the repr of a container: of one that is deep it fails, and of a large one it's long.
+    if isinstance(value, str | int | float | None):
+        return f"{value!r:.40}"
+    return type(value).__name__
 
 
 def _names(names: Iterable[str], where: str) -> None:
@@ -213,12 +222,12 @@ def _names(names: Iterable[str], where: str) -> None:
 
 def _count(value: object, where: str, at_least: int) -> int:
     if type(value) is not int or not at_least <= value < 2**63:
-        raise ArtifactReadError(f"{where} is no count but {value!r:.40}")
+        raise ArtifactReadError(f"{where} is no count but {_shown(value)}")
     return value
 
 
 def _check_number(value: object, where: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ArtifactReadError(f"{where} is no number but {value!r:.40}")
+        raise ArtifactReadError(f"{where} is no number but {_shown(value)}")
     if value < 0:
-        raise ArtifactReadError(f"{where} is negative: {value!r:.40}")
+        raise ArtifactReadError(f"{where} is negative: {_shown(value)}")

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -268,3 +269,16 @@ class TestExportCsv:
     def test_a_full_disk_reaches_the_caller(self) -> None:
         with pytest.raises(OSError, match="No space left"):
             recorded(5_000).export_csv("/dev/full")
+
+
+def test_a_collector_goes_to_another_process_and_back() -> None:
+    collector = LatencyCollector()
+    for i in range(5_000):
+        collector.record_fault_detection(f"SAT{i % 3}", i / 10, 1.5)
+
+    copied = pickle.loads(pickle.dumps(collector))
+    copied.record_agent_decision("SAT1", 0.0, 2.0)
+
+    assert copied.measurements[:5_000] == list(collector.measurements)
+    assert copied.measurements[-1].metric_type == "agent_decision"
+    assert len(collector) == 5_000

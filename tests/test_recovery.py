@@ -221,6 +221,42 @@ class TestADeletionThatDied:
         assert left_in_staging(store) == []
 
 
+class TestALostDatabase:
+    """What was going on when the database was lost isn't judged by an empty one."""
+
+    def lose_the_database_in_a_deletion(self, store: Path) -> None:
+        (staging(store) / f"run~{TOKEN}.delete").touch()
+        for path in store.glob(f"{NAME}*"):
+            path.unlink()
+
+    def test_a_deletion_that_did_not_commit_deletes_nothing(self, store: Path) -> None:
+        self.lose_the_database_in_a_deletion(store)
+
+        with RunRepository.open(store) as repository:
+            assert repository.get("run").total_measurements == 30
+
+        assert sorted(os.listdir(store / "run")) == [reference.RAW, reference.SUMMARY]
+        assert left_in_staging(store) == []
+
+    def test_nor_does_it_where_the_import_is_left_to_the_caller(self, store: Path) -> None:
+        self.lose_the_database_in_a_deletion(store)
+
+        with RunRepository.open(store, adopt=False) as repository:
+            report = repository.import_legacy()
+
+        assert report.adopted == 1
+        assert (store / "run" / reference.RAW).is_file()
+        assert left_in_staging(store) == []
+
+    def test_nor_does_a_check_that_mends(self, store: Path) -> None:
+        self.lose_the_database_in_a_deletion(store)
+
+        with RunRepository.open(store, adopt=False) as repository:
+            repository.check(fix=True)
+
+        assert (store / "run" / reference.RAW).is_file()
+
+
 class TestRecoveringAgain:
     """It may be done at any time, any number of times."""
 

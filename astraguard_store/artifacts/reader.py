@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -32,6 +33,7 @@ __all__ = [
 
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
 _TAIL_BYTES = 4096
+_MAX_LINE_CHARACTERS = 65_536
 # Time zones differ by multiples of a quarter of an hour.
 _ZONE_STEP_US = 900_000_000
 
@@ -71,10 +73,10 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     except ArtifactReadError as error:
         raise ArtifactReadError(f"{folder / SUMMARY_NAME} is {error}") from error
     # Hand-made summaries that don't name their run exist.
-    if document.get("run_id", run_id) != run_id:
-        raise ArtifactReadError(
-            f"{folder / SUMMARY_NAME} is the summary of run {document['run_id']!r:.200}"
-        )
+    named = document.get("run_id", run_id)
+    if named != run_id:
+        of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
+        raise ArtifactReadError(f"{folder / SUMMARY_NAME} is the summary of {of}")
     return SummaryFile(document, content, modified_ns)
 
 
@@ -168,6 +170,14 @@ def read_columns(path: Path) -> Columns:
         raw = open(descriptor, "rb", closefd=False)  # noqa: SIM115 - a descriptor
         with io.TextIOWrapper(raw, encoding="utf-8", newline="") as lines:
             try:
-                return parse_csv(lines)
+                return parse_csv(_bounded(lines))
             except (ArtifactReadError, OSError) as error:
                 raise ArtifactReadError(f"{path}: {error}") from error
+
+
+def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
+    """Yield lines; one without an end would be read into memory as a whole."""
+    while line := lines.readline(_MAX_LINE_CHARACTERS):
+        if len(line) == _MAX_LINE_CHARACTERS:
+            raise ArtifactReadError(f"a line has over {_MAX_LINE_CHARACTERS} characters")
+        yield line

@@ -101,10 +101,9 @@ class FileCheck:
             OSError: The results folder can't be listed.
         """
         before = left_overs(self._root) if self._mender else []
-        self._check_folders()
-        # After it: what is staged is judged by the rows, which may just have come.
         if before and self._mender:
             self._mender.recover()
+        self._check_folders()
         self._check_runs()
         self._report_unhashed()
         check_staging(self._root, self._tally, before)

@@ -38,6 +38,8 @@ class Mender:
 
     def recover(self) -> None:
         """Finish or undo what dead processes left; what it can't, it logs."""
+        if not self._store.database.adopted():
+            self.adopt()
         recover(self._store, self._options)
 
     def adopt(self) -> dict[str, str]:

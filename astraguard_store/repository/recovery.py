@@ -46,8 +46,12 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
 
     Any number of processes may do so at once. It is best effort: on a full disk
     it can't finish, and says so in the log; the next opening tries again.
+
+    It waits until the folders that were there before the database are adopted:
+    what was going on when a former database was lost can't be judged by the
+    rows of an empty one.
     """
-    if store.root is None:
+    if store.root is None or not store.database.adopted():
         return
     settled = True
     for (run_id, token), names in groupby(

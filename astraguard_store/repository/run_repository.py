@@ -159,10 +159,7 @@ class RunRepository:
         try:
             if adopt and not store.database.adopted():
                 repository._adopt_at_first_opening()
-            # Not before the folders are adopted: what was going on when a former
-            # database was lost can't be judged by the rows of an empty one.
-            if store.database.adopted():
-                repository.recover()
+            repository.recover()
         except BaseException:
             repository.close()
             raise
