@@ -103,7 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
     questions = asked.questions or list(QUESTIONS)
     # Warnings of the scans would be timed, at the speed of whatever shows stderr.
-    logging.getLogger("astraguard_store").setLevel(logging.ERROR)
+    logger = logging.getLogger("astraguard_store")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         if asked.plot:
             require_matplotlib()
@@ -120,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlotUnavailableError as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        logger.setLevel(level)
     return 0 if all(verdict.met for verdict in judge(result)) else 1
 
 
