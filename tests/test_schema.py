@@ -212,6 +212,7 @@ class TestOneTruth:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
             by_models = created(driver)
+        engine.dispose()
         by_migrations = created(tables)
         del by_migrations[VERSION_TABLE]
 
