@@ -40,7 +40,7 @@ def fill(connection: sqlite3.Connection, runs: int) -> None:
     times = random.Random(7).sample(range(runs), runs)
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO runs VALUES ('run' || ?1, 1, 1790000000000000 + ?2, 36, 0, NULL)",
+        "INSERT INTO runs VALUES ('run' || ?, 1, 1790000000000000 + ?, 36, 0, NULL)",
         enumerate(times),
     )
     connection.execute(
