@@ -121,7 +121,9 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
             ) from error
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise StoreNotFoundError(f"the results folder {root} {what}")
+        raise StoreNotFoundError(
+            f"the results folder {root} {what}; name another, or save a run there first"
+        )
     return root
 
 
