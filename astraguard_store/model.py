@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 
 __all__ = [
+    "NO_TAGS",
     "Artifact",
     "ArtifactKind",
-    "CacheInfo",
-    "CheckReport",
-    "Comparison",
-    "Finding",
     "FrozenMapping",
-    "ImportReport",
     "LatencyMeasurement",
-    "MetricChange",
     "MetricSummary",
     "RunHeader",
     "RunSummary",
-    "ValueChange",
     "epoch_us",
+    "percentile_ranks",
     "utc_from_epoch_us",
+    "with_bounds",
 ]
 
 K = TypeVar("K")
@@ -31,21 +29,7 @@ V_co = TypeVar("V_co", covariant=True)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-ArtifactKind = Literal["summary_json", "raw_csv"]
-FindingKind = Literal[
-    "changed_file",
-    "csv_disagrees",
-    "damaged_database",
-    "foreign_key",
-    "missing_database",
-    "missing_file",
-    "missing_row",
-    "network_file_system",
-    "schema_version",
-    "sqlite_version",
-    "staging_left_over",
-    "unhashed_csv",
-]
+ArtifactKind = Literal["summary_json", "raw_csv", "raw_parquet"]
 
 
 def utc_from_epoch_us(epoch_us: int) -> datetime:
@@ -106,6 +90,9 @@ class FrozenMapping(Mapping[K, V_co]):
         return type(self), (dict(self._items),)
 
 
+NO_TAGS: Final[FrozenMapping[str, str]] = FrozenMapping({})
+
+
 @dataclass(frozen=True, slots=True)
 class LatencyMeasurement:
     """One measured latency.
@@ -116,6 +103,7 @@ class LatencyMeasurement:
         satellite_id: On which satellite.
         duration_ms: How long it took, milliseconds.
         scenario_time_s: Where in the scenario, seconds since its start.
+        missed: Whether the event never came; `duration_ms` is then what was waited.
     """
 
     timestamp: float
@@ -123,6 +111,7 @@ class LatencyMeasurement:
     satellite_id: str
     duration_ms: float
     scenario_time_s: float
+    missed: bool = False
 
 
 class MetricSummary(NamedTuple):
@@ -131,31 +120,62 @@ class MetricSummary(NamedTuple):
     Percentiles are order statistics of the n sorted durations s:
     p50 = s[n // 2], p95 = s[int(n * 0.95)], p99 = s[int(n * 0.99)].
 
+    An event that was missed has no duration, only the time that was waited for
+    it. It counts as that time in the mean, the smallest and the largest, which
+    are then lower bounds. In the order it comes last, for nobody knows how long
+    it would have taken: a percentile that falls among the missed is None, and
+    its ``_above_ms`` says what it is above of.
+
     Attributes:
-        count: Number of measurements, at least 1.
+        count: Number of events, at least 1, the missed ones among them.
         mean_ms: Their sum in recording order over their number.
-        p50_ms: The median as defined above, ms.
-        p95_ms: ms.
-        p99_ms: ms; None only for a satellite of a run adopted from an old
-            summary file, which doesn't say.
-        min_ms: ms; None where `p99_ms` is.
+        p50_ms: The median as defined above, ms; None if it falls among the missed.
+        p95_ms: ms; None if it falls among the missed.
+        p99_ms: ms; None if it falls among the missed, and for a satellite of a
+            run adopted from an old summary file, which doesn't say.
+        min_ms: ms; None for a satellite of such an adopted run.
         max_ms: ms.
+        missed: How many of the events were missed.
+        p50_above_ms: What the median is above of, where it falls among the missed:
+            the order statistic with each missed event at what was waited; else None.
+        p95_above_ms: The same for the 95th percentile.
+        p99_above_ms: The same for the 99th percentile.
     """
 
     count: int  # type: ignore[assignment]  # shadows tuple.count
     mean_ms: float
-    p50_ms: float
-    p95_ms: float
+    p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
     min_ms: float | None
     max_ms: float
+    missed: int = 0
+    p50_above_ms: float | None = None
+    p95_above_ms: float | None = None
+    p99_above_ms: float | None = None
+
+
+def percentile_ranks(count: int) -> tuple[int, int, int]:
+    """Return the places of p50, p95 and p99 among *count* sorted durations, from 0."""
+    return count // 2, int(count * 0.95), int(count * 0.99)
+
+
+def with_bounds(summary: MetricSummary) -> MetricSummary:
+    """Return *summary*, whose percentiles are numbers, with bounds for those among the missed."""
+    measured = summary.count - summary.missed
+    bounds: dict[str, Any] = {}
+    for name, rank in zip(("p50", "p95", "p99"), percentile_ranks(summary.count), strict=True):
+        if rank >= measured:
+            bounds[f"{name}_above_ms"] = getattr(summary, f"{name}_ms")
+            bounds[f"{name}_ms"] = None
+    return summary._replace(**bounds)
 
 
 class Artifact(NamedTuple):
     """A file of a run.
 
     Attributes:
-        kind: ``summary_json`` or ``raw_csv``.
+        kind: ``summary_json``, ``raw_csv`` or ``raw_parquet``.
         path: Relative to the results folder, with forward slashes.
         bytes: Size.
         sha256: Of the content, hex; None where an adopted file wasn't hashed.
@@ -199,6 +219,8 @@ class RunSummary:
         metrics: {metric type: statistics over all satellites}.
         satellites: {satellite: {metric type: statistics}}.
         artifacts: The run's files; empty for a store in memory.
+        provenance: What the run was: its scenario, software and machine.
+        tags: {tag: value}, as they were set; they may be changed later.
     """
 
     run_id: str
@@ -208,6 +230,8 @@ class RunSummary:
     metrics: Mapping[str, MetricSummary]
     satellites: Mapping[str, Mapping[str, MetricSummary]]
     artifacts: tuple[Artifact, ...] = ()
+    provenance: Provenance = UNKNOWN_PROVENANCE
+    tags: Mapping[str, str] = NO_TAGS
 
     def __post_init__(self) -> None:
         if not isinstance(self.metrics, FrozenMapping):
@@ -215,6 +239,8 @@ class RunSummary:
         if not isinstance(self.satellites, FrozenMapping):
             by_type = {satellite: FrozenMapping(m) for satellite, m in self.satellites.items()}
             object.__setattr__(self, "satellites", FrozenMapping(by_type))
+        if not isinstance(self.tags, FrozenMapping):
+            object.__setattr__(self, "tags", FrozenMapping(self.tags))
 
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {m.mean_ms:.3g} ms" for name, m in self.metrics.items())
@@ -229,192 +255,3 @@ class RunSummary:
     def header(self) -> RunHeader:
         """The run as a list shows it."""
         return RunHeader(self.run_id, self.revision, self.recorded_at, self.total_measurements)
-
-
-class ValueChange(NamedTuple):
-    """One statistic in two runs.
-
-    Attributes:
-        baseline: Its value in the baseline; None where that run doesn't have it.
-        candidate: Its value in the candidate; None where that run doesn't have it.
-    """
-
-    baseline: float | None
-    candidate: float | None
-
-    @property
-    def difference(self) -> float | None:
-        """Candidate − baseline; None where a side is missing."""
-        if self.baseline is None or self.candidate is None:
-            return None
-        return self.candidate - self.baseline
-
-    @property
-    def relative_change(self) -> float | None:
-        """Difference / baseline, 0.1 for 10 % more; None where a side is missing or zero."""
-        if self.difference is None or not self.baseline:
-            return None
-        return self.difference / self.baseline
-
-    def __repr__(self) -> str:
-        relative = self.relative_change
-        change = "" if relative is None else f", {relative:+.1%}"
-        return f"<{self.baseline} -> {self.candidate}{change}>"
-
-
-class MetricChange(NamedTuple):
-    """The statistics of one metric type in two runs.
-
-    Attributes:
-        metric_type: What was measured.
-        satellite_id: On which satellite; None for all together.
-        baseline: Its statistics in the baseline; None where that run has none.
-        candidate: Its statistics in the candidate; None where that run has none.
-    """
-
-    metric_type: str
-    satellite_id: str | None
-    baseline: MetricSummary | None
-    candidate: MetricSummary | None
-
-    @property
-    def count(self) -> ValueChange:  # type: ignore[override]  # shadows tuple.count
-        """Number of measurements."""
-        return self._change("count")
-
-    @property
-    def mean_ms(self) -> ValueChange:
-        """Mean, ms."""
-        return self._change("mean_ms")
-
-    @property
-    def p50_ms(self) -> ValueChange:
-        """Median, ms."""
-        return self._change("p50_ms")
-
-    @property
-    def p95_ms(self) -> ValueChange:
-        """95th percentile, ms."""
-        return self._change("p95_ms")
-
-    @property
-    def p99_ms(self) -> ValueChange:
-        """99th percentile, ms."""
-        return self._change("p99_ms")
-
-    @property
-    def min_ms(self) -> ValueChange:
-        """Smallest, ms."""
-        return self._change("min_ms")
-
-    @property
-    def max_ms(self) -> ValueChange:
-        """Largest, ms."""
-        return self._change("max_ms")
-
-    def _change(self, statistic: str) -> ValueChange:
-        return ValueChange(
-            getattr(self.baseline, statistic, None), getattr(self.candidate, statistic, None)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What changed from one run to another.
-
-    Attributes:
-        baseline: Run id of the one compared against.
-        candidate: Run id of the other; differences are candidate − baseline.
-        changes: One per metric type, or, asked for by satellite, one per
-            satellite and metric type; in the order of these names.
-    """
-
-    baseline: str
-    candidate: str
-    changes: tuple[MetricChange, ...]
-
-    def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
-        """Return the change of *metric_type* (on *satellite_id*).
-
-        Raises:
-            KeyError: Neither run has it.
-        """
-        for change in self.changes:
-            if (change.metric_type, change.satellite_id) == (metric_type, satellite_id):
-                return change
-        raise KeyError((metric_type, satellite_id))
-
-
-class CacheInfo(NamedTuple):
-    """How the identity map did, since the store was opened in this process.
-
-    Attributes:
-        hits: Answers given from the map.
-        misses: Answers read from the database.
-        current_size: Runs and comparisons held.
-        limit: Most that are held.
-    """
-
-    hits: int
-    misses: int
-    current_size: int
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import of run folders did.
-
-    Attributes:
-        adopted: Runs that are now in the database.
-        skipped: Runs that were in it already.
-        refused: (folder name, reason) of what could not be read; left as it was.
-    """
-
-    adopted: int
-    skipped: int
-    refused: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that a check found, or mended.
-
-    Attributes:
-        kind: What it is, for programs.
-        severity: ``fault`` for what is not as the store promises; ``note`` for
-            what is worth knowing and harms nothing by itself.
-        where: The file, relative to the results folder, or the database.
-        what: What is wrong with it.
-        advice: What to do about it; of a mended one, what was done.
-    """
-
-    kind: FindingKind
-    severity: Literal["fault", "note"]
-    where: str
-    what: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a check of a store found.
-
-    Attributes:
-        runs: Runs that were checked.
-        files: Files of theirs that were read.
-        bytes: What these hold together.
-        findings: What is left to mend, or to know.
-        mended: What ``fix`` has mended.
-    """
-
-    runs: int
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    mended: tuple[Finding, ...]
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether no fault is left; notes may be."""
-        return all(finding.severity == "note" for finding in self.findings)

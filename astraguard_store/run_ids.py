@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from string import ascii_letters, digits
 
 from astraguard_store.exceptions import InvalidRunError
 
 __all__ = ["MAX_BYTES", "MAX_CHARACTERS", "check_run_id"]
 
 MAX_CHARACTERS = 128
-# A staged file is named <run_id>~<16 hex>.json, and file systems end at 255 bytes.
+# A staged file is named <run_id>~<16 hex>.kept.json.zst at most; file systems end at 255.
 MAX_BYTES = 200
 
 # Letters and digits of any script, and what survives in a folder name everywhere.
 _PUNCTUATION = frozenset(" -_.:+=@,#%()[]{}~!&;^$'`")
+_ASCII_ALLOWED = _PUNCTUATION.union(ascii_letters, digits)
 _DATABASE_PREFIX = "astraguard.db"
 _STAGING_NAME = ".staging"
 _DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
@@ -42,7 +44,7 @@ def check_run_id(run_id: object) -> str:
     return str(run_id)
 
 
-# A rig asks about the same few runs: 0.1 µs instead of 3.
+# A rig asks about the same few runs: 0.1 µs instead of 2.
 @lru_cache(maxsize=1024)
 def _why_not(run_id: str) -> str | None:
     if not run_id:
@@ -51,9 +53,10 @@ def _why_not(run_id: str) -> str | None:
         return f"it has {len(run_id)} characters, {MAX_CHARACTERS} are allowed"
     if run_id.isascii() and run_id.isalnum():
         return _why_taken(run_id)
-    for character in run_id:
-        if not _is_allowed(character):
-            return f"the character {character!r} is not allowed"
+    if not _ASCII_ALLOWED.issuperset(run_id):
+        for character in run_id:
+            if not _is_allowed(character):
+                return f"the character {character!r} is not allowed"
     return _why_no_file_name(run_id) or _why_taken(run_id)
 
 

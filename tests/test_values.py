@@ -21,14 +21,9 @@ from astraguard_store import (
     RunRepository,
     RunSummary,
 )
-from astraguard_store.model import (
-    Artifact,
-    CheckReport,
-    Finding,
-    ImportReport,
-    MetricChange,
-    ValueChange,
-)
+from astraguard_store.comparison import MetricChange, ValueChange
+from astraguard_store.model import Artifact
+from astraguard_store.reports import CheckReport, Finding, ImportReport
 
 RECORDED_AT = datetime(2026, 11, 22, 6, 8, 17, 168_388, tzinfo=UTC)
 METRIC = MetricSummary(

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
-from astraguard_store.model import CacheInfo
+from astraguard_store.reports import CacheInfo
 
 __all__ = ["IdentityMap", "Mark"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from astraguard_store.model import CheckReport, Finding, FindingKind
+from astraguard_store.reports import CheckReport, Finding, FindingKind
 
 __all__ = ["Tally"]
 

@@ -1,0 +1,209 @@
+"""What a run was: its scenario, its software and its machine; frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from operator import index
+from typing import Final, NamedTuple
+
+from astraguard_store.checks import check_name
+from astraguard_store.exceptions import InvalidRunError
+
+__all__ = [
+    "PERCENTILE_DEFINITION",
+    "UNKNOWN_PROVENANCE",
+    "Provenance",
+    "ProvenanceChange",
+    "changes_of_values",
+    "check_tags",
+    "provenance_changes",
+]
+
+ProvenanceValue = str | int | bool | datetime | None
+
+PERCENTILE_DEFINITION = "s[int(n*q)]"
+"""How the statistics of a run are defined; see `MetricSummary`."""
+
+MAX_TEXT_CHARACTERS = 1_000
+
+_NOT_COMPARABLE = ("scenario", "host", "percentile_definition")
+# They differ between any two runs, so they say nothing about a change.
+_TIMES = frozenset({"started_at", "finished_at"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a run was; None is what isn't known.
+
+    A save fills in by itself what is None and can be learned where it runs: the
+    git fields, host, platform and Python, and, from the measurements, when the
+    run started and finished.
+
+    Attributes:
+        scenario: The scenario's name.
+        seed: Of its random numbers, at most 63 bits.
+        software_version: Of the software under test.
+        git_commit: Its commit, hex.
+        git_branch: Its branch; None also if it is on none.
+        git_dirty: Whether tracked files differed from the commit.
+        host: The machine's name.
+        platform: Its system and processor, as Python's `platform` says.
+        python: Python's version.
+        rig: The test rig.
+        firmware: Version of the rig's firmware.
+        started_at: Aware; kept in UTC to the microsecond.
+        finished_at: Aware; kept in UTC to the microsecond.
+        percentile_definition: How the percentiles are defined; set by the store.
+
+    Raises:
+        InvalidRunError: A value is of the wrong type, too long, holds a character
+            that can't be stored, or a time has no zone.
+    """
+
+    scenario: str | None = None
+    seed: int | None = None
+    software_version: str | None = None
+    git_commit: str | None = None
+    git_branch: str | None = None
+    git_dirty: bool | None = None
+    host: str | None = None
+    platform: str | None = None
+    python: str | None = None
+    rig: str | None = None
+    firmware: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    percentile_definition: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _checked(name, value))
+
+    @classmethod
+    def of_values(cls, values: Sequence[ProvenanceValue]) -> Provenance:
+        """Return what a save has checked and stored; *values* in the order of the attributes."""
+        # Checking them again takes 8 µs, a fifth of reading a run.
+        provenance = object.__new__(cls)
+        for name, value in zip(_FIELDS, values, strict=True):
+            object.__setattr__(provenance, name, value)
+        return provenance
+
+    def values(self) -> tuple[ProvenanceValue, ...]:
+        """Return the values of all attributes, in their order."""
+        return tuple(getattr(self, name) for name in _FIELDS)
+
+    def known(self) -> Iterator[tuple[str, ProvenanceValue]]:
+        """Yield (name, value) of what is known, in the order of the attributes."""
+        for name in _FIELDS:
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+
+    def filled_from(self, other: Provenance) -> Provenance:
+        """Return this with what it doesn't know taken from *other*.
+
+        The git fields are taken together or not at all: they speak of one checkout.
+        """
+        own, learned = dict(self.known()), dict(other.known())
+        if any(name in own for name in _GIT_FIELDS):
+            learned = {name: value for name, value in learned.items() if name not in _GIT_FIELDS}
+        return Provenance(**{**learned, **own})  # type: ignore[arg-type]
+
+
+_GIT_FIELDS = frozenset({"git_commit", "git_branch", "git_dirty"})
+_FIELDS = tuple(field.name for field in fields(Provenance))
+
+UNKNOWN_PROVENANCE: Final = Provenance()
+
+
+class ProvenanceChange(NamedTuple):
+    """What differs between what two runs were.
+
+    Attributes:
+        name: The attribute of `Provenance`.
+        baseline: Its value in the baseline; None where it isn't known.
+        candidate: Its value in the candidate; None where it isn't known.
+    """
+
+    name: str
+    baseline: ProvenanceValue
+    candidate: ProvenanceValue
+
+    @property
+    def forbids_comparison(self) -> bool:
+        """Whether the runs' numbers can't be compared: both sides are known and differ."""
+        known = self.baseline is not None and self.candidate is not None
+        return known and self.name in _NOT_COMPARABLE
+
+
+def provenance_changes(
+    baseline: Provenance, candidate: Provenance
+) -> tuple[ProvenanceChange, ...]:
+    """Return what differs, but for the times, which always do."""
+    return changes_of_values(baseline.values(), candidate.values())
+
+
+def changes_of_values(
+    baseline: Sequence[ProvenanceValue], candidate: Sequence[ProvenanceValue]
+) -> tuple[ProvenanceChange, ...]:
+    """Return the same of the values that `Provenance.values` gives."""
+    return tuple(
+        ProvenanceChange(name, before, after)
+        for name, before, after in zip(_FIELDS, baseline, candidate, strict=True)
+        if before != after and name not in _TIMES
+    )
+
+
+def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return *tags* as a dict if all can be stored; a value may be empty.
+
+    Raises:
+        InvalidRunError: A name or value is no string, is too long or can't be stored.
+    """
+    return {
+        check_name(tag, "tag"): _text(f"value of tag {tag!r}", value)
+        for tag, value in tags.items()
+    }
+
+
+def _checked(name: str, value: object) -> ProvenanceValue:
+    if name == "seed":
+        return _seed(value)
+    if name == "git_dirty":
+        if not isinstance(value, bool):
+            raise InvalidRunError(f"Invalid {name} {value!r}: True or False is needed")
+        return value
+    return _utc(name, value) if name in _TIMES else _text(name, value)
+
+
+def _seed(value: object) -> int:
+    try:
+        # NumPy's integers are taken, its time spans and truth values aren't.
+        seed = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        seed = None
+    if seed is None:
+        raise InvalidRunError(f"Invalid seed {value!r}: an integer is needed")
+    if not -(2**63) <= seed < 2**63:
+        raise InvalidRunError(f"Invalid seed {value!r}: it has more than 63 bits")
+    return seed
+
+
+def _text(name: str, value: object) -> str:
+    return "" if value == "" else check_name(value, name, MAX_TEXT_CHARACTERS)
+
+
+def _utc(name: str, value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise InvalidRunError(f"Invalid {name} {value!r}: a datetime is needed")
+    if value.utcoffset() is None:
+        raise InvalidRunError(f"Invalid {name} {value!r}: it has no time zone")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidRunError(
+            f"Invalid {name} {value!r}: in UTC it isn't in years 1 to 9999"
+        ) from error

@@ -1,0 +1,239 @@
+"""What work on a store did or found; frozen values like those of `model`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "CacheInfo",
+    "CheckReport",
+    "ExportReport",
+    "Finding",
+    "FindingKind",
+    "ImportReport",
+    "MergeReport",
+    "Percentile",
+    "Percentiles",
+    "PruneReport",
+    "QueryResult",
+]
+
+FindingKind = Literal[
+    "changed_file",
+    "csv_disagrees",
+    "damaged_database",
+    "foreign_key",
+    "missing_buckets",
+    "missing_database",
+    "missing_file",
+    "missing_row",
+    "network_file_system",
+    "schema_version",
+    "sqlite_version",
+    "staging_left_over",
+    "unhashed_csv",
+]
+
+
+class CacheInfo(NamedTuple):
+    """How the identity map did, since the store was opened in this process.
+
+    Attributes:
+        hits: Answers given from the map.
+        misses: Answers read from the database.
+        current_size: Runs and comparisons held.
+        limit: Most that are held.
+    """
+
+    hits: int
+    misses: int
+    current_size: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import of run folders did.
+
+    Attributes:
+        adopted: Runs that are now in the database.
+        skipped: Runs that were in it already.
+        refused: (folder name, reason) of what could not be read; left as it was.
+        ignored: Folders without a summary file, which are no runs.
+    """
+
+    adopted: int
+    skipped: int
+    refused: tuple[tuple[str, str], ...]
+    ignored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export made.
+
+    Attributes:
+        target: The new folder or file.
+        runs: Runs in it.
+        files: Files of theirs in it; 1 for a parquet file.
+        bytes: What the folder's files hold together, or the size of the one file.
+    """
+
+    target: Path
+    runs: int
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge of another store did.
+
+    Attributes:
+        merged: Ids of the runs that are now here too.
+        skipped: Ids of the runs that were here already: the same save of the run.
+        conflicts: (run id, reason) of runs that are here with another content;
+            neither store's is changed.
+        refused: (run id, reason) of runs that can't be taken, such as one with a
+            damaged file.
+        without_files: Ids of the merged runs whose measurements weren't to be had:
+            their rows are here, and a summary file written from them.
+    """
+
+    merged: tuple[str, ...]
+    skipped: tuple[str, ...]
+    conflicts: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+    without_files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a check found, or mended.
+
+    Attributes:
+        kind: What it is, for programs.
+        severity: ``fault`` for what is not as the store promises; ``note`` for
+            what is worth knowing and harms nothing by itself.
+        where: The file, relative to the results folder, or the database.
+        what: What is wrong with it.
+        advice: What to do about it; of a mended one, what was done.
+    """
+
+    kind: FindingKind
+    severity: Literal["fault", "note"]
+    where: str
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check of a store found.
+
+    Attributes:
+        runs: Runs that were checked.
+        files: Files of theirs that were read.
+        bytes: What these hold together.
+        findings: What is left to mend, or to know.
+        mended: What ``fix`` has mended.
+    """
+
+    runs: int
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no fault is left; notes may be."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The answer to somebody's own SQL.
+
+    Attributes:
+        columns: The names as SQLite gives them; two may be the same.
+        rows: One tuple a row, with None, int, float, str or bytes in it.
+        truncated: Whether there were more rows than the limit.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
+class Percentile(NamedTuple):
+    """One percentile of what many runs measured.
+
+    Attributes:
+        quantile: Which one, from 0 to 1.
+        value_ms: Within 1 % of the order statistic; None if that falls among the
+            missed events, or if there are no events.
+        above_ms: Where it falls among the missed, what it is above of, within 1 %.
+    """
+
+    quantile: float
+    value_ms: float | None
+    above_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """What many runs measured of one metric type, all together.
+
+    Attributes:
+        metric_type: What was measured.
+        satellite_id: On which satellite; None for all.
+        values: One for each quantile, in the order in which they were asked for.
+        count: Events in the runs' buckets, the missed ones among them.
+        missed: How many of them were missed.
+        runs: How many runs they come from.
+        runs_without_buckets: Ids of the runs that measured it too, but keep no
+            buckets of it, so that nothing of them is in the values: they were
+            adopted from old files, or saved before there were buckets.
+    """
+
+    metric_type: str
+    satellite_id: str | None
+    values: tuple[Percentile, ...]
+    count: int
+    missed: int
+    runs: int
+    runs_without_buckets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What a pruning deleted, or, in a dry run, would delete.
+
+    Attributes:
+        deleted: Ids of the runs, oldest first; empty if only measurements went.
+        purged: Ids of the runs whose measurements went from the database, and
+            that are still there, oldest first.
+        pinned: Ids of the runs that stayed because they have the tag ``pinned``.
+        file_bytes: What the deleted files held together.
+        database_bytes: By how much the database and its log are smaller now; in
+            a dry run an estimate.
+        not_compacted: Why the database was not made smaller although it was
+            worth it; None otherwise. The next pruning tries again.
+        dry_run: Whether nothing was changed.
+    """
+
+    deleted: tuple[str, ...]
+    purged: tuple[str, ...]
+    pinned: tuple[str, ...]
+    file_bytes: int
+    database_bytes: int
+    not_compacted: str | None
+    dry_run: bool
+
+    @property
+    def freed_bytes(self) -> int:
+        """What was freed in all, or would be."""
+        return self.file_bytes + self.database_bytes
