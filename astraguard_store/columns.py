@@ -2,6 +2,7 @@
 
 A row is the timestamp, the duration and the scenario time as doubles, and the
 number of its label as an integer; a label is a (metric type, satellite) pair.
+Missed events have labels of their own: their rows need no room for a mark.
 Rows lie in blocks, and a snapshot is a list of blocks with a length each:
 blocks only ever grow, so recording may go on while a snapshot is read.
 """
@@ -13,12 +14,15 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from math import inf, isfinite
-from numbers import Real
 from struct import Struct
 from typing import TYPE_CHECKING, Protocol
 
+from astraguard_store.checks import (
+    MAX_NAME_CHARACTERS,
+    check_name,
+    check_number,
+    check_positive,
+)
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import LatencyMeasurement
 
@@ -27,16 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK_BYTES",
-    "MAX_NAME_CHARACTERS",
     "ROW_BYTES",
     "Batch",
     "Columns",
     "Label",
     "MeasurementLike",
-    "check_name",
-    "check_number",
-    "check_positive",
     "pack_row",
+    "polars_is_usable",
     "polars_pays",
     "series",
 ]
@@ -47,8 +48,7 @@ Label = tuple[str, str]
 _ROW = Struct("=dddq")
 ROW_BYTES = _ROW.size
 BLOCK_BYTES = 4096 * ROW_BYTES
-# Keys of the database stay below what any server allows in an index.
-MAX_NAME_CHARACTERS = 255
+_SEARCHED_ROWS = 4096
 # Below this many rows plain Python formats and summarises as fast as polars
 # does (5 ms either way at 4,000 rows), without the import of 0.15 s.
 POLARS_PAYS_FROM_ROWS = 4_000
@@ -73,11 +73,20 @@ def polars_pays(rows: int) -> bool:
     Never in a child forked from a process that had polars loaded: the locks of
     its thread pool come over as they were, and the child would hang.
     """
-    return rows >= POLARS_PAYS_FROM_ROWS and not _forked_beside_polars
+    return rows >= POLARS_PAYS_FROM_ROWS and polars_is_usable()
+
+
+def polars_is_usable() -> bool:
+    """Return whether polars works here: not in a child forked beside it, see `polars_pays`."""
+    return not _forked_beside_polars
 
 
 class MeasurementLike(Protocol):
-    """What a measurement of somebody else's collector has to offer."""
+    """What a measurement of somebody else's collector has to offer.
+
+    One may also have an attribute `missed`: whether the event never came, and
+    its duration is what was waited.
+    """
 
     @property
     def timestamp(self) -> float:
@@ -98,60 +107,6 @@ class MeasurementLike(Protocol):
     @property
     def scenario_time_s(self) -> float:
         """Seconds since the scenario's start."""
-
-
-def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS) -> str:
-    """Return *value* if it can name a satellite or a metric type.
-
-    Raises:
-        InvalidRunError: It is no string, is empty, has over *longest* characters, or holds
-            a NUL or a lone surrogate, which the database can't keep.
-    """
-    if not isinstance(value, str) or not value:
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: a non-empty string is needed")
-    if len(value) > longest:
-        raise InvalidRunError(
-            f"Invalid {parameter} {value[:20]!r}…: {len(value)} characters, {longest} are allowed"
-        )
-    if "\0" in value or (
-        not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
-    ):
-        raise InvalidRunError(
-            f"Invalid {parameter} {value!r}: NUL and lone surrogates can't be stored"
-        )
-    return str(value)
-
-
-def check_number(value: object, parameter: str) -> float:
-    """Return the finite number *value* as a float; NumPy scalars and Decimal are numbers too.
-
-    Raises:
-        InvalidRunError: It is no number, a truth value, NaN, infinite or beyond a double.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: a number is needed")
-    try:
-        number = float(value)
-    except (OverflowError, TypeError, ValueError) as error:
-        # NumPy counts its time spans among the integers.
-        raise InvalidRunError(f"Invalid {parameter}: {error}") from error
-    if not isfinite(number):
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is not finite")
-    return number
-
-
-def check_positive(value: object, parameter: str) -> float:
-    """Return *value* as a float if it is a finite number of at least 0.
-
-    Raises:
-        InvalidRunError: It isn't.
-    """
-    if type(value) is float and 0.0 <= value < inf:
-        return value
-    number = check_number(value, parameter)
-    if number < 0:
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is negative")
-    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +133,25 @@ class Columns:
 
     Attributes:
         rows: Number of measurements.
-        labels: The (metric type, satellite) pair of each label number.
+        labels: The (metric type, satellite) pair of each label number. A pair may
+            have two: one for what was measured, one for what was missed.
+        missed_codes: The label numbers whose rows are missed events; there may be
+            no row of them.
     """
 
-    __slots__ = ("_blocks", "labels", "rows")
+    __slots__ = ("_blocks", "labels", "missed_codes", "rows")
 
     def __init__(
-        self, blocks: Iterable[tuple[bytes | bytearray, int]], labels: Sequence[Label]
+        self,
+        blocks: Iterable[tuple[bytes | bytearray, int]],
+        labels: Sequence[Label],
+        missed_codes: Iterable[int] = (),
     ) -> None:
         """Take (block, bytes of it that count) pairs; *labels* cover every code in them."""
         self._blocks = tuple(blocks)
         self.rows = sum(length for _, length in self._blocks) // ROW_BYTES
         self.labels = tuple(labels)
+        self.missed_codes = frozenset(missed_codes)
 
     @classmethod
     def of(
@@ -202,18 +164,29 @@ class Columns:
                 can't be kept; the message says which.
         """
         packed = bytearray()
-        codes: dict[Label, int] = {}
+        codes: dict[tuple[Label, bool], int] = {}
         for index, measurement in enumerate(measurements):
             try:
                 label, row = _checked(measurement, longest_name)
             except (InvalidRunError, AttributeError) as error:
                 raise InvalidRunError(f"Measurement {index}: {error}") from error
             packed += pack_row(*row, codes.setdefault(label, len(codes)))
-        return cls([(packed, len(packed))], list(codes))
+        return cls(
+            [(packed, len(packed))],
+            [label for label, _ in codes],
+            [code for (_, missed), code in codes.items() if missed],
+        )
 
     def relabelled(self, labels: Sequence[Label]) -> Columns:
         """Return the same rows with other labels, in the place of those there are."""
-        return Columns(self._blocks, labels)
+        return Columns(self._blocks, labels, self.missed_codes)
+
+    @property
+    def has_missed(self) -> bool:
+        """Whether any row is a missed event; free where no such label exists."""
+        return bool(self.missed_codes) and not all(
+            self.missed_codes.isdisjoint(batch.codes) for batch in self.batches(_SEARCHED_ROWS)
+        )
 
     def batches(self, rows: int) -> Iterator[Batch]:
         """Yield all rows in order, at most about *rows* at a time."""
@@ -243,23 +216,39 @@ class Columns:
                 ):
                     metric_type, satellite_id = self.labels[code]
                     yield LatencyMeasurement(
-                        timestamp, metric_type, satellite_id, duration, scenario_time
+                        timestamp,
+                        metric_type,
+                        satellite_id,
+                        duration,
+                        scenario_time,
+                        code in self.missed_codes,
                     )
             position += length // ROW_BYTES
 
 
 def _checked(
     measurement: MeasurementLike, longest_name: int
-) -> tuple[Label, tuple[float, float, float]]:
+) -> tuple[tuple[Label, bool], tuple[float, float, float]]:
     label = (
         check_name(measurement.metric_type, "metric_type", longest_name),
         check_name(measurement.satellite_id, "satellite_id", longest_name),
     )
-    return label, (
+    missed = _check_missed(getattr(measurement, "missed", None))
+    return (label, missed), (
         check_number(measurement.timestamp, "timestamp"),
         check_positive(measurement.duration_ms, "duration_ms"),
         check_positive(measurement.scenario_time_s, "scenario_time_s"),
     )
+
+
+def _check_missed(value: object) -> bool:
+    # Somebody's collector may not have the attribute, or leave it empty.
+    if value is None:
+        return False
+    # NumPy's truth values are named `bool_` before its version 2.
+    if type(value).__name__ not in {"bool", "bool_"}:
+        raise InvalidRunError(f"Invalid missed {value!r:.40}: True or False is needed")
+    return bool(value)
 
 
 def series(column: array[float] | array[int], dtype: type[pl.DataType]) -> pl.Series:

@@ -4,6 +4,9 @@ Byte for byte what `csv.writer` gives: CRLF, shortest round-trip floats, quotes
 only where needed. The label of a row is rendered by `csv.writer` itself, once a
 label; the floats by polars or orjson, and by `repr` where these print them in
 another way.
+
+A run with missed events has a sixth column, ``missed``: 1 for these, whose
+duration is what was waited, and 0 for the others.
 """
 
 from __future__ import annotations
@@ -16,14 +19,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from astraguard_store.columns import (
-    MAX_NAME_CHARACTERS,
-    Batch,
-    Columns,
-    Label,
-    polars_pays,
-    series,
-)
+from astraguard_store.checks import MAX_NAME_CHARACTERS
+from astraguard_store.columns import Batch, Columns, Label, polars_pays, series
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import LatencyMeasurement
 
@@ -32,10 +29,20 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["FIELDS", "HEADER", "parse_csv", "plain_labels", "render_csv", "safe_labels"]
+__all__ = [
+    "FIELDS",
+    "FIELDS_WITH_MISSED",
+    "HEADER",
+    "parse_csv",
+    "plain_labels",
+    "render_csv",
+    "safe_labels",
+]
 
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()
+FIELDS_WITH_MISSED = (*FIELDS, "missed")
+_MISSED = {"0": False, "1": True}
 
 # About 1 MB of text: large enough that polars' fixed cost (0.3 ms a call) is
 # lost in it, small enough that a million rows never lie in memory as text.
@@ -51,9 +58,12 @@ def render_csv(columns: Columns) -> Iterator[bytes]:
     """Yield the file's bytes, header first, about 1 MB at a time."""
     labels = [_render_label(label) for label in columns.labels]
     render = _render_by_polars if polars_pays(columns.rows) else _render_in_python
-    yield HEADER
+    missed = None
+    if columns.has_missed:
+        missed = ["01"[code in columns.missed_codes] for code in range(len(labels))]
+    yield HEADER if missed is None else (",".join(FIELDS_WITH_MISSED) + "\r\n").encode()
     for batch in columns.batches(_BATCH_ROWS):
-        yield render(batch, labels)
+        yield render(batch, labels, missed)
 
 
 def safe_labels(columns: Columns) -> Columns:
@@ -98,9 +108,10 @@ def _render_label(label: Label) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
-def _render_in_python(batch: Batch, labels: list[str]) -> bytes:
+def _render_in_python(batch: Batch, labels: list[str], missed: list[str] | None) -> bytes:
     rows = len(batch.codes)
     between = [f",{label}," for label in labels]
+    ends = None if missed is None else [f",{mark}\r\n" for mark in missed]
     # Six pieces a row, joined at once: twice as fast as a string for each row.
     pieces = [""] * (6 * rows)
     pieces[0::6] = _texts(batch.timestamps)
@@ -108,7 +119,7 @@ def _render_in_python(batch: Batch, labels: list[str]) -> bytes:
     pieces[2::6] = _texts(batch.durations_ms)
     pieces[3::6] = repeat(",", rows)
     pieces[4::6] = _texts(batch.scenario_times_s)
-    pieces[5::6] = repeat("\r\n", rows)
+    pieces[5::6] = repeat("\r\n", rows) if ends is None else map(ends.__getitem__, batch.codes)
     return "".join(pieces).encode()
 
 
@@ -124,19 +135,25 @@ def _texts(numbers: array[float]) -> list[str]:
     return texts
 
 
-def _render_by_polars(batch: Batch, labels: list[str]) -> bytes:
+def _render_by_polars(batch: Batch, labels: list[str], missed: list[str] | None) -> bytes:
     import polars as pl
 
-    label = pl.Series(labels, dtype=pl.String).gather(series(batch.codes, pl.Int64))
-    text = io.BytesIO()
-    pl.DataFrame(
+    def by_label(texts: list[str]) -> pl.Series:
+        return pl.Series(texts, dtype=pl.String).gather(series(batch.codes, pl.Int64))
+
+    label = by_label(labels)
+    rows = pl.DataFrame(
         {
             "timestamp": _printable(batch.timestamps),
             "label": label,
             "duration": _printable(batch.durations_ms),
             "scenario_time": _printable(batch.scenario_times_s),
         }
-    ).write_csv(text, include_header=False, line_terminator="\r\n", quote_style="never")
+    )
+    if missed is not None:
+        rows = rows.with_columns(missed=by_label(missed))
+    text = io.BytesIO()
+    rows.write_csv(text, include_header=False, line_terminator="\r\n", quote_style="never")
     return text.getvalue()
 
 
@@ -161,20 +178,31 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """
     reader = csv.reader(lines, strict=True)
     try:
-        if tuple(next(reader, ())) != FIELDS:
+        header = tuple(next(reader, ()))
+        if header not in {FIELDS, FIELDS_WITH_MISSED}:
             raise ArtifactReadError(f"the header is not {','.join(FIELDS)}")
-        rows = (_parse_row(row, reader.line_num) for row in reader)
+        rows = (_parse_row(row, len(header), reader.line_num) for row in reader)
         # `safe_labels` makes a name one character longer.
         return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
     except (csv.Error, InvalidRunError, UnicodeDecodeError) as error:
         raise ArtifactReadError(str(error)) from error
 
 
-def _parse_row(row: list[str], line: int) -> LatencyMeasurement:
+def _parse_row(row: list[str], fields: int, line: int) -> LatencyMeasurement:
     try:
-        timestamp, metric_type, satellite_id, duration_ms, scenario_time_s = row
-        return LatencyMeasurement(
-            float(timestamp), metric_type, satellite_id, float(duration_ms), float(scenario_time_s)
+        # Five fields end in the default, six in the sixth.
+        timestamp, metric_type, satellite_id, duration_ms, scenario_time_s, missed = (
+            row if fields > len(FIELDS) else [*row, "0"]
         )
+        return LatencyMeasurement(
+            float(timestamp),
+            metric_type,
+            satellite_id,
+            float(duration_ms),
+            float(scenario_time_s),
+            _MISSED[missed],
+        )
+    except KeyError as error:
+        raise ArtifactReadError(f"line {line}: missed is {error}, not 0 or 1") from error
     except ValueError as error:
         raise ArtifactReadError(f"line {line} is no measurement: {error}") from error

@@ -10,15 +10,8 @@ from time import time
 from typing import Any, Final, SupportsIndex, overload
 
 from astraguard_store import summary_format
-from astraguard_store.columns import (
-    BLOCK_BYTES,
-    ROW_BYTES,
-    Columns,
-    Label,
-    check_name,
-    check_positive,
-    pack_row,
-)
+from astraguard_store.checks import check_name, check_positive
+from astraguard_store.columns import BLOCK_BYTES, ROW_BYTES, Columns, Label, pack_row
 from astraguard_store.csv_format import render_csv
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import LatencyMeasurement
@@ -53,6 +46,8 @@ class LatencyCollector:
         self._fault_codes = self._codes[FAULT_DETECTION] = {}
         self._decision_codes = self._codes[AGENT_DECISION] = {}
         self._recovery_codes = self._codes[RECOVERY_ACTION] = {}
+        # Missed events have labels of their own: the others' way stays as short as it was.
+        self._missed_codes: dict[Label, int] = {}
         self._full: list[bytearray] = []
         self._block = bytearray()
 
@@ -97,6 +92,32 @@ class LatencyCollector:
             code = self._new_code(RECOVERY_ACTION, sat_id)
         self._record(code, scenario_time_s, action_time_ms, "action_time_ms")
 
+    def record_missed(
+        self, metric_type: str, satellite_id: str, scenario_time_s: float, waited_ms: float
+    ) -> None:
+        """Record an event that never came: a fault not detected, a recovery that timed out.
+
+        It counts as an event of *metric_type* that took longer than all measured
+        ones: no percentile looks better for it. In the mean, the smallest and the
+        largest it stands at what was waited, so these are lower bounds then.
+
+        Args:
+            metric_type: What did not come, such as ``fault_detection``; not empty.
+            satellite_id: On which satellite, not empty.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            waited_ms: Milliseconds that were waited for it, at least 0.
+
+        Raises:
+            InvalidRunError: A value is not as above; nothing was recorded. It is
+                a ValueError whose message begins with ``Invalid`` and the
+                parameter's name.
+        """
+        try:
+            code = self._missed_codes[metric_type, satellite_id]
+        except (KeyError, TypeError):
+            code = self._new_missed_code(metric_type, satellite_id)
+        self._record(code, scenario_time_s, waited_ms, "waited_ms")
+
     def _record(
         self, code: int, scenario_time_s: float, duration_ms: float, parameter: str
     ) -> None:
@@ -123,6 +144,14 @@ class LatencyCollector:
                 codes[satellite_id] = len(self._labels) - 1
             return codes[satellite_id]
 
+    def _new_missed_code(self, metric_type: object, satellite_id: object) -> int:
+        label = check_name(metric_type, "metric_type"), check_name(satellite_id, "satellite_id")
+        with self._lock:
+            if label not in self._missed_codes:
+                self._labels.append(label)
+                self._missed_codes[label] = len(self._labels) - 1
+            return self._missed_codes[label]
+
     def _begin_block(self, full: bytearray) -> None:
         with self._lock:
             # A thread that still holds the full block may add its row to it;
@@ -135,7 +164,7 @@ class LatencyCollector:
         """Return what is recorded up to now; costs nothing that grows with its length."""
         with self._lock:
             blocks = [(block, len(block)) for block in (*self._full, self._block)]
-            return Columns(blocks, self._labels)
+            return Columns(blocks, self._labels, self._missed_codes.values())
 
     def reset(self) -> None:
         """Forget all measurements."""
@@ -154,15 +183,27 @@ class LatencyCollector:
             return sum(map(len, (*self._full, self._block))) // ROW_BYTES
 
     def get_stats(self) -> dict[str, dict[str, Any]]:
-        """Return {metric type: {count, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, min_ms}}."""
+        """Return {metric type: {count, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, min_ms}}.
+
+        A metric type with missed events has ``missed`` too, their number, which
+        is part of ``count``. A percentile that falls among them is None, and
+        ``p50_above_ms``, ``p95_above_ms`` or ``p99_above_ms`` says what it is
+        above of. Mean, largest and smallest take each at what was waited.
+        """
         return summary_format.stats_document(summarize(self.snapshot()).metrics)
 
     def get_stats_by_satellite(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return {satellite: {metric type: {count, mean_ms, p50_ms, p95_ms, max_ms}}}."""
+        """Return {satellite: {metric type: {count, mean_ms, p50_ms, p95_ms, max_ms}}}.
+
+        Missed events show as in `get_stats`.
+        """
         return summary_format.satellites_document(summarize(self.snapshot()).satellites)
 
     def get_summary(self) -> dict[str, Any]:
-        """Return totals and both kinds of statistics, all of one moment."""
+        """Return totals and both kinds of statistics, all of one moment.
+
+        Missed events are part of the totals, and show as in `get_stats`.
+        """
         columns = self.snapshot()
         if not columns.rows:
             return {"total_measurements": 0, "metrics": {}}
@@ -173,6 +214,9 @@ class LatencyCollector:
 
     def export_csv(self, filename: str | Path) -> None:
         """Write all measurements to *filename*, replacing it, as ``latency_raw.csv`` has them.
+
+        If any is a missed event, a sixth column ``missed`` holds 1 for these and
+        0 for the others; the duration of a missed event is what was waited.
 
         Raises:
             InvalidRunError: Nothing is recorded, or the name is empty (a ValueError).
@@ -192,13 +236,16 @@ class LatencyCollector:
         """Return the measurements as they are now: a collector may go to another process."""
         with self._lock:
             blocks = [bytes(block) for block in (*self._full, self._block)]
-            return {"labels": list(self._labels), "blocks": blocks}
+            missed = list(self._missed_codes.values())
+            return {"labels": list(self._labels), "missed": missed, "blocks": blocks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
-        for metric_type, satellite_id in state["labels"]:
-            self._codes.setdefault(metric_type, {})[satellite_id] = len(self._labels)
-            self._labels.append((metric_type, satellite_id))
+        self._labels = list(state["labels"])
+        self._missed_codes = {self._labels[code]: code for code in state["missed"]}
+        for code, (metric_type, satellite_id) in enumerate(self._labels):
+            if code not in state["missed"]:
+                self._codes[metric_type][satellite_id] = code
         *full, block = map(bytearray, state["blocks"])
         self._full, self._block = full, block
 

@@ -1,8 +1,13 @@
-"""Summaries ↔ the JSON document of ``latency_summary.json``; pure."""
+"""Summaries ↔ the JSON document of ``latency_summary.json``; pure.
+
+Statistics without missed events have the keys that they always had. With some,
+``missed`` follows, their number; a percentile that falls among them is null,
+and a key such as ``p95_above_ms`` at the end says what it is above of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf, isfinite
@@ -10,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from astraguard_store.columns import check_name
+from astraguard_store.buckets import rank_of
+from astraguard_store.checks import check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import MetricSummary, RunSummary, epoch_us, utc_from_epoch_us
 
@@ -29,10 +35,12 @@ __all__ = [
 
 _METRIC_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "min_ms")
 _SATELLITE_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "max_ms")
+_NUMBERS = MetricSummary._fields[:7]
+_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def stats_document(metrics: Mapping[str, MetricSummary]) -> dict[str, dict[str, Any]]:
-    """Return the seven numbers of each metric type, in the old order."""
+    """Return the seven numbers of each metric type, in the old order; then what was missed."""
     return {
         metric_type: {
             "count": m.count,
@@ -42,6 +50,7 @@ def stats_document(metrics: Mapping[str, MetricSummary]) -> dict[str, dict[str, 
             "p99_ms": m.p99_ms,
             "max_ms": m.max_ms,
             "min_ms": m.min_ms,
+            **(_missed_document(m, _METRIC_KEYS) if m.missed else {}),
         }
         for metric_type, m in metrics.items()
     }
@@ -50,7 +59,7 @@ def stats_document(metrics: Mapping[str, MetricSummary]) -> dict[str, dict[str, 
 def satellites_document(
     satellites: Mapping[str, Mapping[str, MetricSummary]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the five numbers of each satellite and metric type, in the old order."""
+    """Return the five numbers of each satellite and metric type, likewise."""
     return {
         satellite_id: {
             metric_type: {
@@ -59,11 +68,22 @@ def satellites_document(
                 "p50_ms": m.p50_ms,
                 "p95_ms": m.p95_ms,
                 "max_ms": m.max_ms,
+                **(_missed_document(m, _SATELLITE_KEYS) if m.missed else {}),
             }
             for metric_type, m in metrics.items()
         }
         for satellite_id, metrics in satellites.items()
     }
+
+
+def _missed_document(metric: MetricSummary, shown: Container[str]) -> dict[str, Any]:
+    bounds = {
+        f"{name}_above_ms": getattr(metric, f"{name}_above_ms")
+        for name in _PERCENTILES
+        if f"{name}_ms" in shown
+    }
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    return {"missed": metric.missed, **known}
 
 
 def statistics_document(
@@ -186,8 +206,11 @@ def utc_offset_s(epoch_time_us: int) -> int:
 
 def _metric(values: object, where: str, needed: tuple[str, ...]) -> MetricSummary:
     numbers = _object(values, where)
-    count, *durations = map(numbers.get, MetricSummary._fields)
-    for name, value in zip(MetricSummary._fields[1:], durations, strict=True):
+    missed = numbers.get("missed")
+    if missed is not None and missed != 0:
+        return _metric_with_missed(numbers, where, needed)
+    count, *durations = map(numbers.get, _NUMBERS)
+    for name, value in zip(_NUMBERS[1:], durations, strict=True):
         # Nearly all are exact floats; asking a function for each takes twice as long.
         if not (type(value) is float and 0.0 <= value < inf) and (
             value is not None or name in needed
@@ -197,6 +220,32 @@ def _metric(values: object, where: str, needed: tuple[str, ...]) -> MetricSummar
         _count(count, f"{where}.count", at_least=1),
         *(None if value is None else float(value) for value in durations),  # type: ignore[arg-type]
     )
+
+
+def _metric_with_missed(
+    numbers: dict[str, Any], where: str, needed: tuple[str, ...]
+) -> MetricSummary:
+    count = _count(numbers.get("count"), f"{where}.count", at_least=1)
+    missed = _count(numbers["missed"], f"{where}.missed", at_least=1)
+    if missed > count:
+        raise ArtifactReadError(f"{where}.missed is {missed}, of {count} events")
+    bounded = {name for name, q in _PERCENTILES.items() if rank_of(count, q) >= count - missed}
+    # Of the two keys of a percentile, one must hold a number and the other nothing.
+    empty = {f"{name}_ms" if name in bounded else f"{name}_above_ms" for name in _PERCENTILES}
+    required = {"mean_ms", "max_ms", *needed} | {f"{name}_above_ms" for name in _PERCENTILES}
+    if "p99_ms" not in needed:
+        required -= {"p99_above_ms"}
+    durations: dict[str, float | None] = {}
+    for name in (*_NUMBERS[1:], *(f"{name}_above_ms" for name in _PERCENTILES)):
+        value = numbers.get(name)
+        if name in empty and value is not None:
+            raise ArtifactReadError(
+                f"{where}.{name} is {_shown(value)}, with {missed} of {count} events missed"
+            )
+        if value is not None or (name in required and name not in empty):
+            _check_number(value, f"{where}.{name}")
+        durations[name] = None if value is None else float(value)
+    return MetricSummary(count=count, missed=missed, **durations)  # type: ignore[arg-type]
 
 
 def _object(value: object, where: str) -> dict[str, Any]:

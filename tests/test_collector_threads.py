@@ -51,6 +51,30 @@ class TestThreads:
             ]
             assert times == [float(i) for i in range(5_000)]
 
+    def test_threads_keep_missed_and_measured_events_apart(self) -> None:
+        collector = LatencyCollector()
+        start = threading.Barrier(8)
+
+        def work() -> None:
+            start.wait()
+            for i in range(500):
+                collector.record_missed("fault_detection", f"SAT{i}", 0.0, 2.0)
+                collector.record_fault_detection(f"SAT{i}", 0.0, 1.0)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert {(m.missed, m.duration_ms) for m in collector.measurements} == {
+            (True, 2.0),
+            (False, 1.0),
+        }
+        by_satellite = collector.get_stats_by_satellite()
+        assert [m["fault_detection"]["count"] for m in by_satellite.values()] == [16] * 500
+        assert [m["fault_detection"]["missed"] for m in by_satellite.values()] == [8] * 500
+
     def test_threads_that_meet_new_satellites_at_once_agree_on_them(self) -> None:
         collector = LatencyCollector()
         start = threading.Barrier(8)

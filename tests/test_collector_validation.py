@@ -79,7 +79,7 @@ NO_LATENCIES = [
     b"1",
     [1.0],
     {},
-    object(),
+    ...,
     1 + 0j,
     np.float64("nan"),
     np.float32("inf"),
@@ -100,7 +100,7 @@ NO_LATENCIES = [
 ]
 
 
-NO_SATELLITES = ["", None, 1, 1.0, b"SAT001", ["SAT001"], ("SAT001",), {}, object(), np.int64(1)]
+NO_SATELLITES = ["", None, 1, 1.0, b"SAT001", ["SAT001"], ("SAT001",), {}, ..., np.int64(1)]
 
 
 def shown(value: object) -> str:

@@ -22,6 +22,7 @@ from astraguard_store.artifacts.reader import last_measured_us
 from astraguard_store.columns import Columns
 from astraguard_store.csv_format import (
     FIELDS,
+    FIELDS_WITH_MISSED,
     HEADER,
     parse_csv,
     plain_labels,
@@ -30,6 +31,7 @@ from astraguard_store.csv_format import (
 )
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.run_rows import rows_of
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import MetricSummary, RunSummary, utc_from_epoch_us
@@ -158,7 +160,7 @@ class Targets:
     def _check_stored(self, run: RunSummary) -> None:
         options = WriteOptions()
         with self._database.transaction(options) as transaction:
-            assert transaction.insert_new(StoredRun(run, None, None))
+            assert transaction.insert_new([rows_of(StoredRun(run, None, None))])
         stored = self._database.get(_RUN_ID).summary
         with self._database.transaction(options) as transaction:
             assert transaction.delete(_RUN_ID)
@@ -178,7 +180,7 @@ def _parsed(document: dict[str, Any]) -> AdoptedSummary | None:
     assert 0 <= parsed.total_measurements < 2**63
     for statistics in parsed.metrics.values():
         _check_statistics(statistics)
-        assert statistics.p99_ms is not None
+        assert (statistics.p99_ms is None) is (statistics.p99_above_ms is not None)
         assert statistics.min_ms is not None
     for of_one in parsed.satellites.values():
         for statistics in of_one.values():
@@ -189,10 +191,14 @@ def _parsed(document: dict[str, Any]) -> AdoptedSummary | None:
 
 
 def _check_statistics(statistics: MetricSummary) -> None:
-    count, *durations = statistics
-    assert type(count) is int
-    assert 1 <= count < 2**63
-    for value in durations:
+    assert type(statistics.count) is type(statistics.missed) is int
+    assert 1 <= statistics.count < 2**63
+    assert 0 <= statistics.missed <= statistics.count
+    assert (statistics.p50_ms is None) is (statistics.p50_above_ms is not None)
+    assert (statistics.p95_ms is None) is (statistics.p95_above_ms is not None)
+    assert statistics.mean_ms is not None
+    assert statistics.max_ms is not None
+    for value in (*statistics[1:7], *statistics[8:]):
         assert value is None or (type(value) is float and isfinite(value) and value >= 0)
 
 
@@ -205,7 +211,7 @@ def _check_rendered(run: RunSummary) -> None:
     assert again.satellites == {
         satellite: {
             # The file has five numbers of a satellite.
-            name: statistics._replace(p99_ms=None, min_ms=None)
+            name: statistics._replace(p99_ms=None, min_ms=None, p99_above_ms=None)
             for name, statistics in of_one.items()
         }
         for satellite, of_one in run.satellites.items()
@@ -241,12 +247,13 @@ def _lines(content: bytes) -> io.TextIOWrapper:
 def _as_csv_writer_does(columns: Columns) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(FIELDS)
-    writer.writerows(_values(columns))
+    missed = any(row.missed for row in columns.measurements())
+    writer.writerow(FIELDS_WITH_MISSED if missed else FIELDS)
+    writer.writerows(_values(columns, missed))
     return text.getvalue().encode()
 
 
-def _values(columns: Columns) -> Iterator[tuple[float, str, str, float, float]]:
+def _values(columns: Columns, missed: bool) -> Iterator[tuple[float | str | int, ...]]:
     for row in columns.measurements():
         yield (
             row.timestamp,
@@ -254,6 +261,7 @@ def _values(columns: Columns) -> Iterator[tuple[float, str, str, float, float]]:
             row.satellite_id,
             row.duration_ms,
             row.scenario_time_s,
+            *([int(row.missed)] if missed else []),
         )
 
 

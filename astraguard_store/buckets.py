@@ -1,0 +1,192 @@
+"""Durations in logarithmic buckets, which merge by adding their counts; pure.
+
+The mapping is DDSketch's: bucket i holds the durations above GAMMA**(i - 1) up
+to GAMMA**i milliseconds, and its value 2 * GAMMA**i / (GAMMA + 1) lies within
+1 % of every one of them. So a percentile over many runs comes from the sums of
+their buckets, and is off by 1 % at most; from their percentiles it can't be had.
+
+Two buckets have an open end. `ZERO_BUCKET` holds what is up to 9.8e-10 ms, zero
+above all; its value is 0. `LAST_BUCKET` holds what is above 2.3e17 ms, seven
+million years; its value is about that.
+
+A duration belongs where comparing it with the powers of GAMMA puts it. The
+logarithm would be wrong by one bucket just beside some of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, repeat
+from typing import Final, NamedTuple
+
+from astraguard_store.exceptions import InvalidRunError
+
+__all__ = [
+    "GAMMA",
+    "LAST_BUCKET",
+    "RELATIVE_ERROR",
+    "ZERO_BUCKET",
+    "Bucket",
+    "Quantile",
+    "bucket_of",
+    "bucket_rows",
+    "bucket_value",
+    "count_by_bucket",
+    "counts_between",
+    "merged",
+    "quantile",
+    "rank_of",
+    "upper_boundaries",
+]
+
+RELATIVE_ERROR: Final = 0.01
+GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+ZERO_BUCKET: Final = -1037
+LAST_BUCKET: Final = 2000
+
+# The largest duration of each bucket but the last: 3,037 powers, made in 0.3 ms.
+_BOUNDARIES: Final = [GAMMA**i for i in range(ZERO_BUCKET, LAST_BUCKET)]
+
+
+class Bucket(NamedTuple):
+    """How many durations fall into one bucket.
+
+    Attributes:
+        bucket: Number of the bucket; see `bucket_value`.
+        count: Measured durations in it. The missed events are not among them.
+        missed: Missed events that were waited for so long.
+    """
+
+    bucket: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count
+    missed: int = 0
+
+
+class Quantile(NamedTuple):
+    """A percentile, or what it is above of; both None where there are no events.
+
+    Attributes:
+        value_ms: Within 1 % of the order statistic, ms; None if that falls among
+            the missed events.
+        above_ms: If it does: what it is above of, within 1 %, ms; else None.
+    """
+
+    value_ms: float | None
+    above_ms: float | None
+
+
+def bucket_of(duration_ms: float) -> int:
+    """Return the number of the bucket that holds a duration of at least 0 ms."""
+    return ZERO_BUCKET + bisect_left(_BOUNDARIES, duration_ms)
+
+
+def bucket_value(bucket: int) -> float:
+    """Return the duration, ms, that stands for all in *bucket*: within 1 % of each."""
+    # Without the exception it were 9.7e-10: nobody's SQL needs the exception.
+    return 0.0 if bucket <= ZERO_BUCKET else 2 * GAMMA**bucket / (GAMMA + 1)
+
+
+def upper_boundaries(first: int, last: int) -> list[float]:
+    """Return the largest duration, ms, of each bucket from *first* up to, not with, *last*."""
+    return _BOUNDARIES[first - ZERO_BUCKET : last - ZERO_BUCKET]
+
+
+def count_by_bucket(ordered: Sequence[float]) -> dict[int, int]:
+    """Return {bucket: how many} of the sorted durations, in the order of the buckets."""
+    if not ordered:
+        return {}
+    counts: dict[int, int] = {}
+    start, largest = 0, bucket_of(ordered[-1])
+    bucket = bucket_of(ordered[0])
+    for boundary in upper_boundaries(bucket, largest):
+        # An empty bucket costs a comparison, another a search: 30 µs for 100 of them.
+        if ordered[start] <= boundary:
+            end = bisect_right(ordered, boundary, start)
+            counts[bucket] = end - start
+            start = end
+        bucket += 1
+    counts[largest] = len(ordered) - start
+    return counts
+
+
+def counts_between(first: int, ends: Iterable[int]) -> dict[int, int]:
+    """Return what `count_by_bucket` does, of somebody who searched for the boundaries.
+
+    Args:
+        first: Bucket of the smallest duration.
+        ends: How many durations lie in this bucket or below, and for each that follows.
+    """
+    pairs = enumerate(pairwise((0, *ends)), first)
+    return {bucket: end - start for bucket, (start, end) in pairs if end > start}
+
+
+def bucket_rows(events: Mapping[int, int], waits: Sequence[float] = ()) -> tuple[Bucket, ...]:
+    """Return the rows of one metric type, in the order of the buckets.
+
+    Args:
+        events: {bucket: how many} of all events, each missed one at what was waited, sorted.
+        waits: What was waited for those missed among them, ms, sorted.
+    """
+    if not waits:
+        # Half the time of calling the class, 100 times a metric type.
+        rows = zip(events, events.values(), repeat(0))
+        return tuple(map(tuple.__new__, repeat(Bucket), rows))
+    missed = Counter(count_by_bucket(waits))
+    return tuple(
+        [
+            Bucket(bucket, count - missed[bucket], missed[bucket])
+            for bucket, count in events.items()
+        ]
+    )
+
+
+def merged(rows: Iterable[tuple[int, int, int]]) -> tuple[Bucket, ...]:
+    """Return one row a bucket, in their order, of the rows of any number of runs."""
+    counts: dict[int, list[int]] = {}
+    for bucket, count, missed in rows:
+        sums = counts.setdefault(bucket, [0, 0])
+        sums[0] += count
+        sums[1] += missed
+    return tuple([Bucket(bucket, *counts[bucket]) for bucket in sorted(counts)])
+
+
+def rank_of(count: int, q: float) -> int:
+    """Return the index of the percentile *q*, from 0 to 1, among *count* sorted durations."""
+    return min(int(count * q), count - 1)
+
+
+def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> Quantile:
+    """Return a percentile of all that *rows* count.
+
+    The rule is that of a run's own percentiles: the missed events come last.
+
+    Args:
+        rows: (bucket, count, missed) of any number of runs, in any order.
+        q: From 0 to 1.
+
+    Raises:
+        InvalidRunError: It isn't.
+    """
+    if not 0 <= q <= 1:
+        raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
+    buckets = merged(rows)
+    measured = sum(row.count for row in buckets)
+    events = measured + sum(row.missed for row in buckets)
+    if not events:
+        return Quantile(None, None)
+    rank = rank_of(events, q)
+    if rank < measured:
+        return Quantile(_value_at(rank, ((row.bucket, row.count) for row in buckets)), None)
+    among_all = ((row.bucket, row.count + row.missed) for row in buckets)
+    return Quantile(None, _value_at(rank, among_all))
+
+
+def _value_at(rank: int, counts: Iterable[tuple[int, int]]) -> float:
+    up_to = 0
+    for bucket, count in counts:
+        up_to += count
+        if rank < up_to:
+            return bucket_value(bucket)
+    raise AssertionError("the rank is below the number of durations")
