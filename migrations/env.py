@@ -12,6 +12,7 @@ from sqlalchemy import Connection, make_url
 from astraguard_store.database.engine import WRITES, url_engine
 from astraguard_store.database.reader import driver_connection
 from astraguard_store.database.schema import VERSION_TABLE, metadata
+from astraguard_store.exceptions import DatabaseError
 
 DEFAULT_URL = "sqlite:///astraguard/hil/results/astraguard.db"
 
@@ -23,7 +24,11 @@ def database_url() -> str:
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations in one transaction: all of them, or none."""
+    """Run the migrations in one transaction: all of them, or none.
+
+    Raises:
+        DatabaseError: They leave rows that refer to runs that are gone.
+    """
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -33,10 +38,18 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+        if connection.dialect.name == "sqlite":
+            # The keys are off meanwhile. What is wrong is rolled back with the rest.
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                raise DatabaseError(
+                    "not migrated: rows would refer to runs that are gone: "
+                    f"{[tuple(row) for row in broken[:5]]}"
+                )
 
 
 def migrate_url(url: str) -> None:
-    """Migrate the database at *url*; foreign keys are off meanwhile and checked after."""
+    """Migrate the database at *url*, its foreign keys off meanwhile."""
     file = make_url(url).database
     if file and file != ":memory:" and url.startswith("sqlite"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +59,6 @@ def migrate_url(url: str) -> None:
         if engine.dialect.name == "sqlite":
             driver_connection(writing).execute("PRAGMA foreign_keys=OFF")
         migrate(writing)
-        if engine.dialect.name == "sqlite":
-            broken = writing.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
-            writing.rollback()
-            if broken:
-                raise RuntimeError(f"foreign keys are broken after the migration: {broken[:5]}")
     engine.dispose()
 
 

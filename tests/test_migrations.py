@@ -24,7 +24,8 @@ from recordings import recorded
 from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionError
 from astraguard_store.database.engine import WRITES, database_engine
 from astraguard_store.database.schema import HEAD_REVISION
-from astraguard_store.repository import upgrade_schema
+from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance
+from astraguard_store.repository import described_schema, upgrade_schema
 
 CHECKOUT = Path(__file__).parents[1]
 STORED = Path(__file__).parent / "databases"
@@ -41,6 +42,9 @@ def open_to_read(results: Path) -> RunRepository:
     return RunRepository.open(results, read_only=True)
 
 
+EACH_STORED = pytest.mark.parametrize(
+    "revision", sorted(path.stem for path in STORED.glob("*.sqlite"))
+)
 BOTH_WAYS = pytest.mark.parametrize("opened", [open_to_write, open_to_read])
 
 
@@ -63,9 +67,18 @@ def dump(database: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def revision_in(database: Path) -> list[tuple[str]]:
+def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
-        return connection.execute("SELECT version_num FROM astraguard_schema_version").fetchall()
+        return connection.execute(query).fetchall()
+
+
+def created(database: Path) -> dict[str, str]:
+    """Give {name: SQL} of all tables, indexes and views."""
+    return dict(rows(database, "SELECT name, sql FROM sqlite_schema WHERE sql NOT NULL"))
+
+
+def revision_in(database: Path) -> list[tuple[Any, ...]]:
+    return rows(database, "SELECT version_num FROM astraguard_schema_version")
 
 
 def run(*words: object, cwd: Path, **variables: object) -> subprocess.CompletedProcess[str]:
@@ -134,15 +147,14 @@ class TestAlembicCommand:
 
     def test_down_and_up_again_gives_an_empty_store(self, store: Path) -> None:
         url = f"url=sqlite:///{store / NAME}"
-        before = {line for line in dump(store / NAME) if line.startswith("CREATE")}
+        before = created(store / NAME)
 
         alembic("-x", url, "downgrade", "base", cwd=store)
-        emptied = [line for line in dump(store / NAME) if line.startswith("CREATE")]
+        emptied = created(store / NAME)
         alembic("-x", url, "upgrade", "head", cwd=store)
 
-        assert len(emptied) == 1
-        assert "astraguard_schema_version" in emptied[0]
-        assert {line for line in dump(store / NAME) if line.startswith("CREATE")} == before
+        assert list(emptied) == ["astraguard_schema_version"]
+        assert created(store / NAME) == before
 
     def test_a_store_emptied_by_it_adopts_its_folders_again(self, store: Path) -> None:
         url = f"url=sqlite:///{store / NAME}"
@@ -174,31 +186,124 @@ class TestAlembicCheck:
             self.check(store / NAME)
 
 
+def stored(results: Path, revision: str) -> Path:
+    """Lay the stored database of *revision* into the new folder *results*."""
+    results.mkdir()
+    shutil.copyfile(STORED / f"{revision}.sqlite", results / NAME)
+    return results
+
+
+def told_by(revision: str) -> Any:
+    """Give what the stored database of *revision* answered to its own release."""
+    return json.loads((STORED / f"{revision}.json").read_text(encoding="utf-8"))
+
+
+def restricted(found: Any, to: Any) -> Any:
+    """Give *found* without the keys that *to* doesn't have: those that later releases added."""
+    if isinstance(to, dict):
+        return {key: restricted(found[key], value) for key, value in to.items()}
+    if isinstance(to, list) and len(found) == len(to):
+        return [restricted(one, value) for one, value in zip(found, to, strict=True)]
+    return found
+
+
 class TestStoredDatabases:
     """Databases that earlier revisions wrote, kept in `databases/`."""
 
     @BOTH_WAYS
-    def test_the_first_revision_answers_as_it_did(self, results: Path, opened: Open) -> None:
-        results.mkdir()
-        shutil.copyfile(STORED / "0001.sqlite", results / NAME)
+    @EACH_STORED
+    def test_it_answers_as_it_did(self, results: Path, revision: str, opened: Open) -> None:
+        upgrade_schema(stored(results, revision))
         answers = runpy.run_path(str(STORED / "make.py"))["answers"]
 
         with opened(results) as repository:
-            told = answers(repository)
+            told = json.loads(json.dumps(answers(repository)))
 
-        assert told == json.loads((STORED / "0001.json").read_text(encoding="utf-8"))
+        assert restricted(told, told_by(revision)) == told_by(revision)
 
     def test_there_is_one_of_the_newest_revision(self) -> None:
         assert (STORED / f"{HEAD_REVISION}.sqlite").is_file()
 
-    def test_a_run_in_it_can_be_saved_again(self, results: Path) -> None:
-        results.mkdir()
-        shutil.copyfile(STORED / "0001.sqlite", results / NAME)
+    @EACH_STORED
+    def test_a_run_in_it_can_be_saved_again(self, results: Path, revision: str) -> None:
+        upgrade_schema(stored(results, revision))
 
         with RunRepository.open(results) as repository:
             saved = repository.save("first", recorded(3))
 
         assert saved.revision == 3
+
+    @EACH_STORED
+    def test_its_schema_is_that_of_a_new_one(
+        self, results: Path, store: Path, revision: str
+    ) -> None:
+        upgrade_schema(stored(results.with_name("old"), revision))
+
+        upgraded = results.with_name("old") / NAME
+        assert created(upgraded) == created(store / NAME)
+
+    @EACH_STORED
+    def test_it_explains_itself_as_a_new_one_does(
+        self, results: Path, store: Path, revision: str
+    ) -> None:
+        upgrade_schema(stored(results.with_name("old"), revision))
+
+        upgraded = described_schema(results.with_name("old"))
+        assert upgraded == described_schema(store)
+
+
+class TestFirstToSecond:
+    """Revision 0002: what runs of before it are, and what going back loses."""
+
+    def test_what_a_run_of_before_was_is_not_known(self, results: Path) -> None:
+        upgrade_schema(stored(results, "0001"))
+
+        with RunRepository.open(results) as repository:
+            runs = [repository.get(header.run_id) for header in repository.recent()]
+
+        assert {run.provenance for run in runs} == {
+            Provenance(percentile_definition=PERCENTILE_DEFINITION)
+        }
+        assert [dict(run.tags) for run in runs] == [{}, {}, {}]
+
+    def test_no_event_of_before_was_missed(self, results: Path) -> None:
+        upgrade_schema(stored(results, "0001"))
+
+        with RunRepository.open(results) as repository:
+            answer = repository.query("SELECT DISTINCT missed, p95_above_ms FROM v_latency")
+
+        assert answer.rows == [(0, None)]
+
+    def test_runs_of_before_and_after_are_comparable(self, results: Path) -> None:
+        upgrade_schema(stored(results, "0001"))
+
+        with RunRepository.open(results) as repository:
+            repository.save("new", recorded(10))
+            comparison = repository.compare("first", "new")
+
+        assert comparison.warnings == ()
+
+    def test_downgraded_it_is_what_it_was(self, results: Path) -> None:
+        database = stored(results, "0001") / NAME
+        before = set(dump(database))
+        upgrade_schema(results)
+
+        alembic("-x", f"url=sqlite:///{database}", "downgrade", "0001", cwd=results)
+
+        assert set(dump(database)) == before
+
+    def test_down_and_up_again_loses_only_what_is_new(self, results: Path) -> None:
+        url = f"url=sqlite:///{stored(results, '0002') / NAME}"
+
+        alembic("-x", url, "downgrade", "0001", cwd=results)
+        alembic("-x", url, "upgrade", "0002", cwd=results)
+
+        assert created(results / NAME) == created(STORED / "0002.sqlite")
+        kept = "SELECT run_id, revision, recorded_at_us, total_measurements FROM runs"
+        assert rows(results / NAME, kept) == rows(STORED / "0002.sqlite", kept)
+        assert rows(results / NAME, "SELECT count(*) FROM run_tags") == [(0,)]
+        unknown = "SELECT DISTINCT scenario, percentile_definition FROM runs"
+        assert rows(results / NAME, unknown) == [(None, PERCENTILE_DEFINITION)]
 
 
 class TestRefusedDatabases:
@@ -286,10 +391,11 @@ def test_upgrading_a_current_store_changes_nothing(store: Path) -> None:
     assert (status.found, status.backup_path) == (HEAD_REVISION, None)
 
 
-NEXT_MIGRATION = '''
+NEXT_REVISION = f"{int(HEAD_REVISION) + 1:04}"
+NEXT_MIGRATION = f'''
 """Room for a note.
 
-Revision: 0002
+Revision: {NEXT_REVISION}
 """
 
 import os
@@ -297,8 +403,8 @@ import os
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{NEXT_REVISION}"
+down_revision = "{HEAD_REVISION}"
 
 
 def upgrade():
@@ -321,9 +427,10 @@ class TestNextRelease:
         no_caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(CHECKOUT / "astraguard_store", package, ignore=no_caches)
         shutil.copytree(CHECKOUT / "migrations", package / "migrations", ignore=no_caches)
-        (package / "migrations/versions/0002_notes.py").write_text(NEXT_MIGRATION)
-        replace(package / "database/schema.py", 'Final = "0001"', 'Final = "0002"')
-        replace(package / "database/migrate.py", '{"0001"}', '{"0001", "0002"}')
+        (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
+        head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
+        replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
+        replace(package / "database/migrate.py", f"{head}}})", f"{head}, {newest}}})")
         return folder
 
     @staticmethod
@@ -344,7 +451,7 @@ class TestNextRelease:
         done = run("-c", code, cwd=release, PYTHONPATH=release)
 
         assert done.returncode == 0, done.stderr
-        assert revision_in(results / NAME) == [("0002",)]
+        assert revision_in(results / NAME) == [(NEXT_REVISION,)]
 
     @pytest.mark.parametrize("read_only", [True, False])
     def test_an_older_store_is_refused_with_the_command_and_left_alone(
@@ -371,7 +478,7 @@ class TestNextRelease:
         done = self.upgrade(release, store)
 
         assert done.returncode == 0, done.stderr
-        assert revision_in(store / NAME) == [("0002",)]
+        assert revision_in(store / NAME) == [(NEXT_REVISION,)]
         (copy,) = store.glob(f"{NAME}-before-*")
         assert dump(copy) == before
 
@@ -397,7 +504,7 @@ class TestNextRelease:
         done = self.upgrade(release, store)
 
         assert done.returncode == 0, done.stderr
-        assert revision_in(store / NAME) == [("0002",)]
+        assert revision_in(store / NAME) == [(NEXT_REVISION,)]
 
 
 def replace(path: Path, old: str, new: str) -> Any:

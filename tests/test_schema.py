@@ -19,8 +19,18 @@ from astraguard_store import RunRepository
 from astraguard_store.database.migrate import scripts_folder
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE, metadata
 
-OWN_TABLES = ["artifacts", "metric_statistics", "runs", "satellite_statistics", "store"]
-TABLES_OF_RUNS = ["artifacts", "metric_statistics", "runs", "satellite_statistics"]
+TABLES_BELOW_RUNS = [
+    "artifacts",
+    "measurements",
+    "metric_buckets",
+    "metric_statistics",
+    "run_tags",
+    "satellite_buckets",
+    "satellite_statistics",
+]
+TABLES_OF_RUNS = [*TABLES_BELOW_RUNS, "runs"]
+OWN_TABLES = [*TABLES_OF_RUNS, "schema_doc", "store"]
+TABLES_OF_BUCKETS = ["metric_buckets", "satellite_buckets"]
 TABLES_OF_STATISTICS = ["metric_statistics", "satellite_statistics"]
 STATISTICS = ["mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms"]
 
@@ -43,10 +53,15 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
         connection.executescript(
             """
             BEGIN;
-            INSERT INTO runs VALUES ('run', 1, 1790000000000000, 3, 0, NULL);
-            INSERT INTO metric_statistics VALUES ('run', 'a', 0, 3, 1, 1, 1, 1, 1, 1);
-            INSERT INTO satellite_statistics VALUES ('run', 'SAT', 'a', 0, 3, 1, 1, 1, 1, 1, 1);
+            INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements)
+            VALUES ('run', 1, 1790000000000000, 3);
+            INSERT INTO metric_statistics VALUES ('run', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
+            INSERT INTO satellite_statistics VALUES ('run', 'SAT', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
             INSERT INTO artifacts VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, NULL, 3);
+            INSERT INTO run_tags VALUES ('run', 'pinned', '');
+            INSERT INTO metric_buckets VALUES ('run', 0, 0, 2, 1);
+            INSERT INTO satellite_buckets VALUES ('run', 0, 0, 2, 1);
+            INSERT INTO measurements VALUES ('run', 0, 0, 1790000000.0, 1, 0, 0);
             COMMIT;
             """
         )
@@ -55,7 +70,7 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def created(connection: sqlite3.Connection) -> dict[str, str]:
     """Give {name: SQL} of every table and index that has SQL."""
-    query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+    query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'view'"
     return {name: " ".join(sql.split()) for name, sql in connection.execute(query)}
 
 
@@ -103,7 +118,11 @@ class TestTables:
         query = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL"
         indexes = tables.execute(query).fetchall()
 
-        assert indexes == [("ix_runs_recorded_at_us_run_id", "runs")]
+        assert sorted(indexes) == [
+            ("ix_run_tags_tag_value_run_id", "run_tags"),
+            ("ix_runs_recorded_at_us_run_id", "runs"),
+            ("ix_runs_scenario_recorded_at_us_run_id", "runs"),
+        ]
 
     def test_the_index_covers_a_header(self, tables: sqlite3.Connection) -> None:
         query = "SELECT name FROM pragma_index_info('ix_runs_recorded_at_us_run_id')"
@@ -130,11 +149,24 @@ class TestRefusals:
             ("runs", "revision", 0, "ck_runs_revision_positive"),
             ("runs", "total_measurements", -1, "ck_runs_total_measurements_not_negative"),
             ("metric_statistics", "count", 0, "ck_metric_statistics_count_positive"),
-            ("satellite_statistics", "count", -3, "ck_satellite_statistics_count_positive"),
+            ("satellite_statistics", "count", 0, "ck_satellite_statistics_count_positive"),
             ("artifacts", "bytes", -1, "ck_artifacts_bytes_not_negative"),
             ("artifacts", "rows", -1, "ck_artifacts_rows_not_negative"),
             ("artifacts", "sha256", "short", "ck_artifacts_sha256_length"),
             ("store", "id", 2, "ck_store_one_row"),
+            ("runs", "git_dirty", 2, "ck_runs_git_dirty_boolean"),
+            ("run_tags", "tag", "", "ck_run_tags_tag_not_empty"),
+            ("metric_statistics", "missed", 4, "ck_metric_statistics_missed_of_count"),
+            ("metric_statistics", "missed", -1, "ck_metric_statistics_missed_of_count"),
+            ("satellite_statistics", "missed", 4, "ck_satellite_statistics_missed_of_count"),
+            ("satellite_statistics", "missed", -1, "ck_satellite_statistics_missed_of_count"),
+            ("metric_buckets", "count", -1, "ck_metric_buckets_count_not_negative"),
+            ("metric_buckets", "missed", -1, "ck_metric_buckets_missed_not_negative"),
+            ("satellite_buckets", "count", -1, "ck_satellite_buckets_count_not_negative"),
+            ("satellite_buckets", "missed", -1, "ck_satellite_buckets_missed_not_negative"),
+            ("measurements", "duration_ms", -0.5, "ck_measurements_duration_ms_finite"),
+            ("measurements", "duration_ms", math.inf, "ck_measurements_duration_ms_finite"),
+            ("measurements", "missed", 2, "ck_measurements_missed_boolean"),
         ],
     )
     def test_a_value_out_of_range(
@@ -177,6 +209,24 @@ class TestRefusals:
         with pytest.raises(sqlite3.IntegrityError, match="cannot store"):
             tables.execute(f"UPDATE {table} SET {column} = ?", (value,))
 
+    @pytest.mark.parametrize("column", ["timestamp", "duration_ms", "scenario_time_s"])
+    def test_nan_in_a_measurement(self, tables: sqlite3.Connection, column: str) -> None:
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL constraint failed"):
+            tables.execute(f"UPDATE measurements SET {column} = ?", (math.nan,))
+
+    @pytest.mark.parametrize("missed", [0, 3])
+    def test_none_and_all_of_the_events_may_be_missed(
+        self, tables: sqlite3.Connection, missed: int
+    ) -> None:
+        tables.execute("UPDATE metric_statistics SET missed = ?", (missed,))
+
+        assert tables.execute("SELECT missed FROM metric_statistics").fetchall() == [(missed,)]
+
+    def test_what_a_run_was_may_be_unknown(self, tables: sqlite3.Connection) -> None:
+        columns = "scenario, seed, git_dirty, started_at_us, percentile_definition"
+
+        assert tables.execute(f"SELECT {columns} FROM runs").fetchall() == [(None,) * 5]
+
     def test_the_largest_float_is_accepted(self, tables: sqlite3.Connection) -> None:
         largest = 1.7976931348623157e308
 
@@ -188,7 +238,7 @@ class TestRefusals:
 class TestForeignKeys:
     """A run's rows go with it, and don't come without it."""
 
-    @pytest.mark.parametrize("table", ["metric_statistics", "satellite_statistics", "artifacts"])
+    @pytest.mark.parametrize("table", TABLES_BELOW_RUNS)
     def test_rows_of_a_deleted_run_are_deleted(
         self, tables: sqlite3.Connection, table: str
     ) -> None:
@@ -196,7 +246,7 @@ class TestForeignKeys:
 
         assert tables.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
 
-    @pytest.mark.parametrize("table", ["metric_statistics", "satellite_statistics", "artifacts"])
+    @pytest.mark.parametrize("table", TABLES_BELOW_RUNS)
     def test_rows_without_a_run_are_refused(self, tables: sqlite3.Connection, table: str) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
             tables.execute(f"UPDATE {table} SET run_id = 'nobody'")
@@ -228,8 +278,14 @@ class TestOneTruth:
 
 
 def in_any_order(sql: str) -> list[str]:
-    """Split a CREATE statement at its commas: the order of constraints says nothing."""
+    """Split a CREATE statement at its commas and before its constraints.
+
+    The order of constraints says nothing, nor whether they stand beside their column:
+    SQLite can add a column with one to a table, but not one to a table.
+    """
     inside, _, after = sql.partition("(")[2].rpartition(")")
-    columns = [part.strip() for part in inside.split(", ") if not part.startswith("CONSTRAINT")]
-    constraints = sorted(part.strip() for part in inside.split(", CONSTRAINT")[1:])
+    # Commas inside parentheses, as of "IN (0, 1)", don't count.
+    parts = re.split(r",\s*(?![^(]*\))|\s(?=CONSTRAINT )", inside)
+    columns = [part.strip() for part in parts if part and not part.startswith("CONSTRAINT")]
+    constraints = sorted(part.strip() for part in parts if part.startswith("CONSTRAINT"))
     return [*columns, *constraints, after]

@@ -1,15 +1,24 @@
-"""The commands about the database itself: `db current`, `db upgrade`, `db backup`."""
+"""The commands about the database itself: what it is, what it means, copies of it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from astraguard_store.cli import shapes
+from astraguard_store.cli.described import brief_markdown, described_markdown, print_described
 from astraguard_store.cli.options import examples, json_option, results_option
 from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
 from astraguard_store.cli.render import print_line
-from astraguard_store.repository import RunRepository, SchemaStatus, schema_status, upgrade_schema
+from astraguard_store.repository import (
+    DescribedObject,
+    RunRepository,
+    SchemaStatus,
+    described_schema,
+    schema_status,
+    upgrade_schema,
+)
 
 
 @click.group(
@@ -17,12 +26,13 @@ from astraguard_store.repository import RunRepository, SchemaStatus, schema_stat
     no_args_is_help=False,
     epilog=examples(
         "astraguard-store db current",
+        "astraguard-store db describe v_latency",
         "astraguard-store db upgrade",
         "astraguard-store db backup runs.backup.db",
     ),
 )
 def db() -> None:
-    """Look after the database: its schema, and copies of it."""
+    """Look after the database: its schema, what it means, and copies of it."""
 
 
 @db.command(
@@ -48,6 +58,40 @@ def current(ctx: click.Context, results: Path, as_json: bool) -> None:
         print_line(_advice(status))
     if not at_head:
         ctx.exit(ANSWER_IS_NO)
+
+
+@db.command(
+    epilog=examples(
+        "astraguard-store db describe v_latency",
+        "astraguard-store db describe --brief",
+        "astraguard-store db describe --json | jq -r '.objects[].name'",
+    )
+)
+@click.argument("name", metavar="[OBJECT]", required=False)
+@click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+@results_option
+@json_option
+def describe(
+    name: str | None, brief: bool, as_markdown: bool, results: Path, as_json: bool
+) -> None:
+    """Say what the tables, the views and their columns mean, and in which units they are.
+
+    OBJECT is one table or view; without it all are described, the views first.
+
+    Exit code 0; 2 for an error, such as an OBJECT that isn't there.
+    """
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+    objects = _chosen(described_schema(results), name)
+    if as_json:
+        origin = _origin(schema_status(results))
+        shapes.print_json({**origin, "objects": shapes.objects_shape(objects, brief=brief)})
+    elif as_markdown:
+        shown = brief_markdown(objects) if brief else described_markdown(objects)
+        click.echo(shown, nl=False)
+    else:
+        print_described(objects, brief=brief)
 
 
 @db.command(epilog=examples("astraguard-store db upgrade --results results"))
@@ -93,6 +137,14 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
         shapes.print_json({**shape, "backup": str(file.resolve()), "bytes": size})
     else:
         print_line(f"{database} is copied to {file} ({size} bytes), and the copy is sound.")
+
+
+def _chosen(objects: Sequence[DescribedObject], name: str | None) -> Sequence[DescribedObject]:
+    chosen = [described for described in objects if name in (None, described.name)]
+    if not chosen:
+        names = ", ".join(described.name for described in objects)
+        raise click.UsageError(f"There is no table or view {name!r}; there are {names}.")
+    return chosen
 
 
 def _origin(status: SchemaStatus) -> shapes.Shape:

@@ -21,20 +21,26 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 __all__ = [
     "HEAD_REVISION",
     "VERSION_TABLE",
     "artifacts",
+    "measurements",
     "metadata",
+    "metric_buckets",
     "metric_statistics",
+    "run_tags",
     "runs",
+    "satellite_buckets",
     "satellite_statistics",
+    "schema_doc",
     "store",
 ]
 
-HEAD_REVISION: Final = "0001"
+HEAD_REVISION: Final = "0002"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"
@@ -67,6 +73,8 @@ def _statistics_columns(*, optional: bool) -> list[Column[float] | Column[int]]:
         Column("p99_ms", REAL, nullable=optional),
         Column("min_ms", REAL, nullable=optional),
         Column("max_ms", REAL, nullable=False),
+        # A percentile is a lower bound where its rank is count - missed or more.
+        Column("missed", Integer, nullable=False, server_default=text("0")),
     ]
 
 
@@ -80,6 +88,7 @@ def _statistics_checks() -> list[CheckConstraint]:
         CheckConstraint(f"p99_ms BETWEEN 0 AND {_LARGEST}", name="p99_ms_finite"),
         CheckConstraint(f"min_ms BETWEEN 0 AND {_LARGEST}", name="min_ms_finite"),
         CheckConstraint(f"max_ms BETWEEN 0 AND {_LARGEST}", name="max_ms_finite"),
+        CheckConstraint("missed BETWEEN 0 AND count", name="missed_of_count"),
     ]
 
 
@@ -99,9 +108,25 @@ runs = _table(
     Column("utc_offset_s", Integer),
     # The save whose files these rows describe; NULL if adopted.
     Column("staging_token", Text),
+    # What the run was: see `Provenance`. NULL where it isn't known.
+    Column("scenario", Text),
+    Column("seed", Integer),
+    Column("software_version", Text),
+    Column("git_commit", Text),
+    Column("git_branch", Text),
+    Column("git_dirty", Integer),
+    Column("host", Text),
+    Column("platform", Text),
+    Column("python", Text),
+    Column("rig", Text),
+    Column("firmware", Text),
+    Column("started_at_us", Integer),
+    Column("finished_at_us", Integer),
+    Column("percentile_definition", Text),
     CheckConstraint("run_id <> ''", name="run_id_not_empty"),
     CheckConstraint("revision >= 1", name="revision_positive"),
     CheckConstraint("total_measurements >= 0", name="total_measurements_not_negative"),
+    CheckConstraint("git_dirty IN (0, 1)", name="git_dirty_boolean"),
 )
 
 # Covers the list of recent runs; both columns fall, so SQLite reads it backwards.
@@ -112,6 +137,25 @@ Index(
     runs.c.revision,
     runs.c.total_measurements,
 )
+
+# The recent runs of a scenario; runs without one don't take room in it.
+Index(
+    "ix_runs_scenario_recorded_at_us_run_id",
+    runs.c.scenario,
+    runs.c.recorded_at_us,
+    runs.c.run_id,
+    sqlite_where=runs.c.scenario.is_not(None),
+)
+
+run_tags = _table(
+    "run_tags",
+    _run_key(),
+    Column("tag", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    CheckConstraint("tag <> ''", name="tag_not_empty"),
+)
+
+Index("ix_run_tags_tag_value_run_id", run_tags.c.tag, run_tags.c.value, run_tags.c.run_id)
 
 metric_statistics = _table(
     "metric_statistics",
@@ -128,6 +172,44 @@ satellite_statistics = _table(
     Column("metric_type", Text, primary_key=True),
     *_statistics_columns(optional=True),
     *_statistics_checks(),
+)
+
+
+def _buckets(name: str) -> Table:
+    """Durations counted in logarithmic buckets, below the row of the same position.
+
+    A position instead of the names: 25 bytes a row, of which a run has some 300,
+    instead of 45.
+    """
+    return _table(
+        name,
+        _run_key(),
+        Column("position", Integer, primary_key=True),
+        Column("bucket", Integer, primary_key=True),
+        Column("count", Integer, nullable=False),
+        Column("missed", Integer, nullable=False),
+        CheckConstraint("count >= 0", name="count_not_negative"),
+        CheckConstraint("missed >= 0", name="missed_not_negative"),
+    )
+
+
+metric_buckets = _buckets("metric_buckets")
+satellite_buckets = _buckets("satellite_buckets")
+
+# Filled only if asked for; the CSV has the same rows.
+measurements = _table(
+    "measurements",
+    _run_key(),
+    # Of the row of `satellite_statistics` that has the names. In front of the row: so
+    # the view that joins both reads each name's measurements by one search.
+    Column("position", Integer, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("timestamp", REAL, nullable=False),
+    Column("duration_ms", REAL, nullable=False),
+    Column("scenario_time_s", REAL, nullable=False),
+    Column("missed", Integer, nullable=False),
+    CheckConstraint(f"duration_ms BETWEEN 0 AND {_LARGEST}", name="duration_ms_finite"),
+    CheckConstraint("missed IN (0, 1)", name="missed_boolean"),
 )
 
 artifacts = _table(
@@ -153,4 +235,14 @@ store = _table(
     # Counts recoveries: each begins with a commit of its own.
     Column("fence", Integer, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+# What each table, view and column means: for those who meet the database alone.
+schema_doc = _table(
+    "schema_doc",
+    Column("object", Text, primary_key=True),
+    Column("column", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("unit", Text),
+    Column("description", Text, nullable=False),
 )

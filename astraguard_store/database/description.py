@@ -1,0 +1,60 @@
+"""What each table, view and column means, as the database itself says it."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+__all__ = ["DescribedColumn", "DescribedObject", "described_objects"]
+
+
+class DescribedColumn(NamedTuple):
+    """A column of a table or view.
+
+    Attributes:
+        name: The column's name.
+        unit: Unit of its values, such as ``ms``; None where they have none.
+        description: What it means, in one paragraph.
+    """
+
+    name: str
+    unit: str | None
+    description: str
+
+
+class DescribedObject(NamedTuple):
+    """A table or a view.
+
+    Attributes:
+        name: Its name.
+        kind: ``table`` or ``view``.
+        description: What a row is; paragraphs, and SQL indented by four spaces.
+        columns: In the order in which ``SELECT *`` gives them.
+    """
+
+    name: str
+    kind: str
+    description: str
+    columns: tuple[DescribedColumn, ...]
+
+
+# The views first, for they are what to ask; the row about the object before its columns.
+_DESCRIPTIONS: Final = """
+SELECT d.object, d.kind, d."column", d.unit, d.description
+FROM schema_doc AS d
+LEFT JOIN pragma_table_info(d.object) AS c ON c.name = d."column"
+ORDER BY d.kind DESC, d.object, d."column" <> '', c.cid
+"""
+
+
+def described_objects(connection: sqlite3.Connection) -> tuple[DescribedObject, ...]:
+    """Return all views and then all tables, each by name; one statement."""
+    rows = connection.execute(_DESCRIPTIONS).fetchall()
+    described = []
+    for _, group in groupby(rows, itemgetter(0)):
+        (name, kind, _, _, description), *columns = group
+        of_columns = tuple(DescribedColumn(*row[2:]) for row in columns)
+        described.append(DescribedObject(name, kind, description, of_columns))
+    return tuple(described)
