@@ -5,6 +5,7 @@ StoreError                        the base; never raised itself
 ├─ InvalidRunError                a run id or measurement that can't be stored; a ValueError
 ├─ RunNotFoundError               no such run in this store; a LookupError
 ├─ StoreNotFoundError             no store and no run folder there; a FileNotFoundError
+├─ QueryError                     a query that is refused, wrong or takes too long; a ValueError
 ├─ ReadOnlyStoreError             a write through a repository opened for reading
 ├─ ClosedStoreError               a call after `close()`
 ├─ SchemaVersionError             the database is older or newer than this code
@@ -23,6 +24,7 @@ A call that raises has changed nothing, unless the error's docstring says so.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "ArtifactError",
@@ -34,6 +36,7 @@ __all__ = [
     "DatabaseDamagedError",
     "DatabaseError",
     "InvalidRunError",
+    "QueryError",
     "ReadOnlyStoreError",
     "RunNotFoundError",
     "SchemaVersionError",
@@ -42,8 +45,21 @@ __all__ = [
 ]
 
 
+def _restored(kind: type[StoreError], args: tuple[object, ...]) -> StoreError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
 class StoreError(Exception):
-    """Base of all errors of this package; catch it to catch them all."""
+    """Base of all errors of this package; catch it to catch them all.
+
+    Any of them survives pickling and copying with all its attributes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without __init__, whose arguments need not be the message; the attributes follow.
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class InvalidRunError(StoreError, ValueError):
@@ -60,14 +76,14 @@ class RunNotFoundError(StoreError, LookupError):
     def __init__(self, run_id: str, where: str) -> None:
         super().__init__(f"no run {run_id!r} in {where}")
         self.run_id = run_id
-        self._where = where
-
-    def __reduce__(self) -> tuple[type[RunNotFoundError], tuple[str, str]]:
-        return type(self), (self.run_id, self._where)
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """The folder holds neither a database nor a run, and the call may not create one."""
+
+
+class QueryError(StoreError, ValueError):
+    """Somebody's own SQL: not allowed, not right, or not done in its time."""
 
 
 class ReadOnlyStoreError(StoreError):
@@ -90,9 +106,6 @@ class SchemaVersionError(StoreError):
         super().__init__(message)
         self.found = found
         self.needed = needed
-
-    def __reduce__(self) -> tuple[type[SchemaVersionError], tuple[str, str | None, str]]:
-        return type(self), (str(self), self.found, self.needed)
 
 
 class DatabaseError(StoreError):
@@ -129,10 +142,6 @@ class DatabaseBusyError(DatabaseError, TimeoutError):
         )
         self.path = Path(path)
         self.waited_s = waited_s
-        self._holder = holder
-
-    def __reduce__(self) -> tuple[type[DatabaseBusyError], tuple[Path, float, str]]:
-        return type(self), (self.path, self.waited_s, self._holder)
 
 
 class DatabaseDamagedError(DatabaseError):
@@ -151,9 +160,6 @@ class DatabaseDamagedError(DatabaseError):
         )
         self.path = Path(path)
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type[DatabaseDamagedError], tuple[Path, str]]:
-        return type(self), (self.path, self.reason)
 
 
 class CommitOutcomeUnknownError(DatabaseError):

@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 _LIMIT = 8
 
+FilesState = tuple[tuple[int, int, int] | None, ...]
+"""(inode, size, time of last change in ns) of each file; None where there is none."""
+
 
 class _Held(NamedTuple):
     repository: RunRepository
@@ -27,6 +30,8 @@ class _Held(NamedTuple):
 # leave: another thread may be using one.
 _held: dict[str, _Held] = {}
 _lock = threading.Lock()
+# {path: state of the files of a database that couldn't be used}
+_unusable: dict[str, FilesState] = {}
 
 
 def ask(results_dir: str, question: Callable[[RunRepository], T]) -> T:
@@ -64,15 +69,31 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
     with _lock:
         if not writes and not os.path.lexists(f"{results_dir}/{DATABASE_NAME}"):
             raise StoreNotFoundError("there is no database")
+        state = _database_state(results_dir)
+        if not writes and _unusable.get(results_dir) == state:
+            raise StoreNotFoundError("the database can't be used")
         repository = RunRepository.open(results_dir, read_only=not writes)
         if repository.answers_from == "folders":
-            # The opening has logged why.
+            # The opening has logged why; until the files change, it needn't again.
+            _unusable[results_dir] = state
             raise StoreNotFoundError("the database can't be used")
         _held.pop(results_dir, None)
         _held[results_dir] = _Held(repository, writes)
         if len(_held) > _LIMIT:
             del _held[next(iter(_held))]
         return repository
+
+
+def _database_state(results_dir: str) -> FilesState:
+    def state(path: str) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    path = f"{results_dir}/{DATABASE_NAME}"
+    return state(path), state(f"{path}-wal")
 
 
 @atexit.register

@@ -179,3 +179,16 @@ def test_where_folders_answer_there_is_nothing_to_copy(old_tree: Path, target: P
         repository.back_up(target)
 
     assert not target.exists()
+
+
+def test_a_path_too_long_for_sqlite_is_an_error_that_names_it(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["x" * 100] * 6)
+    folder.mkdir(parents=True)
+
+    with (
+        RunRepository.open(store) as repository,
+        pytest.raises(DatabaseError, match=r"copy\.db: it can't be opened.*; check the path"),
+    ):
+        repository.back_up(folder / "copy.db")
+
+    assert list(folder.iterdir()) == []

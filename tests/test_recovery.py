@@ -7,15 +7,24 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import reference
+from observing import assert_files_agree
 from recordings import recorded
+from stepping import right_before
 
-from astraguard_store import DatabaseBusyError, RunNotFoundError, RunRepository
+from astraguard_store import (
+    DatabaseBusyError,
+    LatencyCollector,
+    RunNotFoundError,
+    RunRepository,
+    RunSummary,
+)
 
 NAME = "astraguard.db"
 TOKEN = "0123456789abcdef"
@@ -257,6 +266,258 @@ class TestALostDatabase:
         assert (store / "run" / reference.RAW).is_file()
 
 
+class TestASaveInALostDatabase:
+    """Only that database knew whether it was committed: a run is never lost, so it is saved."""
+
+    def lose_the_database(self, store: Path) -> None:
+        for path in store.glob(f"{NAME}*"):
+            path.unlink()
+
+    def as_uncommitted(self, kept: tuple[Path, ...]) -> list[Path]:
+        """Lay kept files where a saver that died around its commit leaves them."""
+        for note in kept[0].parent.glob("*.kept.run"):
+            note.unlink()
+        return [path.rename(str(path).replace(".kept", "")) for path in kept]
+
+    def stage_whole(self, store: Path, run_id: str, steps: int = 20) -> list[Path]:
+        return self.as_uncommitted(save_in_vain(store, run_id, steps).kept)
+
+    def assert_sound(self, store: Path, run_id: str, measurements: int) -> None:
+        with RunRepository.open(store) as repository:
+            report = repository.check(fix=True)
+            assert repository.get(run_id).total_measurements == measurements
+        assert report.is_sound
+        assert assert_files_agree(store / run_id) == measurements
+        assert left_in_staging(store) == []
+
+    def test_a_new_run_is_saved(self, store: Path) -> None:
+        self.stage_whole(store, "new")
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "new", 60)
+
+    def test_a_run_saved_again_has_the_newer_measurements(self, store: Path) -> None:
+        self.stage_whole(store, "run")
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 60)
+
+    def test_a_save_older_than_what_was_published_is_undone(self, store: Path) -> None:
+        staged = self.stage_whole(store, "run")
+        aside = [path.rename(store.parent / path.name) for path in staged]
+        with RunRepository.open(store) as repository:
+            repository.save("run", recorded(5))
+        for path, elsewhere in zip(staged, aside, strict=True):
+            elsewhere.rename(path)
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 15)
+
+    def test_names_with_the_apostrophe_of_safe_csv_are_known(self, store: Path) -> None:
+        collector = LatencyCollector()
+        collector.record_fault_detection("=SAT", 0.0, 1.0)
+        with (
+            RunRepository.open(store, busy_timeout_s=0.3, safe_csv=True) as repository,
+            locked_by_a_tool(store),
+            pytest.raises(DatabaseBusyError) as caught,
+        ):
+            repository.save("new", collector)
+        self.as_uncommitted(caught.value.kept)
+        self.lose_the_database(store)
+
+        with RunRepository.open(store) as repository:
+            assert set(repository.get("new").satellites) == {"=SAT"}
+
+    def test_one_of_which_only_the_csv_was_published_gets_its_summary(self, store: Path) -> None:
+        before = reference.listing(store / "run")
+        move_back(store, "run", ".json")
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 30)
+
+        after = reference.listing(store / "run")
+        assert {name: after[name] for name in ARTIFACTS.values()} == {
+            name: before[name] for name in ARTIFACTS.values()
+        }
+
+    def test_one_whose_csv_lies_beside_the_summary_of_before_gets_its_own(
+        self, store: Path
+    ) -> None:
+        old = (store / "run" / reference.SUMMARY).read_bytes()
+        with RunRepository.open(store) as repository:
+            repository.save("run", recorded(20))
+        move_back(store, "run", ".json")
+        (store / "run" / reference.SUMMARY).write_bytes(old)
+        os.utime(store / "run" / reference.SUMMARY, (1_700_000_000.5, 1_700_000_000.5))
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 60)
+
+    def test_dying_while_it_is_kept_loses_nothing(self, store: Path) -> None:
+        csv, _ = self.stage_whole(store, "new")
+        csv.rename(csv.with_suffix(".kept.csv"))
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "new", 60)
+
+    def test_it_is_saved_where_the_import_is_left_to_the_caller(self, store: Path) -> None:
+        self.stage_whole(store, "new")
+        self.lose_the_database(store)
+
+        with RunRepository.open(store, adopt=False) as repository:
+            repository.import_legacy()
+
+            assert repository.get("new").total_measurements == 60
+
+    def test_in_a_database_that_is_there_it_is_undone(self, store: Path) -> None:
+        self.stage_whole(store, "new")
+
+        with RunRepository.open(store) as repository, pytest.raises(RunNotFoundError):
+            repository.get("new")
+        assert left_in_staging(store) == []
+
+    @pytest.mark.parametrize("torn", [".csv", ".json"])
+    @pytest.mark.parametrize("rest", [0.0, 0.5, 0.99])
+    def test_a_torn_one_is_undone(self, store: Path, torn: str, rest: float) -> None:
+        staged = {path.suffix: path for path in self.stage_whole(store, "run")}
+        os.truncate(staged[torn], int(staged[torn].stat().st_size * rest))
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 30)
+
+    def test_one_whose_csv_lacks_whole_lines_is_undone(self, store: Path) -> None:
+        csv, _ = self.stage_whole(store, "run")
+        lines = csv.read_bytes().splitlines(keepends=True)
+        csv.write_bytes(b"".join(lines[:-1]))
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 30)
+
+    @pytest.mark.parametrize("missing", [0, 1], ids=["csv", "json"])
+    def test_half_of_one_is_undone(self, store: Path, missing: int) -> None:
+        self.stage_whole(store, "run")[missing].unlink()
+        self.lose_the_database(store)
+
+        self.assert_sound(store, "run", 30)
+
+    def test_one_that_is_alive_is_left_alone(self, store: Path) -> None:
+        staged = self.stage_whole(store, "new")
+        self.lose_the_database(store)
+
+        with staged[0].open() as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            open_and_close(store)
+
+        assert left_in_staging(store) == sorted(path.name for path in staged)
+
+    def test_what_cannot_be_told_is_left_to_an_opening_that_can(self, store: Path) -> None:
+        self.stage_whole(store, "new")
+        odd = staging(store) / f"odd~{TOKEN}.csv"
+        odd.symlink_to(store)
+        self.lose_the_database(store)
+
+        open_and_close(store)
+        odd.unlink()
+
+        self.assert_sound(store, "new", 60)
+
+    def test_a_deletion_of_a_run_that_cannot_be_read_deletes_nothing(self, store: Path) -> None:
+        (store / "run" / reference.SUMMARY).write_text("{")
+        (staging(store) / f"run~{TOKEN}.delete").touch()
+        self.lose_the_database(store)
+
+        open_and_close(store)
+
+        assert sorted(os.listdir(store / "run")) == [reference.RAW, reference.SUMMARY]
+
+    def test_a_deletion_that_had_begun_is_finished(self, store: Path) -> None:
+        (store / "run" / reference.SUMMARY).unlink()
+        (staging(store) / f"run~{TOKEN}.delete").touch()
+        self.lose_the_database(store)
+
+        open_and_close(store)
+
+        assert not (store / "run").exists()
+
+
+class TestFilesThatAreGone:
+    """A row whose files somebody removed from the staging folder before they were published."""
+
+    @pytest.mark.parametrize("suffix", [".csv", ".json"])
+    def test_publishing_the_rest_says_which_is_missing(
+        self, store: Path, suffix: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        move_back(store, "run", ".csv", ".json")
+        (staging(store) / f"run~{token_of(store, 'run')}{suffix}").unlink()
+
+        open_and_close(store)
+
+        (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
+        assert f"the {ARTIFACTS[suffix]} of run 'run' is neither" in record.getMessage()
+
+    def test_a_check_finds_it(self, store: Path) -> None:
+        move_back(store, "run", ".csv", ".json")
+        (staging(store) / f"run~{token_of(store, 'run')}.csv").unlink()
+
+        with RunRepository.open(store) as repository:
+            kinds = {finding.kind for finding in repository.check().findings}
+
+        assert "missing_file" in kinds
+
+    def test_publishing_all_says_nothing(
+        self, store: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        move_back(store, "run", ".json")
+
+        open_and_close(store)
+
+        assert [r for r in caplog.records if r.levelname == "WARNING"] == []
+
+
+class TestAdoptingBesideOthers:
+    """What is kept is read before it is anybody's turn to write."""
+
+    def test_others_may_write_while_it_is_read(self, store: Path) -> None:
+        save_in_vain(store, "kept", 20)
+
+        answers: list[bool] = []
+
+        with right_before("read_columns", lambda: answers.append(ticket_is_free(store))):
+            open_and_close(store)
+
+        assert answers == [True]
+
+    def test_a_save_that_comes_meanwhile_wins(self, store: Path) -> None:
+        save_in_vain(store, "kept", 20)
+        later: list[RunSummary] = []
+
+        def save() -> None:
+            with RunRepository.open(store, busy_timeout_s=2.0) as repository:
+                later.append(repository.save("kept", recorded(5)))
+
+        def save_in_a_thread() -> None:
+            saver = threading.Thread(target=save)
+            saver.start()
+            saver.join()
+
+        with right_before("read_columns", save_in_a_thread):
+            open_and_close(store)
+
+        with RunRepository.open(store) as repository:
+            assert [repository.get("kept")] == later
+        assert assert_files_agree(store / "kept") == 15
+        assert left_in_staging(store) == []
+
+
+def ticket_is_free(results: Path) -> bool:
+    with (results / f"{NAME}.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 class TestRecoveringAgain:
     """It may be done at any time, any number of times."""
 
@@ -307,6 +568,18 @@ class TestASaveThatFoundTheDatabaseBusy:
         assert all(path.is_file() for path in error.kept)
         assert "the next opening of the store adopts" in str(error)
         assert "longer busy_timeout_s" in str(error)
+
+    def test_their_new_names_are_synced(self, store: Path) -> None:
+        kept_at_syncs: list[int] = []
+
+        def count() -> None:
+            kept = [name for name in left_in_staging(store) if ".kept." in name]
+            kept_at_syncs.append(sum(name.endswith((".csv", ".json")) for name in kept))
+
+        with right_before("fsync", count, call=0):
+            save_in_vain(store, "kept", 20)
+
+        assert kept_at_syncs[-1] == 2
 
     def test_the_run_is_not_there_yet(self, store: Path) -> None:
         save_in_vain(store, "kept", 20)

@@ -36,6 +36,29 @@ class TestADamagedDatabase:
         assert recent == expected_order(broken)
         assert "astraguard.db" in caplog.text
 
+    def test_the_facade_says_so_once(self, broken: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for _ in range(5):
+            MetricsStorage("zebra", str(broken)).get_run_metrics()
+            MetricsStorage.get_recent_runs(str(broken), 3)
+
+        said = [r for r in caplog.records if "answering from the run folders" in r.getMessage()]
+
+        # The opening names the damage; that it isn't tried again is said once more.
+        assert len(said) == 2
+
+    def test_the_facade_asks_a_database_that_was_put_in_its_place(
+        self, broken: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        MetricsStorage.get_recent_runs(str(broken), 3)
+        drop_database(broken)
+        RunRepository.open(broken).close()
+        caplog.clear()
+
+        recent = MetricsStorage.get_recent_runs(str(broken), 100)
+
+        assert recent == expected_order(broken)
+        assert "answering from the run folders" not in caplog.text
+
     def test_a_save_is_refused_and_leaves_everything_as_it_was(self, broken: Path) -> None:
         before = reference.listing(broken)
         storage = MetricsStorage("zebra", str(broken))

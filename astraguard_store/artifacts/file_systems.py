@@ -1,7 +1,9 @@
-"""Which file system a folder lies on; a write-ahead log needs one of this machine's own.
+"""What is peculiar about the file system that a folder lies on.
 
-Its index is memory that processes share, and its locks have to hold between
-them: over a network neither is so.
+A write-ahead log needs one of this machine's own: its index is memory that
+processes share, and its locks have to hold between them; over a network neither
+is so. And some don't tell upper from lower case, so that two runs could come to
+share one folder.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-__all__ = ["network_file_system"]
+from astraguard_store.artifacts.layout import STAGING_NAME
+
+__all__ = ["case_twin", "network_file_system"]
 
 # A variable, so that a test can name another table of mounts.
 MOUNTS = Path("/proc/self/mountinfo")
@@ -56,6 +60,25 @@ def network_file_system(folder: Path) -> str | None:
     kind = _file_system(os.path.realpath(folder), mounts)
     is_network = kind in _NETWORK or kind.removeprefix("fuse.") in _NETWORK_FUSE
     return kind if is_network else None
+
+
+def case_twin(root: Path, run_id: str) -> str | None:
+    """Return the other run whose folder *run_id* would get, None if it gets its own.
+
+    Asked where the staging folder is there: whether it answers to capitals, too,
+    tells in 2 µs whether the file system is blind to case.
+
+    Raises:
+        OSError: The folder can't be listed.
+    """
+    try:
+        named, shouted = os.stat(root / STAGING_NAME), os.stat(root / STAGING_NAME.upper())
+    except FileNotFoundError:
+        return None
+    if not os.path.samestat(named, shouted):
+        return None
+    folded = run_id.casefold()
+    return next((n for n in os.listdir(root) if n != run_id and n.casefold() == folded), None)
 
 
 def _file_system(path: str, mounts: str) -> str:

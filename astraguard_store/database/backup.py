@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
 
 from astraguard_store.database.engine import database_engine
 from astraguard_store.database.errors import database_error, is_damage, translated
@@ -40,15 +42,18 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
             f"{target} can't be made: {error.strerror}; name a new file in a folder that is there"
         ) from error
     try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        with translated(target), closing(_connect(target)) as copy:
             reader.read(lambda source: _copy(source, copy, target))
-            with translated(target):
-                copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         _check(where, target)
         _sync(target)
     except BaseException:
-        target.unlink(missing_ok=True)
+        _remove(target)
         raise
+
+
+def _connect(target: Path) -> sqlite3.Connection:
+    return sqlite3.connect(target, isolation_level=None)
 
 
 def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) -> None:
@@ -62,18 +67,36 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) ->
 
 
 def _check(where: Path | str, target: Path) -> None:
-    with translated(where), database_engine(target, "immutable").connect() as copy:
-        driver = driver_connection(copy)
-        problems = structural_problems(driver)
-        broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+    try:
+        with database_engine(target, "immutable").connect() as copy:
+            driver = driver_connection(copy)
+            problems = structural_problems(driver)
+            broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+    except (sqlite3.Error, DBAPIError) as error:
+        # A copy that isn't sound is a copy of what isn't.
+        raise database_error(error, where if is_damage(error) else target) from error
     if problems or broken:
         raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
 
 
 def _sync(target: Path) -> None:
-    for path in (target, target.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    try:
+        for path in (target, target.parent):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise DatabaseError(
+            f"{target} can't be synced to disk: {error.strerror}; it was removed. Check the disk, "
+            "or name a file on another"
+        ) from error
+
+
+def _remove(target: Path) -> None:
+    """Remove a copy that failed, and what SQLite may have left beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        # The failure that led here is the one to raise.
+        with suppress(OSError):
+            target.with_name(target.name + suffix).unlink()

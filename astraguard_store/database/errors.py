@@ -15,15 +15,16 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 
-__all__ = ["database_error", "is_damage", "translated"]
+__all__ = ["database_error", "is_damage", "is_outside_fault", "translated"]
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# (what is wrong, what to do)
 _CAUSES = {
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it may not be written",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened",
-    sqlite3.SQLITE_IOERR: "reading or writing it failed",
+    sqlite3.SQLITE_FULL: ("the disk is full", "make room and try again"),
+    sqlite3.SQLITE_READONLY: ("it may not be written", "check the rights of it and its folder"),
+    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it"),
+    sqlite3.SQLITE_IOERR: ("reading or writing it failed", "check the disk and try again"),
 }
 
 
@@ -47,13 +48,20 @@ def database_error(
     if code in _DAMAGED:
         return DatabaseDamagedError(str(where), str(cause))
     if code in _CAUSES:
-        return DatabaseError(f"{where}: {_CAUSES[code]} ({cause})")
+        wrong, mend = _CAUSES[code]
+        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
     return DatabaseError(f"{where}: {cause}")
 
 
 def is_damage(error: sqlite3.Error | DBAPIError) -> bool:
     """Return whether the file itself was the reason."""
     return _primary_code(_driver_error(error)) in _DAMAGED
+
+
+def is_outside_fault(error: sqlite3.Error | DBAPIError) -> bool:
+    """Return whether the file, its locks or its disk were the reason, and not the statement."""
+    code = _primary_code(_driver_error(error))
+    return code in _BUSY or code in _DAMAGED or code in _CAUSES
 
 
 def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:

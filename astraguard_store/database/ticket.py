@@ -25,6 +25,7 @@ __all__ = ["WriteTicket"]
 logger = logging.getLogger("astraguard_store")
 
 _LONG_WAIT_S = 1.0
+_ASK_EVERY_S = 0.005
 
 
 class WriteTicket:
@@ -151,7 +152,11 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
                 _unlock(descriptor)
 
     thread = threading.Thread(target=wait, name="astraguard-store-ticket", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        # No new threads while the interpreter exits, or for want of memory.
+        return _flock_by_asking(descriptor, timeout_s)
     try:
         thread.join(max(0.0, timeout_s))
     except BaseException:
@@ -164,6 +169,25 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
     with gate:
         state["given_up"] = not state["locked"]
         return state["locked"]
+
+
+def _flock_by_asking(descriptor: int, timeout_s: float) -> bool:
+    """Ask for the lock again and again, out of turn; closes *descriptor* if that fails."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    return False
+                time.sleep(_ASK_EVERY_S)
+            else:
+                return True
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _unlock(descriptor: int) -> None:

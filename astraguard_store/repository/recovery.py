@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from astraguard_store.artifacts.files import read_file, sync_folder
-from astraguard_store.artifacts.layout import FILE_NAMES
-from astraguard_store.artifacts.publishing import (
-    found_artifact,
-    publish_files,
-    remove_files,
-)
-from astraguard_store.artifacts.reader import read_columns
+from astraguard_store.artifacts.files import sync_folder
+from astraguard_store.artifacts.layout import STAGING_NAME
+from astraguard_store.artifacts.publishing import publish_files, remove_files
+from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.staging import (
     DELETION_SUFFIX,
     KEPT_SUFFIXES,
-    SUFFIXES,
     StagedName,
     claim,
     staged_names,
     unlock,
 )
-from astraguard_store.columns import Columns
-from astraguard_store.csv_format import plain_labels
 from astraguard_store.database.queries import StoredRun
-from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.exceptions import ArtifactReadError, StoreError
-from astraguard_store.model import RunSummary, utc_from_epoch_us
+from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.exceptions import RunNotFoundError, StoreError
+from astraguard_store.repository.kept_saves import KeptSave, is_complete, is_kept, read_kept
 from astraguard_store.repository.shared_store import SharedStore
-from astraguard_store.statistics import summarize
-from astraguard_store.summary_format import parse_document, parse_summary, utc_offset_s
 
-__all__ = ["recover", "settle"]
+__all__ = ["keep_unjudged", "recover", "settle"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -54,21 +44,82 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
     if store.root is None or not store.database.adopted():
         return
     settled = True
-    for (run_id, token), names in groupby(
-        staged_names(store.root), key=lambda name: (name.run_id, name.token)
-    ):
+    for names in _staged_together(store.root):
         try:
-            settle(store, options, tuple(names))
+            settle(store, options, names)
         except (OSError, StoreError) as error:
             settled = False
-            logger.warning(
-                "%s: what was staged for run %r (%s) could not be settled: %s",
-                store.root,
-                run_id,
-                token,
-                error,
-            )
+            _warn(store, names, error)
     store.unsettled = not settled
+
+
+def keep_unjudged(store: SharedStore, options: WriteOptions) -> bool:
+    """Keep what was staged when a former database was lost, which alone knew what to do with it.
+
+    A save whose files are complete is kept, to be adopted like one that found
+    the database busy: whether it was committed can't be known, and a run is
+    never lost. A deletion that has not begun is forgotten. The rest is left to
+    `recover`. Does nothing in a database that knows the folders already.
+
+    Returns:
+        Whether that was done; if not, the log says why, and the database must
+        not be marked as one that knows.
+    """
+    if store.root is None:
+        return True
+    done = True
+    for names in _staged_together(store.root):
+        try:
+            _keep_if_complete(store, store.root, options, names)
+        except (OSError, StoreError) as error:
+            done = False
+            _warn(store, names, error)
+    return done
+
+
+def _keep_if_complete(
+    store: SharedStore, root: Path, options: WriteOptions, names: tuple[StagedName, ...]
+) -> None:
+    is_deletion = names[0].suffix == DELETION_SUFFIX
+    with _claimed(root, names) as claimed:
+        if not claimed or not (is_deletion or is_complete(root, names)):
+            return
+        with store.ticket.held("keeping what was staged", options.busy_timeout_s):
+            # Meanwhile another process may have adopted the folders, and a saver
+            # that began after that may have died here.
+            if store.database.adopted():
+                return
+            if not is_deletion:
+                _mark_kept(root, names)
+            elif has_summary(root, names[0].run_id):
+                # The summary is the first file that a deletion removes.
+                _remove(root, names)
+        if options.durability == "full":
+            sync_folder(root / STAGING_NAME)
+
+
+def _mark_kept(root: Path, names: Iterable[StagedName]) -> None:
+    for name in names:
+        if name.file_name and not name.is_kept:
+            kept = StagedName(name.run_id, name.token, KEPT_SUFFIXES[name.file_name])
+            name.path(root).rename(kept.path(root))
+
+
+def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
+    """Yield the staged files of one save or deletion after the other, deletions last."""
+    names = sorted(staged_names(root), key=lambda name: name.suffix == DELETION_SUFFIX)
+    for _, together in groupby(names, key=lambda name: (name.run_id, name.token)):
+        yield tuple(together)
+
+
+def _warn(store: SharedStore, names: tuple[StagedName, ...], error: Exception) -> None:
+    logger.warning(
+        "%s: what was staged for run %r (%s) could not be settled: %s",
+        store.root,
+        names[0].run_id,
+        names[0].token,
+        error,
+    )
 
 
 def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, ...]) -> None:
@@ -85,18 +136,23 @@ def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, .
     with _claimed(root, names) as claimed:
         if not claimed:
             return
+        # Before the ticket: a million rows take seconds, and others want to save.
+        kept = _read_if_kept(store, root, names)
         with store.ticket.held(f"recovering run {run_id!r}", options.busy_timeout_s):
             # The transaction begins with a write, so its commit overwrites what a
             # failed commit may have left in the log, and only then is decided.
             with store.database.transaction(options) as transaction:
                 transaction.fence()
                 stored = transaction.load(run_id)
-                if any(name.suffix in KEPT_SUFFIXES.values() for name in names):
-                    stored = _adopt_kept(root, transaction, names, stored)
+                # A newer save of the run wins.
+                if kept and (stored is None or _is_newer(kept.run, stored)):
+                    transaction.save(kept.run, kept.statistics, kept.measurements)
+                    stored = kept.run
             if names[0].suffix == DELETION_SUFFIX:
                 _finish_deletion(root, names[0], run_is_gone=stored is None)
             elif stored is not None and stored.staging_token == token:
-                publish_files(root, run_id, token)
+                sync = options.durability == "full"
+                publish_files(root, run_id, token, stored.summary.artifacts, sync=sync)
                 sync_folder(root / run_id)
                 sync_folder(root)
                 # After a power cut a file may have both names, and moving it then
@@ -137,50 +193,22 @@ def _remove(root: Path, names: Iterable[StagedName]) -> None:
         name.path(root).unlink(missing_ok=True)
 
 
-def _adopt_kept(
-    root: Path, transaction: Transaction, names: tuple[StagedName, ...], stored: StoredRun | None
-) -> StoredRun | None:
-    """Save what a save could not, for the database; a newer save of the run wins."""
-    by_suffix = {name.suffix: name.path(root) for name in names}
-    csv_path = by_suffix.get(KEPT_SUFFIXES["raw_csv"]) or by_suffix.get(SUFFIXES["raw_csv"])
-    if csv_path is None:
-        return stored
-    recorded_at_us = os.stat(csv_path).st_mtime_ns // 1000
-    recorded_at = utc_from_epoch_us(recorded_at_us)
-    if stored is not None and stored.summary.recorded_at >= recorded_at:
-        return stored
-    paths = {
-        kind: by_suffix.get(KEPT_SUFFIXES[kind]) or by_suffix.get(SUFFIXES[kind])
-        for kind in FILE_NAMES
-    }
-    statistics = summarize(_named_as_recorded(read_columns(csv_path), paths["summary_json"]))
-    run_id = names[0].run_id
-    summary = RunSummary(
-        run_id,
-        0,
-        recorded_at,
-        statistics.total_measurements,
-        statistics.metrics,
-        statistics.satellites,
-        tuple(
-            found_artifact(run_id, kind, path, statistics.total_measurements)
-            for kind, path in sorted(paths.items())
-            if path is not None
-        ),
-    )
-    run = StoredRun(summary, utc_offset_s(recorded_at_us), names[0].token)
-    transaction.save(run)
-    return run
-
-
-def _named_as_recorded(columns: Columns, summary_path: Path | None) -> Columns:
-    """Take back the apostrophes of `safe_csv`, by the names in the kept summary."""
-    if summary_path is None:
-        return columns
+def _read_if_kept(
+    store: SharedStore, root: Path, names: tuple[StagedName, ...]
+) -> KeptSave | None:
+    """Return what a save could not commit; None if it was adopted already."""
+    if not is_kept(names):
+        return None
     try:
-        content, _ = read_file(summary_path.parent, summary_path.name)
-        summary = parse_summary(parse_document(content))
-    except (FileNotFoundError, ArtifactReadError):
-        # The measurements count, under whichever names.
-        return columns
-    return plain_labels(columns, summary.metrics, summary.satellites)
+        if store.database.get(names[0].run_id).staging_token == names[0].token:
+            return None
+    except RunNotFoundError:
+        pass
+    return read_kept(root, names)
+
+
+def _is_newer(run: StoredRun, other: StoredRun) -> bool:
+    if run.summary.recorded_at == other.summary.recorded_at:
+        # Adopted from its folder, where it was published in part.
+        return other.staging_token is None
+    return run.summary.recorded_at > other.summary.recorded_at

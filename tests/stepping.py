@@ -1,0 +1,31 @@
+"""A step of somebody else's, at one exact moment of ours."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+@contextmanager
+def right_before(name: str, step: Callable[[], object], call: int = 1) -> Iterator[None]:
+    """Run *step* right before the *call*-th call of the function *name* in this thread.
+
+    What it raises is raised there. 0 is every call. The test fails if there is no such call.
+    """
+    calls = 0
+
+    def look(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        called = {"call": frame.f_code.co_name, "c_call": getattr(argument, "__name__", "")}
+        if called.get(event) == name:
+            calls += 1
+            if call in {0, calls}:
+                step()
+
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+    assert calls >= max(call, 1), f"{name} was called {calls} times"

@@ -1,0 +1,107 @@
+"""The write ticket where threads can't be had, and where its file goes away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from observing import in_child
+from other_process import OtherProcess
+from stepping import right_before
+
+from astraguard_store import DatabaseBusyError, RunRepository
+from astraguard_store.database.ticket import WriteTicket
+
+# More than a process may address.
+STACK_THAT_NOBODY_HAS = 1 << 46
+
+SAVE_AT_EXIT = """
+    import atexit, sys
+    from astraguard_store import RunRepository
+    from recordings import recorded
+
+    repository = RunRepository.open(sys.argv[1])
+    before = recorded(5)
+
+    def save():
+        print(repository.save("at_exit", before).revision)
+
+    atexit.register(save)
+"""
+
+
+@pytest.fixture
+def other() -> Iterator[OtherProcess]:
+    """Give another process."""
+    with OtherProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def no_new_threads() -> Iterator[None]:
+    """Let no thread be started, as at the exit of an interpreter from 3.12 on."""
+    before = threading.stack_size(STACK_THAT_NOBODY_HAS)
+    yield
+    threading.stack_size(before)
+
+
+@pytest.fixture
+def ticket(tmp_path: Path) -> WriteTicket:
+    """Give the ticket of a database that isn't there."""
+    return WriteTicket(tmp_path / "db.lock", tmp_path / "db")
+
+
+class TestWithoutNewThreads:
+    """At interpreter exit, or for want of memory, nobody can wait in a thread."""
+
+    def test_a_save_at_exit_waits_its_turn(self, results: Path, other: OtherProcess) -> None:
+        RunRepository.open(results).close()
+        other.hold_ticket(results, 2.0)
+
+        assert in_child(SAVE_AT_EXIT, results).split() == ["1"]
+
+    @pytest.mark.usefixtures("no_new_threads")
+    def test_one_who_waits_gets_it(self, ticket: WriteTicket, tmp_path: Path) -> None:
+        with (tmp_path / "db.lock").open("w") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            child = os.fork()
+            if not child:
+                time.sleep(0.2)
+                fcntl.flock(theirs, fcntl.LOCK_UN)
+                os._exit(0)
+
+            with ticket.held("waiting", 10.0):
+                assert os.waitpid(child, 0) == (child, 0)
+
+    @pytest.mark.usefixtures("no_new_threads")
+    def test_one_who_waits_in_vain_is_told_and_leaves_no_file_open(
+        self, ticket: WriteTicket, tmp_path: Path
+    ) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        with (tmp_path / "db.lock").open("w") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+
+            with pytest.raises(DatabaseBusyError), ticket.held("waiting", 0.1):
+                pass
+
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_lock_file_that_is_removed_meanwhile_is_made_again(
+    ticket: WriteTicket, tmp_path: Path
+) -> None:
+    path = tmp_path / "db.lock"
+    path.touch()
+
+    with (
+        right_before("flock", path.unlink),
+        ticket.held("saving", 1.0),
+        path.open() as again,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
