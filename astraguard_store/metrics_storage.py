@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
-from astraguard_store.artifacts.reader import read_document
+from astraguard_store.artifacts.reader import has_summary, read_document
 from astraguard_store.artifacts.scanner import newest_runs
 from astraguard_store.exceptions import (
     ArtifactReadError,
@@ -159,7 +159,7 @@ def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
     """Compare by the joined query; None where not both runs have rows and files."""
     try:
         check_run_id(other)
-        if not (_has_summary(root, other) and _has_summary(root, this)):
+        if not (has_summary(root, other) and has_summary(root, this)):
             return None
         comparison = ask(root, lambda repository: repository.compare(other, this))
     except (RunNotFoundError, InvalidRunError):
@@ -212,14 +212,10 @@ def _recent_with_files(repository: RunRepository, root: str, limit: int) -> list
     wanted = limit
     while True:
         headers = repository.recent(wanted)
-        found = [header.run_id for header in headers if _has_summary(root, header.run_id)]
+        found = [header.run_id for header in headers if has_summary(root, header.run_id)]
         if len(found) >= limit or len(headers) < wanted:
             return found[:limit]
         wanted *= 2
-
-
-def _has_summary(root: str, run_id: str) -> bool:
-    return os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK)
 
 
 _said: set[tuple[str, str]] = set()

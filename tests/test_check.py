@@ -18,6 +18,7 @@ from astraguard_store import (
     CheckReport,
     Finding,
     LatencyCollector,
+    Provenance,
     ReadOnlyStoreError,
     RunRepository,
     RunSummary,
@@ -59,6 +60,17 @@ def run_all_sql(results: Path, *statements: str) -> None:
     with closing(sqlite3.connect(results / DATABASE)) as database, database:
         for statement in statements:
             database.execute(statement)
+
+
+def all_buckets(results: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(results / DATABASE)) as database:
+        return database.execute("SELECT * FROM metric_buckets ORDER BY 1, 2, 3").fetchall()
+
+
+def buckets_of(results: Path) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(results / DATABASE)) as database:
+        query = "SELECT run_id, sum(count) FROM metric_buckets GROUP BY run_id"
+        return database.execute(query).fetchall()
 
 
 def append(path: Path, content: bytes) -> None:
@@ -531,6 +543,47 @@ class TestFix:
 
         assert faults(report) == [("csv_disagrees", f"old_run/{reference.RAW}")]
 
+    def test_buckets_of_adopted_runs_are_filled(self, old_tree: Path) -> None:
+        with RunRepository.open(old_tree) as repository:
+            before = repository.check()
+
+            report = repository.check(fix=True)
+
+            counts = dict(buckets_of(old_tree))
+            runs = [repository.get(header.run_id) for header in repository.recent()]
+        assert "2 runs have no buckets" in finding(before, "missing_buckets").what
+        assert finding(before, "missing_buckets").severity == "note"
+        assert ("missing_buckets", DATABASE) in mended(report)
+        assert [f.kind for f in report.findings if f.kind == "missing_buckets"] == []
+        assert counts == {run.run_id: run.total_measurements for run in runs}
+
+    def test_filled_they_are_those_of_a_save(self, store: Path) -> None:
+        saved = all_buckets(store)
+        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id <> 'run_1'")
+
+        report = check(store, fix=True)
+
+        assert mended(report) == [("missing_buckets", DATABASE)]
+        assert all_buckets(store) == saved
+
+    def test_buckets_of_a_run_without_its_csv_stay_a_note(self, store: Path) -> None:
+        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id = 'run_1'")
+        (store / "run_1" / reference.RAW).unlink()
+
+        for _ in range(2):
+            report = check(store, fix=True)
+
+            assert "one run has no buckets" in finding(report, "missing_buckets").what
+            assert faults(report) == [("missing_file", f"run_1/{reference.RAW}")]
+
+    def test_buckets_are_not_filled_from_a_changed_csv(self, store: Path) -> None:
+        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id = 'run_1'")
+        flip_a_byte(store / "run_1" / reference.RAW)
+
+        check(store, fix=True)
+
+        assert "run_1" not in dict(buckets_of(store))
+
     def test_mending_twice_mends_nothing_more(self, store: Path) -> None:
         harm_files(store)
         check(store, fix=True)
@@ -561,8 +614,10 @@ class TestRebuild:
         assert report.refused == ()
 
     def runs(self, store: Path) -> dict[str, RunSummary]:
+        """Give what files can tell of the runs: not what they were."""
         with RunRepository.open(store, read_only=True) as repository:
-            return {header.run_id: repository.get(header.run_id) for header in repository.recent()}
+            runs = [repository.get(header.run_id) for header in repository.recent()]
+        return {run.run_id: dataclasses.replace(run, provenance=Provenance()) for run in runs}
 
     def test_an_import_finds_runs_times_and_order(self, store: Path) -> None:
         before = [run.header for run in self.runs(store).values()]
@@ -587,7 +642,9 @@ class TestRebuild:
         self.rebuild(store)
         check(store, fix=True)
 
-        assert self.runs(store)["run_0"] == dataclasses.replace(saved, revision=1)
+        assert self.runs(store)["run_0"] == dataclasses.replace(
+            saved, revision=1, provenance=Provenance()
+        )
 
     def test_a_rebuilt_store_writes_summaries_anew(
         self, store: Path, in_zone: Callable[[str], None]

@@ -5,11 +5,16 @@ folder_runs   get, recent and compare from the folders alone
    └─ scanner         the newest run folders
         └─ reader        a run's summary, time and measurements
 writer        stage a run's files in parallel threads
-   └─ publishing      move them to its folder, or remove them from it
-        └─ staging       names, locks and left-overs of `.staging`
+   └─ staged_run      the files of one save, on their way
+        └─ publishing    move them to its folder, or remove them from it
+             └─ staging     names, locks and left-overs of `.staging`
+exports       copies of runs for somebody else: a folder, a zip, a parquet file
+   └─ copying         a file read, and held against what was noted of it
 verification  a run's files held against what was noted of them
 restoring     a summary file written anew
 file_systems  which file system a folder lies on
+compression   gzip and zstd in chunks, bounded
+parquet       measurements as a frame, and as a parquet file
 files         open, read and sync without following links
 ```
 

@@ -7,14 +7,13 @@ import logging
 import os
 from pathlib import Path
 
-from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.layout import NAMES_BY_KIND, compression_of, file_name
 from astraguard_store.artifacts.reader import SummaryFile, read_summary_file, run_time_us
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
+from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
 from astraguard_store.model import (
     Artifact,
-    Comparison,
-    MetricChange,
     MetricSummary,
     RunHeader,
     RunSummary,
@@ -108,11 +107,11 @@ def _found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) 
     try:
         parsed = parse_summary(file.document)
     except ArtifactReadError as error:
-        raise ArtifactReadError(f"{root / run_id / SUMMARY_NAME}: {error}") from error
+        raise ArtifactReadError(f"{root / run_id / file.name}: {error}") from error
     try:
         recorded_at = utc_from_epoch_us(recorded_at_us)
     except OverflowError as error:
-        raise ArtifactReadError(f"{root / run_id / SUMMARY_NAME}: its time: {error}") from error
+        raise ArtifactReadError(f"{root / run_id / file.name}: its time: {error}") from error
     return RunSummary(
         run_id=run_id,
         revision=0,
@@ -128,14 +127,22 @@ def _found_artifacts(
     root: Path, run_id: str, summary: SummaryFile, rows: int
 ) -> tuple[Artifact, ...]:
     digest = hashlib.sha256(summary.content).hexdigest()
-    path = f"{run_id}/{SUMMARY_NAME}"
-    found = Artifact("summary_json", path, len(summary.content), digest, rows)
-    try:
-        size = os.stat(root / run_id / RAW_NAME, follow_symlinks=False).st_size
-    except OSError:
-        return (found,)
-    # Neither hashed nor counted: that would read every byte of an old tree.
-    return (Artifact("raw_csv", f"{run_id}/{RAW_NAME}", size, None, None), found)
+    path = f"{run_id}/{summary.name}"
+    found = [Artifact("summary_json", path, len(summary.content), digest, rows)]
+    for kind, names in NAMES_BY_KIND.items():
+        if kind == "summary_json":
+            continue
+        # A save that was interrupted may have left an older file beside its own.
+        same_save = file_name(kind, compression_of(summary.name))
+        for name in (same_save, *names):
+            try:
+                size = os.stat(root / run_id / name, follow_symlinks=False).st_size
+            except OSError:
+                continue
+            # Neither hashed nor counted: that would read every byte of an old tree.
+            found.append(Artifact(kind, f"{run_id}/{name}", size, None, None))
+            break
+    return tuple(sorted(found))
 
 
 Key = tuple[str, str]

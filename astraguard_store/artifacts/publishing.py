@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.files import open_folder, sync_folder
-from astraguard_store.artifacts.layout import FILE_NAMES
+from astraguard_store.artifacts.layout import FILE_KINDS, name_in
 from astraguard_store.artifacts.staging import (
     DELETION_SUFFIX,
     KEPT_SUFFIXES,
@@ -21,24 +23,45 @@ from astraguard_store.artifacts.staging import (
     unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.model import Artifact, ArtifactKind
+from astraguard_store.model import Artifact
 
 __all__ = ["StagedDeletion", "found_artifact", "publish_files", "remove_files"]
 
+logger = logging.getLogger("astraguard_store")
 
-def found_artifact(run_id: str, kind: ArtifactKind, path: Path, rows: int) -> Artifact:
-    """Return the description of a staged file that somebody else wrote.
+
+def found_artifact(run_id: str, name: str, path: Path, rows: int) -> Artifact:
+    """Return the description of the file *name* that somebody else wrote, and that lies at *path*.
 
     Raises:
         OSError: It can't be read.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Artifact(kind, f"{run_id}/{FILE_NAMES[kind]}", file.tell(), digest, rows)
+        return Artifact(FILE_KINDS[name], f"{run_id}/{name}", file.tell(), digest, rows)
 
 
-def publish_files(root: Path, run_id: str, token: str) -> bool:
+def publish_files(
+    root: Path,
+    run_id: str,
+    token: str,
+    artifacts: Iterable[Artifact],
+    *,
+    sync: bool,
+    replaced: Collection[str] = FILE_KINDS,
+) -> bool:
     """Move the staged files of save *token* to the run's folder; those already moved are skipped.
+
+    A file that is in neither place is logged: the save's row stays, and `check` finds it.
+
+    Args:
+        root: The results folder.
+        run_id: The run.
+        token: The save.
+        artifacts: Its files.
+        sync: Whether a power cut must find old files gone before the save is done.
+        replaced: Names of an older save that are removed where this one has none of
+            them: it may have been compressed in another way.
 
     Returns:
         Whether the folder is new.
@@ -52,19 +75,86 @@ def publish_files(root: Path, run_id: str, token: str) -> bool:
         new_folder = True
     except FileExistsError:
         new_folder = False
+    order = list(FILE_KINDS)
+    names = sorted((name_in(artifact.path) for artifact in artifacts), key=order.index)
     with open_folder(folder) as descriptor:
-        for kind, name in FILE_NAMES.items():
-            for suffix in (SUFFIXES[kind], KEPT_SUFFIXES[kind]):
-                try:
-                    staged = StagedName(run_id, token, suffix).path(root)
-                    os.replace(staged, name, dst_dir_fd=descriptor)
-                except FileNotFoundError:
-                    continue
+        found = set() if new_folder else set(os.listdir(descriptor))
+        old = [name for name in reversed(order) if name in found and name in replaced]
+        old = [name for name in old if name not in names]
+        for name in names:
+            # The last one is the summary, and what says that there is something to do.
+            is_last = name == names[-1]
+            moved = [
+                _moved(
+                    StagedName(run_id, token, suffixes[name]).path(root),
+                    name,
+                    descriptor,
+                    old if is_last else [],
+                    sync=sync,
+                )
+                for suffixes in (SUFFIXES, KEPT_SUFFIXES)
+            ]
+            if not any(moved) and not _is_there(name, descriptor):
+                _warn_of_missing(root, run_id, name)
     return new_folder
 
 
+def _moved(staged: Path, name: str, descriptor: int, old: list[str], *, sync: bool) -> bool:
+    """Move one file to its folder, and remove the *old* names there.
+
+    It keeps its staged name until they are gone, so that recovery finds out; and
+    a reader finds the old summary, or the new one, or both.
+    """
+    try:
+        if not old:
+            os.replace(staged, name, dst_dir_fd=descriptor)
+            return True
+        is_linked = _linked(staged, name, descriptor)
+        for old_name in old:
+            with suppress(FileNotFoundError):
+                os.unlink(old_name, dir_fd=descriptor)
+        if is_linked:
+            if sync:
+                os.fsync(descriptor)
+            staged.unlink()
+        else:
+            os.replace(staged, name, dst_dir_fd=descriptor)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _linked(staged: Path, name: str, descriptor: int) -> bool:
+    try:
+        os.link(staged, name, dst_dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # The name is taken, or the file system has no second names.
+        return False
+    return True
+
+
+def _warn_of_missing(root: Path, run_id: str, name: str) -> None:
+    logger.warning(
+        "%s: the %s of run %r is neither staged nor published: somebody removed it; "
+        "`astraguard-store check --fix` mends what can be mended",
+        root,
+        name,
+        run_id,
+    )
+
+
+def _is_there(name: str, folder_descriptor: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder_descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def remove_files(root: Path, run_id: str) -> None:
-    """Remove a run's two files, and its folder if nothing else is in it.
+    """Remove a run's files, and its folder if nothing else is in it.
 
     Raises:
         OSError: A file can't be removed.
@@ -72,11 +162,11 @@ def remove_files(root: Path, run_id: str) -> None:
     folder = root / run_id
     try:
         with open_folder(folder) as descriptor:
-            for name in reversed(FILE_NAMES.values()):
-                try:
-                    os.unlink(name, dir_fd=descriptor)
-                except FileNotFoundError:
-                    continue
+            found = set(os.listdir(descriptor))
+            for name in reversed(FILE_KINDS):
+                if name in found:
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=descriptor)
             os.fsync(descriptor)
     except FileNotFoundError:
         return

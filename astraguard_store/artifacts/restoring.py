@@ -6,19 +6,27 @@ import os
 from itertools import count
 from pathlib import Path
 
-from astraguard_store.artifacts.files import open_folder
-from astraguard_store.artifacts.layout import SUMMARY_NAME
+from astraguard_store.artifacts.files import open_folder, sync_folder
+from astraguard_store.artifacts.layout import SUMMARY_NAMES, compression_of, name_in
+from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
 from astraguard_store.artifacts.staging import ensure_staging
-from astraguard_store.artifacts.writer import StagedRun, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.model import Artifact
 
-__all__ = ["keep_changed_summary", "stage_summary"]
+__all__ = ["publish_summary", "stage_summary"]
 
 
 def stage_summary(
-    root: Path, run_id: str, content: bytes, recorded_at_us: int, rows: int, *, sync: bool
+    root: Path, noted: Artifact, content: bytes, recorded_at_us: int, *, sync: bool
 ) -> StagedRun:
     """Write a run's summary to the staging folder; the caller publishes or discards it.
+
+    Args:
+        root: The results folder.
+        noted: What is known of the file, its name and its rows.
+        content: The document; compressed as the name says.
+        recorded_at_us: The time of the run, microseconds since 1970, UTC.
+        sync: Whether it must survive a power cut.
 
     Raises:
         ArtifactWriteError: It can't be written; nothing is left of it.
@@ -27,9 +35,11 @@ def stage_summary(
         ensure_staging(root)
     except OSError as error:
         raise ArtifactWriteError(f"{error.filename} can't be made: {error.strerror}") from error
-    staged = StagedRun(root, run_id, recorded_at_us, sync=sync)
+    run_id = noted.path.partition("/")[0]
+    compression = compression_of(name_in(noted.path))
+    staged = StagedRun(root, run_id, recorded_at_us, sync=sync, compression=compression)
     try:
-        staged.write("summary_json", [content], rows)
+        staged.write("summary_json", [content], noted.rows or 0)
         staged.sync("summary_json")
         if sync:
             sync_staging(root)
@@ -39,30 +49,43 @@ def stage_summary(
     return staged
 
 
-def keep_changed_summary(root: Path, run_id: str) -> str | None:
-    """Give the summary in a run's folder a second name, so that it outlives its replacement.
+def publish_summary(root: Path, staged: StagedRun) -> list[str]:
+    """Put a staged summary into its run's folder; what lay there stays, under another name.
 
     Returns:
-        The name, None if there is no summary.
+        The names of what lay there.
 
     Raises:
-        OSError: It can't be given one.
+        OSError: It can't be done.
     """
+    kept = []
+    for name in SUMMARY_NAMES:
+        beside = _second_name(root / staged.run_id, name)
+        if beside:
+            kept.append(beside)
+    staged.publish(replaced=SUMMARY_NAMES)
+    if staged.close():
+        sync_folder(root)
+    return kept
+
+
+def _second_name(path: Path, name: str) -> str | None:
+    """Give a file a second name, so that it outlives its replacement; None if it isn't there."""
     try:
-        with open_folder(root / run_id) as folder:
+        with open_folder(path) as folder:
             for number in count():
-                name = f"{SUMMARY_NAME}.changed{f'-{number}' if number else ''}"
+                second = f"{name}.changed{f'-{number}' if number else ''}"
                 try:
                     os.link(
-                        SUMMARY_NAME,
                         name,
+                        second,
                         src_dir_fd=folder,
                         dst_dir_fd=folder,
                         follow_symlinks=False,
                     )
                 except FileExistsError:
                     continue
-                return name
+                return second
     except FileNotFoundError:
         pass
     return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.artifacts.files import open_folder
-from astraguard_store.artifacts.layout import STAGING_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
@@ -121,13 +121,24 @@ def _summary_times(root: Path) -> Iterator[tuple[int, str]]:
     with open_folder(root) as folder, os.scandir(root) as entries:
         for entry in entries:
             name = entry.name
-            try:
-                # What isn't a folder fails here like a folder without a summary.
-                found = os.stat(f"{name}/{SUMMARY_NAME}", dir_fd=folder, follow_symlinks=False)
-            except OSError:
+            found = _summary_stat(name, folder)
+            if found is None:
                 continue
             if stat.S_ISREG(found.st_mode) and not entry.is_symlink():
                 yield found.st_mtime_ns, name
+
+
+def _summary_stat(name: str, folder: int) -> os.stat_result | None:
+    # The plain one is asked for first: one question where it is there.
+    for summary in SUMMARY_NAMES:
+        try:
+            return os.stat(f"{name}/{summary}", dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # No folder.
+            return None
+    return None
 
 
 def _is_run_id(name: str) -> bool:

@@ -1,9 +1,10 @@
 """The staging folder: files that are on their way into a run's folder, or out of it.
 
 A staged file is named ``<run id>~<token>.<suffix>``, where the token is that of
-one save, and its saver holds an exclusive `flock` on it until it is done. So
-whoever gets the lock knows that the saver is gone. The lock goes with the file
-when it is renamed, and no lock file is left behind.
+one save and the suffix tells the name that it will have. Its saver holds an
+exclusive `flock` on it until it is done. So whoever gets the lock knows that
+the saver is gone. The lock goes with the file when it is renamed, and no lock
+file is left behind.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.artifacts.files import sync_folder
-from astraguard_store.artifacts.layout import STAGING_NAME
+from astraguard_store.artifacts.layout import FILE_KINDS, STAGING_NAME
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.model import ArtifactKind
 from astraguard_store.run_ids import check_run_id
 
 __all__ = [
     "DELETION_SUFFIX",
+    "KEPT_RUN_SUFFIX",
     "KEPT_SUFFIXES",
     "SUFFIXES",
     "StagedName",
@@ -33,16 +34,22 @@ __all__ = [
     "new_token",
     "staged_files",
     "staged_names",
+    "staged_of",
     "unlock",
 ]
 
-SUFFIXES: Final[dict[ArtifactKind, str]] = {"raw_csv": ".csv", "summary_json": ".json"}
+# By the name in the run's folder: ".csv.gz" for latency_raw.csv.gz.
+SUFFIXES: Final[dict[str, str]] = {name: name[name.index(".") :] for name in FILE_KINDS}
 # Files of a save whose database was not to be had: finished by the next opening.
-KEPT_SUFFIXES: Final[dict[ArtifactKind, str]] = {
-    kind: f".kept{suffix}" for kind, suffix in SUFFIXES.items()
+KEPT_SUFFIXES: Final[dict[str, str]] = {
+    name: f".kept{suffix}" for name, suffix in SUFFIXES.items()
 }
+# What such a save knew beside its measurements.
+KEPT_RUN_SUFFIX: Final = ".kept.run"
 DELETION_SUFFIX: Final = ".delete"
-_ALL_SUFFIXES: Final = {*SUFFIXES.values(), *KEPT_SUFFIXES.values(), DELETION_SUFFIX}
+_NAMES: Final = {suffix: name for name, suffix in SUFFIXES.items()}
+_KEPT_NAMES: Final = {suffix: name for name, suffix in KEPT_SUFFIXES.items()}
+_ALL_SUFFIXES: Final = {*_NAMES, *_KEPT_NAMES, KEPT_RUN_SUFFIX, DELETION_SUFFIX}
 _TOKEN_LENGTH = 16
 
 
@@ -56,6 +63,16 @@ class StagedName:
 
     def __str__(self) -> str:
         return f"{self.run_id}~{self.token}{self.suffix}"
+
+    @property
+    def file_name(self) -> str | None:
+        """The name that it will have in the run's folder; None if it isn't for there."""
+        return _NAMES.get(self.suffix) or _KEPT_NAMES.get(self.suffix)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the save could not be committed, and left this to be adopted."""
+        return self.suffix in _KEPT_NAMES or self.suffix == KEPT_RUN_SUFFIX
 
     def path(self, root: Path) -> Path:
         """Return where it lies below the results folder *root*."""
@@ -150,20 +167,27 @@ def staged_names(root: Path) -> Iterator[StagedName]:
             yield staged
 
 
-def staged_files(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
-    """Return what is staged of one save: usually nothing; two questions to the file system."""
-    # The summary is published last; without it nothing is left to be done.
+def staged_files(root: Path, run_id: str, token: str, summary_name: str) -> tuple[StagedName, ...]:
+    """Return what is staged of one save: usually nothing; two questions to the file system.
+
+    Args:
+        root: The results folder.
+        run_id: The run.
+        token: The save.
+        summary_name: Its summary's name in the run's folder, which is published
+            last: without it nothing is left to be done.
+    """
     stem = f"{root}/{STAGING_NAME}/{run_id}~{token}"
-    if not any(
-        os.access(stem + suffixes["summary_json"], os.F_OK)
-        for suffixes in (SUFFIXES, KEPT_SUFFIXES)
-    ):
+    suffixes = (SUFFIXES[summary_name], KEPT_SUFFIXES[summary_name])
+    if not any(os.access(stem + suffix, os.F_OK) for suffix in suffixes):
         return ()
-    names = (
-        StagedName(run_id, token, suffix)
-        for suffix in (*SUFFIXES.values(), *KEPT_SUFFIXES.values())
-    )
-    return tuple(name for name in names if os.access(name.path(root), os.F_OK))
+    return staged_of(root, run_id, token)
+
+
+def staged_of(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
+    """Return what is staged of one save, kept or on its way, in the order of names."""
+    names = (StagedName(run_id, token, suffix) for suffix in sorted(_ALL_SUFFIXES))
+    return tuple(name for name in names if os.path.lexists(name.path(root)))
 
 
 def _lock(descriptor: int) -> bool:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from astraguard_store.artifacts.files import open_for_reading
-from astraguard_store.artifacts.layout import RAW_NAME, STAGING_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.layout import FILE_KINDS, STAGING_NAME
 from astraguard_store.artifacts.staging import (
     DELETION_SUFFIX,
-    KEPT_SUFFIXES,
-    SUFFIXES,
     StagedName,
     claim,
     unlock,
@@ -29,7 +27,6 @@ __all__ = [
     "is_left_over",
     "left_overs",
     "size_of",
-    "staged_of",
     "why_changed",
 ]
 
@@ -103,8 +100,8 @@ def why_changed(size: int, sha256: str | None, noted: Artifact) -> str | None:
 
 
 def has_files(root: Path, run_id: str) -> bool:
-    """Return whether the folder holds a summary or a CSV."""
-    return any(os.path.lexists(root / run_id / name) for name in (SUMMARY_NAME, RAW_NAME))
+    """Return whether the folder holds a file of a run."""
+    return any(os.path.lexists(root / run_id / name) for name in FILE_KINDS)
 
 
 def left_overs(root: Path) -> list[LeftOver]:
@@ -138,16 +135,9 @@ def _left_overs(root: Path) -> list[LeftOver]:
 def _rest_of(name: StagedName) -> str:
     if name.suffix == DELETION_SUFFIX:
         return f"an unfinished deletion of run {name.run_id!r}"
-    if name.suffix in KEPT_SUFFIXES.values():
+    if name.is_kept:
         return f"a save of run {name.run_id!r} that the database could not take"
     return f"an unfinished save of run {name.run_id!r}"
-
-
-def staged_of(root: Path, run_id: str, token: str) -> list[StagedName]:
-    """Return what is staged of one save, kept or on its way."""
-    suffixes = (*SUFFIXES.values(), *KEPT_SUFFIXES.values())
-    names = (StagedName(run_id, token, suffix) for suffix in suffixes)
-    return [name for name in names if os.path.lexists(name.path(root))]
 
 
 def is_left_over(root: Path, name: StagedName) -> bool:

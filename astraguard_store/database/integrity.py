@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import bindparam, exists, func, literal_column, select
 from sqlalchemy.dialects import sqlite
 
 from astraguard_store.database.engine import sqlite_library_version
-from astraguard_store.database.schema import artifacts, runs
+from astraguard_store.database.schema import artifacts, metric_buckets, metric_statistics, runs
 from astraguard_store.model import Artifact
 
 __all__ = [
@@ -39,11 +39,13 @@ class FilesOfRun:
         run_id: The run.
         staging_token: The save that wrote them; None if the run was adopted.
         artifacts: The files.
+        lacks_buckets: Whether it has statistics, but no buckets.
     """
 
     run_id: str
     staging_token: str | None
     artifacts: tuple[Artifact, ...]
+    lacks_buckets: bool
 
 
 def structural_problems(connection: sqlite3.Connection) -> list[str]:
@@ -72,7 +74,7 @@ def files_of_runs(connection: sqlite3.Connection, after: str, limit: int) -> lis
     """Return the first *limit* runs, by id, that come after the id *after*."""
     sql = _statements()
     rows = connection.execute(sql.runs_after, {"after": after, "limit": limit}).fetchall()
-    return [_with_files(connection, run_id, token) for run_id, token in rows]
+    return [_with_files(connection, *row) for row in rows]
 
 
 def files_of_run(connection: sqlite3.Connection, run_id: str) -> FilesOfRun | None:
@@ -100,7 +102,12 @@ def wal_reset_note() -> str:
 class _Statements:
     def __init__(self) -> None:
         run_id: Any = bindparam("run_id")
-        run = select(runs.c.run_id, runs.c.staging_token)
+        run = select(
+            runs.c.run_id,
+            runs.c.staging_token,
+            _has_rows(metric_statistics),
+            _has_rows(metric_buckets),
+        )
         self.count = _sql(select(func.count()).select_from(runs))
         self.run = _sql(run.where(runs.c.run_id == run_id))
         self.runs_after = _sql(
@@ -122,6 +129,17 @@ def _statements() -> _Statements:
     return _Statements()
 
 
-def _with_files(connection: sqlite3.Connection, run_id: str, token: str | None) -> FilesOfRun:
+def _has_rows(table: Any) -> Any:
+    return exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
+
+
+def _with_files(
+    connection: sqlite3.Connection,
+    run_id: str,
+    token: str | None,
+    has_statistics: int,
+    has_buckets: int,
+) -> FilesOfRun:
     rows = connection.execute(_statements().files, {"run_id": run_id})
-    return FilesOfRun(run_id, token, tuple(Artifact(*row) for row in rows))
+    files = tuple(Artifact(*row) for row in rows)
+    return FilesOfRun(run_id, token, files, bool(has_statistics and not has_buckets))

@@ -22,7 +22,7 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreNotFoundError,
 )
-from astraguard_store.model import CheckReport
+from astraguard_store.reports import CheckReport
 from astraguard_store.repository.adoption import Progress
 from astraguard_store.repository.file_checking import FileCheck, Source, check_staging
 from astraguard_store.repository.mending import Mender

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from astraguard_store.artifacts.layout import RAW_NAME, STAGING_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.layout import STAGING_NAME, SUMMARY_NAME
+from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.scanner import folder_names
-from astraguard_store.artifacts.staging import DELETION_SUFFIX, staged_names
+from astraguard_store.artifacts.staging import DELETION_SUFFIX, staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
     file_state,
@@ -22,7 +23,6 @@ from astraguard_store.artifacts.verification import (
     is_left_over,
     left_overs,
     size_of,
-    staged_of,
     why_changed,
 )
 from astraguard_store.database.integrity import (
@@ -36,6 +36,7 @@ from astraguard_store.database.reader import Query
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.model import Artifact
 from astraguard_store.repository.adoption import Progress
+from astraguard_store.repository.completing import Completion
 from astraguard_store.repository.mending import Mender
 from astraguard_store.repository.tally import Tally
 from astraguard_store.run_ids import check_run_id
@@ -50,6 +51,10 @@ _LOOKS = 100
 _PAUSE_S = 0.05
 
 _FIX = "`astraguard-store check --fix`"
+_ADVICE = {
+    "raw_csv": "restore it from a backup; the run's statistics are in the database",
+    "raw_parquet": "restore it from a backup; the CSV has the same measurements",
+}
 
 
 class Source(Protocol):
@@ -90,8 +95,7 @@ class FileCheck:
         self._tally = tally
         self._mender = mender
         self._progress = progress
-        self._unhashed = 0
-        self._completed = 0
+        self._completion = Completion(tally, mender)
 
     def run(self) -> None:
         """Check everything, and mend what can be.
@@ -105,7 +109,7 @@ class FileCheck:
             self._mender.recover()
         self._check_folders()
         self._check_runs()
-        self._report_unhashed()
+        self._completion.report()
         check_staging(self._root, self._tally, before)
 
     def _check_folders(self) -> None:
@@ -153,21 +157,17 @@ class FileCheck:
         for fault in faults:
             self._report_file(seen, fault)
         faulty = {fault.noted for fault in faults}
-        for noted in seen.artifacts:
-            if noted in faulty:
-                continue
-            self._tally.files += 1
-            self._tally.bytes += noted.bytes
-            if noted.sha256 is None:
-                self._unhashed += 1
-                self._complete(seen, noted)
+        sound = [noted for noted in seen.artifacts if noted not in faulty]
+        self._tally.files += len(sound)
+        self._tally.bytes += sum(noted.bytes for noted in sound)
+        self._completion.look_at(seen, sound)
 
     def _settled_faults(self, run: FilesOfRun) -> tuple[FilesOfRun, list[_FileFault]]:
         """Return what is wrong with a run's files, and the rows that they were held against."""
         for _ in range(_LOOKS):
             # In this order: what was staged before the look may be published after it.
             token = run.staging_token
-            staged = staged_of(self._root, run.run_id, token) if token else []
+            staged = staged_of(self._root, run.run_id, token) if token else ()
             if any(is_left_over(self._root, name) for name in staged):
                 break  # reported as such
             faults = self._faults(run)
@@ -202,8 +202,8 @@ class FileCheck:
 
     def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
         path = fault.noted.path
-        if fault.noted.kind == "raw_csv":
-            advice = "restore it from a backup; the run's statistics are in the database"
+        if fault.noted.kind != "summary_json":
+            advice = _ADVICE[fault.noted.kind]
             self._tally.fault(fault.kind, path, fault.what, advice)
         elif self._mender is None:
             advice = f"{_FIX} writes it anew from its row, and keeps a changed one beside it"
@@ -216,29 +216,6 @@ class FileCheck:
                 self._tally.fault(fault.kind, path, fault.what, advice)
             else:
                 self._tally.mended(fault.kind, path, fault.what, done)
-
-    def _complete(self, run: FilesOfRun, noted: Artifact) -> None:
-        """Read the CSV of an adopted run for the first time, if there is a mender."""
-        if self._mender is None:
-            return
-        try:
-            self._mender.complete_csv(run, noted)
-        except ArtifactReadError as error:
-            advice = "one of both was changed: keep the one that is right; the row has the summary"
-            self._tally.fault("csv_disagrees", noted.path, str(error), advice)
-        else:
-            self._completed += 1
-
-    def _report_unhashed(self) -> None:
-        left = self._unhashed if self._mender is None else 0
-        if left:
-            what = f"{_never_read(left)}: a change can't be seen"
-            advice = f"{_FIX} hashes and counts them, and notes what only they tell"
-            self._tally.note("unhashed_csv", RAW_NAME, what, advice)
-        if self._completed:
-            what = _never_read(self._completed)
-            done = "hashed, counted, and each satellite's p99 and minimum noted"
-            self._tally.mended("unhashed_csv", RAW_NAME, what, done)
 
 
 def check_staging(root: Path, tally: Tally, before: list[LeftOver]) -> None:
@@ -262,12 +239,6 @@ def _why_not_adopted(root: Path, name: str) -> str:
         check_run_id(name)
     except InvalidRunError as error:
         return f"{error}; rename the folder"
-    if not (root / name / SUMMARY_NAME).exists():
+    if not has_summary(root, name):
         return f"there is no {SUMMARY_NAME} in it; save the run again, or remove the folder"
     return ""
-
-
-def _never_read(count: int) -> str:
-    if count == 1:
-        return "the CSV of one adopted run was never read"
-    return f"the CSVs of {count} adopted runs were never read"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isclose
+from pathlib import Path
 
-from astraguard_store.artifacts.files import sync_folder
-from astraguard_store.artifacts.reader import read_columns
-from astraguard_store.artifacts.restoring import keep_changed_summary, stage_summary
-from astraguard_store.artifacts.verification import file_state
-from astraguard_store.artifacts.writer import StagedRun
+from astraguard_store.artifacts.compression import compressed
+from astraguard_store.artifacts.layout import compression_of
+from astraguard_store.artifacts.parquet import frame_of, parse_parquet
+from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.artifacts.restoring import publish_summary, stage_summary
+from astraguard_store.artifacts.verification import FileState, file_state
+from astraguard_store.columns import Columns
 from astraguard_store.csv_format import plain_labels
 from astraguard_store.database.integrity import FilesOfRun, files_of_run
 from astraguard_store.database.queries import StoredRun
@@ -64,81 +68,111 @@ class Mender:
         root = self._store.root
         assert root is not None  # noqa: S101 - in memory there are no files
         stored = self._store.database.get(run.run_id)
-        content = _rendered(stored, noted)
         staged = stage_summary(
             root,
-            run.run_id,
-            content,
+            noted,
+            _rendered(stored, noted),
             epoch_us(stored.summary.recorded_at),
-            stored.summary.total_measurements,
             sync=self._options.durability == "full",
         )
         try:
             with self._store.ticket.held(
                 f"mending run {run.run_id!r}", self._options.busy_timeout_s
             ):
-                return self._publish(run, staged)
+                self._note_again(run, noted, staged.artifacts[0])
+                kept = publish_summary(root, staged)
         except BaseException:
             staged.discard()
             raise
-
-    def _publish(self, run: FilesOfRun, staged: StagedRun) -> str:
-        root = self._store.root
-        assert root is not None  # noqa: S101 - as above
-        if self._store.database.read(partial(files_of_run, run_id=run.run_id)) != run:
-            raise ArtifactWriteError(f"run {run.run_id!r} was saved again meanwhile")
-        kept = keep_changed_summary(root, staged.run_id)
-        staged.publish()
-        if staged.close():
-            sync_folder(root)
-        beside = f"; the changed one is kept beside it as {kept}" if kept else ""
+        beside = f"; what was there is kept beside it as {', '.join(kept)}" if kept else ""
         return f"written anew from its row{beside}"
 
-    def complete_csv(self, run: FilesOfRun, noted: Artifact) -> None:
-        """Hash and count the CSV of an adopted run, and note what only it tells.
+    def _note_again(self, run: FilesOfRun, noted: Artifact, written: Artifact) -> None:
+        """Note the bytes that today's compressor makes, if they are others; the ticket is held.
 
-        That is each satellite's p99 and minimum, which old summaries lack.
+        Before they are published, so that a crash in between leaves a file that
+        the next check finds changed, and mends.
+        """
+        if self._store.database.read(partial(files_of_run, run_id=run.run_id)) != run:
+            raise ArtifactWriteError(f"run {run.run_id!r} was saved again meanwhile")
+        if written.sha256 != noted.sha256:
+            with self._store.database.transaction(self._options) as transaction:
+                transaction.note_file(run.run_id, written._replace(rows=noted.rows))
+
+    def complete(self, run: FilesOfRun, csv: Artifact, unhashed: Sequence[Artifact]) -> None:
+        """Note what only the CSV of a run tells.
+
+        Of an adopted run that is the files' hashes and rows, and each satellite's
+        p99 and minimum, which old summaries lack; and buckets where there are none.
+
+        Args:
+            run: The run.
+            csv: Its CSV.
+            unhashed: Those of its files whose content nobody has hashed.
 
         Raises:
-            ArtifactReadError: It can't be read, or says something else than the summary.
+            ArtifactReadError: It can't be read, or says something else than the
+                summary or the parquet file.
             StoreError: The database can't be written.
             OSError: It can't be read.
         """
         assert self._store.root is not None  # noqa: S101 - as above
         summary = self._store.database.get(run.run_id).summary
-        found = file_state(self._store.root, noted.path)
-        columns = read_columns(self._store.root / noted.path)
-        told = summarize(plain_labels(columns, summary.metrics, summary.satellites))
-        difference = _changed_meanwhile(found.bytes, noted) or _disagreement(told, summary)
+        states = {noted: file_state(self._store.root, noted.path) for noted in unhashed}
+        columns = read_columns(self._store.root / csv.path, csv)
+        columns = plain_labels(columns, summary.metrics, summary.satellites)
+        told = summarize(columns)
+        difference = _changed_meanwhile(states) or _disagreement(told, summary)
         if difference:
             raise ArtifactReadError(difference)
-        csv = Artifact("raw_csv", noted.path, found.bytes, found.sha256, columns.rows)
+        for noted in unhashed:
+            if noted.kind == "raw_parquet":
+                _check_parquet(self._store.root, noted, columns)
         with (
             self._store.ticket.held(
                 f"noting the CSV of run {run.run_id!r}", self._options.busy_timeout_s
             ),
             self._store.database.transaction(self._options) as transaction,
         ):
-            transaction.note_csv(run.run_id, csv, told.satellites)
+            for noted, found in states.items():
+                complete = noted._replace(sha256=found.sha256, rows=columns.rows)
+                satellites = told.satellites if noted.kind == "raw_csv" else {}
+                transaction.note_csv(run.run_id, complete, satellites)
+            if run.lacks_buckets:
+                transaction.add_buckets(run.run_id, told)
+
+
+def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:
+    frame = parse_parquet(read_noted(root / noted.path, noted))
+    if not frame.equals(frame_of(columns)):
+        raise ArtifactReadError(f"it has other measurements than {noted.path}")
 
 
 def _rendered(stored: StoredRun, noted: Artifact) -> bytes:
-    """Return the bytes of a run's summary file as its save wrote them.
+    """Return the document of a run's summary file as its save wrote it, unpacked.
 
-    Of an adopted run the time zone isn't known, so all are tried.
+    Of an adopted run the time zone isn't known, so all are tried. A compressed
+    file may have another hash only because the compressor is another version;
+    the document of a run that this store saved is the same all the same.
     """
+    compression = compression_of(noted.path)
     zones = _ALL_ZONES if stored.utc_offset_s is None else (stored.utc_offset_s,)
     for utc_offset_s in zones:
         content = render_document(summary_document(stored.summary, utc_offset_s))
-        if hashlib.sha256(content).hexdigest() == noted.sha256:
+        written = b"".join(compressed([content], compression))
+        if hashlib.sha256(written).hexdigest() == noted.sha256:
             return content
+    if compression and stored.utc_offset_s is not None:
+        return render_document(summary_document(stored.summary, stored.utc_offset_s))
     raise ArtifactWriteError(
         "its row has the numbers, but not the way they were written: another program made the file"
     )
 
 
-def _changed_meanwhile(size: int, noted: Artifact) -> str | None:
-    return None if size == noted.bytes else "it is being written"
+def _changed_meanwhile(states: Mapping[Artifact, FileState]) -> str | None:
+    if all(found.bytes == noted.bytes for noted, found in states.items()):
+        return None
+    return "it is being written"
 
 
 def _disagreement(told: RunStatistics, summary: RunSummary) -> str | None:

@@ -10,66 +10,132 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from astraguard_store.artifacts.files import sync_folder
+from astraguard_store.artifacts.layout import Compression
 from astraguard_store.artifacts.publishing import StagedDeletion
-from astraguard_store.artifacts.writer import StagedRun, stage_runs
-from astraguard_store.columns import Columns
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.writer import StagingOptions, stage_runs
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
     DatabaseError,
+    RunNotFoundError,
 )
-from astraguard_store.model import Artifact, RunSummary, utc_from_epoch_us
+from astraguard_store.model import FrozenMapping, RunSummary, utc_from_epoch_us
+from astraguard_store.repository.new_runs import NewRun
+from astraguard_store.repository.save_notes import SaveNotes, render_notes
 from astraguard_store.repository.shared_store import SharedStore
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.summary_format import utc_offset_s
 
-__all__ = ["delete_run", "save_runs"]
+__all__ = [
+    "KeptMeasurements",
+    "SaveOptions",
+    "close_all",
+    "delete_run",
+    "later_if_it_fails",
+    "purge_measurements",
+    "save_runs",
+    "set_tags",
+]
 
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
 
+KeptMeasurements = Literal["csv", "database", "parquet"]
+"""Where measurements are kept: in the CSV alone, in the table too, or in parquet too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """What a save keeps, and how.
+
+    Attributes:
+        safe_csv: Put an apostrophe before names that look like formulas.
+        satellite_buckets: Keep the buckets of each satellite too.
+        compression: Of the CSV and the summary.
+        keep_measurements: Where else than in the CSV they are kept.
+    """
+
+    safe_csv: bool = False
+    satellite_buckets: bool = False
+    compression: Compression | None = None
+    keep_measurements: KeptMeasurements = "csv"
+
+    def staging(self, *, sync: bool) -> StagingOptions:
+        """Return what of it is for the files."""
+        return StagingOptions(
+            sync,
+            self.safe_csv,
+            self.satellite_buckets,
+            self.compression,
+            self.keep_measurements == "parquet",
+        )
+
+    def notes(self, run: NewRun) -> SaveNotes:
+        """Return what the files of *run* don't tell."""
+        return SaveNotes(
+            run.provenance, run.tags, self.satellite_buckets, self.keep_measurements == "database"
+        )
+
+
+class _Moment(NamedTuple):
+    """When a save is, and how far local time is ahead of UTC then, seconds."""
+
+    now_us: int
+    utc_offset_s: int
+
+    @classmethod
+    def now(cls) -> _Moment:
+        now_us = time.time_ns() // 1000
+        return cls(now_us, utc_offset_s(now_us))
+
 
 def save_runs(
     store: SharedStore,
     options: WriteOptions,
-    snapshots: Mapping[str, Columns],
-    *,
-    safe_csv: bool = False,
+    runs: Mapping[str, NewRun],
+    save_options: SaveOptions,
 ) -> list[RunSummary]:
-    """Save {run id: measurements} in one transaction; raises as `RunRepository.save`."""
-    if not snapshots:
+    """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
+    if not runs:
         return []
-    now_us = time.time_ns() // 1000
-    offset_s = utc_offset_s(now_us)
+    moment = _Moment.now()
     if store.root is None:
-        return _save_rows_only(store, options, snapshots, now_us, offset_s)
-    sync = options.durability == "full"
-    staged = stage_runs(store.root, snapshots, now_us, offset_s, sync=sync, safe_csv=safe_csv)
+        return _save_rows_only(store, options, runs, save_options, moment)
+    staged = stage_runs(
+        store.root,
+        {run_id: run.columns for run_id, run in runs.items()},
+        *moment,
+        save_options.staging(sync=options.durability == "full"),
+    )
     transaction: Transaction | None = None
     try:
-        with store.ticket.held(_purpose("saving", snapshots), options.busy_timeout_s):
+        with store.ticket.held(_purpose("saving", runs), options.busy_timeout_s):
             with store.database.transaction(options) as transaction:
-                runs = [
-                    _write(transaction, s.run_id, s.statistics, s, now_us, offset_s)
+                saved = [
+                    _write(transaction, runs[s.run_id], s.statistics, moment, save_options, s)
                     for s in staged
                 ]
             for save in staged:
-                _later_if_it_fails(
+                later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
     except BaseException as error:
-        _settle_failed(store, staged, transaction, error)
+        notes = {run_id: save_options.notes(run) for run_id, run in runs.items()}
+        _settle_failed(store, staged, notes, transaction, error)
         raise
-    _close_all(store, store.root, staged)
-    return runs
+    close_all(store, store.root, staged)
+    return saved
 
 
 def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
@@ -88,7 +154,7 @@ def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
         with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
             with store.database.transaction(options) as transaction:
                 transaction.delete(run_id)
-            _later_if_it_fails(
+            later_if_it_fails(
                 store, deletion.remove_files, f"removing the files of run {run_id!r}"
             )
     except BaseException as error:
@@ -100,52 +166,86 @@ def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
         deletion.close()
 
 
+def set_tags(
+    store: SharedStore, options: WriteOptions, run_id: str, tags: Mapping[str, str | None]
+) -> None:
+    """Set and, where None, remove tags; raises as `RunRepository.set_tags`."""
+    with _changing(store, options, "tagging", run_id) as transaction:
+        transaction.set_tags(run_id, tags)
+
+
+def purge_measurements(store: SharedStore, options: WriteOptions, run_id: str) -> int:
+    """Delete a run's kept measurements; raises as `RunRepository.purge_measurements`."""
+    with _changing(store, options, "purging", run_id) as transaction:
+        return transaction.purge_measurements(run_id)
+
+
+@contextmanager
+def _changing(
+    store: SharedStore, options: WriteOptions, verb: str, run_id: str
+) -> Iterator[Transaction]:
+    """Change rows of a stored run inside."""
+    store.database.get(run_id)
+    with (
+        store.ticket.held(_purpose(verb, [run_id]), options.busy_timeout_s),
+        store.database.transaction(options) as transaction,
+    ):
+        if transaction.load(run_id) is None:
+            raise RunNotFoundError(run_id, str(store.root or "the database in memory"))
+        yield transaction
+
+
 def _save_rows_only(
     store: SharedStore,
     options: WriteOptions,
-    snapshots: Mapping[str, Columns],
-    now_us: int,
-    offset_s: int,
+    runs: Mapping[str, NewRun],
+    save_options: SaveOptions,
+    moment: _Moment,
 ) -> list[RunSummary]:
-    statistics = {run_id: summarize(columns) for run_id, columns in snapshots.items()}
+    statistics = {
+        run_id: summarize(run.columns, satellite_buckets=save_options.satellite_buckets)
+        for run_id, run in runs.items()
+    }
     with (
-        store.ticket.held(_purpose("saving", snapshots), options.busy_timeout_s),
+        store.ticket.held(_purpose("saving", runs), options.busy_timeout_s),
         store.database.transaction(options) as transaction,
     ):
         return [
-            _write(transaction, run_id, of_run, None, now_us, offset_s)
+            _write(transaction, runs[run_id], of_run, moment, save_options)
             for run_id, of_run in statistics.items()
         ]
 
 
 def _write(
     transaction: Transaction,
-    run_id: str,
+    new: NewRun,
     statistics: RunStatistics,
-    staged: StagedRun | None,
-    now_us: int,
-    offset_s: int,
+    moment: _Moment,
+    save_options: SaveOptions,
+    staged: StagedRun | None = None,
 ) -> RunSummary:
-    artifacts: tuple[Artifact, ...] = staged.artifacts if staged else ()
-
-    def summary(revision: int) -> RunSummary:
-        return RunSummary(
-            run_id,
-            revision,
-            utc_from_epoch_us(now_us),
-            statistics.total_measurements,
-            statistics.metrics,
-            statistics.satellites,
-            artifacts,
-        )
-
-    token = staged.token if staged else None
-    return summary(transaction.save(StoredRun(summary(0), offset_s, token)))
+    summary = RunSummary(
+        new.run_id,
+        0,
+        utc_from_epoch_us(moment.now_us),
+        statistics.total_measurements,
+        statistics.metrics,
+        statistics.satellites,
+        staged.artifacts if staged else (),
+        new.provenance,
+        new.tags,
+    )
+    run = StoredRun(summary, moment.utc_offset_s, staged.token if staged else None)
+    measurements = new.columns if save_options.keep_measurements == "database" else None
+    revision = transaction.save(run, statistics, measurements)
+    tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
+    return replace(summary, revision=revision, tags=FrozenMapping(tags))
 
 
 def _settle_failed(
     store: SharedStore,
     staged: list[StagedRun],
+    notes: Mapping[str, SaveNotes],
     transaction: Transaction | None,
     error: BaseException,
 ) -> None:
@@ -157,21 +257,24 @@ def _settle_failed(
             save.leave()
     elif isinstance(error, DatabaseError):
         # Only the index failed: the measurements must not go with it.
-        error.kept = tuple(path for save in staged for path in save.keep())
+        error.kept = tuple(
+            path for save in staged for path in save.keep(render_notes(notes[save.run_id]))
+        )
     else:
         for save in staged:
             save.discard()
 
 
-def _close_all(store: SharedStore, root: Path, staged: list[StagedRun]) -> None:
+def close_all(store: SharedStore, root: Path, staged: list[StagedRun]) -> None:
+    """Make published names durable and let go of the files; a failure is finished later."""
     new_folders = [
-        _later_if_it_fails(store, save.close, f"syncing run {save.run_id!r}") for save in staged
+        later_if_it_fails(store, save.close, f"syncing run {save.run_id!r}") for save in staged
     ]
     if any(new_folders):
-        _later_if_it_fails(store, partial(sync_folder, root), f"syncing {root}")
+        later_if_it_fails(store, partial(sync_folder, root), f"syncing {root}")
 
 
-def _later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> T | None:
+def later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> T | None:
     """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
     try:
         return step()
@@ -181,7 +284,7 @@ def _later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> 
         return None
 
 
-def _purpose(verb: str, run_ids: Mapping[str, Columns] | list[str]) -> str:
+def _purpose(verb: str, run_ids: Collection[str]) -> str:
     first = next(iter(run_ids), "")
     more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
     return f"{verb} run {first!r}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sqlite3
@@ -17,6 +18,7 @@ from .report import Finding, Harm
 DATABASE = "astraguard.db"
 STAGING = ".staging"
 RUN_FILES = {"latency_summary.json", "latency_raw.csv"}
+PACKED_FILES = {"latency_summary.json.gz", "latency_raw.csv.gz", "latency_raw.parquet"}
 EVERY_RUN = 1_000_000
 
 
@@ -33,6 +35,35 @@ def audit(results: Path, promised: Mapping[str, Promise]) -> list[Finding]:
         findings += (Finding(Harm.TORN, seen) for seen in torn(results, summary))
     findings += (Finding(Harm.LEFT_OVER, seen) for seen in left_over(results, set(runs)))
     return findings
+
+
+def audit_rebuilt(results: Path, promised: Mapping[str, Promise]) -> list[Finding]:
+    """Do as `audit` does to a store whose database was lost; only revisions may be lost with it.
+
+    Nobody else may be using the store.
+    """
+    with RunRepository.open(results) as repository:
+        # It hashes the CSVs of adopted runs.
+        report = repository.check(fix=True)
+    findings = [
+        Finding(Harm.TORN, str(seen)) for seen in report.findings if seen.severity == "fault"
+    ]
+    runs, found = audit_database(results)
+    findings += found
+    for run_id, summary in (runs or {}).items():
+        findings += (Finding(Harm.TORN, seen) for seen in torn(results, summary))
+        if not _is_newest(promised.get(run_id, Promise()), summary):
+            findings.append(Finding(Harm.LOST, f"{run_id} is {summary!r}, tags {tags(summary)}"))
+    for run_id, promise in promised.items():
+        if not promise.may_be_gone and run_id not in (runs or {}):
+            findings.append(Finding(Harm.LOST, f"{run_id} is gone, {promise}"))
+    findings += (Finding(Harm.LEFT_OVER, seen) for seen in left_over(results, set(runs or {})))
+    return findings
+
+
+def _is_newest(promise: Promise, summary: RunSummary) -> bool:
+    newest = {promise.tags[max(promise.tags)]} if promise.tags else set()
+    return tags(summary) <= newest | promise.open_tags
 
 
 def audit_database(results: Path) -> tuple[dict[str, RunSummary] | None, list[Finding]]:
@@ -90,8 +121,12 @@ def torn(results: Path, summary: RunSummary) -> Iterator[str]:
     by_satellite = sum(m.count for m in statistics_rows(summary)) - counts
     if not counts == by_satellite == summary.total_measurements:
         yield f"{name}: {summary.total_measurements} measurements, {counts}, {by_satellite}"
-    if {Path(artifact.path).name for artifact in summary.artifacts} != RUN_FILES:
+    noted = {Path(artifact.path).name for artifact in summary.artifacts}
+    if noted not in (RUN_FILES, PACKED_FILES):
         yield f"{name}: artifacts {summary.artifacts}"
+    for file in (RUN_FILES | PACKED_FILES) - noted:
+        if (results / name / file).exists():
+            yield f"{name}: {file} of another save beside {sorted(noted)}"
     for artifact in summary.artifacts:
         seen = _wrong(results / artifact.path, artifact, tags(summary))
         if seen:
@@ -112,12 +147,20 @@ def _wrong(file: Path, artifact: Artifact, of_rows: set[int]) -> str:
 
 
 def file_tags(file: Path) -> set[int]:
-    """Collect the tags in a JSON or CSV file of a run."""
-    if file.suffix == ".json":
-        document = json.loads(file.read_bytes())
+    """Collect the tags in a file of a run."""
+    if file.suffix == ".parquet":
+        # Not above: the children are forked from a process that loads this module.
+        import polars as pl
+
+        return {int(pl.read_parquet(file)["duration_ms"].max())}  # type: ignore[arg-type]
+    content = file.read_bytes()
+    if file.suffix == ".gz":
+        content = gzip.decompress(content)
+    if ".json" in file.suffixes:
+        document = json.loads(content)
         metrics = [document["stats"], *document["stats_by_satellite"].values()]
         return {int(metric["max_ms"]) for by_type in metrics for metric in by_type.values()}
-    lines = file.read_text().splitlines()[1:]
+    lines = content.decode().splitlines()[1:]
     return {int(max(float(line.split(",")[3]) for line in lines))}
 
 
@@ -133,8 +176,8 @@ def left_over(results: Path, runs: set[str]) -> Iterator[str]:
         names = {file.name for file in path.iterdir()} if path.is_dir() else set()
         if path.name not in runs:
             yield f"{path.name} has no row, and holds {sorted(names)}"
-        elif names - RUN_FILES:
-            yield f"{path.name} holds {sorted(names - RUN_FILES)}"
+        elif names - RUN_FILES - PACKED_FILES:
+            yield f"{path.name} holds {sorted(names - RUN_FILES - PACKED_FILES)}"
 
 
 def _unsound(database: Path) -> Iterator[Finding]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from traceback import extract_tb
@@ -19,7 +21,7 @@ from astraguard_store import (
 from .cases import Case
 from .ledger import Ledger
 from .report import Finding, Harm
-from .savers import AGAIN, DOOMED, KEPT, NEW, operate, save
+from .savers import AGAIN, DOOMED, KEPT, NEW, OPTIONS, operate, save
 from .shim import Fault, Shim
 
 MOST_STEPS = 10_000
@@ -44,7 +46,7 @@ def _fail_and_go_on(case: Case, operation: str, fault: Fault) -> tuple[int, list
     shim = Shim(case.disk)
     ledger = Ledger(case.ledger)
     findings: list[Finding] = []
-    with RunRepository.open(case.results) as repository:
+    with RunRepository.open(case.results, **OPTIONS.get(operation, {})) as repository:
         before = _runs(repository)
         shim.arm(fault)
         error = _attempt(repository, ledger, operation)
@@ -110,6 +112,44 @@ def fail_opening_at_steps(empty: Case, fault: Fault, for_good: bool, stride: int
         case.remove()
         if steps < step:
             return
+
+
+def fail_backup_at_steps(template: Case, fault: Fault, for_good: bool, stride: int) -> None:
+    """Back up the store of *template*, failing at each *stride*-th step; then do it well."""
+    shim = Shim(template.disk)
+    target = template.disk / "copy.db"
+    with RunRepository.open(template.results) as repository:
+        for step in range(1, MOST_STEPS, stride):
+            error: Exception | None = None
+            # What can't be removed on a disk that is gone for good stays.
+            at_step = replace(
+                fault, at=step, for_good=for_good, kinds=fault.kinds.replace("u", "")
+            )
+            shim.arm(at_step)
+            try:
+                repository.back_up(target)
+            except Exception as raised:  # noqa: BLE001 - whatever it is, it is judged
+                error = raised
+            steps = shim.disarm()
+            findings = [*_untyped(error), *_left_of_backup(target, error)]
+            target.unlink(missing_ok=True)
+            repository.back_up(target)
+            target.unlink()
+            _answer(template.answer, f"at step {step}", findings)
+            if steps < step:
+                return
+
+
+def _left_of_backup(target: Path, error: Exception | None) -> Iterator[Finding]:
+    if error is None:
+        with closing(sqlite3.connect(target)) as copy:
+            if copy.execute("SELECT count(*) FROM runs").fetchone() != (3,):
+                yield Finding(Harm.TORN, "a copy that lacks runs")
+        return
+    if "copy.db" not in str(error):
+        yield Finding(Harm.LOST, f"the file isn't named in {error!r}")
+    for path in target.parent.glob(f"{target.name}*"):
+        yield Finding(Harm.LEFT_OVER, f"{path.name} after {error!r}")
 
 
 def _open_well(case: Case) -> Iterator[Finding]:

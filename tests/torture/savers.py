@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from astraguard_store import LatencyCollector, RunRepository, RunSummary
 
@@ -20,7 +20,11 @@ from .cases import Case
 from .ledger import Entry, Ledger
 from .shim import Fault, Shim
 
-OPERATIONS = ("save new", "save again", "save many", "delete")
+OPERATIONS = ("save new", "save again", "save many", "delete", "change over")
+# Files of other names replace those that are there.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "change over": {"compression": "gzip", "keep_measurements": "parquet"}
+}
 KEPT = "kept"
 AGAIN = "again"
 DOOMED = "doomed"
@@ -72,7 +76,7 @@ def operate(repository: RunRepository, ledger: Ledger, operation: str) -> None:
     match operation:
         case "save new":
             save(repository, ledger, NEW)
-        case "save again":
+        case "save again" | "change over":
             save(repository, ledger, AGAIN)
         case "save many":
             save_many(repository, ledger, [NEW, AGAIN, "newer"])
@@ -95,7 +99,8 @@ def operate_once(case: Case, operation: str, fault: Fault) -> None:
     """Open a store that is there, and do one operation on a faulty disk."""
     shim = Shim(case.disk)
     ledger = Ledger(case.ledger)
-    with RunRepository.open(case.results) as repository, shim.armed(fault):
+    options = OPTIONS.get(operation, {})
+    with RunRepository.open(case.results, **options) as repository, shim.armed(fault):
         operate(repository, ledger, operation)
 
 

@@ -10,7 +10,11 @@ import pytest
 
 from .cases import Case, new_case
 from .children import Children
-from .failing_savers import fail_opening_at_steps, fail_operation_at_steps
+from .failing_savers import (
+    fail_backup_at_steps,
+    fail_opening_at_steps,
+    fail_operation_at_steps,
+)
 from .report import Finding, Harm, Table
 from .savers import OPERATIONS, prepare
 from .shim import Action, Fault
@@ -77,6 +81,26 @@ def test_a_failed_first_opening_can_be_done_again(
 
     code = children.run(
         fail_opening_at_steps, case, FAULTS[fault], for_good, 3 * stride - 2, timeout_s=600
+    )
+
+    assert code == 0
+    for when, findings in findings_of(case):
+        tally.add(findings, when)
+    tally.check()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("fault", "stride"), [*some_steps, *all_steps])
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+def test_a_failed_backup_names_the_copy_and_leaves_none(
+    fault: str, for_good: bool, stride: int, tmp_path: Path, children: Children, table: Table
+) -> None:
+    case = new_case(tmp_path / "prepared")
+    children.run(prepare, case)
+    tally = table.row(f"{fault} {'for good' if for_good else 'once'} in a backup")
+
+    code = children.run(
+        fail_backup_at_steps, case, FAULTS[fault], for_good, min(stride, 2), timeout_s=600
     )
 
     assert code == 0

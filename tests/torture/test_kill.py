@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .audit import audit_rebuilt
 from .cases import Case, new_case
 from .children import Children
 from .report import Table, Tally
@@ -93,6 +94,8 @@ INTERRUPTED = {
     "save new, before its files moved": ("save new", Fault(1, Action.KILL, kinds="r")),
     "save new, between its files": ("save new", Fault(2, Action.KILL, kinds="r")),
     "save again, between its files": ("save again", Fault(2, Action.KILL, kinds="r")),
+    "change over, between its files": ("change over", Fault(2, Action.KILL, kinds="r")),
+    "change over, among old files": ("change over", Fault(2, Action.KILL, kinds="u")),
     "save many, between its files": ("save many", Fault(3, Action.KILL, kinds="r")),
     "delete, between its files": ("delete", Fault(2, Action.KILL, kinds="u")),
 }
@@ -115,5 +118,52 @@ def test_a_killed_recovery_can_be_done_again(
         stride,
         tally,
     )
+
+    tally.check()
+
+
+def lose_database(case: Case) -> None:
+    for path in case.results.glob("astraguard.db*"):
+        path.unlink()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", [pytest.param(6, id="bounded"), every_step])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_killed_operation_survives_the_loss_of_the_database(
+    operation: str, stride: int, prepared: Case, children: Children, table: Table
+) -> None:
+    tally = table.row(f"kill in {operation}, then the database is lost")
+
+    for step in range(1, 10_000, stride):
+        case = prepared.copy(prepared.root.with_name("try"))
+        code = children.run(operate_once, case, operation, Fault(step, Action.KILL))
+        lose_database(case)
+        tally.add(audit_rebuilt(case.results, case.promises()), f"at step {step}")
+        case.remove()
+        if code == 0:
+            break
+
+    tally.check()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", [pytest.param(17, id="bounded"), every_step])
+@pytest.mark.parametrize("interrupted", INTERRUPTED)
+def test_a_rebuilding_that_is_killed_can_be_done_again(
+    interrupted: str, stride: int, prepared: Case, children: Children, table: Table
+) -> None:
+    operation, fault = INTERRUPTED[interrupted]
+    assert children.run(operate_once, prepared, operation, fault) == KILLED
+    lose_database(prepared)
+    tally = table.row(f"kill in rebuilding after {interrupted}")
+
+    for step in range(1, 10_000, stride):
+        case = prepared.copy(prepared.root.with_name("try"))
+        code = children.run(open_once, case, Fault(step, Action.KILL))
+        tally.add(audit_rebuilt(case.results, case.promises()), f"at step {step}")
+        case.remove()
+        if code == 0:
+            break
 
     tally.check()

@@ -1,0 +1,202 @@
+"""Copies of runs for somebody else: a folder, a zip or a parquet file.
+
+What is made gets its name only when it is whole and synced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from astraguard_store.artifacts.copying import checked_chunks, modified_ns, name_of
+from astraguard_store.artifacts.files import sync_folder
+from astraguard_store.artifacts.layout import compression_of
+from astraguard_store.artifacts.parquet import frame_of as frame_of_columns
+from astraguard_store.artifacts.staging import new_token
+from astraguard_store.columns import Columns, polars_is_usable
+from astraguard_store.exceptions import ArtifactWriteError, StoreError
+from astraguard_store.model import Artifact, RunSummary
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "write_parquet"]
+
+# The earliest that a zip can tell.
+_FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_PLAIN_FILE = 0o100644 << 16
+# What opens in any tool with little memory: some 20 MB unpacked.
+_ROW_GROUP_ROWS = 262_144
+
+
+class RunsTarget(Protocol):
+    """What takes whole runs, one after another."""
+
+    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+        """Copy one file of a run.
+
+        Raises:
+            ArtifactReadError: It is missing, or isn't what was noted.
+            OSError: The copy can't be written.
+        """
+
+    def finish(self) -> int:
+        """Write what is left, durably; return how many bytes all of it takes."""
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give a path beside *target* that gets its name if the block ends well, and goes if not.
+
+    Raises:
+        ArtifactWriteError: The target is there already, or can't be written.
+    """
+    _check_free(target)
+    beside = target.with_name(f".{target.name[:200]}~{new_token()}")
+    try:
+        yield beside
+        _check_free(target)
+        beside.rename(target)
+        sync_folder(target.parent)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise ArtifactWriteError(
+            f"{target} can't be written: {error.strerror}; nothing was exported"
+        ) from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def _check_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ArtifactWriteError(f"{target} is there already; name a new one, or remove it")
+    if not target.parent.is_dir():
+        raise ArtifactWriteError(f"{target.parent} is no folder, so {target} can't be made in it")
+
+
+class FolderOfRuns:
+    """A folder that the old readers and `import` take: a folder for each run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._bytes = 0
+        self._folders = [folder]
+
+    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+        """Copy one file, with its time: `import` finds in it when the run was."""
+        folder = self._folder / run.run_id
+        if folder != self._folders[-1]:
+            folder.mkdir()
+            self._folders.append(folder)
+        time_ns = modified_ns(root, file)
+        with (folder / name_of(run.run_id, file)).open("xb") as copy:
+            for chunk in checked_chunks(root, file):
+                copy.write(chunk)
+            copy.flush()
+            os.utime(copy.fileno(), ns=(time_ns, time_ns))
+            os.fsync(copy.fileno())
+            self._bytes += copy.tell()
+
+    def finish(self) -> int:
+        """Sync the names; see `RunsTarget.finish`."""
+        for folder in reversed(self._folders):
+            sync_folder(folder)
+        return self._bytes
+
+
+class ZipOfRuns:
+    """A zip with the same layout; the same runs always give the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._zip = zipfile.ZipFile(path, "x", allowZip64=True)
+
+    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+        """Copy one file; its time is that of the run, to 2 s."""
+        name = name_of(run.run_id, file)
+        member = zipfile.ZipInfo(f"{run.run_id}/{name}", _zip_time(run.recorded_at))
+        member.external_attr = _PLAIN_FILE
+        # zipfile decides by it whether the member needs ZIP64.
+        member.file_size = file.bytes
+        packed = file.kind == "raw_parquet" or compression_of(name)
+        member.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+        with self._zip.open(member, "w") as copy:
+            for chunk in checked_chunks(root, file):
+                copy.write(chunk)
+
+    def finish(self) -> int:
+        """Write the directory; see `RunsTarget.finish`."""
+        self._zip.close()
+        return _synced_size(self._path)
+
+
+def _zip_time(time: datetime) -> tuple[int, int, int, int, int, int]:
+    moment = time.astimezone(UTC)
+    told = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    return max(told, _FIRST_ZIP_TIME)
+
+
+def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.DataFrame]) -> int:
+    """Write the measurements of all runs into one file, one run in memory at a time.
+
+    Args:
+        path: The new file.
+        run_ids: In the order of the rows.
+        frame_of: Gives the measurements of a run; called from a thread of polars.
+
+    Returns:
+        How many bytes it has.
+
+    Raises:
+        ArtifactWriteError: It can't be written, or polars can't be used here.
+        StoreError: What *frame_of* raises.
+    """
+    if not polars_is_usable():
+        raise ArtifactWriteError(
+            "a parquet file needs polars, which can't be used in a process that was forked "
+            "beside it: use multiprocessing's 'spawn' or 'forkserver'"
+        )
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    failures: list[BaseException] = []
+
+    def frames(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            for run_id in run_ids:
+                yield frame_of(run_id).select(pl.lit(run_id).alias("run_id"), pl.all())
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    of_one = frame_of_columns(Columns.of(())).schema
+    schema: dict[str, pl.DataType] = {"run_id": pl.String(), **of_one}
+    rows = register_io_source(frames, schema=schema, is_pure=False)
+    try:
+        rows.sink_parquet(path, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+    except BaseException as error:
+        # polars may wrap what a source raises.
+        if failures:
+            raise failures[0] from None
+        if isinstance(error, pl.exceptions.PolarsError):
+            raise ArtifactWriteError(f"{path.parent} can't take the file: {error}") from error
+        raise
+    return _synced_size(path)
+
+
+def _synced_size(path: Path) -> int:
+    """Make a file's content survive a power cut; return its size in bytes."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size

@@ -1,0 +1,133 @@
+"""The table `measurements`: a run's rows, written in batches and read back as columns."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import sqlite
+
+from astraguard_store.columns import Batch, Columns, Label, pack_row
+from astraguard_store.database.schema import measurements, satellite_statistics
+from astraguard_store.database.statements import statements
+from astraguard_store.model import MetricSummary
+
+__all__ = ["insert_measurements", "kept_measurements"]
+
+_BATCH_ROWS = 65_536
+_WIDTH = len(measurements.c)
+# Rows that one statement inserts: three times as fast as one at a time.
+_MANY = 50
+_MANY_VALUES = _MANY * _WIDTH
+
+
+def insert_measurements(
+    connection: sqlite3.Connection,
+    run_id: str,
+    satellites: Mapping[str, Mapping[str, MetricSummary]],
+    columns: Columns,
+) -> None:
+    """Write the measurements of a run that has none in the table; 100,000 in 0.15 s.
+
+    Args:
+        connection: In a write transaction.
+        run_id: The run.
+        satellites: Its statistics, in the order of their positions.
+        columns: All names in them are in *satellites*.
+    """
+    positions: dict[Label, int] = {}
+    for satellite_id, metrics in satellites.items():
+        for metric_type in metrics:
+            positions[metric_type, satellite_id] = len(positions)
+    # A label that no row has may be missing.
+    of_code = [positions.get(label, -1) for label in columns.labels]
+    missed = [int(code in columns.missed_codes) for code in range(len(of_code))]
+    one, many = statements().insert_measurement, _statements().insert_many
+    first = 0
+    for batch in columns.batches(_BATCH_ROWS):
+        values = _values(run_id, first, batch, of_code, missed)
+        together = len(values) - len(values) % _MANY_VALUES
+        # As many references to one iterator as values are bound at a time.
+        connection.executemany(many, zip(*[iter(values[:together])] * _MANY_VALUES, strict=True))
+        connection.executemany(one, zip(*[iter(values[together:])] * _WIDTH, strict=True))
+        first += len(batch.codes)
+
+
+def _values(
+    run_id: str, first: int, batch: Batch, positions: list[int], missed: list[int]
+) -> list[Any]:
+    """Return the values of a batch, row after row, in the order of the table's columns.
+
+    Sorted by its key: so SQLite fills page after page, in a third of the time.
+    """
+    rows = len(batch.codes)
+    of_row = [positions[code] for code in batch.codes]
+    order = sorted(range(rows), key=of_row.__getitem__)
+    values: list[Any] = [run_id] * (_WIDTH * rows)
+    values[1::_WIDTH] = map(of_row.__getitem__, order)
+    values[2::_WIDTH] = [first + row for row in order]
+    values[3::_WIDTH] = map(batch.timestamps.__getitem__, order)
+    values[4::_WIDTH] = map(batch.durations_ms.__getitem__, order)
+    values[5::_WIDTH] = map(batch.scenario_times_s.__getitem__, order)
+    values[6::_WIDTH] = [missed[batch.codes[row]] for row in order]
+    return values
+
+
+def kept_measurements(connection: sqlite3.Connection, run_id: str) -> Columns | None:
+    """Return a run's measurements from the table; None where none are kept.
+
+    Args:
+        connection: On one snapshot, so that rows and names are of one save.
+        run_id: The run.
+    """
+    sql = _statements()
+    labels = {
+        position: (metric_type, satellite_id)
+        for position, metric_type, satellite_id in connection.execute(sql.labels, (run_id,))
+    }
+    codes: dict[tuple[int, int], int] = {}
+    packed = bytearray()
+    for position, missed, timestamp, duration, scenario_time in connection.execute(
+        sql.rows, (run_id,)
+    ):
+        code = codes.setdefault((position, missed), len(codes))
+        packed += pack_row(timestamp, duration, scenario_time, code)
+    if not packed:
+        return None
+    return Columns(
+        [(packed, len(packed))],
+        [labels[position] for position, _ in codes],
+        [code for (_, missed), code in codes.items() if missed],
+    )
+
+
+class _Statements:
+    def __init__(self) -> None:
+        one = statements().insert_measurement
+        row_of_values = one[one.rindex("(") :]
+        self.insert_many = ", ".join([one, *[row_of_values] * (_MANY - 1)])
+        run_id: Any = bindparam("run_id")
+        names = satellite_statistics.c
+        self.labels = _query(
+            select(names.position, names.metric_type, names.satellite_id).where(
+                names.run_id == run_id
+            )
+        )
+        row = measurements.c
+        self.rows = _query(
+            select(row.position, row.missed, row.timestamp, row.duration_ms, row.scenario_time_s)
+            .where(row.run_id == run_id)
+            .order_by(row.row)
+        )
+
+
+def _query(statement: Any) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
+@cache
+def _statements() -> _Statements:
+    return _Statements()
