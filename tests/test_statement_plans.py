@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,12 +18,22 @@ from recordings import recorded
 from seen_sql import SeenSql, seen_sql
 
 from astraguard_store import RunRepository
+from astraguard_store.database.percentiles import percentile_statements
 from astraguard_store.database.queries import recent_headers
 from astraguard_store.database.statements import statements
 
-STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0"
+STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0, 0"
+# Of 10 durations a metric type 10, 7 and 10 differ, and each has a bucket of its own.
+BUCKETS_OF_TEN = 27
 BY_KEY = {
-    "run": ("runs", "metric_statistics", "satellite_statistics", "artifacts"),
+    "run": (
+        "runs",
+        "runs",
+        "metric_statistics",
+        "satellite_statistics",
+        "artifacts",
+        "run_tags",
+    ),
     "exists": ("runs",),
     "delete_run": ("runs",),
 }
@@ -40,7 +51,8 @@ def fill(connection: sqlite3.Connection, runs: int) -> None:
     times = random.Random(7).sample(range(runs), runs)
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO runs VALUES ('run' || ?, 1, 1790000000000000 + ?, 36, 0, NULL)",
+        "INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements, scenario) "
+        "VALUES ('run' || ?, 1, 1790000000000000 + ?, 36, 'orbit')",
         enumerate(times),
     )
     connection.execute(
@@ -50,13 +62,24 @@ def fill(connection: sqlite3.Connection, runs: int) -> None:
     )
     connection.execute(
         "INSERT INTO satellite_statistics "
-        "SELECT run_id, 'SAT' || satellite.value, 'metric' || metric.value, metric.value, "
-        f"{STATISTICS} FROM runs, json_each('[1,2]') satellite, json_each('[0,1,2,3,4,5]') metric"
+        "SELECT run_id, 'SAT' || satellite.value, 'metric' || metric.value, "
+        f"satellite.value * 6 + metric.value, {STATISTICS} "
+        "FROM runs, json_each('[0,1]') satellite, json_each('[0,1,2,3,4,5]') metric"
     )
     connection.execute(
         "INSERT INTO artifacts SELECT run_id, value, run_id || '/' || value, 9, NULL, 36 "
         'FROM runs, json_each(\'["raw_csv", "summary_json"]\')'
     )
+    for table in ("metric", "satellite"):
+        connection.execute(
+            f"INSERT INTO {table}_buckets SELECT run_id, position, bucket.value, 1, 0 "
+            f"FROM {table}_statistics, json_each('[0,7]') bucket"
+        )
+    connection.execute(
+        "INSERT INTO measurements SELECT run_id, position, position, 1.79e9, 1.5, 0.0, 0 "
+        "FROM satellite_statistics WHERE run_id < 'run2'"
+    )
+    connection.execute("INSERT INTO run_tags SELECT run_id, 'week', revision FROM runs")
     connection.execute("COMMIT")
 
 
@@ -114,10 +137,25 @@ class TestPlans:
     ) -> None:
         found = [plan(database, sql) for sql in statements().delete_children]
 
-        tables = ["metric_statistics", "satellite_statistics", "artifacts"]
+        tables = [
+            "metric_statistics",
+            "satellite_statistics",
+            "artifacts",
+            "metric_buckets",
+            "satellite_buckets",
+            "measurements",
+        ]
         assert found == [[f"SEARCH {table} USING PRIMARY KEY (run_id=?)"] for table in tables]
 
-    @pytest.mark.parametrize("name", ["save_run", "insert_new_run"])
+    @pytest.mark.parametrize("name", ["tags", "remove_tag", "purge_measurements"])
+    def test_what_is_changed_later_is_found_by_the_runs_key(
+        self, database: sqlite3.Connection, name: str
+    ) -> None:
+        (step,) = plan(database, getattr(statements(), name))
+
+        assert re.match(r"SEARCH (run_tags|measurements) USING PRIMARY KEY \(run_id=\?", step)
+
+    @pytest.mark.parametrize("name", ["save_run", "set_tag"])
     def test_writing_a_run_reads_no_table(self, database: sqlite3.Connection, name: str) -> None:
         assert plan(database, getattr(statements(), name)) == []
 
@@ -148,6 +186,92 @@ class TestPlans:
         assert [step for step in steps if "LEFT-JOIN" in step] == [partner, partner]
 
 
+class TestPlansOfViews:
+    """What a view reads that is asked for runs by name, or for the newest."""
+
+    @pytest.mark.parametrize("view", ["v_buckets", "v_latency", "v_measurements", "v_runs"])
+    def test_rows_of_runs_are_found_by_their_keys(
+        self, database: sqlite3.Connection, view: str
+    ) -> None:
+        steps = plan(database, f"SELECT * FROM {view} WHERE run_id IN ('run1', 'run2')")
+
+        assert tables_scanned(steps) == set()
+        assert all("USING PRIMARY KEY (run_id=?" in s for s in steps if s.startswith("SEARCH"))
+
+    def test_changes_of_two_runs_are_found_by_their_keys(
+        self, database: sqlite3.Connection
+    ) -> None:
+        query = "SELECT * FROM v_changes WHERE baseline = 'run1' AND candidate = 'run2'"
+
+        steps = plan(database, query)
+
+        assert tables_scanned(steps) == set()
+        assert all("USING PRIMARY KEY (run_id=?" in s for s in steps if s.startswith("SEARCH"))
+
+    def test_changes_of_two_runs_read_no_others(self, database: sqlite3.Connection) -> None:
+        steps: list[int] = []
+        database.set_progress_handler(lambda: steps.append(1), 1)
+
+        query = "SELECT * FROM v_changes WHERE baseline = 'run1' AND candidate = 'run2'"
+        database.execute(query).fetchall()
+
+        database.set_progress_handler(None, 0)
+        # 18 rows of some 200 steps; the 2,000 rows of `runs` alone take 10,000.
+        assert len(steps) < 8_000
+
+    @pytest.mark.parametrize(
+        ("where", "index"),
+        [
+            ("", "ix_runs_recorded_at_us_run_id"),
+            ("WHERE scenario = 'orbit'", "ix_runs_scenario_recorded_at_us_run_id"),
+        ],
+    )
+    def test_the_newest_runs_are_not_sorted(
+        self, database: sqlite3.Connection, where: str, index: str
+    ) -> None:
+        query = f"SELECT * FROM v_runs {where} ORDER BY recorded_at_us DESC LIMIT 10"
+
+        steps = plan(database, query)
+
+        assert f" runs USING INDEX {index}" in steps[0]
+        assert not [s for s in steps if "TEMP B-TREE" in s]
+
+
+class TestPlansOfPercentiles:
+    """What is read for percentiles of many runs, together or by group."""
+
+    @pytest.mark.parametrize("by", [(), ("scenario", "week"), ("run",), ("satellite", "day")])
+    @pytest.mark.parametrize("part", ["sums", "runs"])
+    def test_named_runs_and_their_buckets_are_found_by_their_keys(
+        self, database: sqlite3.Connection, part: str, by: tuple[str, ...]
+    ) -> None:
+        steps = plan(
+            database, getattr(percentile_statements(by, of_one=False, of_all=False), part)
+        )
+
+        assert {name.split()[0] for name in tables_scanned(steps)} == {"chosen", "given"}
+        assert all("USING PRIMARY KEY (run_id=?" in s for s in steps if s.startswith("SEARCH"))
+
+    @pytest.mark.parametrize("by", [(), ("scenario", "week"), ("run",), ("satellite", "day")])
+    @pytest.mark.parametrize("part", ["sums", "runs"])
+    def test_of_all_runs_no_buckets_of_other_metric_types_are_read(
+        self, database: sqlite3.Connection, part: str, by: tuple[str, ...]
+    ) -> None:
+        steps = plan(database, getattr(percentile_statements(by, of_one=False, of_all=True), part))
+
+        table = "satellite" if "satellite" in by else "metric"
+        key = "USING PRIMARY KEY (run_id=? AND position=?)"
+        assert f"SEARCH {table}_buckets {key}" in steps
+        assert f"SCAN {table}_buckets" not in steps
+        assert not [s for s in steps if "AUTOMATIC" in s]
+
+
+def tables_scanned(steps: list[str]) -> set[str]:
+    """Give what is read from end to end, but for what the statement itself made."""
+    made = {s.removeprefix("CO-ROUTINE ") for s in steps if s.startswith("CO-ROUTINE ")}
+    return {s.removeprefix("SCAN ") for s in steps if s.startswith("SCAN ")} - made
+
+
 def comparison(*, by_satellite: bool) -> str:
     return statements().compare_satellites if by_satellite else statements().compare_metrics
 
@@ -172,6 +296,11 @@ def warm(results: Path, seen: SeenSql) -> Iterator[RunRepository]:
 
 def verbs(sql: list[str]) -> list[str]:
     return [statement.split()[0] for statement in sql]
+
+
+def inserted_into(sql: list[str]) -> Counter[str]:
+    """Give {table: rows inserted}."""
+    return Counter(s.split()[2] for s in sql if s.startswith("INSERT"))
 
 
 class TestCounts:
@@ -206,6 +335,16 @@ class TestCounts:
 
         assert [s for s in verbs(asked) if s != "PRAGMA"] == ["WITH"]
 
+    @pytest.mark.parametrize("by", [[], ["scenario", "week"]])
+    def test_percentiles_are_two_statements_on_one_snapshot(
+        self, warm: RunRepository, seen: SeenSql, by: list[str]
+    ) -> None:
+        asked = seen.during(
+            lambda: warm.grouped_percentiles(by, [0.5, 0.99], metric_type="fault_detection")
+        )
+
+        assert verbs(asked) == ["BEGIN", "WITH", "WITH", "ROLLBACK"]
+
     def test_a_cached_comparison_only_asks_whether_anybody_committed(
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
@@ -218,22 +357,34 @@ class TestCounts:
     ) -> None:
         asked = seen.during(lambda: warm.save("new", recorded(10)))
 
-        # One run, 3 metric types, the same on 2 satellites, 2 files.
-        assert verbs(asked) == ["BEGIN", *["INSERT"] * (1 + 3 + 6 + 2), "COMMIT"]
+        assert verbs(asked) == ["BEGIN", *["INSERT"] * (12 + BUCKETS_OF_TEN), "COMMIT"]
+        assert inserted_into(asked) == {
+            "runs": 1,
+            "metric_statistics": 3,
+            "satellite_statistics": 6,
+            "artifacts": 2,
+            "metric_buckets": BUCKETS_OF_TEN,
+        }
 
-    def test_saving_a_run_again_adds_three_deletes(
+    def test_saving_a_run_again_adds_a_delete_a_table_and_asks_for_its_tags(
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
         asked = seen.during(lambda: warm.save("a", recorded(10)))
 
         assert verbs(asked) == [
-            "BEGIN", "INSERT", *["DELETE"] * 3, *["INSERT"] * (3 + 6 + 2), "COMMIT"
-        ]  # fmt: skip
+            "BEGIN",
+            "INSERT",
+            *["DELETE"] * 6,
+            *["INSERT"] * (3 + 6 + 2 + BUCKETS_OF_TEN),
+            "SELECT",
+            "COMMIT",
+        ]
 
     def test_a_save_does_not_grow_with_its_measurements(
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
-        small = seen.during(lambda: warm.save("small", recorded(4)))
+        # Enough that each duration that may come has come: so it has its bucket.
+        small = seen.during(lambda: warm.save("small", recorded(200)))
         large = seen.during(lambda: warm.save("large", recorded(4_000)))
 
         assert len(large) == len(small)

@@ -1,4 +1,4 @@
-"""What is asked of the tables and written to them; rows become values here.
+"""What is asked of the tables; rows become values here.
 
 The statements run on the driver's connection: the list of recent runs takes
 12 µs so, and 60 through SQLAlchemy's.
@@ -11,41 +11,46 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from astraguard_store.comparison import MetricChange
 from astraguard_store.database.statements import (
+    MOMENTS,
     OF_ARTIFACT,
     OF_METRIC,
+    OF_PROVENANCE,
     OF_RUN,
     OF_SATELLITE,
+    OF_TAG,
+    PROVENANCE,
     STATISTICS,
     statements,
 )
 from astraguard_store.model import (
+    NO_TAGS,
     Artifact,
     FrozenMapping,
-    MetricChange,
     MetricSummary,
     RunHeader,
     RunSummary,
-    epoch_us,
     utc_from_epoch_us,
+    with_bounds,
 )
+from astraguard_store.provenance import Provenance, ProvenanceChange, changes_of_values
 
 __all__ = [
+    "StoredChanges",
     "StoredRun",
     "adopted",
     "changes",
-    "delete_run",
-    "fence",
-    "insert_new_run",
     "load_run",
-    "mark_adopted",
     "recent_headers",
     "run_exists",
-    "save_run",
+    "tags_of",
 ]
 
 
 _KIND_AND_POSITION = itemgetter(0, 3)
+_SIDES = ("baseline", "candidate")
+_DIRTY = PROVENANCE.index("git_dirty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def recent_headers(connection: sqlite3.Connection, limit: int) -> list[RunHeader
 
 def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
     """Return the run with all its rows, None if there is none; one statement."""
-    rows = connection.execute(statements().run, (run_id,) * 4).fetchall()
+    rows = connection.execute(statements().run, (run_id,) * 6).fetchall()
     # By kind of row, and then by position.
     rows.sort(key=_KIND_AND_POSITION)
     if not rows or rows[0][0] != OF_RUN:
@@ -84,15 +89,18 @@ def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
     metrics: dict[str, MetricSummary] = {}
     satellites: dict[str, dict[str, MetricSummary]] = {}
     files: list[Artifact] = []
-    for row in rows:
+    tags: dict[str, str] = {}
+    for row in rows[2:]:
         kind, name = row[:2]
         if kind == OF_SATELLITE:
-            satellites.setdefault(name, {})[row[2]] = MetricSummary._make(row[4:])
+            satellites.setdefault(name, {})[row[2]] = _summary(row[4:])
         elif kind == OF_METRIC:
-            metrics[name] = MetricSummary._make(row[4:])
+            metrics[name] = _summary(row[4:])
         elif kind == OF_ARTIFACT:
             files.append(Artifact._make(row[1:6]))
-    _, staging_token, _, revision, recorded_at_us, total, utc_offset_s, *_ = rows[0]
+        elif kind == OF_TAG:
+            tags[name] = row[2]
+    _, revision, recorded_at_us, total, utc_offset_s, staging_token, *_ = rows[0]
     summary = RunSummary(
         run_id,
         revision,
@@ -101,8 +109,28 @@ def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
         FrozenMapping(metrics),
         FrozenMapping({name: FrozenMapping(of_one) for name, of_one in satellites.items()}),
         tuple(sorted(files)),
+        Provenance.of_values(_provenance(rows[1][1:])),
+        FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
     )
     return StoredRun(summary, utc_offset_s, staging_token)
+
+
+def _summary(row: tuple[Any, ...]) -> MetricSummary:
+    summary = MetricSummary._make(row)
+    return with_bounds(summary) if summary.missed else summary
+
+
+def _side(row: tuple[Any, ...]) -> MetricSummary | None:
+    return None if row[0] is None else _summary((*row, None, None, None))
+
+
+def _provenance(row: tuple[Any, ...]) -> list[Any]:
+    """Return the values of `Provenance` in the columns `PROVENANCE`."""
+    values = _with_dirty(row)
+    for moment in MOMENTS:
+        if values[moment] is not None:
+            values[moment] = utc_from_epoch_us(values[moment])
+    return values
 
 
 def run_exists(connection: sqlite3.Connection, run_id: str) -> bool:
@@ -115,105 +143,64 @@ def run_exists(connection: sqlite3.Connection, run_id: str) -> bool:
     return row is not None
 
 
+def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
+    values = list(row[: len(PROVENANCE)])
+    if values[_DIRTY] is not None:
+        values[_DIRTY] = bool(values[_DIRTY])
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChanges:
+    """What changed from one run to another.
+
+    Attributes:
+        found: Which of ``baseline`` and ``candidate`` are stored.
+        changes: As in `Comparison`.
+        provenance: As in `Comparison`.
+    """
+
+    found: frozenset[str]
+    changes: tuple[MetricChange, ...]
+    provenance: tuple[ProvenanceChange, ...]
+
+
 def changes(
     connection: sqlite3.Connection, baseline: str, candidate: str, *, by_satellite: bool
-) -> tuple[MetricChange, ...]:
+) -> StoredChanges:
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = statements()
     joined = sql.compare_satellites if by_satellite else sql.compare_metrics
-    rows = connection.execute(joined, (baseline, candidate)).fetchall()
-    keys = 2 if by_satellite else 1
-    rows.sort(key=itemgetter(slice(keys)))
-    middle = keys + len(STATISTICS)
-    return tuple(
-        MetricChange(
-            row[keys - 1],
-            row[0] if by_satellite else None,
-            None if row[keys] is None else MetricSummary._make(row[keys:middle]),
-            None if row[middle] is None else MetricSummary._make(row[middle:]),
-        )
-        for row in rows
+    rows = connection.execute(joined, (baseline, candidate) * 2).fetchall()
+    sides = {row[1]: row[2:] for row in rows if row[0] == OF_PROVENANCE}
+    first = 3 if by_satellite else 2
+    middle = first + len(STATISTICS)
+    numbers = [row for row in rows if row[0] == OF_METRIC]
+    numbers.sort(key=itemgetter(slice(1, first)))
+    return StoredChanges(
+        frozenset(sides),
+        tuple(
+            MetricChange(
+                row[first - 1],
+                row[1] if by_satellite else None,
+                _side(row[first:middle]),
+                _side(row[middle:]),
+            )
+            for row in numbers
+        ),
+        # The times are not compared, so they may stay as they are stored.
+        changes_of_values(*(_with_dirty(sides[side]) for side in _SIDES))
+        if len(sides) == len(_SIDES)
+        else (),
     )
 
 
-def save_run(connection: sqlite3.Connection, run: StoredRun) -> int:
-    """Write a run in place of what is stored under its id.
-
-    Returns:
-        Its revision.
-    """
-    sql = statements()
-    row = connection.execute(sql.save_run, _run_row(run)).fetchall()
-    revision: int = row[0][0]
-    if revision > 1:
-        for delete_rows in sql.delete_children:
-            connection.execute(delete_rows, {"run_id": run.summary.run_id})
-    _insert_children(connection, run.summary)
-    return revision
-
-
-def insert_new_run(connection: sqlite3.Connection, run: StoredRun) -> bool:
-    """Write a run if there is none of its id; return whether it was written."""
-    if connection.execute(statements().insert_new_run, _run_row(run)).rowcount == 0:
-        return False
-    _insert_children(connection, run.summary)
-    return True
-
-
-def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
-    """Delete a run with all its rows; return whether there was one."""
-    return connection.execute(statements().delete_run, {"run_id": run_id}).rowcount > 0
+def tags_of(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:
+    """Return a run's tags, by name."""
+    return dict(connection.execute(statements().tags, (run_id,)))
 
 
 def adopted(connection: sqlite3.Connection) -> bool:
     """Return whether the run folders from before the database have been adopted."""
     row = connection.execute(statements().adopted).fetchone()
     return row is not None and row[0] is not None
-
-
-def mark_adopted(connection: sqlite3.Connection, now_us: int) -> None:
-    """Note that they have."""
-    connection.execute(statements().mark_adopted, {"now_us": now_us})
-
-
-def fence(connection: sqlite3.Connection) -> None:
-    """Write something, so that the commit overwrites what a failed one left in the log."""
-    connection.execute(statements().fence)
-
-
-def _run_row(run: StoredRun) -> dict[str, Any]:
-    summary = run.summary
-    return {
-        "run_id": summary.run_id,
-        "recorded_at_us": epoch_us(summary.recorded_at),
-        "total_measurements": summary.total_measurements,
-        "utc_offset_s": run.utc_offset_s,
-        "staging_token": run.staging_token,
-    }
-
-
-def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> None:
-    # Rows in the order of the columns: a summary's numbers come as the tables have them.
-    sql, run_id = statements(), summary.run_id
-    connection.executemany(
-        sql.insert_metric,
-        [
-            (run_id, metric_type, position, *statistics)
-            for position, (metric_type, statistics) in enumerate(summary.metrics.items())
-        ],
-    )
-    by_satellite = (
-        (satellite_id, metric_type, statistics)
-        for satellite_id, metrics in summary.satellites.items()
-        for metric_type, statistics in metrics.items()
-    )
-    connection.executemany(
-        sql.insert_satellite,
-        [
-            (run_id, satellite_id, metric_type, position, *statistics)
-            for position, (satellite_id, metric_type, statistics) in enumerate(by_satellite)
-        ],
-    )
-    connection.executemany(
-        sql.insert_artifact, [(run_id, *artifact) for artifact in summary.artifacts]
-    )

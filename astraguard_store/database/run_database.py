@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Iterator
@@ -14,38 +12,42 @@ from typing import TypeVar
 from sqlalchemy import Connection, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
+from astraguard_store.comparison import Comparison
 from astraguard_store.database import queries
+from astraguard_store.database.asking import Question
 from astraguard_store.database.backup import back_up
+from astraguard_store.database.compaction import compact
 from astraguard_store.database.engine import (
     WRITES,
-    database_engine,
     memory_engine,
     write_pragmas,
 )
-from astraguard_store.database.errors import database_error, translated
+from astraguard_store.database.errors import translated
 from astraguard_store.database.forking import around_forks
 from astraguard_store.database.identity_map import IdentityMap
+from astraguard_store.database.memory_reader import MemoryReader
 from astraguard_store.database.migrate import check_revision, found_revision, migrate
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.reader import (
     FileReader,
-    MemoryReader,
     Query,
     Reader,
     driver_connection,
 )
 from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.exceptions import CommitOutcomeUnknownError, RunNotFoundError
-from astraguard_store.model import CacheInfo, Comparison, RunHeader
+from astraguard_store.database.write_connection import (
+    commit,
+    connect_writer,
+    data_version,
+    shorten_log,
+)
+from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.model import RunHeader
+from astraguard_store.reports import CacheInfo, QueryResult
 
 __all__ = ["RunDatabase"]
 
-logger = logging.getLogger("astraguard_store")
-
 T = TypeVar("T")
-
-# A log of 4 MB is some 200 saves; reading through it is still quick.
-_LOG_LIMIT_BYTES = 4 * 2**20
 
 
 class RunDatabase:
@@ -137,17 +139,20 @@ class RunDatabase:
         comparison: Comparison | None = self._map.get(key)
         if comparison is None:
             mark = self._map.mark()
-            changes = self._reader.read(
+            stored = self._reader.read(
                 lambda connection: queries.changes(
                     connection, baseline, candidate, by_satellite=by_satellite
                 ),
                 statements=1,
             )
-            if not all(any(getattr(c, side) for c in changes) for side in _SIDES):
-                self._check_exists(baseline)
-                self._check_exists(candidate)
+            for side, run_id in (("baseline", baseline), ("candidate", candidate)):
+                if side not in stored.found:
+                    raise RunNotFoundError(run_id, str(self._where))
             comparison = self._map.keep(
-                key, (baseline, candidate), Comparison(baseline, candidate, changes), mark
+                key,
+                (baseline, candidate),
+                Comparison(baseline, candidate, stored.changes, stored.provenance),
+                mark,
             )
         return comparison
 
@@ -191,18 +196,28 @@ class RunDatabase:
                 with translated(self._where):
                     yield transaction
                     transaction.attempted = True
-                    self._commit(begun)
+                    commit(begun, self._where)
             except BaseException:
                 self._give_up(begun, transaction)
                 raise
             finally:
                 if transaction.attempted:
                     self._map.forget(transaction.changed_run_ids)
-            self._shorten_log(connection, options)
+            if self.path:
+                shorten_log(driver_connection(connection), self.path, options)
 
     def read(self, query: Query[T]) -> T:
         """Return the result of *query*, run on one snapshot; other queries wait meanwhile."""
         return self._reader.read(query)
+
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer to somebody's own SQL; other queries don't wait for it.
+
+        Raises:
+            QueryError: It is refused, wrong, or took too long.
+            DatabaseError: The database couldn't be read.
+        """
+        return self._reader.ask(question)
 
     def back_up(self, target: Path) -> None:
         """Copy the database to the new file *target* and check the copy; queries wait.
@@ -212,6 +227,22 @@ class RunDatabase:
             DatabaseDamagedError: The copy isn't sound, so the original isn't either.
         """
         back_up(self._reader, self._where, target)
+
+    def compact(self, options: WriteOptions) -> None:
+        """Give back to the disk what deletions left free, if it is worth it; the ticket is held.
+
+        Raises:
+            DatabaseError: It failed, and the database is as it was; or readers
+                keep the file from shrinking.
+        """
+        with self._write_lock:
+            self._reader.check_in_place()
+            try:
+                with translated(self._where, options.busy_timeout_s):
+                    compact(driver_connection(self._open_writer(options)), self._where)
+            except BaseException:
+                self._drop_connections()
+                raise
 
     def check_in_place(self) -> None:
         """Raise DatabaseError if the file that was opened isn't there any more."""
@@ -244,10 +275,6 @@ class RunDatabase:
             self._map.reset_after_fork()
             self._seen = None
 
-    def _check_exists(self, run_id: str) -> None:
-        if not self._reader.read(lambda connection: queries.run_exists(connection, run_id)):
-            raise RunNotFoundError(run_id, str(self._where))
-
     def _follow_commits(self) -> None:
         """Doubt what is in the map if somebody else has committed since the last look."""
         version = self._reader.version()
@@ -269,7 +296,7 @@ class RunDatabase:
     def _commits_of_others(self) -> bool:
         if self._writer is None:
             return True
-        before, self._writer_seen = self._writer_seen, _data_version(self._writer)
+        before, self._writer_seen = self._writer_seen, data_version(self._writer)
         return before != self._writer_seen
 
     def _open_writer(self, options: WriteOptions) -> Connection:
@@ -278,11 +305,11 @@ class RunDatabase:
             # after, it would drop this one's locks.
             with self._reader.lock:
                 self._reader.close()
-                self._writer = _connect_writer(self.path, options)
+                self._writer = connect_writer(self.path, options)
                 self._writer_options = options
             # From here on its data_version tells of others' commits; what they
             # committed before is behind the version that the reader now sees.
-            self._writer_seen = _data_version(self._writer)
+            self._writer_seen = data_version(self._writer)
             self._seen = self._reader.version()
             self._map.suspect_all()
         assert self._writer is not None  # noqa: S101 - a database in memory has one
@@ -291,15 +318,6 @@ class RunDatabase:
                 driver_connection(self._writer).execute(pragma)
             self._writer_options = options
         return self._writer
-
-    def _commit(self, begun: RootTransaction) -> None:
-        try:
-            begun.commit()
-        except (sqlite3.Error, DBAPIError) as error:
-            raise CommitOutcomeUnknownError(
-                f"{self._where}: the commit failed ({database_error(error, self._where)}), so it "
-                "is unknown whether it took place; open the store again to settle it"
-            ) from error
 
     def _give_up(self, begun: RootTransaction, transaction: Transaction) -> None:
         """Roll back; a connection whose commit failed is not used again."""
@@ -322,36 +340,3 @@ class RunDatabase:
             self._writer.close()
         self._writer = None
         self._map.suspect_all()
-
-    def _shorten_log(self, connection: Connection, options: WriteOptions) -> None:
-        """Move a long log into the file; a failure only leaves it long."""
-        driver = driver_connection(connection)
-        try:
-            if self.path is None or os.stat(f"{self.path}-wal").st_size < _LOG_LIMIT_BYTES:
-                return
-            # A reader in the middle of a query is not waited for: the next save tries again.
-            driver.execute("PRAGMA busy_timeout=0")
-            try:
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
-        except (OSError, sqlite3.Error) as error:
-            logger.warning("%s: the write-ahead log could not be moved: %s", self.path, error)
-
-
-_SIDES = ("baseline", "candidate")
-
-
-def _connect_writer(path: Path, options: WriteOptions) -> Connection:
-    engine = database_engine(
-        path, "rw", durability=options.durability, busy_timeout_s=options.busy_timeout_s
-    )
-    connection = engine.connect().execution_options(**{WRITES: True})
-    # A query, so that the log is there and readers see that somebody writes.
-    driver_connection(connection).execute("SELECT 1 FROM sqlite_schema").fetchone()
-    return connection
-
-
-def _data_version(connection: Connection) -> int:
-    version: int = driver_connection(connection).execute("PRAGMA data_version").fetchone()[0]
-    return version

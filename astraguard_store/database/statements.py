@@ -6,6 +6,7 @@ compiled once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -16,24 +17,63 @@ from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.database.schema import (
     artifacts,
+    measurements,
+    metric_buckets,
     metric_statistics,
+    run_tags,
     runs,
+    satellite_buckets,
     satellite_statistics,
     store,
 )
+from astraguard_store.model import MetricSummary
 
 __all__ = [
+    "MOMENTS",
     "OF_ARTIFACT",
     "OF_METRIC",
+    "OF_PROVENANCE",
     "OF_RUN",
     "OF_SATELLITE",
+    "OF_TAG",
+    "PROVENANCE",
     "STATISTICS",
     "Statements",
     "statements",
 ]
 
-STATISTICS: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")
-"""In the order of the fields of `MetricSummary`."""
+STATISTICS: Final = (
+    "count",
+    "mean_ms",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "min_ms",
+    "max_ms",
+    "missed",
+)
+"""The columns of statistics, in the order of the fields of `MetricSummary`."""
+
+PROVENANCE: Final = (
+    "scenario",
+    "seed",
+    "software_version",
+    "git_commit",
+    "git_branch",
+    "git_dirty",
+    "host",
+    "platform",
+    "python",
+    "rig",
+    "firmware",
+    "started_at_us",
+    "finished_at_us",
+    "percentile_definition",
+)
+"""The columns of provenance, in the order of the fields of `Provenance`."""
+
+MOMENTS: Final = (PROVENANCE.index("started_at_us"), PROVENANCE.index("finished_at_us"))
+"""Which of them are times."""
 
 
 def _query(statement: Any) -> str:
@@ -84,13 +124,41 @@ class Statements:
                 set_={**replaced, "revision": runs.c.revision + literal_column("1")},
             ).returning(runs.c.revision)
         )
-        self.insert_new_run = _sql(new.on_conflict_do_nothing(index_elements=[runs.c.run_id]))
         self.delete_run = _sql(delete(runs).where(runs.c.run_id == run_id))
-        children = (metric_statistics, satellite_statistics, artifacts)
+        # Not the tags: they were set on the run, whichever of its saves is stored.
+        children = (
+            metric_statistics,
+            satellite_statistics,
+            artifacts,
+            metric_buckets,
+            satellite_buckets,
+            measurements,
+        )
         self.delete_children = [_sql(delete(t).where(t.c.run_id == run_id)) for t in children]
         self.insert_metric = _insert_all(metric_statistics)
         self.insert_satellite = _insert_all(satellite_statistics)
         self.insert_artifact = _insert_all(artifacts)
+        self.insert_metric_bucket = _insert_all(metric_buckets)
+        self.insert_satellite_bucket = _insert_all(satellite_buckets)
+        self.insert_measurement = _insert_all(measurements)
+        self.purge_measurements = _sql(delete(measurements).where(measurements.c.run_id == run_id))
+        tag = insert(run_tags).values(
+            {column.name: bindparam(column.name) for column in run_tags.c}
+        )
+        self.set_tag = _sql(
+            tag.on_conflict_do_update(
+                index_elements=[run_tags.c.run_id, run_tags.c.tag],
+                set_={"value": tag.excluded.value},
+            )
+        )
+        self.remove_tag = _sql(
+            delete(run_tags).where(run_tags.c.run_id == run_id, run_tags.c.tag == bindparam("tag"))
+        )
+        self.tags = _query(
+            select(run_tags.c.tag, run_tags.c.value)
+            .where(run_tags.c.run_id == run_id)
+            .order_by(run_tags.c.tag)
+        )
         self.adopted = _sql(select(store.c.adopted_at_us))
         self.mark_adopted = _sql(update(store).values(adopted_at_us=bindparam("now_us")))
         self.fence = _sql(update(store).values(fence=store.c.fence + literal_column("1")))
@@ -102,38 +170,48 @@ def statements() -> Statements:
     return Statements()
 
 
-OF_RUN, OF_METRIC, OF_SATELLITE, OF_ARTIFACT = range(4)
-"""What a row of `Statements.run` is: its first column."""
+OF_RUN, OF_PROVENANCE, OF_METRIC, OF_SATELLITE, OF_ARTIFACT, OF_TAG = range(6)
+"""What a row of `Statements.run` is, or of a comparison: its first column."""
+
+_WIDTH = 3 + 1 + len(MetricSummary._fields)
 
 
 def _whole_run() -> Any:
-    """All rows of a run, of four tables, in eleven columns.
+    """All rows of a run, of five tables, in as many columns each.
 
     One statement is one snapshot without a transaction around it, and takes 33 µs
     where four take 48.
     """
-    none: Any = null()
     statistics = ("position", *STATISTICS)
+    files = ("kind", "path", "bytes", "sha256", "rows")
     return union_all(
-        _rows(runs, OF_RUN, "staging_token", none, "revision", "recorded_at_us").add_columns(
-            runs.c.total_measurements, runs.c.utc_offset_s, none, none, none, none
+        _rows(
+            runs,
+            OF_RUN,
+            *("revision", "recorded_at_us", "total_measurements", "utc_offset_s", "staging_token"),
         ),
-        _rows(metric_statistics, OF_METRIC, "metric_type", none, *statistics),
+        _rows(runs, OF_PROVENANCE, *PROVENANCE),
+        _rows(metric_statistics, OF_METRIC, "metric_type", null(), *statistics),
         _rows(satellite_statistics, OF_SATELLITE, "satellite_id", "metric_type", *statistics),
-        _rows(artifacts, OF_ARTIFACT, "kind", "path", "bytes", "sha256", "rows").add_columns(
-            none, none, none, none, none
-        ),
+        _rows(artifacts, OF_ARTIFACT, *files),
+        _rows(run_tags, OF_TAG, "tag", "value"),
     )
 
 
 def _rows(table: Any, what: int, *columns: Any) -> Any:
-    named = (table.c[column] if isinstance(column, str) else column for column in columns)
     run_id: Any = bindparam("run_id")
-    return select(literal_column(str(what)), *named).where(table.c.run_id == run_id)
+    return _padded(table, what, columns, _WIDTH).where(table.c.run_id == run_id)
+
+
+def _padded(table: Any, what: int, columns: Sequence[Any], width: int) -> Any:
+    """Select *columns* behind the mark *what*, with NULLs up to *width*."""
+    named = [table.c[column] if isinstance(column, str) else column for column in columns]
+    padding = [null() for _ in range(width - 1 - len(named))]
+    return select(literal_column(str(what)), *named, *padding)
 
 
 def _comparison(*, by_satellite: bool) -> Any:
-    """Both runs' rows side by side, and NULLs where a side has none.
+    """Both runs' rows side by side, NULLs where a side has none; and what the runs were.
 
     Two expressions of one run each, joined: so it also runs where runs live on
     several machines. A left join and, from the other side, what it left out:
@@ -143,13 +221,16 @@ def _comparison(*, by_satellite: bool) -> Any:
     keys = ["satellite_id", "metric_type"] if by_satellite else ["metric_type"]
     baseline, candidate = (_statistics_of(table, keys, name) for name in ("baseline", "candidate"))
     same = _all_equal(baseline, candidate, keys)
+    mark: Any = literal_column(str(OF_METRIC))
     both = select(
+        mark,
         *(baseline.c[key] for key in keys),
         *(baseline.c[name] for name in STATISTICS),
         *(candidate.c[name] for name in STATISTICS),
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
+            mark,
             *(candidate.c[key] for key in keys),
             *(null() for _ in STATISTICS),
             *(candidate.c[name] for name in STATISTICS),
@@ -157,7 +238,14 @@ def _comparison(*, by_satellite: bool) -> Any:
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c[keys[-1]].is_(None))
     )
-    return union_all(both, only_candidate)
+    width = 1 + len(keys) + 2 * len(STATISTICS)
+    sides = (
+        _padded(runs, OF_PROVENANCE, (literal_column(f"'{side}'"), *PROVENANCE), width).where(
+            runs.c.run_id == bindparam(side)
+        )
+        for side in ("baseline", "candidate")
+    )
+    return union_all(both, only_candidate, *sides)
 
 
 def _statistics_of(table: Any, keys: list[str], run: str) -> CTE:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from astraguard_store.database import queries
-from astraguard_store.database.adopted_csv import note_csv
+from astraguard_store.columns import Columns
+from astraguard_store.database import queries, row_writing
+from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
 from astraguard_store.database.engine import Durability
 from astraguard_store.database.queries import StoredRun
+from astraguard_store.database.run_rows import RunRows, insert_rows
 from astraguard_store.model import Artifact, MetricSummary
+from astraguard_store.statistics import RunStatistics
 
 __all__ = ["Transaction", "WriteOptions"]
 
@@ -46,20 +49,45 @@ class Transaction:
         """The runs that were written or deleted."""
         return frozenset(self._changed)
 
-    def save(self, run: StoredRun) -> int:
-        """Write *run* in place of what is stored under its id; return its revision."""
-        self._changed.add(run.summary.run_id)
-        return queries.save_run(self._connection, run)
+    def save(
+        self,
+        run: StoredRun,
+        statistics: RunStatistics | None = None,
+        measurements: Columns | None = None,
+    ) -> int:
+        """Write *run* in place of what is stored under its id; return its revision.
 
-    def insert_new(self, run: StoredRun) -> bool:
-        """Write *run* unless there is one of its id; return whether it was written."""
+        Args:
+            run: The run; its tags are set, others that it has stay.
+            statistics: Whose buckets are written; None where they aren't known.
+            measurements: Written too if given.
+        """
         self._changed.add(run.summary.run_id)
-        return queries.insert_new_run(self._connection, run)
+        return row_writing.save_run(self._connection, run, statistics, measurements)
+
+    def tags_of(self, run_id: str) -> dict[str, str]:
+        """Return a run's tags, by name."""
+        return queries.tags_of(self._connection, run_id)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
+        """Set tags of a stored run; None removes one."""
+        self._changed.add(run_id)
+        row_writing.set_tags(self._connection, run_id, tags)
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete the kept measurements of a run; return how many there were."""
+        return row_writing.purge_measurements(self._connection, run_id)
+
+    def insert_new(self, runs: Sequence[RunRows]) -> list[str]:
+        """Write those of the runs whose id is free; return the ids of what was written."""
+        written = insert_rows(self._connection, runs)
+        self._changed.update(written)
+        return written
 
     def delete(self, run_id: str) -> bool:
         """Delete the run; return whether there was one."""
         self._changed.add(run_id)
-        return queries.delete_run(self._connection, run_id)
+        return row_writing.delete_run(self._connection, run_id)
 
     def load(self, run_id: str) -> StoredRun | None:
         """Return the run as this transaction sees it, None if there is none."""
@@ -75,10 +103,19 @@ class Transaction:
         self._changed.add(run_id)
         return note_csv(self._connection, run_id, csv, satellites)
 
+    def note_file(self, run_id: str, file: Artifact) -> None:
+        """Note that a file of a run has another size and hash than it had."""
+        self._changed.add(run_id)
+        note_file(self._connection, run_id, file)
+
+    def add_buckets(self, run_id: str, statistics: RunStatistics) -> bool:
+        """Write the buckets of a run that has none; return whether they were written."""
+        return add_buckets(self._connection, run_id, statistics)
+
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""
-        queries.mark_adopted(self._connection, now_us)
+        row_writing.mark_adopted(self._connection, now_us)
 
     def fence(self) -> None:
         """Write something of no meaning: see `CommitOutcomeUnknownError`."""
-        queries.fence(self._connection)
+        row_writing.fence(self._connection)

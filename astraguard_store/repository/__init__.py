@@ -1,28 +1,40 @@
 """The one place that knows both the database and the folders.
 
 ```
-run_repository     RunRepository: save, get, recent, compare, delete, check
-   ├─ checking        the store held against what it promises
-   │    └─ file_checking   rows and files, held against each other
-   │         ├─ mending       what can be put right
-   │         └─ tally         what was found
-   ├─ adoption        folders of old runs → rows
-   ├─ recovery        what a dead process left in the staging folder
-   ├─ writing         the steps of a save and of a deletion
-   ├─ interrupts      Ctrl-C waits for a write to end
-   └─ shared_store    one open store a folder and process
-schema_versions    which schema a store has, and how it gets the newest
+run_repository     RunRepository: how one is opened; the rest are its parts
+   ├─ changes         save, delete, tag, prune
+   │    ├─ questions       get, recent, compare …
+   │    │    └─ distributions   percentiles over many runs
+   │    ├─ pruning         which runs are old, and the bytes that they free
+   │    ├─ writing         the steps of a save and of a deletion
+   │    ├─ new_runs        what is saved: measurements, and what the run was
+   │    └─ interrupts      Ctrl-C waits for a write to end
+   ├─ upkeep          import, export, merge, check, back up
+   │    ├─ checking        the store held against what it promises
+   │    │    └─ file_checking   rows and files, held against each other
+   │    │         ├─ mending       what can be put right
+   │    │         └─ tally         what was found
+   │    ├─ adoption        folders of old runs → rows
+   │    │    └─ reading_summaries  summary files → rows, by several processes
+   │    ├─ exporting       runs → a folder, a zip or a parquet file
+   │    ├─ merging         the runs of another store → this one
+   │    │    ├─ other_store     another store, opened to be read
+   │    │    └─ identity        whether two stores have the same save of a run
+   │    └─ recovery        what a dead process left in the staging folder
+   └─ open_repository what the parts stand on
+        └─ shared_store    one open store a folder and process
+schema_versions    which schema a store has, what it means, how it gets the newest
 ```
 """
 
 from astraguard_store.repository.checking import check_folder
-from astraguard_store.repository.run_repository import (
-    DEFAULT_RESULTS_DIR,
-    Collector,
-    RunRepository,
-)
+from astraguard_store.repository.new_runs import Collector
+from astraguard_store.repository.run_repository import DEFAULT_RESULTS_DIR, RunRepository
 from astraguard_store.repository.schema_versions import (
+    DescribedColumn,
+    DescribedObject,
     SchemaStatus,
+    described_schema,
     schema_head,
     schema_status,
     sqlite_caveat,
@@ -35,9 +47,12 @@ __all__ = [
     "DATABASE_NAME",
     "DEFAULT_RESULTS_DIR",
     "Collector",
+    "DescribedColumn",
+    "DescribedObject",
     "RunRepository",
     "SchemaStatus",
     "check_folder",
+    "described_schema",
     "schema_head",
     "schema_status",
     "sqlite_caveat",

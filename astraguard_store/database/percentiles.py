@@ -1,0 +1,164 @@
+"""Percentiles over many runs: the sums of their buckets, by SQL, for each group of runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import CTE, Table, bindparam, exists, func, literal_column, select
+from sqlalchemy.dialects import sqlite
+
+from astraguard_store.buckets import Bucket
+from astraguard_store.database.groupings import expression_of, is_of_runs
+from astraguard_store.database.schema import (
+    metric_buckets,
+    metric_statistics,
+    runs,
+    satellite_buckets,
+    satellite_statistics,
+)
+
+__all__ = ["Group", "GroupedBuckets", "MergedBuckets", "grouped_buckets", "percentile_statements"]
+
+Group = tuple[str | None, ...]
+"""The value of each name by which runs are grouped; None where it isn't known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergedBuckets:
+    """What many runs measured of one metric type.
+
+    Attributes:
+        buckets: The sums, by bucket.
+        runs: How many runs have buckets, and so are in the sums.
+        without: Ids of the runs that measured it, and have no buckets.
+    """
+
+    buckets: tuple[Bucket, ...]
+    runs: int
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedBuckets:
+    """What the runs of each group measured of one metric type.
+
+    Attributes:
+        groups: In ascending order; None comes first.
+        unknown: The first id that was asked for and is no run's; None if all are.
+    """
+
+    groups: dict[Group, MergedBuckets]
+    unknown: str | None = None
+
+
+def grouped_buckets(
+    connection: sqlite3.Connection,
+    by: tuple[str, ...],
+    metric_type: str,
+    satellite_id: str | None,
+    run_ids: Collection[str] | None,
+) -> GroupedBuckets:
+    """Return the merged buckets of a metric type, for each group of runs that measured it.
+
+    Args:
+        connection: On a snapshot: several statements are run.
+        by: Names of `groupings.GROUPINGS`. None at all make one group, of all
+            the runs, which is there even if none of them measured it.
+        metric_type: What was measured.
+        satellite_id: On which satellite; None for all.
+        run_ids: Of which runs; None for all.
+    """
+    sql = percentile_statements(by, of_one=satellite_id is not None, of_all=run_ids is None)
+    bound: dict[str, Any] = {"metric_type": metric_type, "satellite_id": satellite_id}
+    if run_ids is not None:
+        # One parameter, however many there are: SQLite binds 32,766 at most.
+        bound["run_ids"] = json.dumps(list(run_ids))
+        unknown = connection.execute(sql.unknown, bound).fetchone()
+        if unknown:
+            return GroupedBuckets({}, unknown[0])
+    sums: dict[Group, list[Bucket]] = {}
+    for *group, bucket, count, missed in connection.execute(sql.sums, bound):
+        sums.setdefault(tuple(group), []).append(Bucket(bucket, count, missed))
+    groups: dict[Group, MergedBuckets] = {}
+    for *group, measured, without in connection.execute(sql.runs, bound):
+        ids = tuple(sorted(json.loads(without)))
+        buckets = tuple(sums.get(tuple(group), ()))
+        groups[tuple(group)] = MergedBuckets(buckets, measured - len(ids), ids)
+    return GroupedBuckets(groups)
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    sums: str
+    runs: str
+    unknown: str
+
+
+@lru_cache(maxsize=64)  # a program asks in a few ways; the names can be put together in millions
+def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) -> _Statements:
+    """Return the statements, built and compiled once for each kind of question.
+
+    Args:
+        by: Names of `groupings.GROUPINGS`.
+        of_one: Whether of one satellite.
+        of_all: Whether of all runs, instead of those named.
+    """
+    by_satellite = of_one or "satellite" in by
+    buckets = satellite_buckets if by_satellite else metric_buckets
+    given = func.json_each(bindparam("run_ids")).table_valued("value").alias("given")
+    statistics = satellite_statistics if by_satellite else metric_statistics
+    chosen = _chosen(
+        by, statistics, of_one=of_one, given=None if of_all else select(given.c.value)
+    )
+    groups = [chosen.c[f"group_{number}"] for number in range(len(by))]
+    theirs = (buckets.c.run_id == chosen.c.run_id) & (buckets.c.position == chosen.c.position)
+    without = func.json_group_array(chosen.c.run_id).filter(~exists().where(theirs))
+    return _Statements(
+        sums=_compiled(
+            select(
+                *groups, buckets.c.bucket, func.sum(buckets.c.count), func.sum(buckets.c.missed)
+            )
+            .select_from(chosen.join(buckets, theirs))
+            .group_by(*groups, buckets.c.bucket)
+            .order_by(*groups, buckets.c.bucket)
+        ),
+        runs=_compiled(
+            select(*groups, func.count(), without)
+            .select_from(chosen)
+            .group_by(*groups)
+            .order_by(*groups)
+        ),
+        unknown=_compiled(
+            select(given.c.value)
+            .where(~exists().where(runs.c.run_id == given.c.value))
+            .limit(literal_column("1"))
+            .offset(literal_column("0"))
+        ),
+    )
+
+
+def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any) -> CTE:
+    """Return the rows of statistics that are asked for, each with its group."""
+    wanted = [statistics.c.metric_type == bindparam("metric_type")]
+    if of_one:
+        wanted.append(satellite_statistics.c.satellite_id == bindparam("satellite_id"))
+    if given is not None:
+        wanted.append(statistics.c.run_id.in_(given))
+    source: Any = statistics
+    if any(is_of_runs(name) for name in by):
+        source = statistics.join(runs, runs.c.run_id == statistics.c.run_id)
+    groups = [
+        expression_of(name, statistics).label(f"group_{number}") for number, name in enumerate(by)
+    ]
+    rows = select(statistics.c.run_id, statistics.c.position, *groups)
+    # Else the week is worked out anew for each of the hundred buckets of a run.
+    return rows.select_from(source).where(*wanted).cte("chosen").prefix_with("MATERIALIZED")
+
+
+def _compiled(statement: Any) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))

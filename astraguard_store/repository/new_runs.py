@@ -1,0 +1,98 @@
+"""Runs that are about to be saved: their measurements, and what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from astraguard_store.columns import Columns, MeasurementLike
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.latency import LatencyCollector
+from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance, check_tags
+from astraguard_store.run_ids import check_run_id
+from astraguard_store.surroundings import surroundings
+
+__all__ = ["Collector", "NewRun", "new_run"]
+
+
+class Collector(Protocol):
+    """What can be saved: a `LatencyCollector`, or anything that has its measurements."""
+
+    @property
+    def measurements(self) -> Iterable[MeasurementLike]:
+        """The measurements in recording order."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to save; everything in it is checked.
+
+    Attributes:
+        run_id: Its name.
+        columns: Its measurements, at least one.
+        provenance: What it was, with what this process could learn.
+        tags: To set.
+    """
+
+    run_id: str
+    columns: Columns
+    provenance: Provenance
+    tags: Mapping[str, str]
+
+
+def new_run(
+    run_id: str,
+    collector: Collector,
+    provenance: Provenance | None,
+    tags: Mapping[str, str] | None,
+) -> NewRun:
+    """Return what is to be saved, as it is at this moment.
+
+    Raises:
+        InvalidRunError: Something in it can't be stored; the message says what.
+    """
+    check_run_id(run_id)
+    if provenance is not None and not isinstance(provenance, Provenance):
+        raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
+    columns = _snapshot(collector)
+    learned = _with_times(surroundings(), columns)
+    return NewRun(
+        run_id,
+        columns,
+        provenance.filled_from(learned) if provenance else learned,
+        check_tags(tags or {}),
+    )
+
+
+def _with_times(provenance: Provenance, columns: Columns) -> Provenance:
+    return replace(
+        provenance,
+        started_at=_time_of(columns, 0),
+        finished_at=_time_of(columns, columns.rows - 1),
+        percentile_definition=PERCENTILE_DEFINITION,
+    )
+
+
+def _time_of(columns: Columns, row: int) -> datetime | None:
+    """Return when a measurement was recorded; None if its clock told what is no date."""
+    measurement = next(columns.measurements(row, row + 1))
+    try:
+        return datetime.fromtimestamp(measurement.timestamp, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _snapshot(collector: Collector) -> Columns:
+    if isinstance(collector, LatencyCollector):
+        columns = collector.snapshot()
+    else:
+        try:
+            measurements = collector.measurements
+        except AttributeError as error:
+            raise InvalidRunError(f"Invalid collector {collector!r}: {error}") from error
+        columns = Columns.of(measurements)
+    if not columns.rows:
+        raise InvalidRunError("No measurements to export")
+    return columns
