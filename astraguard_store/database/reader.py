@@ -14,11 +14,13 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from astraguard_store.database.asking import Asking, Question, SetAsideError, answer
 from astraguard_store.database.engine import Mode, database_engine
 from astraguard_store.database.errors import database_error, translated
-from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
+from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
+from astraguard_store.reports import QueryResult
 
-__all__ = ["FileReader", "MemoryReader", "Query", "Reader", "driver_connection"]
+__all__ = ["FileReader", "Query", "Reader", "driver_connection"]
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
@@ -64,40 +66,15 @@ class Reader(Protocol):
             statements: How many statements it runs; one is a snapshot by itself.
         """
 
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer to somebody's own SQL; other queries don't wait for it.
+
+        Raises:
+            QueryError: It is refused, wrong, or took too long.
+        """
+
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
-
-
-class MemoryReader:
-    """Reads a database in memory, through the one connection that it has."""
-
-    def __init__(self, connection: Connection, lock: threading.RLock) -> None:
-        self._driver = driver_connection(connection)
-        self.lock = lock
-
-    def version(self) -> Hashable:
-        """Return a constant: nobody else can commit. Waits for a writing transaction."""
-        with self.lock:
-            return 0
-
-    def read(self, query: Query[T], *, statements: int = 2) -> T:  # noqa: ARG002
-        """Return the result of *query*; the lock makes a snapshot of it."""
-        with self.lock, translated("the database in memory"):
-            return query(self._driver)
-
-    def close(self) -> None:
-        """Leave the connection to the engine."""
-
-    def check_in_place(self) -> None:
-        """Do nothing: memory doesn't go away."""
-
-    def before_fork(self) -> None:
-        """Take the lock; the child gets a copy of the memory."""
-        self.lock.acquire()
-
-    def after_fork(self) -> None:
-        """Give the lock back."""
-        self.lock.release()
 
 
 class FileReader:
@@ -127,6 +104,7 @@ class FileReader:
         self._watch: Connection | None = None
         self._watch_cursor: sqlite3.Cursor | None = None
         self._watches = 0
+        self._under_way: set[Asking] = set()
 
     def version(self) -> Hashable:
         """Return a value that is another one after anybody's commit; 5 µs."""
@@ -173,9 +151,51 @@ class FileReader:
                 if self._quiet_state() == before:
                     return result
 
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer, from a connection of its own; see `Reader.ask`."""
+        asking = Asking(question)
+        before: FileState | None = None
+        while True:
+            connection: Connection | None = None
+            try:
+                with translated(self._path):
+                    connection, before = self._open_for(asking)
+                    result = answer(driver_connection(connection), asking)
+            except SetAsideError:
+                continue
+            except StoreError:
+                if before in {None, self._checked_state()}:
+                    raise
+            else:
+                # A log that came meanwhile is no harm: this is the state without it.
+                if before in {None, self._checked_state()}:
+                    return result
+            finally:
+                if connection is not None:
+                    connection.close()
+                self._under_way.discard(asking)
+                asking.end()
+
+    def _open_for(self, asking: Asking) -> tuple[Connection, FileState | None]:
+        # A writer of this process isn't opened before these connections are closed (`close`);
+        # beside readers SQLite keeps a closed one's descriptor, and so their locks.
+        with self.lock:
+            state = self._quiet_state()
+            self._under_way.add(asking)
+            asking.begin()
+            return self._connect("ro" if state is None else "immutable"), state
+
     def close(self) -> None:
-        """Close the connections; the next use opens new ones."""
+        """Close the connections; the next use opens new ones.
+
+        Questions under way are set aside, and asked anew when the lock is free.
+        """
         with self.lock, self._watch_lock:
+            under_way = tuple(self._under_way)
+            for asking in under_way:
+                asking.set_aside()
+            for asking in under_way:
+                asking.wait()
             for connection in (self._queries, self._watch):
                 if connection is not None:
                     connection.close()
