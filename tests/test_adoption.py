@@ -125,7 +125,7 @@ class TestImport:
         (results / "plots").mkdir(parents=True)
 
         with RunRepository.open(results, adopt=False) as repository:
-            assert repository.import_legacy() == ImportReport(0, 0, ())
+            assert repository.import_legacy() == ImportReport(0, 0, (), ignored=1)
 
     def test_a_folder_with_a_name_that_no_run_can_have_is_reported(self, results: Path) -> None:
         reference.write_old_run(results, "ends with a dot.")

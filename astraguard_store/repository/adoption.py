@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from astraguard_store.artifacts.folder_runs import read_run
 from astraguard_store.artifacts.scanner import folder_names
-from astraguard_store.database.queries import StoredRun
+from astraguard_store.database.run_rows import RunRows
 from astraguard_store.database.transaction import WriteOptions
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.model import ImportReport
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.reports import ImportReport
 from astraguard_store.repository.interrupts import interrupts_held_back
+from astraguard_store.repository.reading_summaries import FoundRuns, summaries_read
+from astraguard_store.repository.recovery import keep_unjudged
 from astraguard_store.repository.shared_store import SharedStore
-from astraguard_store.run_ids import check_run_id
 
 __all__ = ["Progress", "adopt_folders"]
 
@@ -25,66 +25,81 @@ _BATCH = 500
 
 
 def adopt_folders(
-    store: SharedStore, options: WriteOptions, progress: Progress | None = None
+    store: SharedStore, options: WriteOptions, progress: Progress | None = None, jobs: int = 1
 ) -> ImportReport:
     """Write a row for every run folder that has none, from its summary file.
 
     The files stay as they are. What can't be read is reported, and left alone.
     Run again, it adopts only what is new; interrupted, it goes on where it was.
 
+    Args:
+        store: Where to.
+        options: How its transactions are wanted.
+        progress: Called with (folders done, folders in all).
+        jobs: How many processes read the summaries; with 1 this one does.
+
     Raises:
+        InvalidRunError: *jobs* is below 1.
+        ArtifactReadError: A process that read summaries died.
         OSError: The results folder can't be listed.
         StoreError: The database can't be written.
     """
+    if jobs < 1:
+        raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
     if store.root is None:
         return ImportReport(0, 0, ())
     names = sorted(folder_names(store.root))
-    adopted = skipped = 0
+    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
+    adopted = skipped = ignored = done = 0
     refused: list[tuple[str, str]] = []
-    for start in range(0, len(names), _BATCH):
-        batch = names[start : start + _BATCH]
-        missing = store.database.without_row(batch)
-        runs, unreadable = _read_all(store, missing)
-        refused += unreadable
-        skipped += len(batch) - len(missing)
-        if runs:
-            added = _insert(store, options, runs)
-            adopted, skipped = adopted + added, skipped + len(runs) - added
+    for batch, missing, found in _found(store, batches, jobs):
+        added = _insert(store, options, found.runs) if found.runs else 0
+        adopted += added
+        skipped += len(batch) - missing + len(found.runs) - added
+        refused += found.refused
+        ignored += found.without_summary
+        done += len(batch)
         if progress:
-            progress(start + len(batch), len(names))
+            progress(done, len(names))
     if not store.database.adopted():
+        _finish_first_adoption(store, options)
+    return ImportReport(adopted, skipped, tuple(refused), ignored)
+
+
+def _finish_first_adoption(store: SharedStore, options: WriteOptions) -> None:
+    with interrupts_held_back():
+        # What was staged when a former database was lost: before this one is an ordinary one.
+        if not keep_unjudged(store, options):
+            return
         with (
-            interrupts_held_back(),
             store.ticket.held("adopting old runs", options.busy_timeout_s),
             store.database.transaction(options) as transaction,
         ):
             transaction.mark_adopted(time.time_ns() // 1000)
-    return ImportReport(adopted, skipped, tuple(refused))
 
 
-def _read_all(
-    store: SharedStore, names: list[str]
-) -> tuple[list[StoredRun], list[tuple[str, str]]]:
+def _found(
+    store: SharedStore, batches: list[list[str]], jobs: int
+) -> Iterator[tuple[list[str], int, FoundRuns]]:
+    """Yield each batch of folders, how many have no row, and what was read of these."""
     assert store.root is not None  # noqa: S101 - there are no folders in memory
-    runs: list[StoredRun] = []
-    refused: list[tuple[str, str]] = []
-    for name in names:
-        try:
-            summary = read_run(store.root, check_run_id(name))
-        except FileNotFoundError:
-            # A folder without a summary is no run.
-            continue
-        except (ArtifactReadError, InvalidRunError) as error:
-            refused.append((name, str(error)))
-        else:
-            runs.append(StoredRun(summary, None, None))
-    return runs, refused
+    counts: list[int] = []
+
+    def without_row() -> Iterator[list[str]]:
+        for batch in batches:
+            missing = store.database.without_row(batch)
+            counts.append(len(missing))
+            yield missing
+
+    with summaries_read(store.root, without_row(), min(jobs, len(batches))) as all_found:
+        for number, (batch, found) in enumerate(zip(batches, all_found, strict=True)):
+            yield batch, counts[number], found
 
 
-def _insert(store: SharedStore, options: WriteOptions, runs: list[StoredRun]) -> int:
+def _insert(store: SharedStore, options: WriteOptions, runs: list[RunRows]) -> int:
     with (
         interrupts_held_back(),
         store.ticket.held("adopting old runs", options.busy_timeout_s),
         store.database.transaction(options) as transaction,
     ):
-        return sum(transaction.insert_new(run) for run in runs)
+        return len(transaction.insert_new(runs))
