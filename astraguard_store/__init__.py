@@ -1,5 +1,7 @@
 """Embedded SQLite store for the latency measurements of hardware-in-the-loop test runs."""
 
+from astraguard_store.async_repository import AsyncRunRepository
+from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.exceptions import (
     ArtifactError,
     ArtifactReadError,
@@ -10,6 +12,7 @@ from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     InvalidRunError,
+    QueryError,
     ReadOnlyStoreError,
     RunNotFoundError,
     SchemaVersionError,
@@ -20,17 +23,23 @@ from astraguard_store.latency import LatencyCollector
 from astraguard_store.metrics_storage import MetricsStorage
 from astraguard_store.model import (
     Artifact,
-    CacheInfo,
-    CheckReport,
-    Comparison,
-    Finding,
-    ImportReport,
     LatencyMeasurement,
-    MetricChange,
     MetricSummary,
     RunHeader,
     RunSummary,
-    ValueChange,
+)
+from astraguard_store.provenance import Provenance, ProvenanceChange
+from astraguard_store.reports import (
+    CacheInfo,
+    CheckReport,
+    ExportReport,
+    Finding,
+    ImportReport,
+    MergeReport,
+    Percentile,
+    Percentiles,
+    PruneReport,
+    QueryResult,
 )
 from astraguard_store.repository import RunRepository
 
@@ -39,6 +48,7 @@ __all__ = [
     "ArtifactError",
     "ArtifactReadError",
     "ArtifactWriteError",
+    "AsyncRunRepository",
     "CacheInfo",
     "CheckReport",
     "ClosedStoreError",
@@ -47,14 +57,23 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "ExportReport",
     "Finding",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
     "LatencyMeasurement",
+    "MergeReport",
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "Percentile",
+    "Percentiles",
+    "Provenance",
+    "ProvenanceChange",
+    "PruneReport",
+    "QueryError",
+    "QueryResult",
     "ReadOnlyStoreError",
     "RunHeader",
     "RunNotFoundError",
@@ -66,4 +85,4 @@ __all__ = [
     "ValueChange",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

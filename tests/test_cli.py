@@ -1,51 +1,23 @@
 """The command line: what it prints, what it exits with, and that nobody sees a traceback."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
-import termios
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import assert_one_line, command_line, on_terminal, run, run_json
 
 from astraguard_store import LatencyCollector, RunRepository
-from astraguard_store.cli import main
 
-STATISTICS = {"count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms"}
+STATISTICS = {"count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed"}
+BOUNDS = {"p50_above_ms", "p95_above_ms", "p99_above_ms"}
 HEADER = {"run_id", "revision", "recorded_at", "total_measurements"}
-
-
-def run(*args: str | Path, env: Mapping[str, str] | None = None) -> Result:
-    """Run a command line in this process."""
-    return CliRunner().invoke(
-        main, [str(arg) for arg in args], env=env, prog_name="astraguard-store"
-    )
-
-
-def run_json(*args: str | Path) -> dict[str, Any]:
-    result = run(*args, "--json")
-    shape: dict[str, Any] = json.loads(result.stdout)
-    return shape
-
-
-def assert_one_line(result: Result, *words: str) -> None:
-    """Assert that the command complained in one line, and with these words."""
-    assert result.stdout == ""
-    assert result.stderr.startswith("astraguard-store: ")
-    assert result.stderr.count("\n") == 1
-    for word in words:
-        assert word in result.stderr
 
 
 def collector(*durations_ms: float, metric: str = "fault_detection") -> LatencyCollector:
@@ -89,7 +61,8 @@ def test_recent_stops_at_the_limit(store: Path) -> None:
 def test_recent_json_holds_headers(store: Path) -> None:
     shape = run_json("recent", "--results", store)
 
-    assert set(shape) == {"results_dir", "answers_from", "runs"}
+    assert set(shape) == {"results_dir", "answers_from", "runs", "next"}
+    assert shape["next"] is None
     assert shape["answers_from"] == "database"
     assert set(shape["runs"][0]) == HEADER
     assert shape["runs"][0]["total_measurements"] == 5
@@ -145,8 +118,8 @@ def test_show_json_holds_everything(store: Path) -> None:
     shape = run_json("show", "candidate", "--results", store)
 
     keys = {"results_dir", "answers_from", "metrics", "satellites", "artifacts"}
-    assert set(shape) == HEADER | keys
-    assert set(shape["metrics"]["fault_detection"]) == STATISTICS
+    assert set(shape) == HEADER | keys | {"provenance", "tags"}
+    assert set(shape["metrics"]["fault_detection"]) == STATISTICS | BOUNDS
     assert shape["metrics"]["fault_detection"]["mean_ms"] == 5.0
     assert shape["satellites"]["SAT002"]["recovery_action"]["p99_ms"] == 9.0
     assert {artifact["kind"] for artifact in shape["artifacts"]} == {
@@ -233,7 +206,13 @@ def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
     shape = run_json("compare", "baseline", "candidate", "--results", store)
 
     origin = {"results_dir", "answers_from"}
-    assert set(shape) == origin | {"baseline", "candidate", "by_satellite", "changes"}
+    what_they_were = {"provenance_changes", "warnings"}
+    assert set(shape) == origin | what_they_were | {
+        "baseline",
+        "candidate",
+        "by_satellite",
+        "changes",
+    }
     changes = {change["metric_type"]: change for change in shape["changes"]}
     shared = changes["fault_detection"]
     assert set(shared) == {"metric_type", "satellite_id", "present_in"} | STATISTICS
@@ -244,6 +223,8 @@ def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
         "candidate": 5.0,
         "difference": 2.5,
         "relative_change": 1.0,
+        "baseline_above": None,
+        "candidate_above": None,
     }
 
 
@@ -257,6 +238,8 @@ def test_compare_json_has_null_for_a_missing_side(store: Path) -> None:
         "candidate": None,
         "difference": None,
         "relative_change": None,
+        "baseline_above": None,
+        "candidate_above": None,
     }
 
 
@@ -281,7 +264,14 @@ def test_compare_asks_the_folders_where_there_is_no_database(old_tree: Path) -> 
 def test_import_counts_what_it_adopts(old_tree: Path) -> None:
     shape = run_json("import", "--results", old_tree)
 
-    assert set(shape) == {"results_dir", "database", "adopted", "skipped", "refused"}
+    assert set(shape) == {
+        "results_dir",
+        "database",
+        "adopted",
+        "skipped",
+        "ignored",
+        "refused",
+    }
     assert (shape["adopted"], shape["skipped"], shape["refused"]) == (2, 0, [])
     assert Path(shape["database"]).is_file()
 
@@ -404,6 +394,10 @@ EVERY_COMMAND = [
     ["recent"],
     ["show", "a"],
     ["compare", "a", "b"],
+    ["percentiles", "fault_detection"],
+    ["tag", "a"],
+    ["delete", "a", "--yes"],
+    ["prune", "--keep", "1", "--yes"],
     ["import"],
     ["db", "current"],
     ["db", "upgrade"],
@@ -470,7 +464,7 @@ def test_a_usage_error_is_one_line(command: list[str]) -> None:
     "command", [[], *EVERY_COMMAND, ["demo"], ["check"], ["db"]], ids=" ".join
 )
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
-    names = [word for word in command if len(word) > 1]
+    names = [word for word in command if len(word) > 1 and not word.startswith("-")]
 
     result = run(*names, "--help")
 
@@ -582,11 +576,24 @@ def test_db_backup_without_a_database_is_an_error(old_tree: Path, tmp_path: Path
     assert not (tmp_path / "copy.db").exists()
 
 
-def test_the_shell_completes_run_ids(store: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "show",
+        "compare candidate",
+        "tag",
+        "delete candidate",
+        "percentiles metric",
+        "recent --before",
+    ],
+)
+def test_the_shell_completes_run_ids(store: Path, words: str) -> None:
+    typed = f"astraguard-store {words} base"
     variables = {
         "_ASTRAGUARD_STORE_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"astraguard-store show --results {store} base",
-        "COMP_CWORD": "4",
+        "ASTRAGUARD_STORE_RESULTS": str(store),
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
     }
 
     result = run(env=variables)
@@ -594,26 +601,18 @@ def test_the_shell_completes_run_ids(store: Path) -> None:
     assert result.stdout == "plain,baseline\n"
 
 
-def command_line(*args: str | Path) -> list[str]:
-    return [sys.executable, "-m", "astraguard_store", *map(str, args)]
+def test_a_completion_without_a_store_is_silent_and_makes_none(tmp_path: Path) -> None:
+    variables = {
+        "_ASTRAGUARD_STORE_COMPLETE": "bash_complete",
+        "ASTRAGUARD_STORE_RESULTS": str(tmp_path / "nowhere"),
+        "COMP_WORDS": "astraguard-store delete x",
+        "COMP_CWORD": "2",
+    }
 
+    result = run(env=variables)
 
-def on_terminal(columns: int, *args: str | Path, **env: str) -> str:
-    """Return what a command writes on a terminal of that many columns."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    kept = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
-    environment = kept | {"TERM": "xterm-256color", **env}
-    with subprocess.Popen(command_line(*args), stdout=slave, env=environment):
-        os.close(slave)
-        written = b""
-        try:
-            while chunk := os.read(master, 65536):
-                written += chunk
-        except OSError:
-            pass  # Linux ends a terminal that nobody writes to any more with EIO
-    os.close(master)
-    return written.decode().replace("\r\n", "\n")
+    assert (result.stdout.strip(), result.stderr) == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_terminal_gets_colour(store: Path) -> None:
@@ -622,12 +621,31 @@ def test_a_terminal_gets_colour(store: Path) -> None:
     assert "\x1b[31m" in written
 
 
+def test_a_terminal_with_colour_gets_arrows(store: Path) -> None:
+    slower = on_terminal(120, "compare", "baseline", "candidate", "--results", store)
+    faster = on_terminal(120, "compare", "candidate", "baseline", "--results", store)
+
+    assert "▲ +100.0 %" in slower
+    assert "▼ -50.0 %" in faster
+
+
+def test_a_terminal_whose_encoding_lacks_the_arrows_gets_signs(store: Path) -> None:
+    written = on_terminal(
+        120, "compare", "baseline", "candidate", "--results", store, PYTHONIOENCODING="ascii"
+    )
+
+    assert "+100.0 %" in written
+    assert "▲" not in written
+    assert "u25b2" not in written
+
+
 def test_no_color_is_respected(store: Path) -> None:
     written = on_terminal(
         120, "compare", "baseline", "candidate", "--results", store, NO_COLOR="1"
     )
 
     assert "+100.0 %" in written
+    assert "▲" not in written
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", written)
 
 

@@ -1,11 +1,12 @@
 """The command `astraguard-store`: front end for people and scripts.
 
 ```
-reading  adopting  checking  schema  demonstration     the commands
-    └───────┴────────┬─┴───────┴────────┘
-     options      render      shapes         what they share: arguments, tables, JSON
+reading  comparing  distributions  asking                    the commands that ask,
+changing  adopting  moving  checking  schema  demonstration  and those that do
                      │
-                  outcome                    exit codes and error lines
+options    filters   render    shapes    described           what they share: arguments,
+                     │                                       tables, JSON
+                  outcome                                    exit codes and error lines
 ```
 
 Only this package imports click and rich, and nothing imports this package: a
@@ -16,11 +17,16 @@ import click
 
 from astraguard_store import __version__
 from astraguard_store.cli.adopting import import_runs
+from astraguard_store.cli.asking import query
+from astraguard_store.cli.changing import delete, prune, tag
 from astraguard_store.cli.checking import check
+from astraguard_store.cli.comparing import compare
 from astraguard_store.cli.demonstration import demo
+from astraguard_store.cli.distributions import percentiles
+from astraguard_store.cli.moving import export, merge
 from astraguard_store.cli.options import examples
 from astraguard_store.cli.outcome import PROGRAM, StoreCommands
-from astraguard_store.cli.reading import compare, recent, show
+from astraguard_store.cli.reading import recent, show
 from astraguard_store.cli.schema import db
 from astraguard_store.repository import schema_head, sqlite_caveat, sqlite_version
 
@@ -41,7 +47,12 @@ _EPILOG = (
         "astraguard-store recent --limit 5",
         "astraguard-store show run_001 --satellites",
         "astraguard-store compare run_001 run_002 --json",
+        "astraguard-store percentiles fault_detection --since 4w",
+        "astraguard-store prune --keep 500 --older-than 90d --dry-run",
+        "astraguard-store query - --format csv < slowest.sql",
         "astraguard-store import --results old_results",
+        "astraguard-store export --all --to runs.zip",
+        "astraguard-store merge /mnt/rig2/results",
         "astraguard-store check",
     )
     + """
@@ -49,8 +60,9 @@ _EPILOG = (
 \b
 Exit codes:
   0  done
-  1  the answer is no: no such run, a folder that the import refused,
-     a schema that is not at head, a fault that a check found
+  1  the answer is no: no such run, a folder that the import refused, a run
+     that a merge refused or has another save of, a schema that is not at
+     head, a fault that a check found
   2  a usage or store error, said in one line on standard error
 
 \b
@@ -81,5 +93,20 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, recent, show, compare, import_runs, check, db):
+for _command in (
+    demo,
+    recent,
+    show,
+    compare,
+    percentiles,
+    query,
+    tag,
+    delete,
+    prune,
+    import_runs,
+    export,
+    merge,
+    check,
+    db,
+):
     main.add_command(_command)

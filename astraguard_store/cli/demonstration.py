@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 
 from astraguard_store.cli import shapes
+from astraguard_store.cli.comparing import print_comparison
 from astraguard_store.cli.options import demo_results_option, examples, json_option
-from astraguard_store.cli.reading import print_comparison, print_headers
+from astraguard_store.cli.reading import print_headers
 from astraguard_store.cli.render import print_line, progress_bar
+from astraguard_store.comparison import Comparison
 from astraguard_store.demo import (
     Detector,
     Flight,
@@ -17,7 +19,8 @@ from astraguard_store.demo import (
     RunningDeviation,
     fly,
 )
-from astraguard_store.model import Comparison, RunHeader, RunSummary
+from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
 
 _PLAN = FlightPlan()
@@ -74,7 +77,13 @@ def _fly_and_save(repository: RunRepository, run_id: str, *, quiet: bool) -> _Sa
     detector = _DETECTORS[run_id]
     with progress_bar(f"Flying {run_id}", hidden=quiet) as progress:
         flight = fly(_PLAN, detector, progress)
-    saved = _SavedFlight(detector.__name__, flight, repository.save(run_id, flight.collector))
+    run = repository.save(
+        run_id,
+        flight.collector,
+        provenance=Provenance(scenario="demo swarm", seed=_PLAN.seed, rig="simulated"),
+        tags={"detector": detector.__name__},
+    )
+    saved = _SavedFlight(detector.__name__, flight, run)
     if not quiet:
         _print_flight(saved)
     return saved

@@ -56,12 +56,42 @@ def json_option(command: Command) -> Command:
     )
 
 
+def yes_option(command: Command) -> Command:
+    """Add `--yes`, not to be asked."""
+    return click.option("--yes", is_flag=True, help="Don't ask.")(command)
+
+
+def markdown_option(command: Command) -> Command:
+    """Add `--markdown` as `as_markdown`."""
+    option = click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+    return option(command)
+
+
+def check_one_form(*, as_json: bool, as_markdown: bool) -> None:
+    """Refuse both at a time.
+
+    Raises:
+        click.UsageError: Both were asked for.
+    """
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+
+
+def runs_argument(name: str, *, required: bool) -> Callable[[Command], Command]:
+    """Return a decorator that adds any number of run ids, completed as one is."""
+    shown = f"{name.upper()}..." if required else f"[{name.upper()}]..."
+    return click.argument(
+        name, metavar=shown, nargs=-1, required=required, shell_complete=complete_run
+    )
+
+
 def run_argument(name: str) -> Callable[[Command], Command]:
     """Return a decorator that adds a run id, completed by the shell from the newest runs."""
-    return click.argument(name, metavar=name.upper(), shell_complete=_complete_run)
+    return click.argument(name, metavar=name.upper(), shell_complete=complete_run)
 
 
-def _complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the newest runs' ids that begin with *incomplete*, none on any error."""
     results = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
     try:
         with RunRepository.open(results, read_only=True) as repository:

@@ -75,7 +75,7 @@ def _exit_code_of(run: Callable[[], object]) -> int:
         _silence_stdout()
         return READER_WENT_AWAY
     except click.Abort:
-        complain("interrupted; what was not finished is not stored")
+        complain("interrupted; what was not finished is as it was before")
         return INTERRUPTED
     except (click.ClickException, StoreError, OSError) as error:
         if isinstance(error, OSError):

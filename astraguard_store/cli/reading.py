@@ -1,36 +1,37 @@
-"""The commands that ask: `recent`, `show`, `compare`. They open the store read-only."""
+"""The commands about single runs: `recent`, `show`. They open the store read-only."""
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from astraguard_store.cli import shapes
-from astraguard_store.cli.options import examples, json_option, results_option, run_argument
+from astraguard_store.cli.filters import metric_limit, scenario_filters
+from astraguard_store.cli.options import (
+    check_one_form,
+    complete_run,
+    examples,
+    json_option,
+    markdown_option,
+    results_option,
+    run_argument,
+)
+from astraguard_store.cli.outcome import complain
 from astraguard_store.cli.render import (
     Column,
-    change_text,
-    milliseconds,
-    percentage,
+    duration_text,
+    print_fields,
     print_line,
     print_table,
 )
-from astraguard_store.model import (
-    Artifact,
-    Comparison,
-    MetricChange,
-    MetricSummary,
-    RunHeader,
-    ValueChange,
-)
+from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
+from astraguard_store.provenance import ProvenanceValue
 from astraguard_store.repository import RunRepository
 
-_STATISTIC_COLUMNS = (
-    Column("count"),
-    *(Column(f"{name} ms") for name in ("mean", "p50", "p95", "p99", "min", "max")),
-)
+_WITHOUT_MISSED = shapes.STATISTICS[:-1]
 
 
 @contextmanager
@@ -43,6 +44,8 @@ def open_for_reading(results: Path) -> Iterator[RunRepository]:
 @click.command(
     epilog=examples(
         "astraguard-store recent --limit 5",
+        "astraguard-store recent --scenario swarm --since 7d",
+        "astraguard-store recent --tag nightly=green --above fault_detection.p95_ms=100",
         "astraguard-store recent --json | jq -r '.runs[0].run_id'",
     )
 )
@@ -54,89 +57,111 @@ def open_for_reading(results: Path) -> Iterator[RunRepository]:
     metavar="N",
     help="Most runs to list.",
 )
+@scenario_filters
+@click.option(
+    "--above",
+    type=metric_limit,
+    metavar="METRIC.STATISTIC=MS",
+    help="Only runs whose mean_ms, p50_ms, p95_ms, p99_ms or max_ms of a metric type is above.",
+)
+@click.option(
+    "--before",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Only runs older than this one: the last run of a page gives the next page.",
+)
+@markdown_option
 @results_option
 @json_option
-def recent(limit: int, results: Path, as_json: bool) -> None:
+def recent(
+    limit: int,
+    scenario: str | None,
+    tag: str | tuple[str, str] | None,
+    since: datetime | None,
+    above: tuple[str, str, float] | None,
+    before: str | None,
+    as_markdown: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
     """List the newest runs, newest first.
 
-    Exit code 0, also where there is no run yet; 2 for an error.
+    Of those that pass all filters. A percentile that falls among missed events counts
+    by what it is above of. Where there are older runs, a line on standard error says how
+    to list them.
+
+    Exit code 0, also where there is no run; 1 where the run of --before doesn't exist;
+    2 for an error.
     """
+    check_one_form(as_json=as_json, as_markdown=as_markdown)
     with open_for_reading(results) as repository:
-        headers = repository.recent(limit=limit)
+        headers = repository.recent(
+            limit + 1,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            above=above,
+            before=None if before is None else repository.get(before).header,
+        )
+        # One more than wanted, to know whether there is a next page.
+        cursor = headers[limit - 1].run_id if len(headers) > limit else None
+        del headers[limit:]
         if as_json:
-            shape = {**_origin(repository), "runs": shapes.headers_shape(headers)}
-            shapes.print_json(shape)
-        elif headers:
-            print_headers(headers)
-        else:
-            print_line(f"No runs in {results} yet.")
+            runs = shapes.headers_shape(headers)
+            shapes.print_json({**origin(repository), "runs": runs, "next": cursor})
+            return
+    if headers:
+        print_headers(headers, markdown=as_markdown)
+    elif any((scenario, tag, since, above, before)):
+        print_line(f"No such runs in {results}.")
+    else:
+        print_line(f"No runs in {results} yet.")
+    if cursor is not None:
+        complain(f"there are older runs; the same with --before {shlex.quote(cursor)} lists them")
 
 
 @click.command(
     epilog=examples(
         "astraguard-store show run_001 --satellites",
+        "astraguard-store show run_001 --markdown",
         "astraguard-store show run_001 --json | jq '.metrics.fault_detection.p95_ms'",
     )
 )
 @run_argument("run")
 @click.option("--satellites", is_flag=True, help="Also list each satellite by metric type.")
+@markdown_option
 @results_option
 @json_option
-def show(run: str, satellites: bool, results: Path, as_json: bool) -> None:
-    """Show the statistics and the files of one run.
+def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: bool) -> None:
+    """Show the statistics of one run, what it was, its tags and its files.
+
+    A percentile that falls among missed events has no number: `above 12.5` says that it
+    is above 12.5 ms.
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
+    check_one_form(as_json=as_json, as_markdown=as_markdown)
     with open_for_reading(results) as repository:
         summary = repository.get(run)
         if as_json:
-            shapes.print_json({**_origin(repository), **shapes.run_shape(summary)})
+            shapes.print_json({**origin(repository), **shapes.run_shape(summary)})
             return
-        print_line(f"run          {summary.run_id}")
-        print_line(f"recorded at  {summary.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC")
-        print_line(f"revision     {_revision(summary.header)}")
-        print_line(f"measurements {summary.total_measurements}")
+    print_fields(_header_fields(summary), markdown=as_markdown)
+    known = _provenance_fields(summary)
+    if known:
         print_line()
-        _print_metrics(summary.metrics)
-        if satellites:
-            print_line()
-            _print_satellites(summary.satellites)
-        if summary.artifacts:
-            print_line()
-            _print_artifacts(results, summary.artifacts)
+        print_fields(known, markdown=as_markdown)
+    print_line()
+    _print_metrics(summary.metrics, markdown=as_markdown)
+    if satellites:
+        print_line()
+        _print_satellites(summary.satellites, markdown=as_markdown)
+    if summary.artifacts:
+        print_line()
+        _print_artifacts(results, summary.artifacts, markdown=as_markdown)
 
 
-@click.command(
-    epilog=examples(
-        "astraguard-store compare run_001 run_002",
-        "astraguard-store compare run_001 run_002 --by-satellite --json",
-    )
-)
-@run_argument("baseline")
-@run_argument("candidate")
-@click.option("--by-satellite", is_flag=True, help="Compare each satellite by itself.")
-@results_option
-@json_option
-def compare(
-    baseline: str, candidate: str, by_satellite: bool, results: Path, as_json: bool
-) -> None:
-    """Compare run CANDIDATE against run BASELINE.
-
-    Differences are candidate - baseline, so more than zero is slower. What only one
-    of the runs measured is listed with `only in` and the name of that run.
-
-    Exit code 0, whatever the difference; 1 where a run doesn't exist; 2 for an error.
-    """
-    with open_for_reading(results) as repository:
-        comparison = repository.compare(baseline, candidate, by_satellite=by_satellite)
-        if as_json:
-            shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
-            shapes.print_json({**_origin(repository), **shape})
-        else:
-            print_comparison(comparison, by_satellite=by_satellite)
-
-
-def print_headers(headers: list[RunHeader]) -> None:
+def print_headers(headers: list[RunHeader], *, markdown: bool = False) -> None:
     """Print a list of runs."""
     print_table(
         [
@@ -154,68 +179,88 @@ def print_headers(headers: list[RunHeader]) -> None:
             ]
             for header in headers
         ],
+        markdown=markdown,
     )
 
 
-def print_comparison(comparison: Comparison, *, by_satellite: bool) -> None:
-    """Print a row for each statistic of each metric type."""
-    print_line(f"baseline  {comparison.baseline}")
-    print_line(f"candidate {comparison.candidate}")
-    print_line()
-    columns = [Column("metric type", numeric=False), Column("statistic", numeric=False)]
-    if by_satellite:
-        columns.insert(0, Column("satellite", numeric=False))
-    columns += [Column("baseline"), Column("candidate"), Column("difference"), Column("change")]
-    rows = [
-        [*names, name, *_value_cells(change, name, comparison)]
-        for change in comparison.changes
-        for names in [_names(change, by_satellite=by_satellite)]
-        for name in shapes.STATISTICS
+def statistic_text(summary: MetricSummary | None, name: str) -> str:
+    """Return one of the statistics, or what it is above of; ``-`` where there is none."""
+    if summary is None:
+        return "-"
+    value: float | None = getattr(summary, name)
+    if name in {"count", "missed"}:
+        return str(value)
+    return duration_text(value, shapes.above(summary, name))
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Return tags as they are given on the command line."""
+    return ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
+
+
+def value_text(value: ProvenanceValue) -> str:
+    """Return what is known of a run, for people."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else str(value)
+
+
+def origin(repository: RunRepository) -> shapes.Shape:
+    """Return where an answer comes from."""
+    return {
+        "results_dir": str(repository.results_dir),
+        "answers_from": repository.answers_from,
+    }
+
+
+def _header_fields(run: RunSummary) -> list[tuple[str, str]]:
+    fields = [
+        ("run", run.run_id),
+        ("recorded at", f"{run.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
+        ("revision", _revision(run.header)),
+        ("measurements", str(run.total_measurements)),
     ]
-    print_table(columns, rows)
+    return [*fields, ("tags", tags_text(run.tags))] if run.tags else fields
 
 
-def _names(change: MetricChange, *, by_satellite: bool) -> list[str]:
-    satellite = [change.satellite_id or ""] if by_satellite else []
-    return [*satellite, change.metric_type]
+def _provenance_fields(run: RunSummary) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), value_text(value)) for name, value in run.provenance.known()]
 
 
-def _value_cells(change: MetricChange, name: str, comparison: Comparison) -> list[str | Text]:
-    value: ValueChange = getattr(change, name)
-    is_count = name == "count"
-
-    def number(side: float | None) -> str:
-        return f"{side:.0f}" if is_count and side is not None else milliseconds(side)
-
-    side = shapes.present_in(change)
-    if side == "both":
-        remark = percentage(value.relative_change)
-    else:
-        remark = f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
-    return [
-        number(value.baseline),
-        number(value.candidate),
-        number(value.difference),
-        change_text(remark, difference=value.difference, lower_is_better=not is_count),
-    ]
+def _print_metrics(metrics: Mapping[str, MetricSummary], *, markdown: bool) -> None:
+    columns = [Column("metric type", numeric=False)]
+    _print_statistics(columns, [((name,), metrics[name]) for name in sorted(metrics)], markdown)
 
 
-def _print_metrics(metrics: Mapping[str, MetricSummary]) -> None:
-    columns = [Column("metric type", numeric=False), *_STATISTIC_COLUMNS]
-    print_table(columns, [[name, *_statistic_cells(metrics[name])] for name in sorted(metrics)])
-
-
-def _print_satellites(satellites: Mapping[str, Mapping[str, MetricSummary]]) -> None:
-    names = [Column("satellite", numeric=False), Column("metric type", numeric=False)]
+def _print_satellites(
+    satellites: Mapping[str, Mapping[str, MetricSummary]], *, markdown: bool
+) -> None:
+    columns = [Column("satellite", numeric=False), Column("metric type", numeric=False)]
     rows = [
-        [satellite, metric_type, *_statistic_cells(metrics[metric_type])]
+        ((satellite, metric_type), metrics[metric_type])
         for satellite, metrics in sorted(satellites.items())
         for metric_type in sorted(metrics)
     ]
-    print_table([*names, *_STATISTIC_COLUMNS], rows)
+    _print_statistics(columns, rows, markdown)
 
 
-def _print_artifacts(results: Path, artifacts: tuple[Artifact, ...]) -> None:
+def _print_statistics(
+    columns: Sequence[Column],
+    rows: Sequence[tuple[Sequence[str], MetricSummary]],
+    markdown: bool,
+) -> None:
+    # Where nothing was missed, nobody has to read past a column of zeros.
+    shown = shapes.STATISTICS if any(summary.missed for _, summary in rows) else _WITHOUT_MISSED
+    print_table(
+        [*columns, *(Column(name.replace("_", " ")) for name in shown)],
+        [[*names, *(statistic_text(summary, name) for name in shown)] for names, summary in rows],
+        markdown=markdown,
+    )
+
+
+def _print_artifacts(results: Path, artifacts: tuple[Artifact, ...], *, markdown: bool) -> None:
     columns = [
         Column("file", numeric=False),
         Column("bytes"),
@@ -231,20 +276,8 @@ def _print_artifacts(results: Path, artifacts: tuple[Artifact, ...]) -> None:
         ]
         for artifact in artifacts
     ]
-    print_table(columns, rows)
-
-
-def _statistic_cells(summary: MetricSummary) -> list[str]:
-    durations = [getattr(summary, name) for name in shapes.STATISTICS[1:]]
-    return [str(summary.count), *(milliseconds(duration) for duration in durations)]
+    print_table(columns, rows, markdown=markdown)
 
 
 def _revision(header: RunHeader) -> str:
     return str(header.revision) if header.revision else "-"
-
-
-def _origin(repository: RunRepository) -> shapes.Shape:
-    return {
-        "results_dir": str(repository.results_dir),
-        "answers_from": repository.answers_from,
-    }

@@ -5,6 +5,7 @@ one `name  value` line a field. In a pipe the same table comes without frame,
 colour or folding, so that `grep` and `awk` see whole lines.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rich.text import Text
 from astraguard_store.cli.outcome import printable
 
 _PIPE_WIDTH = 100_000  # a pipe has no width: nothing is folded
+_MARKS = re.compile(r"([\\|*`<\[])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,23 @@ def print_line(text: str = "") -> None:
     click.echo(printable(text))
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Print the rows in the form that the output has room for."""
+def print_fields(fields: Sequence[tuple[str, str]], *, markdown: bool = False) -> None:
+    """Print one line for each (name, value)."""
+    width = max((len(name) for name, _ in fields), default=0)
+    for name, value in fields:
+        if markdown:
+            print_line(f"- {name}: {_in_markdown(printable(value))}")
+        else:
+            print_line(f"{name:<{width}} {value}")
+
+
+def print_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], *, markdown: bool = False
+) -> None:
+    """Print the rows in the form that the output has room for, or as Markdown."""
+    if markdown:
+        _print_markdown(columns, rows)
+        return
     console = _console()
     cells = [[_cell(value) for value in row] for row in rows]
     table = _table(columns, cells, framed=console.is_terminal)
@@ -52,16 +69,51 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]])
         _print_stacked(console, columns, cells)
 
 
-def change_text(text: str, *, difference: float | None, lower_is_better: bool = True) -> Text:
-    """Return *text*, coloured by whether the candidate is slower or quicker."""
-    if not lower_is_better or not difference:
+def shows_arrows() -> bool:
+    """Return whether the output is a terminal that shows colour, and has the arrows."""
+    console = _console()
+    try:
+        "▲▼".encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return console.is_terminal and not console.no_color and console.color_system is not None
+
+
+def change_text(text: str, *, difference: float | None, arrow: bool) -> Text:
+    """Return *text*, coloured by whether the candidate is slower or quicker.
+
+    Args:
+        text: What changed.
+        difference: Candidate - baseline; None or 0 is neither.
+        arrow: Whether to say it by an arrow too, for those who don't see red and green.
+    """
+    if not difference:
         return Text(text)
-    return Text(text, style="red" if difference > 0 else "green")
+    sign, style = ("▲ ", "red") if difference > 0 else ("▼ ", "green")
+    return Text(f"{sign if arrow else ''}{text}", style=style)
+
+
+def size(number_of_bytes: int) -> str:
+    """Return a number of bytes for people, as ``12.3 MB``."""
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if number_of_bytes >= 10**power:
+            return f"{number_of_bytes / 10**power:.1f} {unit}"
+    return counted(number_of_bytes, "byte")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def milliseconds(value: float | None) -> str:
     """Return a duration to a tenth of a microsecond; the clocks give no more."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def duration_text(value: float | None, above: float | None) -> str:
+    """Return a duration in milliseconds, or, of one that isn't known, what it is above of."""
+    return milliseconds(value) if above is None else f"above {milliseconds(above)}"
 
 
 def percentage(relative_change: float | None) -> str:
@@ -131,3 +183,16 @@ def _print_stacked(
         for column, value in zip(columns, row, strict=True):
             line = Text.assemble((column.title.ljust(width), "bold"), "  ", value)
             console.print(line, soft_wrap=True)
+
+
+def _print_markdown(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]]) -> None:
+    titles = [_in_markdown(column.title) for column in columns]
+    rulers = ["---:" if column.numeric else "---" for column in columns]
+    cells = [[_in_markdown(_cell(value).plain) for value in row] for row in rows]
+    for line in (titles, rulers, *cells):
+        print_line(f"| {' | '.join(line)} |")
+
+
+def _in_markdown(text: str) -> str:
+    """Return *text* with what Markdown would take for its own marks escaped."""
+    return _MARKS.sub(r"\\\1", text)

@@ -6,25 +6,53 @@ changes candidate - baseline; what isn't known, or is no finite number, is null.
 
 HEADER      run_id, revision (0: not known, read from the run's folder),
             recorded_at, total_measurements
-STATISTICS  count, mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms
+STATISTICS  count, mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms, missed, and
+            p50_above_ms, p95_above_ms, p99_above_ms: where a percentile falls among
+            the missed events it is null, and this is what it is above of; else null
+PROVENANCE  scenario, seed, software_version, git_commit, git_branch, git_dirty, host,
+            platform, python, rig, firmware, started_at, finished_at, percentile_definition
 ARTIFACT    kind, path (relative to results_dir), bytes, sha256, rows
 CHANGE      metric_type, satellite_id (null: all), present_in ("both", "baseline",
-            "candidate"), and a VALUE for each name in STATISTICS
-VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more)
+            "candidate"), and a VALUE for each name from count to missed
+VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more),
+            baseline_above, candidate_above (as p50_above_ms)
+DIFFERENCE  name (as in PROVENANCE), baseline, candidate, forbids_comparison
 
-recent      results_dir, answers_from ("database", "folders"), runs: [HEADER]
+recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
+            next (run id for --before, to get the next page; null: there is none)
 show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS},
-            satellites: {satellite: {metric type: STATISTICS}}, artifacts: [ARTIFACT]
-compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE]
-import      results_dir, database, adopted, skipped, refused: [{run_id, reason}]
+            satellites: {satellite: {metric type: STATISTICS}}, artifacts: [ARTIFACT],
+            provenance: PROVENANCE, tags: {name: value}
+compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
+            provenance_changes: [DIFFERENCE], warnings: [sentence]
+percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
+            [{group: {name of --by: value (null: not known)}, PERCENTILES}]
+PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
+            values: [{quantile, value_ms, above_ms}], runs_without_buckets: [run id]
+tag         results_dir, answers_from, run_id, tags: {name: value}
+delete      results_dir, database, deleted: [run id]
+prune       results_dir, database, dry_run, deleted: [run id], purged: [run id] (only their
+            measurements), pinned: [run id], file_bytes, database_bytes, freed_bytes,
+            not_compacted (why; null: it was, or wasn't worth it)
+import      results_dir, database, adopted, skipped, ignored (folders that are no runs),
+            refused: [{run_id, reason}]
+export      results_dir, answers_from, target, runs (how many), files (how many), bytes
+merge       results_dir, database, other, merged: [run id], skipped: [run id] (here already),
+            conflicts: [{run_id, reason}], refused: [{run_id, reason}],
+            without_files: [run id] (of the merged)
 db current  results_dir, database, found (null: no database, or none of ours), head, at_head
+db describe results_dir, database, objects: [OBJECT]
+OBJECT      name, kind ("view", "table"), description, columns: [{name, unit (null: none),
+            description}] (not with --brief)
 db upgrade  results_dir, database, before, after, head, backup (null: nothing to do)
 db backup   results_dir, database, backup, bytes
 check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
             mended: [FINDING]
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
+query       results_dir, database, columns: [name], rows: [[value in the order of columns]],
+            truncated (there are more rows than --limit); a BLOB is text in hexadecimal digits
 demo        results_dir, database, flights: [FLIGHT], recent: [HEADER],
-            comparison: {baseline, candidate, by_satellite, changes: [CHANGE]}
+            comparison: as in compare, from baseline on
 FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
             false_alarms, run: as in show, from HEADER on
 """
@@ -32,24 +60,29 @@ FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 
 import click
 
-from astraguard_store.model import (
-    Artifact,
+from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
+from astraguard_store.provenance import ProvenanceValue
+from astraguard_store.reports import (
     CheckReport,
-    Comparison,
+    ExportReport,
     Finding,
     ImportReport,
-    MetricChange,
-    MetricSummary,
-    RunHeader,
-    RunSummary,
-    ValueChange,
+    MergeReport,
+    Percentiles,
+    PruneReport,
+    QueryResult,
 )
+from astraguard_store.repository import DescribedObject
 
-STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")
+STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
+ABOVE = {"p50_ms": "p50_above_ms", "p95_ms": "p95_above_ms", "p99_ms": "p99_above_ms"}
+"""Which statistics may fall among the missed events, and what then says above what."""
 
 Shape = dict[str, object]
 
@@ -81,6 +114,11 @@ def run_shape(run: RunSummary) -> Shape:
         "metrics": _metrics_shape(run.metrics),
         "satellites": {name: _metrics_shape(metrics) for name, metrics in run.satellites.items()},
         "artifacts": [_artifact_shape(artifact) for artifact in run.artifacts],
+        "provenance": {
+            field.name: _plain(getattr(run.provenance, field.name))
+            for field in fields(run.provenance)
+        },
+        "tags": dict(run.tags),
     }
 
 
@@ -91,6 +129,53 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "candidate": comparison.candidate,
         "by_satellite": by_satellite,
         "changes": [_change_shape(change) for change in comparison.changes],
+        "provenance_changes": [
+            {
+                "name": change.name,
+                "baseline": _plain(change.baseline),
+                "candidate": _plain(change.candidate),
+                "forbids_comparison": change.forbids_comparison,
+            }
+            for change in comparison.provenance_changes
+        ],
+        "warnings": list(comparison.warnings),
+    }
+
+
+def groups_shape(
+    by: Sequence[str], groups: Mapping[tuple[str | None, ...], Percentiles]
+) -> list[Shape]:
+    """Return what `percentiles --by` says of each group."""
+    return [
+        {"group": dict(zip(by, group, strict=True)), **percentiles_shape(percentiles)}
+        for group, percentiles in groups.items()
+    ]
+
+
+def percentiles_shape(percentiles: Percentiles) -> Shape:
+    """Return PERCENTILES."""
+    return {
+        "metric_type": percentiles.metric_type,
+        "satellite_id": percentiles.satellite_id,
+        "count": percentiles.count,
+        "missed": percentiles.missed,
+        "runs": percentiles.runs,
+        "values": [value._asdict() for value in percentiles.values],
+        "runs_without_buckets": list(percentiles.runs_without_buckets),
+    }
+
+
+def prune_shape(report: PruneReport) -> Shape:
+    """Return what `prune` says of what it did, or would do."""
+    return {
+        "dry_run": report.dry_run,
+        "deleted": list(report.deleted),
+        "purged": list(report.purged),
+        "pinned": list(report.pinned),
+        "file_bytes": report.file_bytes,
+        "database_bytes": report.database_bytes,
+        "freed_bytes": report.freed_bytes,
+        "not_compacted": report.not_compacted,
     }
 
 
@@ -99,8 +184,34 @@ def report_shape(report: ImportReport) -> Shape:
     return {
         "adopted": report.adopted,
         "skipped": report.skipped,
-        "refused": [{"run_id": run_id, "reason": reason} for run_id, reason in report.refused],
+        "ignored": report.ignored,
+        "refused": _reasons_shape(report.refused),
     }
+
+
+def export_shape(report: ExportReport) -> Shape:
+    """Return what `export` says of what it made."""
+    return {
+        "target": str(report.target),
+        "runs": report.runs,
+        "files": report.files,
+        "bytes": report.bytes,
+    }
+
+
+def merge_shape(report: MergeReport) -> Shape:
+    """Return what `merge` says of what it did."""
+    return {
+        "merged": list(report.merged),
+        "skipped": list(report.skipped),
+        "conflicts": _reasons_shape(report.conflicts),
+        "refused": _reasons_shape(report.refused),
+        "without_files": list(report.without_files),
+    }
+
+
+def _reasons_shape(pairs: Sequence[tuple[str, str]]) -> list[Shape]:
+    return [{"run_id": run_id, "reason": reason} for run_id, reason in pairs]
 
 
 def check_shape(report: CheckReport) -> Shape:
@@ -112,6 +223,27 @@ def check_shape(report: CheckReport) -> Shape:
         "bytes": report.bytes,
         "findings": [_finding_shape(finding) for finding in report.findings],
         "mended": [_finding_shape(finding) for finding in report.mended],
+    }
+
+
+def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
+    """Return [OBJECT]."""
+    shapes = []
+    for described in objects:
+        shape = described._asdict()
+        columns = shape.pop("columns")
+        if not brief:
+            shape["columns"] = [column._asdict() for column in columns]
+        shapes.append(shape)
+    return shapes
+
+
+def query_shape(answer: QueryResult) -> Shape:
+    """Return what `query` says; rows are lists, as two columns may have one name."""
+    return {
+        "columns": list(answer.columns),
+        "rows": [[_sql_value(value) for value in row] for row in answer.rows],
+        "truncated": answer.truncated,
     }
 
 
@@ -127,7 +259,9 @@ def _finding_shape(finding: Finding) -> Shape:
 
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
-        metric_type: {name: _number(getattr(summary, name)) for name in STATISTICS}
+        metric_type: {
+            name: _number(getattr(summary, name)) for name in (*STATISTICS, *ABOVE.values())
+        }
         for metric_type, summary in metrics.items()
     }
 
@@ -143,7 +277,7 @@ def _artifact_shape(artifact: Artifact) -> Shape:
 
 
 def _change_shape(change: MetricChange) -> Shape:
-    values = {name: _value_shape(getattr(change, name)) for name in STATISTICS}
+    values = {name: _value_shape(change, name) for name in STATISTICS}
     return {
         "metric_type": change.metric_type,
         "satellite_id": change.satellite_id,
@@ -159,17 +293,38 @@ def present_in(change: MetricChange) -> str:
     return "baseline" if change.baseline else "candidate"
 
 
-def _value_shape(value: ValueChange) -> Shape:
+def above(summary: MetricSummary | None, statistic: str) -> float | None:
+    """Return what the statistic is above of, where it falls among the missed events."""
+    if summary is None or statistic not in ABOVE:
+        return None
+    bound: float | None = getattr(summary, ABOVE[statistic])
+    return bound
+
+
+def _value_shape(change: MetricChange, statistic: str) -> Shape:
+    value: ValueChange = getattr(change, statistic)
     return {
         "baseline": _number(value.baseline),
         "candidate": _number(value.candidate),
         "difference": _number(value.difference),
         "relative_change": _number(value.relative_change),
+        "baseline_above": _number(above(change.baseline, statistic)),
+        "candidate_above": _number(above(change.candidate, statistic)),
     }
+
+
+def _plain(value: ProvenanceValue) -> ProvenanceValue:
+    return _iso(value) if isinstance(value, datetime) else value
 
 
 def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _sql_value(value: str | bytes | float | None) -> str | float | None:
+    if isinstance(value, bytes):
+        return value.hex()
+    return _number(value) if isinstance(value, float) else value
 
 
 def _iso(time: datetime) -> str:

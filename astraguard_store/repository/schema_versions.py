@@ -1,4 +1,4 @@
-"""Which schema a store has, and how it gets the newest one."""
+"""Which schema a store has, what it means, and how it gets the newest one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from astraguard_store.database.description import (
+    DescribedColumn,
+    DescribedObject,
+    described_objects,
+)
 from astraguard_store.database.engine import sqlite_library_version
 from astraguard_store.database.integrity import has_wal_reset_bug, wal_reset_note
-from astraguard_store.database.migrate import revision_of, upgrade_database
+from astraguard_store.database.migrate import check_revision, revision_of, upgrade_database
+from astraguard_store.database.reader import FileReader
 from astraguard_store.database.schema import HEAD_REVISION
 from astraguard_store.database.ticket import WriteTicket
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.repository.shared_store import DATABASE_NAME, LOCK_NAME, existing_root
 
 __all__ = [
+    "DescribedColumn",
+    "DescribedObject",
     "SchemaStatus",
+    "described_schema",
     "schema_head",
     "schema_status",
     "sqlite_caveat",
@@ -53,6 +62,23 @@ def schema_status(results_dir: str | os.PathLike[str]) -> SchemaStatus:
     return SchemaStatus(path, found, HEAD_REVISION)
 
 
+def described_schema(results_dir: str | os.PathLike[str]) -> tuple[DescribedObject, ...]:
+    """Return what the tables, views and columns of the store mean; changes nothing.
+
+    Raises:
+        StoreNotFoundError: There is no such folder, or no database in it.
+        SchemaVersionError: The database is older or newer than this code.
+        DatabaseError: It can't be read.
+    """
+    path = _existing_database(results_dir)
+    check_revision(path, revision_of(path))
+    reader = FileReader(path, busy_timeout_s=30.0)
+    try:
+        return reader.read(described_objects, statements=1)
+    finally:
+        reader.close()
+
+
 def upgrade_schema(
     results_dir: str | os.PathLike[str], *, busy_timeout_s: float = 30.0
 ) -> SchemaStatus:
@@ -66,14 +92,19 @@ def upgrade_schema(
         SchemaVersionError: The schema is newer than this version knows.
         DatabaseError: The database can't be copied or upgraded.
     """
+    path = _existing_database(results_dir)
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
+        backup_path = upgrade_database(path)
+    return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
+
+
+def _existing_database(results_dir: str | os.PathLike[str]) -> Path:
     path = existing_root(results_dir, create=False) / DATABASE_NAME
     if not os.path.lexists(path):
         raise StoreNotFoundError(
             f"there is no database in {path.parent}; opening the store for writing makes one"
         )
-    with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
-        backup_path = upgrade_database(path)
-    return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
+    return path
 
 
 def schema_head() -> str:
