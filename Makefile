@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,bench]'
+		--constraint constraints.txt --editable '.[dev,bench,zstd,recipes]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -39,7 +39,7 @@ layers: $(VENV)/.installed
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # The wheel in an environment of its own, run from a folder without the sources.
 wheel: $(VENV)/.installed

@@ -1,5 +1,6 @@
 """The README does what it says: its blocks run, and its tables name what is there."""
 
+import os
 import re
 import shlex
 import shutil
@@ -21,8 +22,9 @@ COMMANDS = [
     for language, body in BLOCKS
     if language == "console"
     for line in body.splitlines()
-    if line.startswith("$ ")
+    if line.startswith("$ ") and not line.startswith("$ export ")
 ]
+EXPORTED = dict(re.findall(r"^\$ export (\w+)=(\S+)$", README, flags=re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +64,24 @@ def test_each_command_runs(after_the_code: tuple[Path, str], command: str) -> No
         pytest.skip(f"{words[0]} is not installed here")
 
     done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        words,
+        cwd=folder,
+        env=os.environ | EXPORTED,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_ten_questions_are_ten() -> None:
+    section = README.split("## Ten questions")[1].split("\n## ")[0]
+
+    assert section.count("\n# ") == 10
+    assert section.count("\n$ astraguard-store ") == 10
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -82,17 +97,21 @@ def test_every_make_target_of_the_readme_is_one() -> None:
     assert set(re.findall(r"`?make (\w+)", README)) <= targets
 
 
-def test_every_table_and_column_is_in_the_readme() -> None:
-    described = {
-        row[0].strip("` "): " ".join(row)
-        for row in (line.strip("|").split("|") for line in README.splitlines() if line[:1] == "|")
-    }
-    satellites = described["satellite_statistics"] + described["metric_statistics"]
-    described["satellite_statistics"] = satellites
+def test_every_column_is_in_the_page_that_the_readme_links_to() -> None:
+    page = (PROJECT / "docs" / "schema.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in page.split("\n### ")[1:])
 
+    assert "(docs/schema.md)" in README
     for table in metadata.sorted_tables:
         for column in table.columns:
-            assert f"`{column.name}`" in described[table.name], f"{table.name}.{column.name}"
+            assert f"| `{column.name}` |" in sections[table.name], f"{table.name}.{column.name}"
+
+
+def test_every_page_that_it_links_to_is_there() -> None:
+    pages = re.findall(r"\]\((?!http)([^)#]+)", README)
+
+    assert pages
+    assert [page for page in pages if not (PROJECT / page).is_file()] == []
 
 
 def test_the_sections_come_in_the_readers_order() -> None:
@@ -100,6 +119,8 @@ def test_the_sections_come_in_the_readers_order() -> None:
         "Two commands",
         "Twelve lines of code",
         "The drop-in",
+        "What a run was, and what never came",
+        "Ten questions",
         "The command line",
         "What is stored where",
         "Guarantees and limits",
