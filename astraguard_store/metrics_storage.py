@@ -8,9 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
-from astraguard_store.artifacts.reader import has_summary, read_document
-from astraguard_store.artifacts.scanner import newest_runs
 from astraguard_store.exceptions import (
     ArtifactReadError,
     DatabaseError,
@@ -22,6 +19,13 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.held_repositories import ask, writable
 from astraguard_store.repository import DEFAULT_RESULTS_DIR, Collector, RunRepository
+from astraguard_store.repository.folder_answers import (
+    RAW_NAME,
+    SUMMARY_NAME,
+    has_summary,
+    newest_runs,
+    read_document,
+)
 from astraguard_store.run_ids import check_run_id
 
 __all__ = ["MetricsStorage"]
@@ -57,6 +61,9 @@ class MetricsStorage:
         self._root = os.path.abspath(results_dir)
         self.metrics_dir = Path(results_dir) / run_id
         self.metrics_dir.mkdir(parents=True, exist_ok=True)
+
+    def __repr__(self) -> str:
+        return f"<MetricsStorage {self.run_id!r} in {self._root}>"
 
     def save_latency_stats(self, collector: Collector) -> dict[str, str]:
         """Save the run; both files are there when this returns.

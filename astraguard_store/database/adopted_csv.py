@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
-from astraguard_store.database.queries import insert_buckets, load_run
+from astraguard_store.database.queries import load_run
+from astraguard_store.database.row_writing import insert_buckets
 from astraguard_store.database.schema import artifacts, metric_buckets, satellite_statistics
 from astraguard_store.model import Artifact, MetricSummary
 from astraguard_store.statistics import RunStatistics

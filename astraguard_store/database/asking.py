@@ -36,8 +36,10 @@ _FORBIDDEN_FUNCTIONS = frozenset(
 )
 _STEPS = 20_000
 _ROWS_AT_ONCE = 1_000
-# One function may make a value of 1 GB, and within it nobody asks for the time.
-_LONGEST_VALUE_BYTES = 16 * 2**20
+# Within one function nobody asks for the time, and of values of 1 GB `instr` would take
+# months, `LIKE` with a long pattern too. Within these limits both take some seconds at worst.
+_LONGEST_VALUE_BYTES = 2**20
+_LONGEST_PATTERN_BYTES = 1_000
 _ADVICE = "one statement that only reads is allowed: SELECT, WITH … SELECT, VALUES or EXPLAIN"
 
 
@@ -158,6 +160,7 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN_BYTES)
     # At its first use such a table is made, which the authorizer would see as a CREATE.
     for table in ("json_each", "json_tree"):
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
@@ -205,6 +208,8 @@ def _explained(asking: Asking) -> Iterator[None]:
         message = str(error)
         if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
             message = f"{message.rstrip('.')}: {_ADVICE}"
+        elif message.startswith(("no such table", "no such column")):
+            message += "; the table schema_doc names what there is"
         raise QueryError(message) from error
 
 

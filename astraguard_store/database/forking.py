@@ -19,14 +19,21 @@ __all__ = ["Forkable", "around_forks"]
 class Forkable(Protocol):
     """What takes part in a fork."""
 
+    def stop_writing(self) -> None:
+        """Wait for transactions to end, and keep everybody from beginning one."""
+
     def before_fork(self) -> None:
-        """Come to rest, take the locks, and let go of what can't be shared."""
+        """Come to rest, take the other locks, and let go of what can't be shared."""
 
     def after_fork(self, *, in_child: bool) -> None:
-        """Give the locks back; a child makes new ones of those it didn't take."""
+        """Give these locks back; a child makes new ones of those it didn't take."""
+
+    def go_on_writing(self) -> None:
+        """Give back what `stop_writing` took."""
 
 
 _members: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_without_writers: list[Forkable] = []
 _at_rest: list[Forkable] = []
 
 
@@ -36,7 +43,12 @@ def around_forks(member: Forkable) -> None:
 
 
 def _before() -> None:
-    for member in tuple(_members):
+    members = tuple(_members)
+    # All writers first: a merge reads one database in the middle of writing another.
+    for member in members:
+        member.stop_writing()
+        _without_writers.append(member)
+    for member in members:
         member.before_fork()
         _at_rest.append(member)
 
@@ -44,6 +56,8 @@ def _before() -> None:
 def _after(*, in_child: bool) -> None:
     while _at_rest:
         _at_rest.pop().after_fork(in_child=in_child)
+    while _without_writers:
+        _without_writers.pop().go_on_writing()
 
 
 os.register_at_fork(

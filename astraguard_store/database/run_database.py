@@ -260,9 +260,12 @@ class RunDatabase:
                 else:
                     self._writer.engine.dispose()
 
-    def before_fork(self) -> None:
-        """Wait for queries and transactions to end, and close the connections."""
+    def stop_writing(self) -> None:
+        """Wait for a transaction to end."""
         self._write_lock.acquire()
+
+    def before_fork(self) -> None:
+        """Wait for queries to end, and close the connections."""
         self._reader.before_fork()
         if self.path:
             self.close()
@@ -270,10 +273,13 @@ class RunDatabase:
     def after_fork(self, *, in_child: bool) -> None:
         """Go on; in a child nothing is known."""
         self._reader.after_fork()
-        self._write_lock.release()
         if in_child:
             self._map.reset_after_fork()
             self._seen = None
+
+    def go_on_writing(self) -> None:
+        """Let transactions begin again."""
+        self._write_lock.release()
 
     def _follow_commits(self) -> None:
         """Doubt what is in the map if somebody else has committed since the last look."""

@@ -99,14 +99,20 @@ class WriteTicket:
                 return descriptor
             _unlock(descriptor)
 
-    def before_fork(self) -> None:
+    def stop_writing(self) -> None:
         """Nothing: a save of another thread may take long, and goes on in the parent."""
+
+    def before_fork(self) -> None:
+        """Nothing, as above."""
 
     def after_fork(self, *, in_child: bool) -> None:
         """Forget in a child what threads of the parent hold."""
         if in_child:
             self._threads = threading.RLock()
             self._depth = 0
+
+    def go_on_writing(self) -> None:
+        """Nothing, as above."""
 
     def _holder(self) -> str:
         """Return who wrote last into the lock file, as far as it can be known."""

@@ -4,7 +4,8 @@
 run_repository     RunRepository: how one is opened; the rest are its parts
    ├─ changes         save, delete, tag, prune
    │    ├─ questions       get, recent, compare …
-   │    │    └─ distributions   percentiles over many runs
+   │    │    ├─ distributions   percentiles over many runs
+   │    │    └─ raw_measurements   a run's measurements, from wherever they are kept
    │    ├─ pruning         which runs are old, and the bytes that they free
    │    ├─ writing         the steps of a save and of a deletion
    │    ├─ new_runs        what is saved: measurements, and what the run was
@@ -13,6 +14,7 @@ run_repository     RunRepository: how one is opened; the rest are its parts
    │    ├─ checking        the store held against what it promises
    │    │    └─ file_checking   rows and files, held against each other
    │    │         ├─ mending       what can be put right
+   │    │         ├─ completing    what only a CSV tells
    │    │         └─ tally         what was found
    │    ├─ adoption        folders of old runs → rows
    │    │    └─ reading_summaries  summary files → rows, by several processes
@@ -21,8 +23,11 @@ run_repository     RunRepository: how one is opened; the rest are its parts
    │    │    ├─ other_store     another store, opened to be read
    │    │    └─ identity        whether two stores have the same save of a run
    │    └─ recovery        what a dead process left in the staging folder
+   │         └─ kept_saves      a save that no database took, back from its files
+   │              └─ save_notes      what it knew beside its measurements
    └─ open_repository what the parts stand on
         └─ shared_store    one open store a folder and process
+folder_answers     what the folders alone can tell, for the drop-in
 schema_versions    which schema a store has, what it means, how it gets the newest
 ```
 """
