@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -240,6 +242,48 @@ class TestAllOrNothing:
             repository.export(["a", "b"], tmp_path / name, stop)
 
         assert [path.name for path in tmp_path.iterdir()] == [store.name]
+
+    def test_a_zip_that_finds_no_room_says_so_once(self, results: Path, tmp_path: Path) -> None:
+        with RunRepository.open(results) as repository:
+            repository.save_many((f"r{number}", recorded(2_000)) for number in range(3))
+        target = tmp_path / "out.zip"
+        program = (
+            "import gc, resource\n"
+            "from astraguard_store import ArtifactWriteError, RunRepository\n"
+            f"repository = RunRepository.open({str(results)!r}, read_only=True)\n"
+            "for room in range(2_000, 40_000, 2_500):\n"
+            "    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))\n"
+            "    try:\n"
+            f"        repository.export(['r0', 'r1', 'r2'], {str(target)!r})\n"
+            "    except ArtifactWriteError:\n"
+            "        pass\n"
+            "gc.collect()\n"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        )
+
+        assert done.stderr == ""
+        assert [path.name for path in tmp_path.iterdir()] == [results.name]
+
+    @every_target
+    def test_a_folder_that_takes_no_files_is_an_error_with_its_reason(
+        self, store: Path, name: str
+    ) -> None:
+        with pytest.raises(ArtifactWriteError, match="No such file") as raised:
+            export(store, ["a"], Path("/proc") / name)
+
+        assert "nothing was exported" in str(raised.value)
+
+    @every_target
+    def test_a_loop_of_links_is_no_place_for_it(
+        self, store: Path, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+        with pytest.raises(ArtifactWriteError, match="is no folder"):
+            export(store, ["a"], tmp_path / "loop" / name)
 
     @every_target
     def test_without_a_folder_to_put_it_in_it_says_so(

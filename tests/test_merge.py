@@ -16,6 +16,7 @@ import pytest
 import reference
 from observing import assert_files_agree
 from recordings import recorded
+from stepping import right_before
 
 from astraguard_store import (
     InvalidRunError,
@@ -437,6 +438,109 @@ class TestOtherStoresThatCannotBe:
             pytest.raises(ReadOnlyStoreError),
         ):
             repository.merge(other)
+
+
+@pytest.mark.parametrize("what", ["file", "loop"])
+def test_a_run_whose_folder_cannot_be_looked_into_is_not_merged_without_its_files(
+    here: Path, other: Path, what: str
+) -> None:
+    folder = other / "full"
+    shutil.rmtree(folder)
+    if what == "loop":
+        folder.symlink_to(folder)
+    else:
+        folder.write_text("mine")
+
+    report = merge(here, other)
+
+    assert (report.merged, report.without_files) == (("old", "plain"), ())
+    assert [run_id for run_id, _ in report.refused] == ["full"]
+
+
+@pytest.mark.parametrize("what", ["file", "link", "folder for the CSV"])
+def test_what_is_in_the_way_of_one_run_stops_no_other(
+    here: Path, other: Path, tmp_path: Path, what: str
+) -> None:
+    if what == "file":
+        (here / "full").write_text("mine")
+    elif what == "link":
+        (here / "full").symlink_to(tmp_path)
+    else:
+        (here / "full" / "latency_raw.csv").mkdir(parents=True)
+
+    report = merge(here, other)
+
+    assert report.merged == ("old", "plain")
+    assert [run_id for run_id, _ in (*report.refused, *report.conflicts)] == ["full"]
+    assert list((here / ".staging").iterdir()) == []
+
+
+def test_a_run_that_another_merge_is_about_to_bring_stops_no_other(
+    here: Path, other: Path
+) -> None:
+    reports: list[MergeReport] = []
+
+    with RunRepository.open(here) as first, RunRepository.open(here) as second:
+
+        def merge_too() -> None:
+            reports.append(second.merge(other))
+
+        with right_before("sync_staging", merge_too):
+            report = first.merge(other)
+
+    # An adopted run has no name of its save, by which the two would meet.
+    assert [run_id for run_id, _ in reports[0].refused] == ["full", "plain"]
+    assert reports[0].merged == report.skipped == ("old",)
+    assert report.merged == ("full", "plain")
+
+
+@pytest.mark.parametrize("name", ["loop", "file/results"])
+def test_a_path_that_leads_nowhere_is_no_store(here: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreNotFoundError, match=name):
+        merge(here, tmp_path / name)
+
+
+def test_a_fork_in_the_middle_of_a_merge_goes_on(tmp_path: Path, other: Path) -> None:
+    program = """
+        import os, sys, threading, time
+        from astraguard_store import RunRepository
+        from stepping import right_before
+
+        other, here = sys.argv[1:]
+        kept_open = RunRepository.open(other)
+        # Which of two databases a fork looks at first is a matter of chance.
+        for number in range(5):
+            writing = threading.Event()
+
+            def merge():
+                with RunRepository.open(f"{here}{number}") as repository:
+                    with right_before("load_rows", lambda: (writing.set(), time.sleep(0.1))):
+                        repository.merge(other)
+
+            thread = threading.Thread(target=merge)
+            thread.start()
+            writing.wait()
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+            thread.join()
+            print(len(RunRepository.open(f"{here}{number}").recent()), end=" ")
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(other), str(tmp_path / "new")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+
+    assert done.stdout.split() == ["3"] * 5
 
 
 def test_both_stores_may_be_open_in_this_process(here: Path, other: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from recordings import recorded
 from seen_sql import seen_sql
+from stepping import right_before
 
 from astraguard_store import RunRepository
 from astraguard_store.database import compaction
@@ -103,6 +106,11 @@ class TestWhichGo:
 
         assert report.deleted == gone
 
+    def test_more_may_be_kept_than_there_can_be(self, store: RunRepository) -> None:
+        report = store.prune(keep=10**30)
+
+        assert report.deleted == ()
+
     def test_keeping_none_deletes_all(self, store: RunRepository) -> None:
         store.prune(keep=0)
 
@@ -162,6 +170,19 @@ class TestFilesAndRows:
         store.prune(keep=4)
 
         assert [path.name for path in (results / "r5").iterdir()] == ["notes.txt"]
+
+    def test_a_file_in_the_place_of_a_folder_keeps_no_run_from_going(
+        self, store: RunRepository, results: Path
+    ) -> None:
+        shutil.rmtree(results / "r4")
+        (results / "r4").write_text("mine")
+
+        would_go = store.prune(keep=1, dry_run=True).deleted
+        report = store.prune(keep=1)
+
+        assert report.deleted == would_go == ("r5", "r4", "r3", "r2")
+        assert (results / "r4").read_text() == "mine"
+        assert list((results / ".staging").iterdir()) == []
 
     def test_pruned_runs_are_not_answered_from_memory(self, store: RunRepository) -> None:
         store.get("r5")
@@ -345,6 +366,26 @@ class TestMeanwhile:
         report = store.prune(keep=2, progress=step)
 
         assert report.deleted == ("r5", "r4")
+
+    def test_a_recovery_does_not_wait_for_it_nor_it_for_a_recovery(
+        self, store: RunRepository, results: Path
+    ) -> None:
+        staged: list[str] = []
+        waits: list[bool] = []
+
+        def recover() -> None:
+            staged.extend(path.suffix for path in (results / ".staging").iterdir())
+            thread = threading.Thread(target=store.recover)
+            thread.start()
+            thread.join(5)
+            waits.append(thread.is_alive())
+
+        with right_before("flock", recover):
+            report = store.prune(keep=4)
+
+        assert (staged, waits) == ([".delete"], [False])
+        assert report.deleted == ("r5",)
+        assert list((results / ".staging").iterdir()) == []
 
     def test_an_interruption_leaves_whole_runs(self, store: RunRepository) -> None:
         def interrupt(done: int, _: int) -> None:

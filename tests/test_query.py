@@ -66,7 +66,8 @@ WRONG = {
     "": "no statement",
     "-- nothing": "no statement",
     "SELEC 1": "syntax error",
-    "SELECT * FROM nowhere": "no such table: nowhere",
+    "SELECT * FROM nowhere": "no such table: nowhere; the table schema_doc names",
+    "SELECT latency FROM v_runs": "no such column: latency; the table schema_doc names",
     "SELECT 'a' REGEXP 'a'": "function: REGEXP",
     "SELECT writefile('other', 'x')": "no such function",
     "SELECT hex(zeroblob(900000000))": "too big",
@@ -242,6 +243,25 @@ class TestRefusals:
             repository.query(sql, time_limit_s=0.2)
 
         assert 0.2 <= time.monotonic() - begun < 2.0
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT hex(zeroblob(500000)) LIKE '%' || hex(zeroblob(10000)) || 'b'",
+            "SELECT hex(zeroblob(500000)) GLOB '*' || hex(zeroblob(10000)) || 'b'",
+            "SELECT instr(zeroblob(8000000), zeroblob(4000000) || x'01')",
+        ],
+    )
+    def test_a_function_that_could_not_be_stopped_is_refused(
+        self, repository: RunRepository, sql: str
+    ) -> None:
+        with pytest.raises(QueryError, match=r"too complex|too big"):
+            repository.query(sql, time_limit_s=0.2)
+
+    def test_a_pattern_may_hold_the_longest_name(self, repository: RunRepository) -> None:
+        answer = repository.query("SELECT ? LIKE ?", ["x" * 255, "%" + "x" * 255])
+
+        assert answer.rows == [(1,)]
 
     def test_a_save_is_possible_after_a_refusal(self, results: Path) -> None:
         with RunRepository.open(results) as repository:
@@ -492,6 +512,12 @@ class TestCommand:
             "| --- | --- | --- | --- | ---: | --- |",
             r'| a,"b |  |  | 00ff | 0.3 | two\\nlines\|\<b> |',
         ]
+
+    def test_two_forms_at_once_are_a_usage_error(self, store: Path) -> None:
+        result = run("SELECT 1", "--results", store, "--json", "--format", "csv")
+
+        assert result.exit_code == 2
+        assert "can't be had together" in result.stderr
 
     @pytest.mark.parametrize("option", [["--json"], ["--format", "json"]])
     def test_json_has_the_documented_shape(self, store: Path, option: list[str]) -> None:

@@ -482,6 +482,24 @@ class TestDeleting:
 
             assert repository.recent() == []
 
+    @pytest.mark.parametrize("what", ["file", "link"])
+    def test_what_lies_in_the_place_of_a_folder_outlives_its_run(
+        self, store: Path, tmp_path: Path, what: str
+    ) -> None:
+        with RunRepository.open(store) as repository:
+            run_id = repository.recent(1)[0].run_id
+            place = (store / run_id).rename(tmp_path / "elsewhere")
+            if what == "link":
+                (store / run_id).symlink_to(place)
+            else:
+                (store / run_id).write_text("mine")
+
+            repository.delete(run_id)
+
+        assert list((store / ".staging").iterdir()) == []
+        assert (store / run_id).exists()
+        assert len(list(place.iterdir())) == 2
+
     def test_a_run_whose_folder_is_gone_can_be_deleted(self, store: Path) -> None:
         for path in (store / "run").iterdir():
             path.unlink()

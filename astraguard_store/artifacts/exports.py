@@ -9,7 +9,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -68,7 +68,8 @@ def appearing(target: Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise ArtifactWriteError(
-            f"{target} can't be written: {error.strerror}; nothing was exported"
+            # Those of polars have no number, and so no `strerror`.
+            f"{target} can't be written: {error.strerror or error}; nothing was exported"
         ) from error
     finally:
         if beside.is_dir():
@@ -131,9 +132,16 @@ class ZipOfRuns:
         member.file_size = file.bytes
         packed = file.kind == "raw_parquet" or compression_of(name)
         member.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-        with self._zip.open(member, "w") as copy:
-            for chunk in checked_chunks(root, file):
-                copy.write(chunk)
+        try:
+            with self._zip.open(member, "w") as copy:
+                for chunk in checked_chunks(root, file):
+                    copy.write(chunk)
+        except BaseException:
+            # Else it writes its directory when it is collected, and the complaint of a
+            # full disk goes to stderr.
+            with suppress(OSError):
+                self._zip.close()
+            raise
 
     def finish(self) -> int:
         """Write the directory; see `RunsTarget.finish`."""

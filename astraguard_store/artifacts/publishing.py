@@ -168,7 +168,8 @@ def remove_files(root: Path, run_id: str) -> None:
                     with suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=descriptor)
             os.fsync(descriptor)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        # Also a file or a link in its place, which is somebody else's.
         return
     try:
         folder.rmdir()

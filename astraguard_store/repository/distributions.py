@@ -112,6 +112,10 @@ class _Asked:
         satellite_id: str | None,
     ) -> None:
         self._by = by
+        if not isinstance(quantiles, Iterable):
+            raise InvalidRunError(
+                f"Invalid quantiles {quantiles!r}: several are needed, such as [0.5, 0.99]"
+            )
         self._quantiles = [check_number(q, "quantile") for q in quantiles]
         self._metric_type = check_name(metric_type, "metric_type")
         self._satellite_id = (

@@ -41,7 +41,9 @@ def export_files(
     """Copy the files of runs into a new folder, or zip; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     is_zip = target.suffix.lower() == ".zip"
-    if not is_zip and root in (*target.resolve().parents, target.resolve()):
+    # Not by `resolve`, to which a loop of links is a RuntimeError.
+    real = Path(os.path.realpath(target))
+    if not is_zip and root in (real, *real.parents):
         raise ArtifactWriteError(
             f"{target} lies in the results folder, where it would be taken for a run; "
             "name a folder elsewhere"

@@ -23,6 +23,7 @@ from astraguard_store.database.run_rows import load_rows, run_ids, with_files
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    ArtifactWriteError,
     CommitOutcomeUnknownError,
     InvalidRunError,
 )
@@ -97,6 +98,10 @@ class _Taken:
         return list(self.run.summary.artifacts)
 
 
+class _InTheWayError(Exception):
+    """Something here keeps one run from being taken over; the others come."""
+
+
 @dataclass(slots=True)
 class _Merge:
     """What a merge has seen and done so far."""
@@ -149,7 +154,7 @@ class _Merge:
             if self.store.root is None:
                 return _Taken(there, there.staging_token, without_files=True)
             return self._with_files(self.store.root, there)
-        except (ArtifactReadError, InvalidRunError) as error:
+        except (ArtifactReadError, InvalidRunError, _InTheWayError) as error:
             self.refused.append((run_id, str(error)))
             return None
 
@@ -176,7 +181,10 @@ class _Merge:
                 f"a save of run {run_id!r} was not finished in {self.source.root}; "
                 "opening that store for writing finishes it"
             )
-        check_target(root, run_id)
+        try:
+            check_target(root, run_id)
+        except ArtifactWriteError as error:
+            raise _InTheWayError(error) from error
         time_us = epoch_us(there.summary.recorded_at)
         staged = StagedRun(root, run_id, time_us, sync=self.options.durability == "full")
         if token:
@@ -187,8 +195,10 @@ class _Merge:
             if without_files:
                 total = there.summary.total_measurements
                 staged.copy(SUMMARY_NAME, [rendered_summary(there)], total, time_us * 1000)
-        except BaseException:
+        except BaseException as error:
             staged.discard()
+            if isinstance(error.__cause__, FileExistsError):
+                raise _InTheWayError("another merge brings it; merge again") from error
             raise
         return _Taken(there, staged.token, staged, without_files)
 
@@ -202,7 +212,7 @@ class _Merge:
     def _copy_files(self, staged: StagedRun, there: StoredRun) -> bool:
         """Copy a run's files; return False if none of them is there."""
         names = {file: name_of(staged.run_id, file) for file in there.summary.artifacts}
-        if not any(os.path.lexists(self.source.root / file.path) for file in names):
+        if not any(_is_there(self.source.root / file.path) for file in names):
             return False
         was_saved = there.utc_offset_s is not None
         for file, name in names.items():
@@ -261,6 +271,17 @@ class _Merge:
         for one in others:
             if not self._is_here(one.run_id, one.run):
                 self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is something; a folder that can't be looked into isn't empty."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ArtifactReadError(f"{path} can't be looked at: {error.strerror}") from error
+    return True
 
 
 def _discard(taken: list[_Taken]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.transaction import WriteOptions
-from astraguard_store.exceptions import InvalidRunError, StoreNotFoundError
+from astraguard_store.exceptions import InvalidRunError, StoreError, StoreNotFoundError
 from astraguard_store.repository.shared_store import DATABASE_NAME, SharedStore, acquire
 
 __all__ = ["OtherStore", "opened"]
@@ -47,13 +47,16 @@ def opened(store: SharedStore, options: WriteOptions, other: Path) -> Iterator[O
         if own and os.path.samefile(own, path):
             raise InvalidRunError(f"{other} is this store itself; name another one")
         database, release = _open(path, options)
-    except FileNotFoundError as error:
-        if isinstance(error, StoreNotFoundError):
-            raise
+    except StoreError:
+        # Some are an OSError too.
+        raise
+    except FileNotFoundError:
         raise StoreNotFoundError(
             f"there is no database {path}; name a results folder or its database. Where there "
             "are only run folders, `astraguard-store import` makes one"
         ) from None
+    except OSError as error:
+        raise StoreNotFoundError(f"{path} can't be looked at: {error.strerror}") from error
     try:
         yield OtherStore(path.parent, database)
     finally:

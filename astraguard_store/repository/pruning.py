@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 
 from astraguard_store.database.compaction import is_worth_it
 from astraguard_store.database.prunable import PINNED, Prunable, prunable_runs, used_bytes
@@ -64,7 +63,7 @@ class Pruning:
         end_us = None if self.older_than is None else time.time_ns() // 1000 - age_us
         chosen = [
             run
-            for run in islice(runs, self.keep or 0, None)
+            for run in runs[self.keep or 0 :]
             if (end_us is None or run.recorded_at_us < end_us)
             and (run.kept_rows or not self.measurements_only)
         ]
@@ -141,24 +140,30 @@ def _report(
 def _prune_one(
     store: SharedStore, options: WriteOptions, run: Prunable, *, measurements_only: bool
 ) -> int | None:
-    """Return how many bytes of files went; None if the run stays as it is.
+    """Return how many bytes of files went; None if the run stays as it is."""
+    before = 0
 
-    The ticket is held from the look at the run on: it may have been pinned, or
-    saved again, since the runs were chosen.
-    """
-    with store.ticket.held(f"pruning run {run.run_id!r}", options.busy_timeout_s):
-        try:
-            summary = store.database.get(run.run_id).summary
-        except RunNotFoundError:
-            return None
-        if PINNED in summary.tags or epoch_us(summary.recorded_at) != run.recorded_at_us:
-            return None
-        if measurements_only:
-            purge_measurements(store, options, run.run_id)
-            return 0
+    def may_go() -> bool:
+        """Look at the run again: it may have been pinned, or saved, since it was chosen."""
+        nonlocal before
+        summary = store.database.get(run.run_id).summary
         before = _present_bytes(store, summary)
-        delete_run(store, options, run.run_id)
-        return before - _present_bytes(store, summary)
+        return PINNED not in summary.tags and epoch_us(summary.recorded_at) == run.recorded_at_us
+
+    try:
+        if measurements_only:
+            with store.ticket.held(f"pruning run {run.run_id!r}", options.busy_timeout_s):
+                if not may_go():
+                    return None
+                purge_measurements(store, options, run.run_id)
+                return 0
+        summary = store.database.get(run.run_id).summary
+        if not delete_run(store, options, run.run_id, may_go=may_go):
+            return None
+    except RunNotFoundError:
+        return None
+    # Saved again meanwhile it would have stayed, so these are the files that went.
+    return before - _present_bytes(store, summary)
 
 
 def _is_pinned(store: SharedStore, run_id: str) -> bool:
@@ -185,7 +190,8 @@ def _present_bytes(store: SharedStore, run: RunSummary) -> int:
 def _size(path: str | os.PathLike[str]) -> int:
     try:
         return os.stat(path, follow_symlinks=False).st_size
-    except FileNotFoundError:
+    except OSError:
+        # Not there, or not to be looked at: then nothing of it can be removed either.
         return 0
 
 

@@ -138,20 +138,40 @@ def save_runs(
     return saved
 
 
-def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
-    """Delete a run's rows and files; raises as `RunRepository.delete`."""
+def delete_run(
+    store: SharedStore,
+    options: WriteOptions,
+    run_id: str,
+    *,
+    may_go: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Delete a run's rows and files; raises as `RunRepository.delete`.
+
+    Args:
+        store: The open store.
+        options: How its transactions are wanted.
+        run_id: The run.
+        may_go: Asked when the ticket is held, so that nobody can change the answer.
+
+    Returns:
+        Whether it may.
+    """
     store.database.get(run_id)
     if store.root is None:
-        with (
-            store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s),
-            store.database.transaction(options) as rows_only,
-        ):
-            rows_only.delete(run_id)
-        return
+        with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
+            if not may_go():
+                return False
+            with store.database.transaction(options) as rows_only:
+                rows_only.delete(run_id)
+        return True
+    # Its lock first, then the ticket: everybody's order.
     deletion = StagedDeletion(store.root, run_id, sync=options.durability == "full")
     transaction: Transaction | None = None
     try:
         with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
+            if not may_go():
+                deletion.discard()
+                return False
             with store.database.transaction(options) as transaction:
                 transaction.delete(run_id)
             later_if_it_fails(
@@ -164,6 +184,7 @@ def delete_run(store: SharedStore, options: WriteOptions, run_id: str) -> None:
         raise
     finally:
         deletion.close()
+    return True
 
 
 def set_tags(
