@@ -199,6 +199,9 @@ class OpeningRepository:
         self._open_repository = open_repository
         self._entered: AsyncRunRepository | None = None
 
+    def __repr__(self) -> str:
+        return "<OpeningRepository: await it, or enter it with async with>"
+
     def __await__(self) -> Generator[Any, None, AsyncRunRepository]:
         return self._open().__await__()
 

@@ -97,13 +97,27 @@ class MetricChange(NamedTuple):
         """Largest, ms."""
         return self._change("max_ms")
 
+    def __repr__(self) -> str:
+        where = f" on {self.satellite_id}" if self.satellite_id else ""
+        if self.baseline is None or self.candidate is None:
+            side = "candidate" if self.baseline is None else "baseline"
+            return f"<MetricChange {self.metric_type}{where}: only in the {side}>"
+        return f"<MetricChange {self.metric_type}{where}: mean {_in_ms(self.mean_ms)}>"
+
     def _change(self, statistic: str) -> ValueChange:
         return ValueChange(
             getattr(self.baseline, statistic, None), getattr(self.candidate, statistic, None)
         )
 
 
-@dataclass(frozen=True, slots=True)
+def _in_ms(change: ValueChange) -> str:
+    """Return the change of a duration, rounded for people."""
+    relative = change.relative_change
+    percent = "" if relative is None else f" ({relative:+.1%})"
+    return f"{change.baseline:.4g} -> {change.candidate:.4g} ms{percent}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """What changed from one run to another.
 
@@ -129,6 +143,19 @@ class Comparison:
             for change in self.provenance_changes
             if change.forbids_comparison
         )
+
+    def __repr__(self) -> str:
+        parts = [f"{self.baseline!r} -> {self.candidate!r}"]
+        shown = [
+            f"{change.metric_type} mean {_in_ms(change.mean_ms)}"
+            for change in self.changes
+            if change.satellite_id is None and change.baseline and change.candidate
+        ]
+        parts.append(", ".join(shown) if shown else f"{len(self.changes)} changes")
+        differing = ", ".join(change.name for change in self.provenance_changes)
+        parts += [f"another {differing}"] if differing else []
+        parts += ["not comparable"] if self.warnings else []
+        return f"<Comparison {'; '.join(parts)}>"
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
         """Return the change of *metric_type* (on *satellite_id*).

@@ -250,7 +250,7 @@ class LatencyCollector:
         self._full, self._block = full, block
 
     def __repr__(self) -> str:
-        return f"<LatencyCollector with {len(self)} measurements>"
+        return f"<LatencyCollector with {len(self)} measurement{'' if len(self) == 1 else 's'}>"
 
 
 class Measurements(Sequence[LatencyMeasurement]):
@@ -292,4 +292,4 @@ class Measurements(Sequence[LatencyMeasurement]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} measurements>"
+        return f"<{len(self)} measurement{'' if len(self) == 1 else 's'}>"

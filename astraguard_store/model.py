@@ -247,7 +247,7 @@ class RunSummary:
         return (
             f"<RunSummary {self.run_id!r} revision {self.revision}, "
             f"{self.recorded_at:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{self.total_measurements} measurements of {len(self.satellites)} satellites; "
+            f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "
             f"mean: {means}>"
         )
 

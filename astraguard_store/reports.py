@@ -37,6 +37,14 @@ FindingKind = Literal[
 ]
 
 
+# A repr is one line in a notebook: names beyond these are only counted.
+_SHOWN = 5
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 class CacheInfo(NamedTuple):
     """How the identity map did, since the store was opened in this process.
 
@@ -87,7 +95,7 @@ class ExportReport:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MergeReport:
     """What a merge of another store did.
 
@@ -107,6 +115,15 @@ class MergeReport:
     conflicts: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
     without_files: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = (
+            (len(self.merged), "merged"),
+            (len(self.skipped), "skipped"),
+            (len(self.conflicts), "in conflict"),
+            (len(self.refused), "refused"),
+        )
+        return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +146,7 @@ class Finding:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CheckReport:
     """What a check of a store found.
 
@@ -147,13 +164,23 @@ class CheckReport:
     findings: tuple[Finding, ...]
     mended: tuple[Finding, ...]
 
+    def __repr__(self) -> str:
+        faults = [finding.kind for finding in self.findings if finding.severity == "fault"]
+        state = f"faults: {', '.join(faults[:_SHOWN])}" if faults else "sound"
+        more = ", …" if len(faults) > _SHOWN else ""
+        return (
+            f"<CheckReport {_counted(self.runs, 'run')}, {_counted(self.files, 'file')}: "
+            f"{state}{more}; {_counted(len(self.findings) - len(faults), 'note')}, "
+            f"{len(self.mended)} mended>"
+        )
+
     @property
     def is_sound(self) -> bool:
         """Whether no fault is left; notes may be."""
         return all(finding.severity == "note" for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QueryResult:
     """The answer to somebody's own SQL.
 
@@ -166,6 +193,11 @@ class QueryResult:
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     truncated: bool
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.columns[:_SHOWN]) + (", …" if len(self.columns) > _SHOWN else "")
+        more = ", and there are more" if self.truncated else ""
+        return f"<QueryResult {_counted(len(self.rows), 'row')} of ({shown}){more}>"
 
 
 class Percentile(NamedTuple):
@@ -182,8 +214,15 @@ class Percentile(NamedTuple):
     value_ms: float | None
     above_ms: float | None
 
+    def __str__(self) -> str:
+        if self.value_ms is not None:
+            return f"{self.quantile:g}: {self.value_ms:.4g} ms"
+        return f"{self.quantile:g}: " + (
+            "none" if self.above_ms is None else f"above {self.above_ms:.4g} ms"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Percentiles:
     """What many runs measured of one metric type, all together.
 
@@ -207,8 +246,18 @@ class Percentiles:
     runs: int
     runs_without_buckets: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        where = f" on {self.satellite_id}" if self.satellite_id else ""
+        missed = f", {self.missed} missed" if self.missed else ""
+        without = len(self.runs_without_buckets)
+        return (
+            f"<Percentiles {self.metric_type}{where}: {', '.join(map(str, self.values))}; "
+            f"{_counted(self.count, 'event')} of {_counted(self.runs, 'run')}{missed}"
+            f"{f'; {without} without buckets' if without else ''}>"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class PruneReport:
     """What a pruning deleted, or, in a dry run, would delete.
 
@@ -232,6 +281,13 @@ class PruneReport:
     database_bytes: int
     not_compacted: str | None
     dry_run: bool
+
+    def __repr__(self) -> str:
+        verb = "would delete" if self.dry_run else "deleted"
+        return (
+            f"<PruneReport {verb} {_counted(len(self.deleted), 'run')}, purged "
+            f"{len(self.purged)}, {len(self.pinned)} pinned; {self.freed_bytes} bytes>"
+        )
 
     @property
     def freed_bytes(self) -> int:

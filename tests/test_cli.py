@@ -601,6 +601,31 @@ def test_the_shell_completes_run_ids(store: Path, words: str) -> None:
     assert result.stdout == "plain,baseline\n"
 
 
+@pytest.mark.parametrize(
+    ("shell", "offered"),
+    [("bash", r"plain,with\\ space\\;\\ it\\'s"), ("zsh", "plain\nwith space; it's\n_")],
+)
+def test_a_completed_run_id_is_quoted_for_bash_which_does_not(
+    tmp_path: Path, shell: str, offered: str
+) -> None:
+    collector = LatencyCollector()
+    collector.record_fault_detection("SAT001", 0.0, 1.0)
+    with RunRepository.open(tmp_path) as repository:
+        repository.save("with space; it's", collector)
+    variables = {
+        "_ASTRAGUARD_STORE_COMPLETE": f"{shell}_complete",
+        "ASTRAGUARD_STORE_RESULTS": str(tmp_path),
+        "COMP_WORDS": "astraguard-store show with",
+        "COMP_CWORD": "2",
+    }
+
+    result = run(env=variables)
+    inside_quotes = run(env=variables | {"COMP_WORDS": "astraguard-store show 'with"})
+
+    assert result.stdout.strip() == offered
+    assert "with space; it's" in inside_quotes.stdout
+
+
 def test_a_completion_without_a_store_is_silent_and_makes_none(tmp_path: Path) -> None:
     variables = {
         "_ASTRAGUARD_STORE_COMPLETE": "bash_complete",
@@ -672,6 +697,7 @@ def test_a_pipe_gets_plain_whole_lines(tmp_path: Path) -> None:
     )
 
     assert any(line.startswith(f"{long_id} ") for line in piped.stdout.splitlines())
+    assert all(line == line.rstrip() for line in piped.stdout.splitlines())
     assert piped.stdout.isascii()
     assert "\x1b" not in piped.stdout
     assert piped.stderr == ""

@@ -107,7 +107,8 @@ def test_runs_without_buckets_are_one_warning(store: Path) -> None:
     assert result.exit_code == 0
     assert rows(result.stdout)[1] == ["r0", "0", "0", "0", "-"]
     assert result.stderr == (
-        "astraguard-store: warning: 2 runs without buckets can't be in it: r0, r2\n"
+        "astraguard-store: warning: 2 runs without buckets can't be in it: r0, r2; "
+        "`astraguard-store check --fix` counts them from the CSVs\n"
     )
 
 

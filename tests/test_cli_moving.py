@@ -101,10 +101,13 @@ class TestExport:
         assert result.exit_code == 2
         assert "one of the three" in result.stderr
 
-    def test_filters_that_no_run_passes_are_an_error(self, store: Path, tmp_path: Path) -> None:
+    def test_filters_that_no_run_passes_are_answered_with_1(
+        self, store: Path, tmp_path: Path
+    ) -> None:
         result = run("export", "--tag", "x", "--to", tmp_path / "out", "--results", store)
 
-        assert result.exit_code == 2
+        assert result.exit_code == 1
+        assert "there are no such runs" in result.stderr
         assert not (tmp_path / "out").exists()
 
     def test_a_run_that_is_not_there_is_answered_with_1(self, store: Path, tmp_path: Path) -> None:
@@ -158,6 +161,13 @@ class TestMerge:
 
         assert result.exit_code == 0
         assert "merged    3" in result.stdout
+
+    def test_it_says_that_it_made_a_store(self, rig: Path, tmp_path: Path) -> None:
+        first = run("merge", rig, "--results", tmp_path / "all_rigs")
+        second = run("merge", rig, "--results", tmp_path / "all_rigs")
+
+        assert f"there was no store in {tmp_path / 'all_rigs'}" in first.stderr
+        assert second.stderr == ""
 
     def test_a_refused_run_ends_it_with_1(self, rig: Path, tmp_path: Path) -> None:
         (rig / "d" / reference.RAW).write_text("torn")

@@ -63,7 +63,7 @@ NUMBERS = [
 
 
 # What is none, or can't be kept.
-NO_LATENCIES = [
+NO_LATENCIES: list[object] = [
     float("nan"),
     float("inf"),
     float("-inf"),
@@ -100,7 +100,18 @@ NO_LATENCIES = [
 ]
 
 
-NO_SATELLITES = ["", None, 1, 1.0, b"SAT001", ["SAT001"], ("SAT001",), {}, ..., np.int64(1)]
+NO_SATELLITES: list[object] = [
+    "",
+    None,
+    1,
+    1.0,
+    b"SAT001",
+    ["SAT001"],
+    ("SAT001",),
+    {},
+    ...,
+    np.int64(1),
+]
 
 
 def shown(value: object) -> str:

@@ -207,6 +207,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "negative quantile": ({"quantiles": [-0.1]}, "-0.1"),
     "nan": ({"quantiles": [float("nan")]}, "nan"),
     "text": ({"quantiles": ["p95"]}, "p95"),
+    "one alone": ({"quantiles": 0.5}, "several are needed"),
     "empty metric type": ({"metric_type": ""}, "metric_type ''"),
     "empty satellite": ({"satellite_id": ""}, "satellite_id ''"),
     "one id as runs": ({"runs": "run_001"}, "run_001"),

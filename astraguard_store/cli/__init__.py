@@ -4,7 +4,7 @@
 reading  comparing  distributions  asking                    the commands that ask,
 changing  adopting  moving  checking  schema  demonstration  and those that do
                      │
-options    filters   render    shapes    described           what they share: arguments,
+options  filters  render  shapes  report_shapes  described   what they share: arguments,
                      │                                       tables, JSON
                   outcome                                    exit codes and error lines
 ```

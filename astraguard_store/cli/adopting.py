@@ -4,11 +4,15 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
-from astraguard_store.cli.options import examples, json_option, results_option
+from astraguard_store.cli import report_shapes, shapes
+from astraguard_store.cli.options import (
+    check_is_folder,
+    examples,
+    json_option,
+    results_option,
+)
 from astraguard_store.cli.outcome import ANSWER_IS_NO
 from astraguard_store.cli.render import print_line, progress_bar
-from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.reports import ImportReport
 from astraguard_store.repository import RunRepository
 
@@ -40,15 +44,14 @@ def import_runs(ctx: click.Context, jobs: int, results: Path, as_json: bool) -> 
 
     Exit code 0; 1 where a folder was refused, with the reason; 2 for an error.
     """
-    if not results.is_dir():
-        raise StoreNotFoundError(f"the results folder {results} does not exist, or is no folder")
+    check_is_folder(results)
     with RunRepository.open(results, adopt=False) as repository:
         root, database = repository.results_dir, repository.database_path
         with progress_bar("Importing", hidden=as_json) as progress:
             report = repository.import_legacy(progress, jobs=jobs)
     if as_json:
         origin: shapes.Shape = {"results_dir": str(root), "database": str(database)}
-        shapes.print_json({**origin, **shapes.report_shape(report)})
+        shapes.print_json({**origin, **report_shapes.import_shape(report)})
     else:
         _print_report(report, database)
     if report.refused:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from astraguard_store.cli import shapes
+from astraguard_store.cli import report_shapes, shapes
 from astraguard_store.cli.options import examples, json_option, results_option
 from astraguard_store.cli.outcome import complain, printable
 from astraguard_store.cli.reading import open_for_reading
@@ -81,6 +81,8 @@ def query(
 
     Exit code 0, also where there is no row; 2 for an error, or where the time is over.
     """
+    if as_json and form not in {"table", "json"}:
+        raise click.UsageError(f"--json and --format {form} can't be had together; choose one.")
     bound = _bound(parameters)
     statement = _from_stdin() if sql == "-" else sql
     with open_for_reading(results) as repository:
@@ -90,7 +92,7 @@ def query(
             "database": str(repository.database_path),
         }
     if as_json or form == "json":
-        shapes.print_json({**origin, **shapes.query_shape(answer)})
+        shapes.print_json({**origin, **report_shapes.query_shape(answer)})
         return
     _PRINTERS[form](answer)
     if answer.truncated:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
+from astraguard_store.cli import report_shapes, shapes
 from astraguard_store.cli.filters import named_value, span
 from astraguard_store.cli.options import (
+    check_is_folder,
     examples,
     json_option,
     results_option,
@@ -34,8 +35,7 @@ def open_for_changing(results: Path) -> Iterator[RunRepository]:
     Raises:
         StoreNotFoundError: There is none.
     """
-    if not results.is_dir():
-        raise StoreNotFoundError(f"the results folder {results} does not exist, or is no folder")
+    check_is_folder(results)
     if not (results / DATABASE_NAME).exists():
         raise StoreNotFoundError(
             f"there is no database in {results}; `{PROGRAM} import` makes it from the run folders"
@@ -216,7 +216,7 @@ def _print_tags(run: RunSummary) -> None:
 
 def _print_report(repository: RunRepository, report: PruneReport, *, as_json: bool) -> None:
     if as_json:
-        shapes.print_json({**_database(repository), **shapes.prune_shape(report)})
+        shapes.print_json({**_database(repository), **report_shapes.prune_shape(report)})
     else:
         heading = "would go" if report.dry_run else "gone"
         for run_id in report.deleted:

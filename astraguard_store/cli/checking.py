@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
+from astraguard_store.cli import report_shapes, shapes
 from astraguard_store.cli.options import examples, json_option, results_option
 from astraguard_store.cli.outcome import ANSWER_IS_NO
 from astraguard_store.cli.render import print_line, progress_bar
@@ -39,7 +39,7 @@ def check(ctx: click.Context, fix: bool, results: Path, as_json: bool) -> None:
     if as_json:
         root = results.resolve()
         origin: shapes.Shape = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}
-        shapes.print_json({**origin, **shapes.check_shape(report)})
+        shapes.print_json({**origin, **report_shapes.check_shape(report)})
     else:
         _print_report(report)
     if not report.is_sound:

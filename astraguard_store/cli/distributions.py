@@ -17,7 +17,7 @@ from astraguard_store.cli.options import (
     results_option,
     runs_argument,
 )
-from astraguard_store.cli.outcome import ANSWER_IS_NO, complain
+from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, complain
 from astraguard_store.cli.reading import open_for_reading, origin
 from astraguard_store.cli.render import (
     Column,
@@ -181,7 +181,8 @@ def _complain_of_gaps(metric: str, answers: Collection[Percentiles]) -> None:
         more = ", …" if len(without) > _NAMED_WITHOUT else ""
         complain(
             f"warning: {counted(len(without), 'run')} without buckets can't be in it: "
-            f"{', '.join(without[:_NAMED_WITHOUT])}{more}"
+            f"{', '.join(without[:_NAMED_WITHOUT])}{more}; `{PROGRAM} check --fix` counts them "
+            "from the CSVs"
         )
     elif not any(answer.count for answer in answers):
         complain(f"none of the runs measured {metric!r}")

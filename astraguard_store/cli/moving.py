@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
+from astraguard_store.cli import report_shapes, shapes
 from astraguard_store.cli.filters import scenario_filters
 from astraguard_store.cli.options import examples, json_option, results_option, runs_argument
-from astraguard_store.cli.outcome import ANSWER_IS_NO, OK, PROGRAM
+from astraguard_store.cli.outcome import ANSWER_IS_NO, OK, PROGRAM, complain
 from astraguard_store.cli.reading import open_for_reading, origin
 from astraguard_store.cli.render import (
     Column,
@@ -45,7 +45,9 @@ _EVERY_RUN = 2**62
 @scenario_filters
 @results_option
 @json_option
+@click.pass_context
 def export(
+    ctx: click.Context,
     run: tuple[str, ...],
     target: Path,
     every_run: bool,
@@ -72,12 +74,13 @@ def export(
             found = repository.recent(_EVERY_RUN, scenario=scenario, tag=tag, since=since)
             run = tuple(header.run_id for header in found)
         if not run:
-            raise click.UsageError(f"There are no such runs in {results}.")
+            complain(f"there are no such runs in {results}; nothing is exported")
+            ctx.exit(ANSWER_IS_NO)
         with progress_bar("Exporting", hidden=as_json) as progress:
             report = repository.export(run, target, progress)
         where = origin(repository)
     if as_json:
-        shapes.print_json({**where, **shapes.export_shape(report)})
+        shapes.print_json({**where, **report_shapes.export_shape(report)})
     else:
         files = f"{counted(report.files, 'file')}, {size(report.bytes)}"
         print_line(f"{report.target}: {counted(report.runs, 'run')}, {files}")
@@ -99,7 +102,8 @@ def merge(ctx: click.Context, other: Path, results: Path, as_json: bool) -> None
 
     OTHER is a results folder or a database; it is only read. A run that is here already is
     skipped. One of which another save is here is a conflict, and stays as it is on both
-    sides. It may be called again at any time.
+    sides. It may be called again at any time. The folder of --results becomes a store if
+    it is none yet, which a line on standard error says.
 
     Exit code 0; 1 where a run was refused or is a conflict, with the reason; 2 for an error.
     """
@@ -108,15 +112,18 @@ def merge(ctx: click.Context, other: Path, results: Path, as_json: bool) -> None
         raise StoreNotFoundError(
             f"there is no database in {other}; `{PROGRAM} import` makes it from the run folders"
         )
+    is_new = not (results / DATABASE_NAME).exists()
     with RunRepository.open(results) as repository:
         root, database = repository.results_dir, repository.database_path
         with progress_bar("Merging", hidden=as_json) as progress:
             report = repository.merge(other, progress=progress)
     if as_json:
         origin_shape = {"results_dir": str(root), "database": str(database), "other": str(other)}
-        shapes.print_json({**origin_shape, **shapes.merge_shape(report)})
+        shapes.print_json({**origin_shape, **report_shapes.merge_shape(report)})
     else:
         _print_report(report, database)
+    if is_new:
+        complain(f"there was no store in {results}: it is made now")
     ctx.exit(ANSWER_IS_NO if report.conflicts or report.refused else OK)
 
 

@@ -1,17 +1,24 @@
 """Options and arguments that several commands share."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from astraguard_store.exceptions import StoreError
+from astraguard_store.exceptions import StoreError, StoreNotFoundError
 from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
 
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Read in some 20 ms; more than these nobody looks through.
+_RUNS_OFFERED = 5_000
+_COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
+_UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -77,6 +84,16 @@ def check_one_form(*, as_json: bool, as_markdown: bool) -> None:
         raise click.UsageError("--json and --markdown can't be had together; choose one.")
 
 
+def check_is_folder(results: Path) -> None:
+    """Refuse a results folder that isn't there: a mistyped one must not become a store.
+
+    Raises:
+        StoreNotFoundError: It isn't there.
+    """
+    if not results.is_dir():
+        raise StoreNotFoundError(f"the results folder {results} does not exist; name another")
+
+
 def runs_argument(name: str, *, required: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds any number of run ids, completed as one is."""
     shown = f"{name.upper()}..." if required else f"[{name.upper()}]..."
@@ -95,7 +112,13 @@ def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
     results = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
     try:
         with RunRepository.open(results, read_only=True) as repository:
-            newest = repository.recent(limit=200)
+            newest = repository.recent(limit=_RUNS_OFFERED)
     except (StoreError, OSError):
         return []  # a completion that fails must not write into the command line
-    return [header.run_id for header in newest if header.run_id.startswith(incomplete)]
+    found = [header.run_id for header in newest if header.run_id.startswith(incomplete)]
+    if not os.environ.get(_COMPLETES, "").startswith("bash"):
+        return found  # zsh and fish quote by themselves
+    if os.environ.get("COMP_WORDS", "").removesuffix(incomplete).endswith(("'", '"')):
+        return found
+    # bash puts into the line what it gets, and click's `read` takes away one backslash.
+    return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", run_id) for run_id in found]

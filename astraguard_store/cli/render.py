@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +21,7 @@ from rich.text import Text
 
 from astraguard_store.cli.outcome import printable
 
-_PIPE_WIDTH = 100_000  # a pipe has no width: nothing is folded
+_UNFOLDED = 100_000  # columns that no terminal has
 _MARKS = re.compile(r"([\\|*`<\[])")
 
 
@@ -61,8 +62,11 @@ def print_table(
         return
     console = _console()
     cells = [[_cell(value) for value in row] for row in rows]
-    table = _table(columns, cells, framed=console.is_terminal)
-    unfolded = console.options.update(width=_PIPE_WIDTH)
+    if not console.is_terminal:
+        _print_plain(console, columns, cells)
+        return
+    table = _table(columns, cells)
+    unfolded = console.options.update(width=_UNFOLDED)
     if Measurement.get(console, unfolded, table).maximum <= console.width:
         console.print(table)
     else:
@@ -149,19 +153,33 @@ def progress_bar(
 
 
 def _console() -> Console:
-    console = _PipeConsole(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    return console
+    return _PipeConsole(markup=False, highlight=False, emoji=False)
 
 
 def _cell(value: str | Text) -> Text:
     return value if isinstance(value, Text) else Text(printable(value))
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[Text]], *, framed: bool) -> Table:
+def _print_plain(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]
+) -> None:
+    """Print what a pipe gets: rich would take 5 s for 20,000 rows, and pad the last column."""
+    lines = [[column.title for column in columns], *([cell.plain for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(map(_padded, columns, widths, line)).rstrip() for line in lines)
+    # Not by click, which takes an ASCII output for one of UTF-8.
+    console.file.writelines(f"{line}\n" for line in padded)
+    console.file.flush()
+
+
+def _padded(column: Column, width: int, text: str) -> str:
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if column.numeric else text + spaces
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Table:
     table = Table(
-        box=box.SIMPLE_HEAD if framed else None,
+        box=box.SIMPLE_HEAD,
         pad_edge=False,
         header_style="bold",
         show_edge=False,

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
+from astraguard_store.cli import report_shapes, shapes
 from astraguard_store.cli.described import brief_markdown, described_markdown, print_described
-from astraguard_store.cli.options import examples, json_option, results_option
+from astraguard_store.cli.options import (
+    check_one_form,
+    examples,
+    json_option,
+    markdown_option,
+    results_option,
+)
 from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
 from astraguard_store.cli.render import print_line
 from astraguard_store.repository import (
@@ -69,7 +75,7 @@ def current(ctx: click.Context, results: Path, as_json: bool) -> None:
 )
 @click.argument("name", metavar="[OBJECT]", required=False)
 @click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+@markdown_option
 @results_option
 @json_option
 def describe(
@@ -81,12 +87,11 @@ def describe(
 
     Exit code 0; 2 for an error, such as an OBJECT that isn't there.
     """
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+    check_one_form(as_json=as_json, as_markdown=as_markdown)
     objects = _chosen(described_schema(results), name)
     if as_json:
         origin = _origin(schema_status(results))
-        shapes.print_json({**origin, "objects": shapes.objects_shape(objects, brief=brief)})
+        shapes.print_json({**origin, "objects": report_shapes.objects_shape(objects, brief=brief)})
     elif as_markdown:
         shown = brief_markdown(objects) if brief else described_markdown(objects)
         click.echo(shown, nl=False)

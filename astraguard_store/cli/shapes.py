@@ -1,4 +1,4 @@
-"""What `--json` prints: the one place where results become JSON.
+"""What `--json` prints: here of runs, in `report_shapes` of what was done or asked.
 
 A script may rely on these shapes. Keys may be added, none is renamed or taken
 away. Times are ISO 8601 in UTC with microseconds, durations milliseconds,
@@ -68,17 +68,7 @@ import click
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
 from astraguard_store.provenance import ProvenanceValue
-from astraguard_store.reports import (
-    CheckReport,
-    ExportReport,
-    Finding,
-    ImportReport,
-    MergeReport,
-    Percentiles,
-    PruneReport,
-    QueryResult,
-)
-from astraguard_store.repository import DescribedObject
+from astraguard_store.reports import Percentiles
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 ABOVE = {"p50_ms": "p50_above_ms", "p95_ms": "p95_above_ms", "p99_ms": "p99_above_ms"}
@@ -165,102 +155,10 @@ def percentiles_shape(percentiles: Percentiles) -> Shape:
     }
 
 
-def prune_shape(report: PruneReport) -> Shape:
-    """Return what `prune` says of what it did, or would do."""
-    return {
-        "dry_run": report.dry_run,
-        "deleted": list(report.deleted),
-        "purged": list(report.purged),
-        "pinned": list(report.pinned),
-        "file_bytes": report.file_bytes,
-        "database_bytes": report.database_bytes,
-        "freed_bytes": report.freed_bytes,
-        "not_compacted": report.not_compacted,
-    }
-
-
-def report_shape(report: ImportReport) -> Shape:
-    """Return what `import` says of what it did."""
-    return {
-        "adopted": report.adopted,
-        "skipped": report.skipped,
-        "ignored": report.ignored,
-        "refused": _reasons_shape(report.refused),
-    }
-
-
-def export_shape(report: ExportReport) -> Shape:
-    """Return what `export` says of what it made."""
-    return {
-        "target": str(report.target),
-        "runs": report.runs,
-        "files": report.files,
-        "bytes": report.bytes,
-    }
-
-
-def merge_shape(report: MergeReport) -> Shape:
-    """Return what `merge` says of what it did."""
-    return {
-        "merged": list(report.merged),
-        "skipped": list(report.skipped),
-        "conflicts": _reasons_shape(report.conflicts),
-        "refused": _reasons_shape(report.refused),
-        "without_files": list(report.without_files),
-    }
-
-
-def _reasons_shape(pairs: Sequence[tuple[str, str]]) -> list[Shape]:
-    return [{"run_id": run_id, "reason": reason} for run_id, reason in pairs]
-
-
-def check_shape(report: CheckReport) -> Shape:
-    """Return what `check` says of a store."""
-    return {
-        "sound": report.is_sound,
-        "runs": report.runs,
-        "files": report.files,
-        "bytes": report.bytes,
-        "findings": [_finding_shape(finding) for finding in report.findings],
-        "mended": [_finding_shape(finding) for finding in report.mended],
-    }
-
-
-def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
-    """Return [OBJECT]."""
-    shapes = []
-    for described in objects:
-        shape = described._asdict()
-        columns = shape.pop("columns")
-        if not brief:
-            shape["columns"] = [column._asdict() for column in columns]
-        shapes.append(shape)
-    return shapes
-
-
-def query_shape(answer: QueryResult) -> Shape:
-    """Return what `query` says; rows are lists, as two columns may have one name."""
-    return {
-        "columns": list(answer.columns),
-        "rows": [[_sql_value(value) for value in row] for row in answer.rows],
-        "truncated": answer.truncated,
-    }
-
-
-def _finding_shape(finding: Finding) -> Shape:
-    return {
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "where": finding.where,
-        "what": finding.what,
-        "advice": finding.advice,
-    }
-
-
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
         metric_type: {
-            name: _number(getattr(summary, name)) for name in (*STATISTICS, *ABOVE.values())
+            name: finite(getattr(summary, name)) for name in (*STATISTICS, *ABOVE.values())
         }
         for metric_type, summary in metrics.items()
     }
@@ -304,12 +202,12 @@ def above(summary: MetricSummary | None, statistic: str) -> float | None:
 def _value_shape(change: MetricChange, statistic: str) -> Shape:
     value: ValueChange = getattr(change, statistic)
     return {
-        "baseline": _number(value.baseline),
-        "candidate": _number(value.candidate),
-        "difference": _number(value.difference),
-        "relative_change": _number(value.relative_change),
-        "baseline_above": _number(above(change.baseline, statistic)),
-        "candidate_above": _number(above(change.candidate, statistic)),
+        "baseline": finite(value.baseline),
+        "candidate": finite(value.candidate),
+        "difference": finite(value.difference),
+        "relative_change": finite(value.relative_change),
+        "baseline_above": finite(above(change.baseline, statistic)),
+        "candidate_above": finite(above(change.candidate, statistic)),
     }
 
 
@@ -317,14 +215,9 @@ def _plain(value: ProvenanceValue) -> ProvenanceValue:
     return _iso(value) if isinstance(value, datetime) else value
 
 
-def _number(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return *value*, or None for what JSON has no number for."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def _sql_value(value: str | bytes | float | None) -> str | float | None:
-    if isinstance(value, bytes):
-        return value.hex()
-    return _number(value) if isinstance(value, float) else value
 
 
 def _iso(time: datetime) -> str:
