@@ -25,7 +25,7 @@ from astraguard_store import (
     StoreNotFoundError,
 )
 from astraguard_store.artifacts import file_systems
-from astraguard_store.repository import check_folder
+from astraguard_store.repository.checking import check_folder
 
 DATABASE = "astraguard.db"
 DEAD = "run_9~0123456789abcdef"

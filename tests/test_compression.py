@@ -28,7 +28,7 @@ from astraguard_store import (
 from astraguard_store.artifacts import compression as packing
 from astraguard_store.artifacts.layout import Compression
 from astraguard_store.artifacts.scanner import newest_runs
-from astraguard_store.repository import check_folder
+from astraguard_store.repository.checking import check_folder
 
 WAYS: list[Compression] = ["gzip", "zstd"]
 ENDINGS: dict[Compression | None, str] = {None: "", "gzip": ".gz", "zstd": ".zst"}

@@ -37,7 +37,7 @@ from astraguard_store.artifacts.parquet import (
 )
 from astraguard_store.columns import Columns
 from astraguard_store.csv_format import render_csv
-from astraguard_store.repository import check_folder
+from astraguard_store.repository.checking import check_folder
 
 PARQUET = "latency_raw.parquet"
 FORMS: dict[str, dict[str, Any]] = {

@@ -32,7 +32,6 @@ schema_versions    which schema a store has, what it means, how it gets the newe
 ```
 """
 
-from astraguard_store.repository.checking import check_folder
 from astraguard_store.repository.new_runs import Collector
 from astraguard_store.repository.run_repository import DEFAULT_RESULTS_DIR, RunRepository
 from astraguard_store.repository.schema_versions import (
@@ -56,7 +55,6 @@ __all__ = [
     "DescribedObject",
     "RunRepository",
     "SchemaStatus",
-    "check_folder",
     "described_schema",
     "schema_head",
     "schema_status",

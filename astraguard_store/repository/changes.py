@@ -14,7 +14,6 @@ from astraguard_store.reports import PruneReport
 from astraguard_store.repository.adoption import Progress
 from astraguard_store.repository.interrupts import interrupts_held_back
 from astraguard_store.repository.new_runs import Collector, NewRun, new_run
-from astraguard_store.repository.pruning import Pruning, estimate, prune
 from astraguard_store.repository.questions import Questions
 from astraguard_store.repository.recovery import recover
 from astraguard_store.repository.writing import (
@@ -190,6 +189,9 @@ class Changes(Questions):
             ArtifactWriteError: A deletion couldn't be noted; the rest stays.
             DatabaseError: The database couldn't be written; the rest stays.
         """
+        # Imported where it is called, as in `upkeep`.
+        from astraguard_store.repository.pruning import Pruning, estimate, prune
+
         pruning = Pruning(keep, older_than, measurements_only)
         if self._folders:
             self._check_open()
