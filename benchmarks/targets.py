@@ -85,7 +85,7 @@ TARGETS = (
     _faster("scan", 5, THREADED),
     _limit("import", 5.0),
     _times("import.memory", 1.25, SMALLER_TREE),
-    _limit("size", 6_000),
+    _limit("size", 12_000),
     _times("cold_start", 1.5, DEPENDENCIES),
     _times("cold_start.new", 1.5, DEPENDENCIES),
     _times("memory", 3, COLUMNS),

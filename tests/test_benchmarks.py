@@ -18,7 +18,7 @@ import pytest
 
 from astraguard_store import RunRepository
 from benchmarks import __main__ as command_line
-from benchmarks import plot, readme_table, tables
+from benchmarks import phases, plot, readme_table, tables
 from benchmarks.fill import run_rows, write_tree
 from benchmarks.floors import BareStore, write_raw
 from benchmarks.harness import Side, again, each_once, interleave, section
@@ -438,6 +438,24 @@ def test_unknown_question_is_refused_with_those_there_are(
 
 
 # README's table is the stored result's.
+
+
+def test_the_phases_page_is_the_stored_result_s() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+
+    tables = phases.render_markdown(json.loads(phases.STORED.read_text(encoding="utf-8")))
+
+    assert phases.replace_tables(page, tables) == page, (
+        "run python -m benchmarks.phases --write docs/performance.md"
+    )
+
+
+def test_every_phase_of_a_save_takes_place(tmp_path: Path) -> None:
+    measured = phases.save_phases(tmp_path, 15)
+
+    assert {label for _, _, label in phases.SAVE} <= measured.keys()
+    assert all(measured[label] > 0 for _, _, label in phases.SAVE)
+    assert measured["whole"] > sum(measured[label] for label in {p[2] for p in phases.SAVE})
 
 
 def test_readme_table_is_the_stored_result_s() -> None:

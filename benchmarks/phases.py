@@ -1,0 +1,218 @@
+"""Where the time of a save, a cold get and a scan goes: `python -m benchmarks.phases`.
+
+The engine has no timers in it: its functions are exchanged, for the time of the
+measurement, for ones that look at the clock before and after. The time of a
+phase is its own, without that of phases inside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from astraguard_store import RunRepository
+from benchmarks.fill import write_tree
+from benchmarks.machine import describe_machine
+from benchmarks.stores import create_store, fresh_collectors
+from benchmarks.workloads import run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STORED = Path(__file__).parent / "results" / "phases.json"
+BEGIN, END = "<!-- phases:begin -->", "<!-- phases:end -->"
+MEASUREMENTS = (1_000, 10_000)
+ROUNDS, WARM_UP = 60, 10
+RUNS = 10_000
+
+# (module, function or method, what it is for), innermost names last.
+SAVE = (
+    ("repository.changes", "new_run", "snapshot, checks, provenance"),
+    ("artifacts.writer", "StagedRun.write", "files made, hashed and written"),
+    ("csv_format", "_render_in_python", "CSV as text"),
+    ("csv_format", "_render_by_polars", "CSV as text"),
+    ("artifacts.writer", "summarize", "statistics and buckets"),
+    ("artifacts.writer", "_run_beside", "thread started"),
+    ("artifacts.writer", "StagedRun.sync", "summary synced (the CSV beside it)"),
+    ("artifacts.writer", "sync_staging", "staging folder synced"),
+    ("database.transaction", "Transaction.save", "rows written"),
+    ("database.run_database", "commit", "commit, log synced"),
+    ("artifacts.staged_run", "StagedRun.publish", "files moved"),
+    ("artifacts.staged_run", "StagedRun.close", "run folder synced"),
+    ("repository.writing", "sync_folder", "results folder synced"),
+)
+GET = (
+    ("database.reader", "FileReader.version", "who has committed?"),
+    ("database.queries", "load_run", "statement, and objects of its rows"),
+    ("database.run_database", "FileReader.read", "connection, lock, errors"),
+)
+SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a stat for each folder"),)
+
+Phases = dict[str, float]
+"""{phase: median time of a call, seconds}; `whole` is that of the call."""
+
+
+class Stopwatch:
+    """Sums the own times of phases, on the main thread."""
+
+    def __init__(self) -> None:
+        self.rounds: list[dict[str, float]] = []
+        self._inner: list[float] = []
+
+    @contextmanager
+    def timing(self, phases: Sequence[tuple[str, str, str]]) -> Iterator[None]:
+        """Look at the clock around the functions of *phases* inside."""
+        with ExitStack() as stack:
+            for module, name, label in phases:
+                owner: Any = import_module(f"astraguard_store.{module}")
+                *outer, last = name.split(".")
+                for part in outer:
+                    owner = getattr(owner, part)
+                stack.enter_context(patch.object(owner, last, self._timed(owner, last, label)))
+            yield
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call *function* as one round."""
+        self.rounds.append(defaultdict(float))
+        started = time.perf_counter()
+        function()
+        self.rounds[-1]["whole"] = time.perf_counter() - started
+
+    def medians(self) -> Phases:
+        """Return the median of each phase over the rounds, and what is left of the whole."""
+        names = {name: None for of_round in self.rounds for name in of_round}
+        medians = {n: statistics.median(r.get(n, 0.0) for r in self.rounds) for n in names}
+        whole = medians.pop("whole")
+        return {**medians, "everything else": whole - sum(medians.values()), "whole": whole}
+
+    def _timed(self, owner: Any, name: str, label: str) -> Callable[..., object]:
+        function = getattr(owner, name)
+
+        def timed(*arguments: object, **named: object) -> object:
+            if current_thread() is not main_thread():
+                return function(*arguments, **named)
+            self._inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.perf_counter() - started
+                self.rounds[-1][label] += took - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += took
+
+        return timed
+
+
+def _measured(
+    phases: Sequence[tuple[str, str, str]], calls: Iterator[Callable[[], object]]
+) -> Phases:
+    watch = Stopwatch()
+    with watch.timing(phases):
+        for call in calls:
+            watch.call(call)
+    del watch.rounds[:WARM_UP]
+    return watch.medians()
+
+
+def save_phases(folder: Path, measurements: int) -> Phases:
+    """Return where a save of a new run goes, everything synced."""
+    fresh = fresh_collectors(measurements)
+    with RunRepository.open(folder / f"save{measurements}") as repository:
+        collectors = [fresh() for _ in range(ROUNDS)]
+        return _measured(
+            SAVE,
+            (
+                lambda i=i, c=c: repository.save(run_id(i), c)  # type: ignore[misc]
+                for i, c in enumerate(collectors)
+            ),
+        )
+
+
+def get_phases(folder: Path) -> Phases:
+    """Return where a get from the database goes, of runs in no order."""
+    create_store(folder / "get", RUNS)
+    numbers = random.Random(1).sample(range(RUNS), 40 * ROUNDS)
+    with RunRepository.open(folder / "get") as repository:
+        repository.set_tags(run_id(0), {"written": "so that a log is there"})
+        return _measured(GET, (lambda i=i: repository.get(run_id(i)) for i in numbers))  # type: ignore[misc]
+
+
+def scan_phases(folder: Path) -> Phases:
+    """Return where a list of 10 of 10,000 folders goes, without a database."""
+    write_tree(folder / "scan", 0, RUNS)
+    with RunRepository.open(folder / "scan", read_only=True) as repository:
+        return _measured(SCAN, (lambda: repository.recent(10) for _ in range(WARM_UP + 5)))
+
+
+def measure() -> dict[str, Any]:
+    """Return all phases, with the machine's description."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        machine = describe_machine(folder)
+        sections = {
+            **{f"save of {n:,} measurements": save_phases(folder, n) for n in MEASUREMENTS},
+            "get, cold": get_phases(folder),
+            "10 recent of 10,000 folders": scan_phases(folder),
+        }
+    return {"machine": machine, "sections": sections}
+
+
+def render_markdown(result: dict[str, Any]) -> str:
+    """Return the phases of each section as a table."""
+    machine = result["machine"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['file_system']}"
+    versions = f"Python {machine['python']}, SQLite {machine['sqlite']}"
+    how = "medians, each phase without those inside it"
+    lines = [f"Measured {machine['date']} on {where}, {versions}; {how}."]
+    for title, phases in result["sections"].items():
+        lines += ["", f"| {title} | time | of it |", "|---|---:|---:|"]
+        whole = phases["whole"]
+        for name, seconds in phases.items():
+            lines.append(f"| {name} | {_text(seconds)} | {seconds / whole:.0%} |")
+    return "\n".join(lines)
+
+
+def _text(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"
+
+
+def replace_tables(page: str, tables: str) -> str:
+    """Return *page* with *tables* between its markers."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, or take the stored result, and print it or put it into a page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
+    parser.add_argument("--store", action="store_true", help=f"write {STORED.name} anew")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the stored tables into it")
+    asked = parser.parse_args(arguments)
+    if asked.write:
+        tables = render_markdown(json.loads(STORED.read_text(encoding="utf-8")))
+        page = asked.write.read_text(encoding="utf-8")
+        asked.write.write_text(replace_tables(page, tables), encoding="utf-8")
+        return 0
+    result = measure()
+    print(render_markdown(result))
+    if asked.store:
+        STORED.write_text(json.dumps(result, indent=2) + os.linesep, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
