@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,10 +99,20 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> list[Entry]:
-    """Read the entries of *path*; none if nobody wrote any."""
+    """Read the entries of *path*; none if nobody wrote any.
+
+    A writer that is killed while the kernel takes its line over leaves the
+    beginning of it, and the next writer's line right behind. What it began to
+    write had not happened yet, or was not yet told to anybody, so it is left out.
+    """
     if not path.exists():
         return []
-    return [parse_entry(line) for line in path.read_text().splitlines()]
+    whole = "\n".join(_BEGINNING.split(path.read_text()))
+    return [parse_entry(line) for line in whole.splitlines() if line.endswith("}")]
+
+
+# Where an entry begins that doesn't begin a line.
+_BEGINNING = re.compile(r'(?<=[^\n])(?=\{"event": )')
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import pytest
 
 from . import toys
 from .children import Children, finish, is_stopped, wait_until
+from .ledger import Entry, Event, read_ledger
 from .power_loss import Names, crash_states
 from .report import Finding, Harm, Table
 from .shim import Action, Fault
@@ -188,3 +189,14 @@ def test_the_table_counts_findings_by_harm() -> None:
     assert table.lines()[-1].split() == ["kill", "3", "1", "2", "0"]
     with pytest.raises(AssertionError, match="3 findings in 2 tries\n  torn: step 2: a"):
         tally.check()
+
+
+def test_a_ledger_with_torn_lines_tells_the_whole_ones(tmp_path: Path) -> None:
+    entries = [Entry(event, "save", f"run-{event}", 7) for event in Event]
+    first, second, third = (entry.line() for entry in entries)
+    ledger = tmp_path / "ledger"
+    ledger.write_text(f"{first}\n{first[:40]}{second}\n{third}\n{second[:65]}")
+
+    told = read_ledger(ledger)
+
+    assert told == entries
