@@ -15,13 +15,18 @@ logarithm would be wrong by one bucket just beside some of them.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise, repeat
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import repeat
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from astraguard_store.exceptions import InvalidRunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "GAMMA",
@@ -33,12 +38,9 @@ __all__ = [
     "bucket_of",
     "bucket_rows",
     "bucket_value",
-    "count_by_bucket",
-    "counts_between",
     "merged",
     "quantile",
     "rank_of",
-    "upper_boundaries",
 ]
 
 RELATIVE_ERROR: Final = 0.01
@@ -88,58 +90,52 @@ def bucket_value(bucket: int) -> float:
     return 0.0 if bucket <= ZERO_BUCKET else 2 * GAMMA**bucket / (GAMMA + 1)
 
 
-def upper_boundaries(first: int, last: int) -> list[float]:
-    """Return the largest duration, ms, of each bucket from *first* up to, not with, *last*."""
-    return _BOUNDARIES[first - ZERO_BUCKET : last - ZERO_BUCKET]
-
-
-def count_by_bucket(ordered: Sequence[float]) -> dict[int, int]:
-    """Return {bucket: how many} of the sorted durations, in the order of the buckets."""
-    if not ordered:
-        return {}
-    counts: dict[int, int] = {}
-    start, largest = 0, bucket_of(ordered[-1])
-    bucket = bucket_of(ordered[0])
-    for boundary in upper_boundaries(bucket, largest):
-        # An empty bucket costs a comparison, another a search: 30 µs for 100 of them.
-        if ordered[start] <= boundary:
-            end = bisect_right(ordered, boundary, start)
-            counts[bucket] = end - start
-            start = end
-        bucket += 1
-    counts[largest] = len(ordered) - start
-    return counts
-
-
-def counts_between(first: int, ends: Iterable[int]) -> dict[int, int]:
-    """Return what `count_by_bucket` does, of somebody who searched for the boundaries.
-
-    Args:
-        first: Bucket of the smallest duration.
-        ends: How many durations lie in this bucket or below, and for each that follows.
-    """
-    pairs = enumerate(pairwise((0, *ends)), first)
-    return {bucket: end - start for bucket, (start, end) in pairs if end > start}
-
-
-def bucket_rows(events: Mapping[int, int], waits: Sequence[float] = ()) -> tuple[Bucket, ...]:
+def bucket_rows(ordered: ArrayLike, waits: Sequence[float] = ()) -> tuple[Bucket, ...]:
     """Return the rows of one metric type, in the order of the buckets.
 
     Args:
-        events: {bucket: how many} of all events, each missed one at what was waited, sorted.
-        waits: What was waited for those missed among them, ms, sorted.
+        ordered: Durations of all events, ms, each missed one at what was waited; sorted.
+        waits: What was waited for those missed among them, ms.
     """
+    buckets, counts = _counted(ordered)
     if not waits:
         # Half the time of calling the class, 100 times a metric type.
-        rows = zip(events, events.values(), repeat(0))
+        rows = zip(buckets, counts, repeat(0))
         return tuple(map(tuple.__new__, repeat(Bucket), rows))
-    missed = Counter(count_by_bucket(waits))
+    missed = Counter(map(bucket_of, waits))
     return tuple(
         [
             Bucket(bucket, count - missed[bucket], missed[bucket])
-            for bucket, count in events.items()
+            for bucket, count in zip(buckets, counts, strict=True)
         ]
     )
+
+
+def _counted(ordered: ArrayLike) -> tuple[list[int], list[int]]:
+    """Return the buckets that hold any of the sorted durations, in order, and how many."""
+    # Imported where it is called, for who only reads.
+    import numpy as np
+
+    durations = np.asarray(ordered)
+    if not len(durations):
+        return [], []
+    first, last = bucket_of(durations[0]), bucket_of(durations[-1])
+    boundaries = _boundary_array()[first - ZERO_BUCKET : last - ZERO_BUCKET]
+    ends = np.searchsorted(durations, boundaries, side="right")
+    # What `numpy.diff` does, in a sixth of its 20 µs.
+    counts = np.empty(len(ends) + 1, np.intp)
+    counts[:-1] = ends
+    counts[-1] = len(durations)
+    counts[1:] -= ends
+    filled = counts.nonzero()[0]
+    return (filled + first).tolist(), counts[filled].tolist()
+
+
+@cache
+def _boundary_array() -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.array(_BOUNDARIES)
 
 
 def merged(rows: Iterable[tuple[int, int, int]]) -> tuple[Bucket, ...]:

@@ -14,20 +14,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Container, Iterable, Iterator
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
-from astraguard_store.columns import Batch, Columns, Label, polars_pays, series
+from astraguard_store.columns import Batch, Columns, Label, polars_pays
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import LatencyMeasurement
 
 if TYPE_CHECKING:
-    from array import array
-
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = [
     "FIELDS",
@@ -109,64 +108,63 @@ def _render_label(label: Label) -> str:
 
 
 def _render_in_python(batch: Batch, labels: list[str], missed: list[str] | None) -> bytes:
-    rows = len(batch.codes)
-    between = [f",{label}," for label in labels]
-    ends = None if missed is None else [f",{mark}\r\n" for mark in missed]
-    # Six pieces a row, joined at once: twice as fast as a string for each row.
-    pieces = [""] * (6 * rows)
-    pieces[0::6] = _texts(batch.timestamps)
-    pieces[1::6] = map(between.__getitem__, batch.codes)
-    pieces[2::6] = _texts(batch.durations_ms)
-    pieces[3::6] = repeat(",", rows)
-    pieces[4::6] = _texts(batch.scenario_times_s)
-    pieces[5::6] = repeat("\r\n", rows) if ends is None else map(ends.__getitem__, batch.codes)
-    return "".join(pieces).encode()
+    codes = batch.codes.tolist()
+    fields = [
+        _texts(batch.timestamps),
+        map(labels.__getitem__, codes),
+        _texts(batch.durations_ms),
+        _texts(batch.scenario_times_s),
+    ]
+    if missed is not None:
+        fields.append(map(missed.__getitem__, codes))
+    lines = map(",".join, zip(*fields, strict=True))
+    return ("\r\n".join(lines) + "\r\n").encode()
 
 
-def _texts(numbers: array[float]) -> list[str]:
-    """Return each number as its repr; by orjson, three times faster, where that is the same."""
-    values = numbers.tolist()
-    texts = orjson.dumps(values)[1:-1].decode().split(",")
-    beside_zero = list(filter(None, values))
-    if beside_zero and not (min(beside_zero) >= _PLAIN_FROM and max(beside_zero) < _PLAIN_BELOW):
-        for index, value in enumerate(values):
-            if not (_PLAIN_FROM <= value < _PLAIN_BELOW or value == 0.0):
-                texts[index] = repr(value)
+def _texts(numbers: NDArray[np.float64]) -> list[str]:
+    """Return each number as its repr; by orjson, four times faster, where that is the same."""
+    contiguous = numbers.copy()
+    texts = orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    for index in _others(contiguous):
+        texts[index] = repr(numbers[index].item())
     return texts
+
+
+def _others(numbers: NDArray[np.float64]) -> list[int]:
+    """Return the indexes of the numbers that polars and orjson print in their own way."""
+    plain = (numbers >= _PLAIN_FROM) & (numbers < _PLAIN_BELOW) | (numbers == 0.0)
+    return [] if plain.all() else (~plain).nonzero()[0].tolist()
 
 
 def _render_by_polars(batch: Batch, labels: list[str], missed: list[str] | None) -> bytes:
     import polars as pl
 
-    def by_label(texts: list[str]) -> pl.Series:
-        return pl.Series(texts, dtype=pl.String).gather(series(batch.codes, pl.Int64))
-
-    label = by_label(labels)
-    rows = pl.DataFrame(
-        {
-            "timestamp": _printable(batch.timestamps),
-            "label": label,
-            "duration": _printable(batch.durations_ms),
-            "scenario_time": _printable(batch.scenario_times_s),
-        }
-    )
+    codes = pl.Series(batch.codes.copy())
+    fields = {
+        "timestamp": _printable(batch.timestamps),
+        "label": pl.Series(labels, dtype=pl.String).gather(codes),
+        "duration": _printable(batch.durations_ms),
+        "scenario_time": _printable(batch.scenario_times_s),
+    }
     if missed is not None:
-        rows = rows.with_columns(missed=by_label(missed))
+        fields["missed"] = pl.Series(missed, dtype=pl.String).gather(codes)
     text = io.BytesIO()
-    rows.write_csv(text, include_header=False, line_terminator="\r\n", quote_style="never")
+    pl.DataFrame(fields).write_csv(
+        text, include_header=False, line_terminator="\r\n", quote_style="never"
+    )
     return text.getvalue()
 
 
-def _printable(numbers: array[float]) -> pl.Series:
+def _printable(numbers: NDArray[np.float64]) -> pl.Series:
     """Return a column that polars prints as Python would."""
     import polars as pl
 
-    column = series(numbers, pl.Float64)
-    plain = column.is_between(_PLAIN_FROM, _PLAIN_BELOW, closed="left") | (column == 0.0)
-    if plain.all():
+    contiguous = numbers.copy()
+    column = pl.Series(contiguous)
+    others = _others(contiguous)
+    if not others:
         return column
-    others = (~plain).arg_true()
-    return column.cast(pl.String).scatter(others, [repr(numbers[index]) for index in others])
+    return column.cast(pl.String).scatter(others, [repr(numbers[i].item()) for i in others])
 
 
 def parse_csv(lines: Iterable[str]) -> Columns:

@@ -1,9 +1,8 @@
 """Columns → statistics; pure.
 
-Two roads give the same numbers to the last bit: plain Python for small runs
-(and where polars can't be used), polars for the others. The mean is the plain
-left-to-right sum in recording order over the count, as the old class had it on
-Python 3.11; `sum()` of later Pythons rounds differently, so it isn't used.
+The mean is the plain left-to-right sum in recording order over the count, to the last
+bit, as the old class had it on Python 3.11: `sum()` of later Pythons and NumPy's own
+round differently, `bincount` adds one weight after the other.
 
 A missed event counts as what was waited for it, but comes last in the order of
 the percentiles: one that falls among the missed is a bound and no number.
@@ -12,34 +11,24 @@ the percentiles: one that falls among the missed is a bound and no number.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from math import fsum, isfinite
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from astraguard_store.buckets import (
-    Bucket,
-    bucket_of,
-    bucket_rows,
-    count_by_bucket,
-    counts_between,
-    rank_of,
-    upper_boundaries,
-)
-from astraguard_store.columns import Columns, polars_pays, series
+from astraguard_store.buckets import Bucket, bucket_rows, rank_of
+from astraguard_store.columns import Columns
 from astraguard_store.model import MetricSummary
 
 if TYPE_CHECKING:
-    import polars as pl
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["RunStatistics", "summarize"]
 
 _BATCH_ROWS = 65_536
-# Up to so many groups, picking out each of them is faster than splitting by
-# group (100,000 rows: 22 against 33 ms with 6 groups), and takes a third of the memory.
-_FILTERED_GROUPS = 64
+# Label numbers of two bytes are sorted in one pass each, ten times as fast as longer ones.
+_TWO_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +94,17 @@ def summarize(columns: Columns, *, satellite_buckets: bool = False) -> RunStatis
         satellite_buckets: Whether to fill buckets for each satellite too; a
             metric type takes 40 µs on each.
     """
-    summaries = _by_polars if polars_pays(columns.rows) else _in_python
-    by_type, by_label = summaries(columns, _Codes.of(columns), satellite_buckets)
+    of_labels = _Codes.of(columns)
+    codes, durations_ms = _arrays(columns)
+    missed = _missed(columns, codes, durations_ms)
+    by_label = _grouped(
+        codes,
+        of_labels.satellites,
+        durations_ms,
+        _waits(missed, of_labels.satellites),
+        satellite_buckets,
+    )
+    by_type = _grouped(codes, of_labels.types, durations_ms, _waits(missed, of_labels.types), True)
     satellites: dict[str, dict[str, MetricSummary]] = {}
     buckets: dict[str, dict[str, tuple[Bucket, ...]]] = {}
     for code, group in by_label.items():
@@ -124,32 +122,33 @@ def summarize(columns: Columns, *, satellite_buckets: bool = False) -> RunStatis
     )
 
 
-def _in_python(columns: Columns, codes: _Codes, label_buckets: bool) -> tuple[Groups, Groups]:
-    by_label: list[list[float]] = [[] for _ in codes.satellites]
-    by_type: list[list[float]] = [[] for _ in codes.types]
-    # Bound methods: finding the lists again for each row takes half as long again.
-    add = [
-        (by_label[of_label].append, by_type[of_type].append)
-        for of_label, of_type in zip(*codes, strict=True)
-    ]
-    first_seen: dict[int, None] = {}
-    missed: list[tuple[int, float]] = []
+def _arrays(columns: Columns) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float64]]:
+    """Return the label numbers and the durations, ms, of all rows."""
+    # Imported where it is called, for who only records or reads.
+    import numpy as np
+
+    small = len(columns.labels) <= _TWO_BYTES
+    codes: NDArray[np.unsignedinteger] = np.empty(columns.rows, np.uint16 if small else np.uint32)
+    durations_ms = np.empty(columns.rows)
+    start = 0
     for batch in columns.batches(_BATCH_ROWS):
-        first_seen.update(dict.fromkeys(batch.codes))
-        for code, duration in zip(batch.codes, batch.durations_ms, strict=True):
-            add_to_label, add_to_type = add[code]
-            add_to_label(duration)
-            add_to_type(duration)
-        if columns.missed_codes:
-            rows = zip(batch.codes, batch.durations_ms, strict=True)
-            missed += [row for row in rows if row[0] in columns.missed_codes]
-    types = dict.fromkeys(codes.types[code] for code in first_seen)
-    labels = dict.fromkeys(codes.satellites[code] for code in first_seen)
-    of_type, of_label = _waits(missed, codes.types), _waits(missed, codes.satellites)
-    return (
-        {code: _summary(by_type[code], of_type.get(code, ()), True) for code in types},
-        {code: _summary(by_label[code], of_label.get(code, ()), label_buckets) for code in labels},
-    )
+        end = start + len(batch.codes)
+        codes[start:end] = batch.codes
+        durations_ms[start:end] = batch.durations_ms
+        start = end
+    return codes, durations_ms
+
+
+def _missed(
+    columns: Columns, codes: NDArray[np.unsignedinteger], durations_ms: NDArray[np.float64]
+) -> list[tuple[int, float]]:
+    """Return (label number, wait in ms) of each missed event."""
+    import numpy as np
+
+    if not columns.missed_codes:
+        return []
+    missed = np.isin(codes, list(columns.missed_codes))
+    return list(zip(codes[missed].tolist(), durations_ms[missed].tolist(), strict=True))
 
 
 def _waits(missed: Iterable[tuple[int, float]], groups: list[int]) -> Waits:
@@ -160,15 +159,61 @@ def _waits(missed: Iterable[tuple[int, float]], groups: list[int]) -> Waits:
     return {group: sorted(of_group) for group, of_group in waits.items()}
 
 
-def _summary(durations: Sequence[float], waits: Sequence[float], with_buckets: bool) -> _Group:
-    n = len(durations)
-    total = deque(accumulate(durations), maxlen=1)[0]
-    ordered = sorted(durations)
-    mean_ms = total / n if isfinite(total) else _mean_of_huge(ordered)
-    return _Group(
-        _with_order_statistics(n, mean_ms, ordered, waits),
-        bucket_rows(count_by_bucket(ordered), waits) if with_buckets else (),
-    )
+def _grouped(
+    codes: NDArray[np.unsignedinteger],
+    groups: Sequence[int],
+    durations_ms: NDArray[np.float64],
+    waits: Waits,
+    with_buckets: bool,
+) -> Groups:
+    """Return what is said of the durations of each group, in the order of first appearance.
+
+    Args:
+        codes: The label number of each duration.
+        groups: The group of each label number.
+        durations_ms: In recording order.
+        waits: What was waited for missed events, sorted, of groups that have some.
+        with_buckets: Whether to fill buckets.
+    """
+    import numpy as np
+
+    if groups != list(range(len(groups))):
+        codes = np.array(groups, codes.dtype)[codes]
+    counts = np.bincount(codes)
+    # One after the other, so the sum is that of the recording order.
+    totals = np.bincount(codes, weights=durations_ms)
+    by_group = np.argsort(codes, kind="stable")
+    ordered = durations_ms[by_group]
+    present = np.flatnonzero(counts)
+    starts = np.cumsum(counts)[present] - counts[present]
+    by_appearance = np.argsort(by_group[starts])
+    del by_group
+    present, starts = present[by_appearance], starts[by_appearance]
+    n = counts[present]
+    parts = [ordered[i : i + k] for i, k in zip(starts.tolist(), n.tolist(), strict=True)]
+    for part in parts:
+        part.sort()
+    # Adding 0.0 turns -0.0 into 0.0, which is what SQLite makes of it.
+    means = totals[present] / n + 0.0
+    ranks = (n // 2, (n * 0.95).astype(np.intp), (n * 0.99).astype(np.intp), 0, n - 1)
+    numbers = ordered[[starts + rank for rank in ranks]] + 0.0
+    summaries = map(MetricSummary, n.tolist(), means.tolist(), *numbers.tolist())
+    found: Groups = {}
+    for group, summary, part in zip(present.tolist(), summaries, parts, strict=True):
+        of_group = waits.get(group, ())
+        if of_group or not isfinite(summary.mean_ms):
+            summary = _summary_of_odd(summary, part.tolist(), of_group)
+        found[group] = _Group(summary, bucket_rows(part, of_group) if with_buckets else ())
+    return found
+
+
+def _summary_of_odd(
+    summary: MetricSummary, ordered: list[float], waits: Sequence[float]
+) -> MetricSummary:
+    """Return *summary* with what a missed event, or a sum beyond the largest double, changes."""
+    if not isfinite(summary.mean_ms):
+        summary = summary._replace(mean_ms=_mean_of_huge(ordered))
+    return _with_bounds(summary.count, summary.mean_ms, ordered, waits) if waits else summary
 
 
 def _mean_of_huge(ordered: Sequence[float]) -> float:
@@ -177,94 +222,8 @@ def _mean_of_huge(ordered: Sequence[float]) -> float:
     return min(least + fsum((value - least) / n for value in ordered), ordered[-1])
 
 
-def _by_polars(columns: Columns, codes: _Codes, label_buckets: bool) -> tuple[Groups, Groups]:
-    import polars as pl
-
-    parts: list[pl.Series] = []
-    durations: list[pl.Series] = []
-    for batch in columns.batches(_BATCH_ROWS):
-        parts.append(series(batch.codes, pl.Int64).cast(pl.Int32))
-        durations.append(series(batch.durations_ms, pl.Float64))
-    code, duration = pl.concat(parts, rechunk=True), pl.concat(durations, rechunk=True)
-    parts.clear()
-    durations.clear()
-    of_type, of_label = {}, {}
-    if columns.missed_codes:
-        is_missed = code.is_in(list(columns.missed_codes))
-        missed = list(zip(code.filter(is_missed), duration.filter(is_missed), strict=True))
-        of_type, of_label = _waits(missed, codes.types), _waits(missed, codes.satellites)
-    types = pl.Series(codes.types, dtype=pl.Int32).gather(code)
-    if codes.satellites != list(range(len(codes.satellites))):
-        code = pl.Series(codes.satellites, dtype=pl.Int32).gather(code)
-    by_label = _grouped(code, duration, of_label, label_buckets)
-    return _grouped(types, duration, of_type, True), by_label
-
-
-def _grouped(codes: pl.Series, durations: pl.Series, waits: Waits, with_buckets: bool) -> Groups:
-    """Return what is said of the durations of each code, in the order of first appearance."""
-    import polars as pl
-
-    distinct = codes.unique(maintain_order=True).to_list()
-    if len(distinct) <= _FILTERED_GROUPS:
-        return {
-            code: _summary_of(durations.filter(codes == code), waits.get(code, ()), with_buckets)
-            for code in distinct
-        }
-    parts = pl.DataFrame({"code": codes, "duration": durations}).partition_by(
-        "code", as_dict=True, maintain_order=True, include_key=False
-    )
-    return {
-        code: _summary_of(part["duration"], waits.get(code, ()), with_buckets)
-        for (code,), part in parts.items()
-    }
-
-
-def _summary_of(durations: pl.Series, waits: Sequence[float], with_buckets: bool) -> _Group:
-    # One thread: the others are formatting the CSV.
-    ordered = durations.sort(multithreaded=False)
-    n = len(ordered)
-    # cum_sum adds from left to right; sum() doesn't.
-    total = float(durations.cum_sum()[-1])
-    mean_ms = total / n if isfinite(total) else _mean_of_huge(ordered.to_list())
-    return _Group(
-        _with_order_statistics(n, mean_ms, ordered, waits),
-        bucket_rows(_count_by_bucket(ordered), waits) if with_buckets else (),
-    )
-
-
-def _count_by_bucket(ordered: pl.Series) -> dict[int, int]:
-    import polars as pl
-
-    first, last = bucket_of(ordered[0]), bucket_of(ordered[-1])
-    boundaries = pl.Series(upper_boundaries(first, last), dtype=pl.Float64)
-    ends = ordered.search_sorted(boundaries, side="right").to_list()
-    return counts_between(first, [*ends, len(ordered)])
-
-
-class _Ordered(Protocol):
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> float: ...
-
-
-def _with_order_statistics(
-    n: int, mean_ms: float, ordered: _Ordered, waits: Sequence[float]
-) -> MetricSummary:
-    if waits:
-        return _with_bounds(n, mean_ms, ordered, waits)
-    # Adding 0.0 turns -0.0 into 0.0, which is what SQLite makes of it.
-    return MetricSummary(
-        n,
-        mean_ms + 0.0,
-        ordered[n // 2] + 0.0,
-        ordered[int(n * 0.95)] + 0.0,
-        ordered[int(n * 0.99)] + 0.0,
-        ordered[0] + 0.0,
-        ordered[n - 1] + 0.0,
-    )
-
-
 def _with_bounds(
-    n: int, mean_ms: float, ordered: _Ordered, waits: Sequence[float]
+    n: int, mean_ms: float, ordered: Sequence[float], waits: Sequence[float]
 ) -> MetricSummary:
     """Return the statistics of *ordered* events, the missed ones among them at their *waits*."""
     measured = n - len(waits)
@@ -293,7 +252,7 @@ def _with_bounds(
     )
 
 
-def _measured(ordered: _Ordered, waits: Sequence[float], rank: int) -> float:
+def _measured(ordered: Sequence[float], waits: Sequence[float], rank: int) -> float:
     """Return the number of that rank among *ordered* without *waits*; both are sorted."""
 
     def is_reached(position: int) -> bool:

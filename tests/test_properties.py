@@ -1,7 +1,7 @@
 """What must hold for any measurements: files, statistics and listings against plain Python.
 
-Large and small runs take different roads (polars, plain Python); each property
-is checked on both, by moving the size from which polars is used.
+The CSVs of large and small runs take different roads (polars, plain Python); each
+property is checked on both, by moving the size from which polars is used.
 """
 
 import csv
@@ -119,7 +119,6 @@ class TestCsv:
         ] == rows
 
 
-@pytest.mark.usefixtures("road")
 class TestStatistics:
     """Percentiles and mean are the old definition, to the last bit."""
 

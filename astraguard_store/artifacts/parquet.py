@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from astraguard_store.columns import Columns, polars_is_usable, series
+from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def frame_of(columns: Columns) -> pl.DataFrame:
     missed = pl.Series([code in columns.missed_codes for code in codes], dtype=pl.Boolean)
     parts = []
     for batch in columns.batches(_BATCH_ROWS):
-        code = series(batch.codes, pl.Int64)
+        code = pl.Series(batch.codes.copy())
         by_field = (
-            series(batch.timestamps, pl.Float64),
+            pl.Series(batch.timestamps.copy()),
             metric_types.gather(code),
             satellites.gather(code),
-            series(batch.durations_ms, pl.Float64),
-            series(batch.scenario_times_s, pl.Float64),
+            pl.Series(batch.durations_ms.copy()),
+            pl.Series(batch.scenario_times_s.copy()),
             missed.gather(code),
         )
         parts.append(pl.DataFrame(dict(zip(FIELDS, by_field, strict=True))))

@@ -63,16 +63,18 @@ def _values(
 
     Sorted by its key: so SQLite fills page after page, in a third of the time.
     """
+    import numpy as np
+
     rows = len(batch.codes)
-    of_row = [positions[code] for code in batch.codes]
-    order = sorted(range(rows), key=of_row.__getitem__)
+    of_row = np.array(positions)[batch.codes]
+    order = np.argsort(of_row, kind="stable")
     values: list[Any] = [run_id] * (_WIDTH * rows)
-    values[1::_WIDTH] = map(of_row.__getitem__, order)
-    values[2::_WIDTH] = [first + row for row in order]
-    values[3::_WIDTH] = map(batch.timestamps.__getitem__, order)
-    values[4::_WIDTH] = map(batch.durations_ms.__getitem__, order)
-    values[5::_WIDTH] = map(batch.scenario_times_s.__getitem__, order)
-    values[6::_WIDTH] = [missed[batch.codes[row]] for row in order]
+    values[1::_WIDTH] = of_row[order].tolist()
+    values[2::_WIDTH] = (order + first).tolist()
+    values[3::_WIDTH] = batch.timestamps[order].tolist()
+    values[4::_WIDTH] = batch.durations_ms[order].tolist()
+    values[5::_WIDTH] = batch.scenario_times_s[order].tolist()
+    values[6::_WIDTH] = np.array(missed)[batch.codes[order]].tolist()
     return values
 
 
