@@ -19,7 +19,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from astraguard_store.exceptions import InvalidRunError
@@ -34,10 +33,11 @@ __all__ = [
     "RELATIVE_ERROR",
     "ZERO_BUCKET",
     "Bucket",
+    "BucketColumns",
     "Quantile",
     "bucket_of",
-    "bucket_rows",
     "bucket_value",
+    "count_by_bucket",
     "merged",
     "quantile",
     "rank_of",
@@ -66,6 +66,17 @@ class Bucket(NamedTuple):
     missed: int = 0
 
 
+class BucketColumns(NamedTuple):
+    """Rows of one metric type as columns, in the order of the buckets; see `Bucket`.
+
+    A hundred rows are written in a third of the time from columns.
+    """
+
+    buckets: list[int]
+    counts: list[int]
+    missed: list[int]
+
+
 class Quantile(NamedTuple):
     """A percentile, or what it is above of; both None where there are no events.
 
@@ -90,8 +101,8 @@ def bucket_value(bucket: int) -> float:
     return 0.0 if bucket <= ZERO_BUCKET else 2 * GAMMA**bucket / (GAMMA + 1)
 
 
-def bucket_rows(ordered: ArrayLike, waits: Sequence[float] = ()) -> tuple[Bucket, ...]:
-    """Return the rows of one metric type, in the order of the buckets.
+def count_by_bucket(ordered: ArrayLike, waits: Sequence[float] = ()) -> BucketColumns:
+    """Return the rows of one metric type.
 
     Args:
         ordered: Durations of all events, ms, each missed one at what was waited; sorted.
@@ -99,16 +110,10 @@ def bucket_rows(ordered: ArrayLike, waits: Sequence[float] = ()) -> tuple[Bucket
     """
     buckets, counts = _counted(ordered)
     if not waits:
-        # Half the time of calling the class, 100 times a metric type.
-        rows = zip(buckets, counts, repeat(0))
-        return tuple(map(tuple.__new__, repeat(Bucket), rows))
+        return BucketColumns(buckets, counts, [0] * len(buckets))
     missed = Counter(map(bucket_of, waits))
-    return tuple(
-        [
-            Bucket(bucket, count - missed[bucket], missed[bucket])
-            for bucket, count in zip(buckets, counts, strict=True)
-        ]
-    )
+    measured = [count - missed[bucket] for bucket, count in zip(buckets, counts, strict=True)]
+    return BucketColumns(buckets, measured, [missed[bucket] for bucket in buckets])
 
 
 def _counted(ordered: ArrayLike) -> tuple[list[int], list[int]]:
@@ -121,7 +126,7 @@ def _counted(ordered: ArrayLike) -> tuple[list[int], list[int]]:
         return [], []
     first, last = bucket_of(durations[0]), bucket_of(durations[-1])
     boundaries = _boundary_array()[first - ZERO_BUCKET : last - ZERO_BUCKET]
-    ends = np.searchsorted(durations, boundaries, side="right")
+    ends = durations.searchsorted(boundaries, side="right")
     # What `numpy.diff` does, in a sixth of its 20 µs.
     counts = np.empty(len(ends) + 1, np.intp)
     counts[:-1] = ends

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -32,6 +33,7 @@ __all__ = [
     "FIELDS",
     "FIELDS_WITH_MISSED",
     "HEADER",
+    "csv_parts",
     "parse_csv",
     "plain_labels",
     "render_csv",
@@ -55,14 +57,23 @@ _FORMULA = tuple("=+-@\t\r")
 
 def render_csv(columns: Columns) -> Iterator[bytes]:
     """Yield the file's bytes, header first, about 1 MB at a time."""
+    return (render() for render in csv_parts(columns))
+
+
+def csv_parts(columns: Columns) -> Iterator[Callable[[], bytes]]:
+    """Yield functions that return the file's bytes, part after part, as `render_csv` does.
+
+    They may be called in several threads at once: polars drops the interpreter's lock.
+    """
     labels = [_render_label(label) for label in columns.labels]
     render = _render_by_polars if polars_pays(columns.rows) else _render_in_python
     missed = None
     if columns.has_missed:
         missed = ["01"[code in columns.missed_codes] for code in range(len(labels))]
-    yield HEADER if missed is None else (",".join(FIELDS_WITH_MISSED) + "\r\n").encode()
+    header = HEADER if missed is None else (",".join(FIELDS_WITH_MISSED) + "\r\n").encode()
+    yield lambda: header
     for batch in columns.batches(_BATCH_ROWS):
-        yield render(batch, labels, missed)
+        yield partial(render, batch, labels, missed)
 
 
 def safe_labels(columns: Columns) -> Columns:
@@ -101,6 +112,8 @@ def _unescaped(name: str) -> str:
     return name[1:] if name[0] == "'" and name.lstrip("'").startswith(_FORMULA) else name
 
 
+# The same few in every run of a rig.
+@lru_cache(maxsize=1024)
 def _render_label(label: Label) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(label)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import fsum, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from astraguard_store.buckets import Bucket, bucket_rows, rank_of
+from astraguard_store.buckets import BucketColumns, count_by_bucket, rank_of
 from astraguard_store.columns import Columns
 from astraguard_store.model import MetricSummary
 
@@ -46,15 +46,15 @@ class RunStatistics:
     total_measurements: int
     metrics: dict[str, MetricSummary]
     satellites: dict[str, dict[str, MetricSummary]]
-    metric_buckets: dict[str, tuple[Bucket, ...]] = field(default_factory=dict)
-    satellite_buckets: dict[str, dict[str, tuple[Bucket, ...]]] = field(default_factory=dict)
+    metric_buckets: dict[str, BucketColumns] = field(default_factory=dict)
+    satellite_buckets: dict[str, dict[str, BucketColumns]] = field(default_factory=dict)
 
 
 class _Group(NamedTuple):
     """What is said of the events of one metric type, or of one on one satellite."""
 
     summary: MetricSummary
-    buckets: tuple[Bucket, ...]
+    buckets: BucketColumns | None
 
 
 Groups = dict[int, _Group]
@@ -106,18 +106,18 @@ def summarize(columns: Columns, *, satellite_buckets: bool = False) -> RunStatis
     )
     by_type = _grouped(codes, of_labels.types, durations_ms, _waits(missed, of_labels.types), True)
     satellites: dict[str, dict[str, MetricSummary]] = {}
-    buckets: dict[str, dict[str, tuple[Bucket, ...]]] = {}
+    buckets: dict[str, dict[str, BucketColumns]] = {}
     for code, group in by_label.items():
         metric_type, satellite_id = columns.labels[code]
         satellites.setdefault(satellite_id, {})[metric_type] = group.summary
-        if satellite_buckets:
+        if group.buckets:
             buckets.setdefault(satellite_id, {})[metric_type] = group.buckets
     types = {columns.labels[code][0]: group for code, group in by_type.items()}
     return RunStatistics(
         columns.rows,
         {metric_type: group.summary for metric_type, group in types.items()},
         satellites,
-        {metric_type: group.buckets for metric_type, group in types.items()},
+        {name: group.buckets for name, group in types.items() if group.buckets},
         buckets,
     )
 
@@ -182,11 +182,11 @@ def _grouped(
     counts = np.bincount(codes)
     # One after the other, so the sum is that of the recording order.
     totals = np.bincount(codes, weights=durations_ms)
-    by_group = np.argsort(codes, kind="stable")
+    by_group = codes.argsort(kind="stable")
     ordered = durations_ms[by_group]
-    present = np.flatnonzero(counts)
-    starts = np.cumsum(counts)[present] - counts[present]
-    by_appearance = np.argsort(by_group[starts])
+    present = counts.nonzero()[0]
+    starts = counts.cumsum()[present] - counts[present]
+    by_appearance = by_group[starts].argsort()
     del by_group
     present, starts = present[by_appearance], starts[by_appearance]
     n = counts[present]
@@ -203,7 +203,7 @@ def _grouped(
         of_group = waits.get(group, ())
         if of_group or not isfinite(summary.mean_ms):
             summary = _summary_of_odd(summary, part.tolist(), of_group)
-        found[group] = _Group(summary, bucket_rows(part, of_group) if with_buckets else ())
+        found[group] = _Group(summary, count_by_bucket(part, of_group) if with_buckets else None)
     return found
 
 

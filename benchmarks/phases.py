@@ -45,14 +45,12 @@ SAVE = (
     ("csv_format", "_render_in_python", "CSV as text"),
     ("csv_format", "_render_by_polars", "CSV as text"),
     ("artifacts.writer", "summarize", "statistics and buckets"),
-    ("artifacts.writer", "_run_beside", "thread started"),
-    ("artifacts.writer", "StagedRun.sync", "summary synced (the CSV beside it)"),
-    ("artifacts.writer", "sync_staging", "staging folder synced"),
-    ("database.transaction", "Transaction.save", "rows written"),
+    ("artifacts.staged_runs", "in_background", "threads told to sync"),
+    ("database.transaction", "Transaction.save", "rows written (files synced beside it)"),
+    ("artifacts.staged_runs", "StagedRuns.wait", "syncs waited for"),
     ("database.run_database", "commit", "commit, log synced"),
     ("artifacts.staged_run", "StagedRun.publish", "files moved"),
-    ("artifacts.staged_run", "StagedRun.close", "run folder synced"),
-    ("repository.writing", "sync_folder", "results folder synced"),
+    ("repository.writing", "close_all", "run's and results folder synced"),
 )
 GET = (
     ("database.reader", "FileReader.version", "who has committed?"),

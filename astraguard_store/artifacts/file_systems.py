@@ -72,7 +72,9 @@ def case_twin(root: Path, run_id: str) -> str | None:
         OSError: The folder can't be listed.
     """
     try:
-        named, shouted = os.stat(root / STAGING_NAME), os.stat(root / STAGING_NAME.upper())
+        named, shouted = (
+            os.stat(f"{root}/{name}") for name in (STAGING_NAME, STAGING_NAME.upper())
+        )
     except FileNotFoundError:
         return None
     if not os.path.samestat(named, shouted):

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from astraguard_store.artifacts.staging import (
     create_locked,
     ensure_staging,
     new_token,
+    staged_path,
     unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
@@ -49,6 +50,7 @@ def publish_files(
     *,
     sync: bool,
     replaced: Collection[str] = FILE_KINDS,
+    staged_as: Sequence[Mapping[str, str]] = (SUFFIXES, KEPT_SUFFIXES),
 ) -> bool:
     """Move the staged files of save *token* to the run's folder; those already moved are skipped.
 
@@ -62,6 +64,7 @@ def publish_files(
         sync: Whether a power cut must find old files gone before the save is done.
         replaced: Names of an older save that are removed where this one has none of
             them: it may have been compressed in another way.
+        staged_as: {name: suffix} of the ways in which they may be staged.
 
     Returns:
         Whether the folder is new.
@@ -69,9 +72,9 @@ def publish_files(
     Raises:
         OSError: The folder can't be made, is a symbolic link, or a file can't be moved.
     """
-    folder = root / run_id
+    folder = f"{root}/{run_id}"
     try:
-        folder.mkdir()
+        os.mkdir(folder)
         new_folder = True
     except FileExistsError:
         new_folder = False
@@ -86,20 +89,20 @@ def publish_files(
             is_last = name == names[-1]
             moved = [
                 _moved(
-                    StagedName(run_id, token, suffixes[name]).path(root),
+                    staged_path(root, run_id, token, suffixes[name]),
                     name,
                     descriptor,
                     old if is_last else [],
                     sync=sync,
                 )
-                for suffixes in (SUFFIXES, KEPT_SUFFIXES)
+                for suffixes in staged_as
             ]
             if not any(moved) and not _is_there(name, descriptor):
                 _warn_of_missing(root, run_id, name)
     return new_folder
 
 
-def _moved(staged: Path, name: str, descriptor: int, old: list[str], *, sync: bool) -> bool:
+def _moved(staged: str, name: str, descriptor: int, old: list[str], *, sync: bool) -> bool:
     """Move one file to its folder, and remove the *old* names there.
 
     It keeps its staged name until they are gone, so that recovery finds out; and
@@ -116,7 +119,7 @@ def _moved(staged: Path, name: str, descriptor: int, old: list[str], *, sync: bo
         if is_linked:
             if sync:
                 os.fsync(descriptor)
-            staged.unlink()
+            os.unlink(staged)
         else:
             os.replace(staged, name, dst_dir_fd=descriptor)
     except FileNotFoundError:
@@ -124,7 +127,7 @@ def _moved(staged: Path, name: str, descriptor: int, old: list[str], *, sync: bo
     return True
 
 
-def _linked(staged: Path, name: str, descriptor: int) -> bool:
+def _linked(staged: str, name: str, descriptor: int) -> bool:
     try:
         os.link(staged, name, dst_dir_fd=descriptor, follow_symlinks=False)
     except FileNotFoundError:

@@ -64,7 +64,8 @@ def publish_summary(root: Path, staged: StagedRun) -> list[str]:
         if beside:
             kept.append(beside)
     staged.publish(replaced=SUMMARY_NAMES)
-    if staged.close():
+    staged.close()
+    if staged.needs_folder_sync:
         sync_folder(root)
     return kept
 

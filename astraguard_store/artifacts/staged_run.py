@@ -17,9 +17,9 @@ from astraguard_store.artifacts.staging import (
     KEPT_RUN_SUFFIX,
     KEPT_SUFFIXES,
     SUFFIXES,
-    StagedName,
     create_locked,
     new_token,
+    staged_path,
     unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
@@ -146,23 +146,25 @@ class StagedRun:
             self.artifacts,
             sync=self._sync,
             replaced=replaced,
+            staged_as=(SUFFIXES,),
         )
 
-    def close(self) -> bool:
-        """Make the published names durable and let go of the files.
+    @property
+    def needs_folder_sync(self) -> bool:
+        """Whether the results folder is to be synced too: it has a new folder since `publish`."""
+        return self._sync and self._new_folder
 
-        Returns:
-            Whether the results folder is to be synced too, having a new folder.
+    def close(self) -> None:
+        """Make the published names durable and let go of the files.
 
         Raises:
             OSError: The folder can't be synced.
         """
         try:
             if self._sync:
-                sync_folder(self._root / self.run_id)
+                sync_folder(f"{self._root}/{self.run_id}")
         finally:
             self._unlock()
-        return self._sync and self._new_folder
 
     def discard(self) -> None:
         """Remove what was staged; the row was not committed."""
@@ -171,7 +173,7 @@ class StagedRun:
             # What can't be removed now is removed by recovery; the failure that
             # led here is the one to raise.
             with suppress(OSError):
-                self._staged_path(SUFFIXES[name]).unlink()
+                os.unlink(self._staged_path(SUFFIXES[name]))
         self._unlock()
 
     def keep(self, known: bytes) -> tuple[Path, ...]:
@@ -188,7 +190,7 @@ class StagedRun:
         self._keep_known(known)
         try:
             for name in sorted(self._descriptors.keys() & SUFFIXES.keys()):
-                path = self._staged_path(SUFFIXES[name])
+                path = Path(self._staged_path(SUFFIXES[name]))
                 kept.append(path.rename(self._staged_path(KEPT_SUFFIXES[name])))
         except OSError as error:
             logger.warning("the files of run %r could not be kept: %s", self.run_id, error)
@@ -214,7 +216,7 @@ class StagedRun:
                 os.fsync(descriptor)
         except OSError as error:
             with suppress(OSError):
-                path.unlink()
+                os.unlink(path)
             logger.warning(
                 "run %r is kept without its provenance and tags: %s", self.run_id, error
             )
@@ -223,8 +225,8 @@ class StagedRun:
         """Leave the files as they are, for recovery to settle."""
         self._unlock()
 
-    def _staged_path(self, suffix: str) -> Path:
-        return StagedName(self.run_id, self.token, suffix).path(self._root)
+    def _staged_path(self, suffix: str) -> str:
+        return staged_path(self._root, self.run_id, self.token, suffix)
 
     def _unlock(self) -> None:
         descriptors, self._descriptors = self._descriptors, {}

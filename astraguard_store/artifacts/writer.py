@@ -9,20 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from astraguard_store.artifacts.background import RenderedAhead
 from astraguard_store.artifacts.file_systems import case_twin
 from astraguard_store.artifacts.files import open_folder
 from astraguard_store.artifacts.layout import FILE_KINDS, Compression
 from astraguard_store.artifacts.parquet import check_parquet, render_parquet
-from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.staged_runs import StagedRuns
 from astraguard_store.artifacts.staging import ensure_staging
-from astraguard_store.columns import Columns
-from astraguard_store.csv_format import render_csv, safe_labels
+from astraguard_store.columns import Columns, polars_pays
+from astraguard_store.csv_format import csv_parts, render_csv, safe_labels
 from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
 from astraguard_store.model import ArtifactKind, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
@@ -33,10 +34,6 @@ from astraguard_store.summary_format import (
 )
 
 __all__ = ["StagingOptions", "check_target", "stage_runs"]
-
-# The thread of a smaller CSV only waits for the disk: two that both want the
-# interpreter's lock are slower than one (10,000 rows: 7 against 6 ms).
-_WRITTEN_BESIDE_FROM_ROWS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,74 +67,76 @@ def stage_runs(
     recorded_at_us: int,
     utc_offset_s: int,
     options: StagingOptions,
-) -> list[StagedRun]:
+) -> StagedRuns:
     """Summarise runs and write their files to the staging folder: all of them, or none.
+
+    Small ones may still be on their way to the disk: see `StagedRuns.wait`.
 
     Raises:
         ArtifactWriteError: A file can't be written; nothing is left of any.
     """
     if options.parquet:
         check_parquet()
-    staged: list[StagedRun] = []
-    write = _write_in_parallel if len(snapshots) == 1 else _write_in_turn
+    staged = StagedRuns(root, sync=options.sync)
+    write = _write_one if len(snapshots) == 1 else _write_one_of_many
     try:
         for run_id, columns in snapshots.items():
             check_target(root, run_id)
-            run = StagedRun(
-                root,
-                run_id,
-                recorded_at_us,
-                sync=options.sync,
-                compression=options.compression,
-            )
-            staged.append(run)
-            write(run, columns, utc_offset_s, options)
-        if write is _write_in_turn:
-            _sync_all(staged, options)
-        if options.sync:
-            sync_staging(root)
+            run = staged.add(run_id, recorded_at_us, options.compression)
+            write(staged, run, columns, utc_offset_s, options)
+        if write is _write_one_of_many:
+            # All at once, when all are written.
+            staged.begin_sync(*(run.sync_all for run in staged.runs), staged.sync_names)
+        staged.wait_if_long()
     except BaseException:
-        for run in staged:
-            run.discard()
+        staged.discard()
         raise
     return staged
 
 
-def _sync_all(staged: list[StagedRun], options: StagingOptions) -> None:
-    # All are on their way to the disk by now: a third of the time that syncing
-    # each after writing it takes.
-    for run in staged:
-        for kind in options.kinds:
-            run.sync(kind)
-
-
-def _write_in_parallel(
-    run: StagedRun, columns: Columns, utc_offset_s: int, options: StagingOptions
+def _write_one(
+    staged: StagedRuns,
+    run: StagedRun,
+    columns: Columns,
+    utc_offset_s: int,
+    options: StagingOptions,
 ) -> None:
-    chunks = render_csv(safe_labels(columns) if options.safe_csv else columns)
+    """Sync the CSV while the rest is made; of a large run, render it meanwhile."""
 
-    def write_and_sync_csv() -> None:
+    def write_csv(chunks: Iterable[bytes]) -> None:
         run.write("raw_csv", chunks, columns.rows)
-        run.sync("raw_csv")
+        staged.begin_sync(lambda: run.sync("raw_csv"))
 
-    if columns.rows < _WRITTEN_BESIDE_FROM_ROWS:
-        run.write("raw_csv", chunks, columns.rows)
-        wait_for_csv = _run_beside(lambda: run.sync("raw_csv"))
-    else:
-        wait_for_csv = _run_beside(write_and_sync_csv)
-    try:
+    def write_rest() -> None:
         _write_rest(run, columns, utc_offset_s, options)
+
+    labelled = safe_labels(columns) if options.safe_csv else columns
+    if polars_pays(columns.rows):
+        chunks = RenderedAhead(csv_parts(labelled))
+        chunks.begin()
+        write_rest()
+        write_csv(chunks)
+    else:
+        write_csv(render_csv(labelled))
+        write_rest()
+
+    def sync_rest() -> None:
         for kind in options.kinds[1:]:
             run.sync(kind)
-    finally:
-        wait_for_csv()
+        staged.sync_names()
+
+    staged.begin_sync(sync_rest)
 
 
-def _write_in_turn(
-    run: StagedRun, columns: Columns, utc_offset_s: int, options: StagingOptions
+def _write_one_of_many(
+    _staged: StagedRuns,
+    run: StagedRun,
+    columns: Columns,
+    utc_offset_s: int,
+    options: StagingOptions,
 ) -> None:
-    csv_columns = safe_labels(columns) if options.safe_csv else columns
-    run.write("raw_csv", render_csv(csv_columns), columns.rows)
+    labelled = safe_labels(columns) if options.safe_csv else columns
+    run.write("raw_csv", render_csv(labelled), columns.rows)
     _write_rest(run, columns, utc_offset_s, options)
 
 
@@ -170,7 +169,7 @@ def check_target(root: Path, run_id: str) -> None:
         ArtifactWriteError: The run's folder can't take its files.
         InvalidRunError: The file system would give it the folder of another run.
     """
-    folder = root / run_id
+    folder = f"{root}/{run_id}"
     try:
         ensure_staging(root)
         if twin := case_twin(root, run_id):
@@ -189,45 +188,10 @@ def check_target(root: Path, run_id: str) -> None:
         ) from error
 
 
-def _check_replaceable(name: str, folder_descriptor: int, folder: Path) -> None:
+def _check_replaceable(name: str, folder_descriptor: int, folder: str) -> None:
     try:
         found = os.stat(name, dir_fd=folder_descriptor, follow_symlinks=False)
     except FileNotFoundError:
         return
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
-
-
-def _run_beside(work: Callable[[], None]) -> Callable[[], None]:
-    """Start *work* in a thread; the returned call waits for it and raises what it raised."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="astraguard-store-csv")
-    try:
-        thread.start()
-    except RuntimeError:
-        # No new threads while the interpreter exits: write in this one.
-        run()
-        return lambda: _raise_first(errors)
-
-    def wait() -> None:
-        try:
-            thread.join()
-        finally:
-            # An interrupt: what is staged is removed next, so nobody may still write.
-            while thread.is_alive():
-                thread.join()
-        _raise_first(errors)
-
-    return wait
-
-
-def _raise_first(errors: list[BaseException]) -> None:
-    if errors:
-        raise errors[0]
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), f"{folder}/{name}")

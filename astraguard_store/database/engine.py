@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, StaticPool
 
 __all__ = [
+    "BEGIN_TO_WRITE",
     "WRITES",
     "Durability",
     "Mode",
@@ -27,6 +28,10 @@ Mode = Literal["immutable", "ro", "rw", "rwc"]
 
 WRITES = "astraguard_writes"
 """Execution option of a connection whose transactions write."""
+
+BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
+"""A transaction that reads first and writes later fails at once when another has written
+in between, whatever the busy timeout."""
 
 
 def database_engine(
@@ -125,7 +130,5 @@ def _set_up(engine: Engine, pragmas: list[str]) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later fails at once when
-        # another has written in between, whatever the busy timeout.
         writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql(BEGIN_TO_WRITE if writes else "BEGIN")

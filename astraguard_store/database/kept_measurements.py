@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import sqlite
 
 from astraguard_store.columns import Batch, Columns, Label, pack_row
+from astraguard_store.database.bulk_insert import insert_many
 from astraguard_store.database.schema import measurements, satellite_statistics
 from astraguard_store.database.statements import statements
 from astraguard_store.model import MetricSummary
@@ -19,9 +20,6 @@ __all__ = ["insert_measurements", "kept_measurements"]
 
 _BATCH_ROWS = 65_536
 _WIDTH = len(measurements.c)
-# Rows that one statement inserts: three times as fast as one at a time.
-_MANY = 50
-_MANY_VALUES = _MANY * _WIDTH
 
 
 def insert_measurements(
@@ -45,14 +43,10 @@ def insert_measurements(
     # A label that no row has may be missing.
     of_code = [positions.get(label, -1) for label in columns.labels]
     missed = [int(code in columns.missed_codes) for code in range(len(of_code))]
-    one, many = statements().insert_measurement, _statements().insert_many
     first = 0
     for batch in columns.batches(_BATCH_ROWS):
         values = _values(run_id, first, batch, of_code, missed)
-        together = len(values) - len(values) % _MANY_VALUES
-        # As many references to one iterator as values are bound at a time.
-        connection.executemany(many, zip(*[iter(values[:together])] * _MANY_VALUES, strict=True))
-        connection.executemany(one, zip(*[iter(values[together:])] * _WIDTH, strict=True))
+        insert_many(connection, statements().insert_measurement, _WIDTH, values)
         first += len(batch.codes)
 
 
@@ -108,9 +102,6 @@ def kept_measurements(connection: sqlite3.Connection, run_id: str) -> Columns | 
 
 class _Statements:
     def __init__(self) -> None:
-        one = statements().insert_measurement
-        row_of_values = one[one.rindex("(") :]
-        self.insert_many = ", ".join([one, *[row_of_values] * (_MANY - 1)])
         run_id: Any = bindparam("run_id")
         names = satellite_statistics.c
         self.labels = _query(

@@ -9,9 +9,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from astraguard_store.buckets import BucketColumns
 from astraguard_store.columns import Columns
+from astraguard_store.database.bulk_insert import insert_many
 from astraguard_store.database.kept_measurements import insert_measurements
 from astraguard_store.database.queries import StoredRun
+from astraguard_store.database.schema import metric_buckets
 from astraguard_store.database.statements import MOMENTS, PROVENANCE, statements
 from astraguard_store.model import MetricSummary, RunSummary, epoch_us
 from astraguard_store.provenance import Provenance
@@ -28,6 +31,8 @@ __all__ = [
     "save_run",
     "set_tags",
 ]
+
+_BUCKET_WIDTH = len(metric_buckets.c)
 
 
 def save_run(
@@ -162,20 +167,25 @@ def insert_buckets(
     connection: sqlite3.Connection, summary: RunSummary, statistics: RunStatistics
 ) -> None:
     """Write the buckets of a run whose statistics are stored, and that has none yet."""
-    sql, run_id = statements(), summary.run_id
-    connection.executemany(
-        sql.insert_metric_bucket,
-        (
-            (run_id, position, *bucket)
-            for position, metric_type in enumerate(summary.metrics)
-            for bucket in statistics.metric_buckets.get(metric_type, ())
-        ),
-    )
-    connection.executemany(
-        sql.insert_satellite_bucket,
-        (
-            (run_id, position, *bucket)
-            for position, (satellite_id, metric_type, _) in enumerate(_by_label(summary))
-            for bucket in statistics.satellite_buckets.get(satellite_id, {}).get(metric_type, ())
-        ),
-    )
+    sql = statements()
+    for position, metric_type in enumerate(summary.metrics):
+        found = statistics.metric_buckets.get(metric_type)
+        _insert_buckets(connection, sql.insert_metric_bucket, summary.run_id, position, found)
+    for position, (satellite_id, metric_type, _) in enumerate(_by_label(summary)):
+        found = statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
+        _insert_buckets(connection, sql.insert_satellite_bucket, summary.run_id, position, found)
+
+
+def _insert_buckets(
+    connection: sqlite3.Connection,
+    insert_one: str,
+    run_id: str,
+    position: int,
+    columns: BucketColumns | None,
+) -> None:
+    if columns is None:
+        return
+    values: list[Any] = [run_id, position, 0, 0, 0] * len(columns.buckets)
+    for place, column in enumerate(columns, 2):
+        values[place::_BUCKET_WIDTH] = column
+    insert_many(connection, insert_one, _BUCKET_WIDTH, values)

@@ -9,19 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, RootTransaction
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import queries
 from astraguard_store.database.asking import Question
 from astraguard_store.database.backup import back_up
 from astraguard_store.database.compaction import compact
-from astraguard_store.database.engine import (
-    WRITES,
-    memory_engine,
-    write_pragmas,
-)
+from astraguard_store.database.engine import memory_engine, write_pragmas
 from astraguard_store.database.errors import translated
 from astraguard_store.database.forking import around_forks
 from astraguard_store.database.identity_map import IdentityMap
@@ -36,10 +31,12 @@ from astraguard_store.database.reader import (
 )
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.database.write_connection import (
+    begin,
     commit,
     connect_writer,
     data_version,
-    shorten_log,
+    log_bytes,
+    reuse_log,
 )
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.model import RunHeader
@@ -94,7 +91,7 @@ class RunDatabase:
         """Return a new database in memory, with the schema that the migrations make."""
         engine = memory_engine()
         migrate(engine)
-        connection = engine.connect().execution_options(**{WRITES: True})
+        connection = engine.connect()
         return cls(None, MemoryReader(connection, threading.RLock()), connection)
 
     def get(self, run_id: str, on_load: Callable[[StoredRun], None] | None = None) -> StoredRun:
@@ -185,26 +182,27 @@ class RunDatabase:
             self._reader.check_in_place()
             try:
                 with translated(self._where, options.busy_timeout_s):
-                    connection = self._open_writer(options)
-                    begun = connection.begin()
+                    driver = driver_connection(self._open_writer(options))
+                    bytes_before = log_bytes(self.path) if self.path else 0
+                    begin(driver)
             except BaseException:
                 # It may have begun, or be half open.
                 self._drop_connections()
                 raise
-            transaction = Transaction(driver_connection(connection))
+            transaction = Transaction(driver)
             try:
                 with translated(self._where):
                     yield transaction
                     transaction.attempted = True
-                    commit(begun, self._where)
+                    commit(driver, self._where)
             except BaseException:
-                self._give_up(begun, transaction)
+                self._give_up(driver, transaction)
                 raise
             finally:
                 if transaction.attempted:
                     self._map.forget(transaction.changed_run_ids)
             if self.path:
-                shorten_log(driver_connection(connection), self.path, options)
+                reuse_log(driver, self.path, bytes_before, options)
 
     def read(self, query: Query[T]) -> T:
         """Return the result of *query*, run on one snapshot; other queries wait meanwhile."""
@@ -325,11 +323,13 @@ class RunDatabase:
             self._writer_options = options
         return self._writer
 
-    def _give_up(self, begun: RootTransaction, transaction: Transaction) -> None:
+    def _give_up(self, driver: sqlite3.Connection, transaction: Transaction) -> None:
         """Roll back; a connection whose commit failed is not used again."""
         try:
-            begun.rollback()
-        except (sqlite3.Error, DBAPIError):
+            # SQLite may have rolled back by itself.
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+        except sqlite3.Error:
             transaction.attempted = True
         if transaction.attempted:
             self._drop_connections()

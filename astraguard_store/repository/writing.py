@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from astraguard_store.artifacts.background import run_all
 from astraguard_store.artifacts.files import sync_folder
 from astraguard_store.artifacts.layout import Compression
 from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.staged_runs import StagedRuns
 from astraguard_store.artifacts.writer import StagingOptions, stage_runs
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
@@ -124,9 +126,10 @@ def save_runs(
             with store.database.transaction(options) as transaction:
                 saved = [
                     _write(transaction, runs[s.run_id], s.statistics, moment, save_options, s)
-                    for s in staged
+                    for s in staged.runs
                 ]
-            for save in staged:
+                staged.wait()
+            for save in staged.runs:
                 later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
@@ -134,7 +137,7 @@ def save_runs(
         notes = {run_id: save_options.notes(run) for run_id, run in runs.items()}
         _settle_failed(store, staged, notes, transaction, error)
         raise
-    close_all(store, store.root, staged)
+    close_all(store, store.root, staged.runs)
     return saved
 
 
@@ -265,7 +268,7 @@ def _write(
 
 def _settle_failed(
     store: SharedStore,
-    staged: list[StagedRun],
+    staged: StagedRuns,
     notes: Mapping[str, SaveNotes],
     transaction: Transaction | None,
     error: BaseException,
@@ -274,25 +277,24 @@ def _settle_failed(
     if transaction is not None and transaction.attempted:
         # The database knows, and recovery asks it.
         store.unsettled |= isinstance(error, CommitOutcomeUnknownError)
-        for save in staged:
-            save.leave()
+        staged.leave()
     elif isinstance(error, DatabaseError):
         # Only the index failed: the measurements must not go with it.
-        error.kept = tuple(
-            path for save in staged for path in save.keep(render_notes(notes[save.run_id]))
-        )
+        error.kept = staged.keep({run_id: render_notes(note) for run_id, note in notes.items()})
     else:
-        for save in staged:
-            save.discard()
+        staged.discard()
 
 
-def close_all(store: SharedStore, root: Path, staged: list[StagedRun]) -> None:
+def close_all(store: SharedStore, root: Path, staged: Sequence[StagedRun]) -> None:
     """Make published names durable and let go of the files; a failure is finished later."""
-    new_folders = [
-        later_if_it_fails(store, save.close, f"syncing run {save.run_id!r}") for save in staged
+    steps = [
+        partial(later_if_it_fails, store, save.close, f"syncing run {save.run_id!r}")
+        for save in staged
     ]
-    if any(new_folders):
-        later_if_it_fails(store, partial(sync_folder, root), f"syncing {root}")
+    if any(save.needs_folder_sync for save in staged):
+        sync_root = partial(sync_folder, root)
+        steps.append(partial(later_if_it_fails, store, sync_root, f"syncing {root}"))
+    run_all(steps)
 
 
 def later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> T | None:

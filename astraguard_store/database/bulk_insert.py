@@ -1,0 +1,39 @@
+"""Many rows of one table, as many at a time as pays."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+__all__ = ["insert_many"]
+
+# Rows of one statement: 100,000 measurements take a third of the time of one at a time,
+# the 300 buckets of a run two thirds.
+_MANY: Final = 50
+
+
+def insert_many(
+    connection: sqlite3.Connection, insert_one: str, width: int, values: Sequence[Any]
+) -> None:
+    """Insert rows.
+
+    Args:
+        connection: In a write transaction.
+        insert_one: Inserts a row of *width* values; it ends with their parentheses.
+        width: Values of a row.
+        values: Row after row, best in the order of the table's key: so SQLite fills page
+            after page.
+    """
+    together = len(values) - len(values) % (_MANY * width)
+    # As many references to one iterator as values are bound at a time.
+    many = zip(*[iter(values[:together])] * (_MANY * width), strict=True)
+    connection.executemany(_insert_many(insert_one), many)
+    connection.executemany(insert_one, zip(*[iter(values[together:])] * width, strict=True))
+
+
+@cache
+def _insert_many(insert_one: str) -> str:
+    row = insert_one[insert_one.rindex("(") :]
+    return ", ".join([insert_one, *[row] * (_MANY - 1)])
