@@ -16,7 +16,6 @@ from . import toys
 from .children import Children, finish, is_stopped, wait_until
 from .ledger import Entry, Event, read_ledger
 from .power_loss import Names, crash_states
-from .report import Finding, Harm, Table
 from .shim import Action, Fault
 from .trace import read_trace
 
@@ -174,21 +173,6 @@ def test_losses_are_found_where_syncs_are_missing(
     harms = harms_in(disk, tmp_path / "trace", rule, tmp_path / "states")
 
     assert harms == {"torn", "lost"}
-
-
-def test_the_table_counts_findings_by_harm() -> None:
-    table = Table()
-    tally = table.row("kill")
-
-    tally.add([], "step 1")
-    tally.add(
-        [Finding(Harm.TORN, "a"), Finding(Harm.TORN, "b"), Finding(Harm.LOST, "c")], "step 2"
-    )
-
-    table.row("kill").add([])
-    assert table.lines()[-1].split() == ["kill", "3", "1", "2", "0"]
-    with pytest.raises(AssertionError, match="3 findings in 2 tries\n  torn: step 2: a"):
-        tally.check()
 
 
 def test_a_ledger_with_torn_lines_tells_the_whole_ones(tmp_path: Path) -> None:
