@@ -44,7 +44,7 @@ class Journal:
 
     def note(self, test: str, tallies: Iterable[Tally], *, ended: bool) -> None:
         """Note the tallies of *test* as they are."""
-        self._noted_at = time.monotonic()
+        self._noted_at = 0.0 if ended else time.monotonic()
         rows = [_fields(tally) for tally in tallies]
         self._append({"test": test, "rows": rows, "ended": ended})
 

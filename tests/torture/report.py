@@ -41,7 +41,7 @@ class Tally:
         done: There is no try to come.
         states: Of power cuts, how many states there are.
         drawn: How many of these were drawn; those that leave the same folder are one try.
-        told: Called at each try.
+        told: Called when there is something new.
     """
 
     fault: str
@@ -92,6 +92,7 @@ class Table:
     def row(self, fault: str) -> Tally:
         """Begin the row of *fault*."""
         self.tallies.append(Tally(fault, told=self.told))
+        self.told()
         return self.tallies[-1]
 
     def sums(self) -> list[Tally]:
