@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -13,7 +16,7 @@ from astraguard_store.database.engine import database_engine
 from astraguard_store.database.errors import database_error, is_damage, translated
 from astraguard_store.database.integrity import structural_problems
 from astraguard_store.database.reader import Reader, driver_connection
-from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
+from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 
 __all__ = ["back_up"]
 
@@ -23,7 +26,8 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
 
     It goes through SQLite's backup interface, so writers go on meanwhile, and
     what is copied is the state of one moment. Nothing is written beside the
-    original.
+    original. A copy has another name until it is whole, so that nobody restores
+    half of one that was killed; the next one under the name removes that.
 
     Args:
         reader: The connections to the database.
@@ -34,22 +38,90 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
         DatabaseError: The target is there already, or one of both failed.
         DatabaseDamagedError: The copy isn't sound, so the original isn't either.
     """
+    unfinished = target.with_name(f"{target.name}-unfinished")
+    descriptor = _claim(unfinished, target)
     try:
-        # Reserve the name: SQLite would write into whatever is there.
-        target.touch(exist_ok=False)
-    except OSError as error:
-        raise DatabaseError(
-            f"{target} can't be made: {error.strerror}; name a new file in a folder that is there"
-        ) from error
-    try:
-        with translated(target), closing(_connect(target)) as copy:
+        with translated(target), closing(_connect(unfinished)) as copy:
             reader.read(lambda source: _copy(source, copy, target))
             copy.execute("PRAGMA journal_mode=DELETE").fetchall()
-        _check(where, target)
-        _sync(target)
+        _check(where, unfinished, target)
+        _publish(unfinished, target)
     except BaseException:
-        _remove(target)
+        _remove(unfinished)
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _claim(unfinished: Path, target: Path) -> int:
+    """Make the file to copy into, and remove what a process left there that was killed."""
+    with _errors_name(target, "made"):
+        _check_free(target)
+        if os.path.lexists(unfinished):
+            stale = _locked(unfinished, os.O_RDONLY)
+            # Not emptied: it may be whole, and have another name already.
+            _remove(unfinished)
+            os.close(stale)
+        return _locked(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def _locked(unfinished: Path, flags: int) -> int:
+    descriptor = os.open(unfinished, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_still_named(unfinished, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _check_still_named(unfinished: Path, descriptor: int) -> None:
+    """Make sure that nobody finished that file, or removed it, before it was locked here."""
+    if not os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    """Give the copy its name, which is that of a whole one or of none."""
+    with _errors_name(target, "synced to disk"):
+        _sync(unfinished)
+        try:
+            # Unlike a rename, it never replaces what came there meanwhile.
+            target.hardlink_to(unfinished)
+            unfinished.unlink()
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without second names.
+            _check_free(target)
+            unfinished.rename(target)
+        try:
+            _sync(target.parent)
+        except OSError:
+            _remove(target)
+            raise
+
+
+@contextmanager
+def _errors_name(target: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        # Among them is a TimeoutError, which is an OSError.
+        raise
+    except BlockingIOError as error:
+        raise DatabaseError(f"{target} is being made by another process; name another") from error
+    except OSError as error:
+        raise DatabaseError(
+            f"{target} can't be {what}: {error.strerror}; name a new file in a folder that is "
+            "there, or on another disk"
+        ) from error
 
 
 def _connect(target: Path) -> sqlite3.Connection:
@@ -66,9 +138,9 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) ->
         raise database_error(error, target) from error
 
 
-def _check(where: Path | str, target: Path) -> None:
+def _check(where: Path | str, unfinished: Path, target: Path) -> None:
     try:
-        with database_engine(target, "immutable").connect() as copy:
+        with database_engine(unfinished, "immutable").connect() as copy:
             driver = driver_connection(copy)
             problems = structural_problems(driver)
             broken = driver.execute("PRAGMA foreign_key_check").fetchall()
@@ -79,24 +151,23 @@ def _check(where: Path | str, target: Path) -> None:
         raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
 
 
-def _sync(target: Path) -> None:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for path in (target, target.parent):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise DatabaseError(
-            f"{target} can't be synced to disk: {error.strerror}; it was removed. Check the disk, "
-            "or name a file on another"
-        ) from error
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _remove(target: Path) -> None:
-    """Remove a copy that failed, and what SQLite may have left beside it."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        # The failure that led here is the one to raise.
-        with suppress(OSError):
-            target.with_name(target.name + suffix).unlink()
+def _remove(unfinished: Path) -> None:
+    """Remove a copy that failed; the failure that led here is the one to raise."""
+    with suppress(OSError):
+        unfinished.unlink()
+    with suppress(OSError):
+        _remove_beside(unfinished)
+
+
+def _remove_beside(unfinished: Path) -> None:
+    """Remove what SQLite may have left beside a copy."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)

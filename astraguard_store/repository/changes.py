@@ -141,6 +141,9 @@ class Changes(Questions):
     def delete(self, run_id: str) -> None:
         """Delete a run: its rows and its files; the folder too if nothing else is in it.
 
+        A save of it that was kept because the database failed is not deleted with
+        it: the next opening adopts it.
+
         Raises:
             InvalidRunError: The id is not allowed.
             RunNotFoundError: There is no such run.

@@ -47,6 +47,10 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
     for names in _staged_together(store.root):
         try:
             settle(store, options, names)
+        except PermissionError as error:
+            # Another user's. To try again at each save would cost a commit and a
+            # warning each, and help nobody.
+            _warn(store, names, error, "; the next opening by a user who may do it does it")
         except (OSError, StoreError) as error:
             settled = False
             _warn(store, names, error)
@@ -112,13 +116,16 @@ def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
         yield tuple(together)
 
 
-def _warn(store: SharedStore, names: tuple[StagedName, ...], error: Exception) -> None:
+def _warn(
+    store: SharedStore, names: tuple[StagedName, ...], error: Exception, hint: str = ""
+) -> None:
     logger.warning(
-        "%s: what was staged for run %r (%s) could not be settled: %s",
+        "%s: what was staged for run %r (%s) could not be settled: %s%s",
         store.root,
         names[0].run_id,
         names[0].token,
         error,
+        hint,
     )
 
 

@@ -12,11 +12,14 @@
       ├─ cases         one try: the store, and the ledger beside it
       │    ├─ ledger          what savers began and what the store promised them
       │    └─ audit           a store and its promises → findings
-      ├─ power_loss    a trace → the folders that a power cut could leave
+      ├─ power_loss    a trace → what a power cut could leave of it, one of each kind first
+      │    ├─ layout          the files and folders that this is
       │    └─ trace           the trace as steps
       ├─ mounts        small file systems to fill or to make read-only
       └─ report        findings → the table
+           ├─ journal         what the workers of a long run counted so far
+           └─ progress        how far a long run is, and its table
 
-`python -m tests.torture` runs the full forms and prints the table; the bounded
-forms run with every other test.
+`python -m tests.torture` runs the full forms on all cores and prints the table, also
+when it is interrupted; the bounded forms run with every other test.
 """

@@ -1,7 +1,11 @@
-"""Run the full forms of the fault tests, and print the table: `python -m tests.torture`."""
+"""Run the full forms of the fault tests, and print the table: `python -m tests.torture`.
+
+Options are those of pytest: `-k power`, `-n 1`, `--durations=20`.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,4 +13,6 @@ import pytest
 
 if __name__ == "__main__":
     here = str(Path(__file__).parent)
-    sys.exit(pytest.main([here, "-m", "torture", "-q", *sys.argv[1:]]))
+    workers = str(len(os.sched_getaffinity(0)))
+    options = ["-m", "torture", "-q", "-n", workers, "--dist", "worksteal"]
+    sys.exit(pytest.main([here, *options, *sys.argv[1:]]))

@@ -15,10 +15,11 @@
  *   w  write, at the end or at an offset         u  unlink, rmdir
  *   s  fsync, fdatasync                          m  mkdir
  *   t  ftruncate                                 a  change of a file's times
+ *   l  link, a second name
  *
  * The trace has one line a step that came to pass, fields divided by tabs:
  *   create INODE PATH | write INODE OFFSET HEX | sync INODE | truncate INODE LENGTH
- *   rename FROM TO | unlink PATH | mkdir INODE PATH | times INODE NANOSECONDS
+ *   rename FROM TO | link FROM TO | unlink PATH | mkdir INODE PATH | times INODE NANOSECONDS
  *   note TEXT
  * Files are named by inode, since a file can be renamed between its writes.
  */

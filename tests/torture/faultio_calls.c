@@ -196,6 +196,21 @@ int renameat(int from_folder, const char *from, int to_folder, const char *to) {
 
 int rename(const char *from, const char *to) { return renameat(AT_FDCWD, from, AT_FDCWD, to); }
 
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
+    char from_path[PATH_MAX], to_path[PATH_MAX];
+    bool seen = watched_path(from_folder, from, from_path);
+    seen |= watched_path(to_folder, to, to_path);
+    if (!seen) return syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+    if (step('l', to_path) == RETURN_ERROR) return -1;
+    enter();
+    int result = syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+    if (!result) trace("link\t%s\t%s\n", from_path, to_path);
+    leave();
+    return result;
+}
+
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
 int unlinkat(int folder, const char *name, int flags) {
     char path[PATH_MAX];
     if (!watched_path(folder, name, path)) return syscall(SYS_unlinkat, folder, name, flags);

@@ -137,18 +137,42 @@ class TraceLedger(Ledger):
         self._shim.note(entry.line())
 
 
-def trace_saves(case: Case, trace: Path, durability: Literal["full", "normal"]) -> None:
-    """Create a store and do a little of everything, keeping a trace."""
+Scenario = Literal["saves", "changes"]
+Durability = Literal["full", "normal"]
+
+
+def trace_scenario(case: Case, trace: Path, scenario: Scenario, durability: Durability) -> None:
+    """Create a store and go through a scenario, keeping a trace."""
     shim = Shim(case.disk)
     shim.trace(trace)
     ledger = TraceLedger(shim)
     with RunRepository.open(case.results, durability=durability) as repository:
         save(repository, ledger, NEW)
-        save(repository, ledger, AGAIN)
-        save(repository, ledger, AGAIN)
-        save_many(repository, ledger, [DOOMED, AGAIN])
-        delete(repository, ledger, DOOMED)
-        save(repository, ledger, DOOMED)
+        if scenario == "saves":
+            _save_and_delete(repository, ledger)
+        else:
+            packing = OPTIONS["change over"]
+            with RunRepository.open(case.results, durability=durability, **packing) as packer:
+                _change_files(repository, packer, ledger)
+
+
+def _save_and_delete(repository: RunRepository, ledger: Ledger) -> None:
+    """Do a little of everything to plain runs."""
+    save(repository, ledger, AGAIN)
+    save(repository, ledger, AGAIN)
+    save_many(repository, ledger, [DOOMED, AGAIN])
+    delete(repository, ledger, DOOMED)
+    save(repository, ledger, DOOMED)
+
+
+def _change_files(plain: RunRepository, packer: RunRepository, ledger: Ledger) -> None:
+    """Replace files by files of other names, there and back, and delete runs of both kinds."""
+    save(packer, ledger, NEW)
+    save(plain, ledger, NEW)
+    save(packer, ledger, DOOMED)
+    delete(plain, ledger, NEW)
+    delete(plain, ledger, DOOMED)
+    save(plain, ledger, DOOMED)
 
 
 def stop_before_closing(case: Case, run_id: str) -> None:

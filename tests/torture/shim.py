@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 
 SOURCES = [Path(__file__).with_name(name) for name in ("faultio.c", "faultio_calls.c")]
-EVERY_KIND = "owstruma"
+EVERY_KIND = "owstrumal"
 
 
 class Action(IntEnum):

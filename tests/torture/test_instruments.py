@@ -15,8 +15,7 @@ import pytest
 from . import toys
 from .children import Children, finish, is_stopped, wait_until
 from .ledger import Entry, Event, read_ledger
-from .power_loss import Names, crash_states
-from .report import Finding, Harm, Table
+from .power_loss import Names, Survival, crash_states, in_fair_order
 from .shim import Action, Fault
 from .trace import read_trace
 
@@ -137,7 +136,7 @@ def harms_in(disk: Path, trace: Path, rule: Names, place: Path) -> set[str]:
     for number, state in enumerate(crash_states(read_trace(trace, disk), rule)):
         folder = place / str(number)
         folder.mkdir(parents=True)
-        state.build(folder)
+        state.layout().fill(folder)
         file = folder / "toy"
         content = file.read_bytes().decode() if file.exists() else None
         versions = [toys.CONTENT.decode(), toys.CONTENT.decode()[::-1]]
@@ -150,10 +149,15 @@ def harms_in(disk: Path, trace: Path, rule: Names, place: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("rule", list(Names))
+@pytest.mark.parametrize("save", [toys.replace_synced, toys.replace_by_link])
 def test_nothing_is_found_after_a_synced_replace(
-    rule: Names, children: Children, disk: Path, tmp_path: Path
+    save: Callable[[Path, bytes], None],
+    rule: Names,
+    children: Children,
+    disk: Path,
+    tmp_path: Path,
 ) -> None:
-    children.run(toys.trace_toy, toys.replace_synced, disk, tmp_path / "trace")
+    children.run(toys.trace_toy, save, disk, tmp_path / "trace")
 
     harms = harms_in(disk, tmp_path / "trace", rule, tmp_path / "states")
 
@@ -176,19 +180,44 @@ def test_losses_are_found_where_syncs_are_missing(
     assert harms == {"torn", "lost"}
 
 
-def test_the_table_counts_findings_by_harm() -> None:
-    table = Table()
-    tally = table.row("kill")
+@pytest.mark.parametrize("rule", list(Names))
+def test_the_first_states_that_are_drawn_are_one_of_each_kind(
+    rule: Names, children: Children, disk: Path, tmp_path: Path
+) -> None:
+    children.run(toys.trace_toy, toys.write_in_place, disk, tmp_path / "trace")
+    states = list(crash_states(read_trace(tmp_path / "trace", disk), rule))
 
-    tally.add([], "step 1")
-    tally.add(
-        [Finding(Harm.TORN, "a"), Finding(Harm.TORN, "b"), Finding(Harm.LOST, "c")], "step 2"
-    )
+    drawn = list(in_fair_order(states, seed=1))
 
-    table.row("kill").add([])
-    assert table.lines()[-1].split() == ["kill", "3", "1", "2", "0"]
-    with pytest.raises(AssertionError, match="3 findings in 2 tries\n  torn: step 2: a"):
-        tally.check()
+    kinds = {state.kind for state in states}
+    assert {state.kind for state in drawn[: len(kinds)]} == kinds
+    assert {survival for survival, _ in kinds} > {Survival.ALL, Survival.TORN}
+    assert sorted(state.when for state in drawn) == sorted(state.when for state in states)
+    assert drawn == list(in_fair_order(states, seed=1))
+
+
+def test_states_that_leave_the_same_folder_are_known_by_their_digest(
+    children: Children, disk: Path, tmp_path: Path
+) -> None:
+    children.run(toys.trace_toy, toys.replace_by_link, disk, tmp_path / "trace")
+    by_digest: dict[bytes, object] = {}
+    by_content: dict[object, bytes] = {}
+
+    for number, state in enumerate(
+        crash_states(read_trace(tmp_path / "trace", disk), Names.POSIX)
+    ):
+        layout = state.layout()
+        place = tmp_path / str(number)
+        place.mkdir()
+        layout.fill(place)
+        content = tuple(
+            (file.name, file.read_bytes(), file.stat().st_nlink)
+            for file in sorted(place.iterdir())
+        )
+        assert by_digest.setdefault(layout.digest(), content) == content
+        assert by_content.setdefault(content, layout.digest()) == layout.digest()
+
+    assert 1 < len(by_digest) < number
 
 
 def test_a_ledger_with_torn_lines_tells_the_whole_ones(tmp_path: Path) -> None:

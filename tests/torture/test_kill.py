@@ -11,7 +11,7 @@ import pytest
 from .audit import audit_rebuilt
 from .cases import Case, new_case
 from .children import Children
-from .report import Table, Tally
+from .report import Finding, Table, Tally
 from .savers import OPERATIONS, open_once, operate_once, prepare
 from .shim import EVERY_KIND, Action, Fault
 
@@ -30,14 +30,19 @@ def prepared(tmp_path: Path, children: Children) -> Case:
 
 
 def kill_at_steps(
-    template: Case, run: Callable[[Case, Fault], int], action: Action, stride: int, tally: Tally
+    template: Case,
+    run: Callable[[Case, Fault], int],
+    action: Action,
+    stride: int,
+    tally: Tally,
+    judge: Callable[[Case], list[Finding]] = Case.audit,
 ) -> None:
     """Run on copies of *template*, killed at each *stride*-th step, until one run ends."""
     kinds = "w" if action is Action.TORN else EVERY_KIND
     for step in range(1, 10_000, stride):
         case = template.copy(template.root.with_name("try"))
         code = run(case, Fault(step, action, kinds=kinds))
-        tally.add(case.audit(), f"at step {step}")
+        tally.add(judge(case), f"at step {step}")
         case.remove()
         if code == 0:
             return

@@ -21,3 +21,4 @@ def test_the_store_agrees_with_a_dict(table: Table) -> None:
     run_machine(EXAMPLES, 50, shrink=True)
 
     tally.tries = EXAMPLES
+    tally.check()

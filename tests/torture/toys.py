@@ -46,6 +46,17 @@ def replace_by_descriptor(folder: Path, content: bytes = CONTENT) -> None:
     os.close(at)
 
 
+def replace_by_link(folder: Path, content: bytes = CONTENT) -> None:
+    """Do the same, and keep the first name of the new file until the folder is synced."""
+    with (folder / "toy.tmp").open("wb", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    os.link(folder / "toy.tmp", folder / "toy.new")
+    os.replace(folder / "toy.new", folder / "toy")
+    sync_folder(folder)
+    (folder / "toy.tmp").unlink()
+
+
 def insert_row(folder: Path) -> None:
     """Commit one row to an SQLite database."""
     connection = sqlite3.connect(folder / "toy.db", isolation_level=None)

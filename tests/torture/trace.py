@@ -88,28 +88,36 @@ class _Reader:
     by_inode: dict[str, int] = field(default_factory=dict)
     files: int = 0
 
-    def step(self, line: str) -> Step | None:
-        """Read one line; None for what happened to the watched folder's outside."""
+    def step(self, line: str) -> Step:
+        """Read one line."""
         kind, *fields = line.split("\t")
+        if kind == "note":
+            return Note(fields[0])
+        if kind in ("write", "truncate", "times", "sync"):
+            return self._of_file(kind, fields)
+        return self._of_name(kind, fields)
+
+    def _of_file(self, kind: str, fields: list[str]) -> Step:
+        if kind == "sync":
+            return Sync(self.by_inode.get(fields[0], ROOT))
+        file = self.by_inode[fields[0]]
+        if kind == "write":
+            return Write(file, int(fields[1]), bytes.fromhex(fields[2]))
+        return (Truncate if kind == "truncate" else Times)(file, int(fields[1]))
+
+    def _of_name(self, kind: str, fields: list[str]) -> Step:
         match kind:
             case "create" | "mkdir":
                 return self._created(fields[0], fields[1], is_folder=kind == "mkdir")
             case "rename":
                 return self._renamed(*fields)
+            case "link":
+                return self._linked(*fields)
             case "unlink":
                 self.by_path.pop(fields[0])
                 return NameChange(((*self._place(fields[0]), None),))
-            case "write":
-                content = bytes.fromhex(fields[2])
-                return Write(self.by_inode[fields[0]], int(fields[1]), content)
-            case "truncate":
-                return Truncate(self.by_inode[fields[0]], int(fields[1]))
-            case "times":
-                return Times(self.by_inode[fields[0]], int(fields[1]))
-            case "sync":
-                return Sync(self.by_inode.get(fields[0], ROOT))
             case _:
-                return Note(fields[0])
+                raise ValueError(f"a step of kind {kind!r}")
 
     def _place(self, path: str) -> tuple[int, str]:
         folder, name = os.path.split(path)
@@ -120,6 +128,10 @@ class _Reader:
         self.by_path[path] = self.by_inode[inode] = self.files
         entries = ((*self._place(path), self.files),)
         return NameChange(entries, self.files if is_folder else None)
+
+    def _linked(self, old: str, new: str) -> Step:
+        file = self.by_path[new] = self.by_path[old]
+        return NameChange(((*self._place(new), file),))
 
     def _renamed(self, old: str, new: str) -> Step:
         file = self.by_path[old]
@@ -132,5 +144,4 @@ class _Reader:
 def read_trace(trace: Path, root: Path) -> list[Step]:
     """Read the steps of *trace*, kept while *root* was watched, empty at its begin."""
     reader = _Reader(str(root.resolve()))
-    steps = (reader.step(line) for line in trace.read_text().splitlines())
-    return [step for step in steps if step is not None]
+    return [reader.step(line) for line in trace.read_text().splitlines()]
