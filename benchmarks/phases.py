@@ -57,7 +57,7 @@ GET = (
     ("database.queries", "load_run", "statement, and objects of its rows"),
     ("database.run_database", "FileReader.read", "connection, lock, errors"),
 )
-SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a stat for each folder"),)
+SCAN = (("artifacts.scanner", "newest_summaries", "listing, and a question for each folder"),)
 
 Phases = dict[str, float]
 """{phase: median time of a call, seconds}; `whole` is that of the call."""

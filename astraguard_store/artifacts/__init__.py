@@ -3,7 +3,9 @@
 ```
 folder_runs   get, recent and compare from the folders alone
    └─ scanner         the newest run folders
-        └─ reader        a run's summary, time and measurements
+        ├─ reader             a run's summary, time and measurements
+        └─ newest_summaries   one question to the file system a folder
+             └─ file_times       the times of many files at once
 writer        stage a run's files in parallel threads
    └─ staged_run      the files of one save, on their way
         └─ publishing    move them to its folder, or remove them from it

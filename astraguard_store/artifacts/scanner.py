@@ -7,7 +7,6 @@ time of a copy; then the run's CSV is asked.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import os
 import stat
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.artifacts.files import open_folder
-from astraguard_store.artifacts.layout import STAGING_NAME, SUMMARY_NAMES
+from astraguard_store.artifacts.layout import STAGING_NAME
+from astraguard_store.artifacts.newest_summaries import newest_summaries
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
@@ -100,7 +100,7 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
     """Return (file time in ns, name) of the newest *limit* runs, newest first."""
     wanted, limit = limit, limit + _SPARE
     with open_folder(root) as folder:
-        newest, seen = _newest_summaries(folder, limit)
+        newest, seen = newest_summaries(folder, limit)
         newest.sort(reverse=True)
         # Only now, and not for every folder: the check takes as long as the question.
         are_runs = (i for i in newest if _is_run_id(i[1]) and _is_folder(i[1], folder))
@@ -110,48 +110,6 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
     if len(runs) < wanted and len(newest) == limit:
         return _newest_by_file_time(root, 2 * limit)[:wanted]
     return runs
-
-
-def _newest_summaries(folder: int, limit: int) -> tuple[list[tuple[int, str]], int]:
-    """Return a heap of the newest *limit* summaries, and how many there are.
-
-    One loop, in which all but the newest are done with after a look at the time:
-    split into a generator and its consumer it takes a third longer.
-    """
-    newest: list[tuple[int, str]] = []
-    seen = 0
-    oldest_ns = -(2**63)
-    plain = f"/{SUMMARY_NAMES[0]}"
-    for name in os.listdir(folder):
-        try:
-            found = os.stat(name + plain, dir_fd=folder, follow_symlinks=False)
-        except OSError:
-            compressed = _compressed_summary(name, folder)
-            if compressed is None:
-                continue
-            found = compressed
-        seen += 1
-        if found.st_mtime_ns < oldest_ns or not stat.S_ISREG(found.st_mode):
-            continue
-        item = found.st_mtime_ns, name
-        if len(newest) < limit:
-            heapq.heappush(newest, item)
-        else:
-            heapq.heappushpop(newest, item)
-            oldest_ns = newest[0][0]
-    return newest, seen
-
-
-def _compressed_summary(name: str, folder: int) -> os.stat_result | None:
-    for summary in SUMMARY_NAMES[1:]:
-        try:
-            return os.stat(f"{name}/{summary}", dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            # No folder.
-            return None
-    return None
 
 
 def _is_folder(name: str, folder: int) -> bool:
