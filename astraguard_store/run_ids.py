@@ -38,10 +38,12 @@ def check_run_id(run_id: object) -> str:
     """
     if not isinstance(run_id, str):
         raise InvalidRunError(f"Invalid run_id {run_id!r}: a string is needed")
+    if type(run_id) is not str:
+        run_id = str(run_id)
     reason = _why_not(run_id)
     if reason:
         raise InvalidRunError(f"Invalid run_id {run_id!r}: {reason}")
-    return str(run_id)
+    return run_id
 
 
 # A rig asks about the same few runs: 0.1 µs instead of 2.

@@ -315,6 +315,8 @@ class TestCounts:
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
         warm.get("a")
+        # The first look after a commit of this process also asks whose it was.
+        warm.get("a")
 
         assert seen.during(lambda: warm.get("a")) == ["PRAGMA data_version"]
 
@@ -348,6 +350,7 @@ class TestCounts:
     def test_a_cached_comparison_only_asks_whether_anybody_committed(
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
+        warm.compare("a", "b")
         warm.compare("a", "b")
 
         assert seen.during(lambda: warm.compare("a", "b")) == ["PRAGMA data_version"]

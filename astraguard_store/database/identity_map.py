@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from astraguard_store.reports import CacheInfo
@@ -23,15 +23,21 @@ class IdentityMap:
 
     The rules that keep it exact: take `mark` before the query whose result is
     to be kept, hand it to `keep` with the result; call `forget` for what an own
-    commit changed, and `suspect_all` when somebody else has committed. Values
+    commit changed, and `suspect_all` when somebody else has committed, of which
+    whoever asks for a key that is held must have made sure just before. Values
     must be immutable and comparable. What is read again and found equal is
     answered with the object that was handed out before.
+
+    Attributes:
+        holds: Whether there is a value for a key, be it true or not any more.
     """
 
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        # The dict's own method: a method around it would double the time.
+        self.holds: Callable[[Hashable], bool] = self._entries.__contains__
         self._keys_of_run: dict[str, set[Hashable]] = {}
         self._epoch = 0
         self._forgets = 0
@@ -43,16 +49,16 @@ class IdentityMap:
         """Return the value of *key* if it is known to be true, else None."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.epoch != self._epoch:
-                self._misses += 1
+            if entry is None or entry[1] != self._epoch:
                 return None
             self._hits += 1
             self._entries.move_to_end(key)
-            return entry.value
+            return entry[0]
 
     def mark(self) -> Mark:
-        """Return the present moment, to be taken before a query."""
+        """Return the present moment, to be taken before a query: a miss."""
         with self._lock:
+            self._misses += 1
             return self._epoch, self._forgets
 
     def keep(self, key: Hashable, run_ids: tuple[str, ...], value: Any, mark: Mark) -> Any:

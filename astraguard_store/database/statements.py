@@ -239,8 +239,10 @@ def _comparison(*, by_satellite: bool) -> Any:
         .where(baseline.c[keys[-1]].is_(None))
     )
     width = 1 + len(keys) + 2 * len(STATISTICS)
+    # The times differ between any two runs, so they aren't compared.
+    was = [null() if place in MOMENTS else name for place, name in enumerate(PROVENANCE)]
     sides = (
-        _padded(runs, OF_PROVENANCE, (literal_column(f"'{side}'"), *PROVENANCE), width).where(
+        _padded(runs, OF_PROVENANCE, (literal_column(f"'{side}'"), *was), width).where(
             runs.c.run_id == bindparam(side)
         )
         for side in ("baseline", "candidate")
