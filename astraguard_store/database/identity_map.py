@@ -6,13 +6,16 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from astraguard_store.reports import CacheInfo
 
 __all__ = ["IdentityMap", "Mark"]
 
 logger = logging.getLogger("astraguard_store")
+
+_Entry = tuple[Any, int, tuple[str, ...]]
+"""(value, epoch in which it is known to be true, runs that it depends on beside its key)"""
 
 Mark = tuple[int, int]
 """A moment in the life of a map, as `IdentityMap.mark` gives it."""
@@ -56,23 +59,27 @@ class IdentityMap:
             return entry[0]
 
     def mark(self) -> Mark:
-        """Return the present moment, to be taken before a query: a miss."""
-        with self._lock:
-            self._misses += 1
-            return self._epoch, self._forgets
+        """Return the present moment, to be taken before a query."""
+        # Without the lock: of a change in between only the newer half may be missed,
+        # and then it is no moment that has been.
+        return self._epoch, self._forgets
 
     def keep(self, key: Hashable, run_ids: tuple[str, ...], value: Any, mark: Mark) -> Any:
         """Keep *value*, which depends on *run_ids*, unless a change came after *mark*.
+
+        A key that is a run's id depends on that run without its being named: what is
+        read most often needs no entry of its own in the list of who depends on whom.
 
         Returns:
             The object to hand out: an equal one that is held already, or *value*.
         """
         with self._lock:
+            self._misses += 1
             held = self._entries.get(key)
-            if held is not None and held.value == value:
-                value = held.value
+            if held is not None and held[0] == value:
+                value = held[0]
             if mark == (self._epoch, self._forgets):
-                self._entries[key] = _Entry(value, self._epoch, run_ids)
+                self._entries[key] = (value, self._epoch, run_ids)
                 self._entries.move_to_end(key)
                 for run_id in run_ids:
                     self._keys_of_run.setdefault(run_id, set()).add(key)
@@ -85,6 +92,7 @@ class IdentityMap:
         with self._lock:
             self._forgets += 1
             for run_id in run_ids:
+                self._entries.pop(run_id, None)
                 for key in tuple(self._keys_of_run.get(run_id, ())):
                     self._drop(key)
 
@@ -104,7 +112,7 @@ class IdentityMap:
 
     def _drop(self, key: Hashable) -> None:
         # A set: a run may be compared with itself.
-        for run_id in set(self._entries.pop(key).run_ids):
+        for run_id in set(self._entries.pop(key)[2]):
             keys = self._keys_of_run[run_id]
             keys.discard(key)
             if not keys:
@@ -121,10 +129,3 @@ class IdentityMap:
                 self._misses,
                 self._evictions,
             )
-
-
-class _Entry(NamedTuple):
-    value: Any
-    epoch: int
-    """In which it is known to be true."""
-    run_ids: tuple[str, ...]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from astraguard_store.columns import Columns
+from astraguard_store.database.document_writing import write_document
 from astraguard_store.database.kept_measurements import insert_measurements
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.statements import MOMENTS, PROVENANCE, statements
@@ -132,6 +133,7 @@ def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> Non
     connection.executemany(sql.insert_metric, rows["metric_statistics"])
     connection.executemany(sql.insert_satellite, rows["satellite_statistics"])
     connection.executemany(sql.insert_artifact, rows["artifacts"])
+    write_document(connection, summary.run_id, rows)
 
 
 def child_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:

@@ -115,7 +115,7 @@ class RunDatabase:
             )
             if run is None:
                 raise RunNotFoundError(run_id, str(self._where))
-            run = self._map.keep(run_id, (run_id,), run, mark)
+            run = self._map.keep(run_id, (), run, mark)
             if on_load:
                 on_load(run)
         return run
