@@ -88,8 +88,8 @@ class Provenance:
         """Return what a save has checked and stored; *values* in the order of the attributes."""
         # Checking them again takes 8 µs, a fifth of reading a run.
         provenance = object.__new__(cls)
-        for name, value in zip(_FIELDS, values, strict=True):
-            object.__setattr__(provenance, name, value)
+        for set_value, value in zip(_SETTERS, values, strict=True):
+            set_value(provenance, value)
         return provenance
 
     def values(self) -> tuple[ProvenanceValue, ...]:
@@ -115,6 +115,7 @@ class Provenance:
 
 _GIT_FIELDS = frozenset({"git_commit", "git_branch", "git_dirty"})
 _FIELDS = tuple(field.name for field in fields(Provenance))
+_SETTERS = tuple(getattr(Provenance, name).__set__ for name in _FIELDS)
 
 UNKNOWN_PROVENANCE: Final = Provenance()
 

@@ -34,6 +34,7 @@ FindingKind = Literal[
     "sqlite_version",
     "staging_left_over",
     "unhashed_csv",
+    "wrong_document",
 ]
 
 

@@ -20,6 +20,10 @@ _PUNCTUATION = frozenset(" -_.:+=@,#%()[]{}~!&;^$'`")
 _ASCII_ALLOWED = _PUNCTUATION.union(ascii_letters, digits)
 _DATABASE_PREFIX = "astraguard.db"
 _STAGING_NAME = ".staging"
+_PLAIN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_CHARACTERS}}}")
+_DEVICE_NAMES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)))
+)
 _DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 
 
@@ -38,15 +42,20 @@ def check_run_id(run_id: object) -> str:
     """
     if not isinstance(run_id, str):
         raise InvalidRunError(f"Invalid run_id {run_id!r}: a string is needed")
+    if type(run_id) is not str:
+        run_id = str(run_id)
     reason = _why_not(run_id)
     if reason:
         raise InvalidRunError(f"Invalid run_id {run_id!r}: {reason}")
-    return str(run_id)
+    return run_id
 
 
 # A rig asks about the same few runs: 0.1 µs instead of 2.
 @lru_cache(maxsize=1024)
 def _why_not(run_id: str) -> str | None:
+    # Most are of letters, digits, _ and -: 0.5 µs instead of 2, and of a cold read a tenth.
+    if _PLAIN.fullmatch(run_id) and run_id.lower() not in _DEVICE_NAMES:
+        return None
     if not run_id:
         return "it is empty"
     if len(run_id) > MAX_CHARACTERS:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
+from astraguard_store.database.document_writing import write_document
 from benchmarks.floors import ARTIFACTS, RUNS, STATISTICS, RunRows
 from benchmarks.legacy import LatencyCollector
 from benchmarks.legacy.summaries import SUMMARY_NAME, summary_document
@@ -58,9 +59,29 @@ def fill_database(database: Path, first: int, last: int) -> None:
             f"(SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {last}) "
             f"SELECT {values} FROM {source}"
         )
+    _write_documents(connection, first, last)
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
+
+
+def _write_documents(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Write what the engine's saves write beside the rows."""
+    # The rows of a run are side by side.
+    cursors = {
+        table: connection.execute(
+            f"SELECT * FROM {table} WHERE run_id BETWEEN ? AND ? ORDER BY run_id",
+            (run_id(first), run_id(last - 1)),
+        )
+        for table in ("metric_statistics", "satellite_statistics", "artifacts")
+    }
+    sizes = {"metric_statistics": len(METRIC_TYPES), "artifacts": 2}
+    for number in range(first, last):
+        rows = {
+            table: cursor.fetchmany(sizes.get(table, len(METRIC_TYPES) * len(SATELLITES)))
+            for table, cursor in cursors.items()
+        }
+        write_document(connection, run_id(number), rows)
 
 
 def _parts() -> list[tuple[str, str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from sqlalchemy import Engine, event
 
@@ -24,10 +25,18 @@ class SeenSql:
         self.before: Callable[[str], None] | None = None
 
     def during(self, call: Callable[[], object]) -> list[str]:
-        """Return the statements that *call* issues."""
+        """Return the statements that *call* issues.
+
+        What a trigger does is told as its cause once more, and left out here.
+        """
         self.statements.clear()
         call()
-        return [" ".join(statement.split()) for statement in self.statements]
+        seen = [" ".join(statement.split()) for statement in self.statements]
+        return [
+            statement
+            for before, statement in pairwise(["", *seen])
+            if statement != before or not statement.startswith(("DELETE", "INSERT", "UPDATE"))
+        ]
 
     def writer(self) -> sqlite3.Connection:
         """Return the open connection that may write."""

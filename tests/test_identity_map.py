@@ -162,6 +162,8 @@ class TestOwnCommits:
             "BEGIN SELECT raise(ABORT, 'no more files'); END"
         )
         kept = repository.get("a")
+        # The look that notices the tool's commit.
+        assert repository.get("a") is kept
 
         with pytest.raises(Exception, match="no more files"):
             repository.save_many([("a", recorded(9)), ("b", recorded(9))])

@@ -24,6 +24,7 @@ TABLES_BELOW_RUNS = [
     "measurements",
     "metric_buckets",
     "metric_statistics",
+    "run_documents",
     "run_tags",
     "satellite_buckets",
     "satellite_statistics",
@@ -58,6 +59,7 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             INSERT INTO metric_statistics VALUES ('run', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
             INSERT INTO satellite_statistics VALUES ('run', 'SAT', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
             INSERT INTO artifacts VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, NULL, 3);
+            INSERT INTO run_documents VALUES ('run', x'01');
             INSERT INTO run_tags VALUES ('run', 'pinned', '');
             INSERT INTO metric_buckets VALUES ('run', 0, 0, 2, 1);
             INSERT INTO satellite_buckets VALUES ('run', 0, 0, 2, 1);
@@ -70,7 +72,9 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def created(connection: sqlite3.Connection) -> dict[str, str]:
     """Give {name: SQL} of every table and index that has SQL."""
-    query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'view'"
+    query = (
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index')"
+    )
     return {name: " ".join(sql.split()) for name, sql in connection.execute(query)}
 
 
@@ -94,7 +98,12 @@ class TestTables:
         query = "SELECT DISTINCT type FROM pragma_table_info(?)"
         types = {name for (name,) in tables.execute(query, (table,))}
 
-        assert types <= {"INTEGER", "REAL", "TEXT"}
+        assert types <= {
+            "INTEGER",
+            "REAL",
+            "TEXT",
+            *(["BLOB"] if table == "run_documents" else []),
+        }
 
     @pytest.mark.parametrize("table", TABLES_OF_RUNS)
     def test_the_key_begins_with_the_run(self, tables: sqlite3.Connection, table: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
+from astraguard_store.database.document_writing import renew_document
 from astraguard_store.database.queries import load_run
 from astraguard_store.database.row_writing import insert_buckets
 from astraguard_store.database.schema import artifacts, metric_buckets, satellite_statistics
@@ -52,6 +53,7 @@ def note_csv(
             for metric_type, summary in metrics.items()
         ],
     )
+    renew_document(connection, run_id)
     return True
 
 
@@ -59,6 +61,7 @@ def note_file(connection: sqlite3.Connection, run_id: str, file: Artifact) -> No
     """Note that a file of a run has another size and hash than it had."""
     noted = {"this_run": run_id, "digest": file.sha256, "size": file.bytes, "where": file.path}
     connection.execute(_statements().note_file, noted)
+    renew_document(connection, run_id)
 
 
 def add_buckets(connection: sqlite3.Connection, run_id: str, statistics: RunStatistics) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from astraguard_store.reports import CacheInfo
 
 __all__ = ["IdentityMap", "Mark"]
 
 logger = logging.getLogger("astraguard_store")
+
+_Entry = tuple[Any, int, tuple[str, ...]]
+"""(value, epoch in which it is known to be true, runs that it depends on beside its key)"""
 
 Mark = tuple[int, int]
 """A moment in the life of a map, as `IdentityMap.mark` gives it."""
@@ -23,15 +26,21 @@ class IdentityMap:
 
     The rules that keep it exact: take `mark` before the query whose result is
     to be kept, hand it to `keep` with the result; call `forget` for what an own
-    commit changed, and `suspect_all` when somebody else has committed. Values
+    commit changed, and `suspect_all` when somebody else has committed, of which
+    whoever asks for a key that is held must have made sure just before. Values
     must be immutable and comparable. What is read again and found equal is
     answered with the object that was handed out before.
+
+    Attributes:
+        holds: Whether there is a value for a key, be it true or not any more.
     """
 
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        # The dict's own method: a method around it would double the time.
+        self.holds: Callable[[Hashable], bool] = self._entries.__contains__
         self._keys_of_run: dict[str, set[Hashable]] = {}
         self._epoch = 0
         self._forgets = 0
@@ -43,30 +52,34 @@ class IdentityMap:
         """Return the value of *key* if it is known to be true, else None."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.epoch != self._epoch:
-                self._misses += 1
+            if entry is None or entry[1] != self._epoch:
                 return None
             self._hits += 1
             self._entries.move_to_end(key)
-            return entry.value
+            return entry[0]
 
     def mark(self) -> Mark:
         """Return the present moment, to be taken before a query."""
-        with self._lock:
-            return self._epoch, self._forgets
+        # Without the lock: of a change in between only the newer half may be missed,
+        # and then it is no moment that has been.
+        return self._epoch, self._forgets
 
     def keep(self, key: Hashable, run_ids: tuple[str, ...], value: Any, mark: Mark) -> Any:
         """Keep *value*, which depends on *run_ids*, unless a change came after *mark*.
+
+        A key that is a run's id depends on that run without its being named: what is
+        read most often needs no entry of its own in the list of who depends on whom.
 
         Returns:
             The object to hand out: an equal one that is held already, or *value*.
         """
         with self._lock:
+            self._misses += 1
             held = self._entries.get(key)
-            if held is not None and held.value == value:
-                value = held.value
+            if held is not None and held[0] == value:
+                value = held[0]
             if mark == (self._epoch, self._forgets):
-                self._entries[key] = _Entry(value, self._epoch, run_ids)
+                self._entries[key] = (value, self._epoch, run_ids)
                 self._entries.move_to_end(key)
                 for run_id in run_ids:
                     self._keys_of_run.setdefault(run_id, set()).add(key)
@@ -79,6 +92,7 @@ class IdentityMap:
         with self._lock:
             self._forgets += 1
             for run_id in run_ids:
+                self._entries.pop(run_id, None)
                 for key in tuple(self._keys_of_run.get(run_id, ())):
                     self._drop(key)
 
@@ -98,7 +112,7 @@ class IdentityMap:
 
     def _drop(self, key: Hashable) -> None:
         # A set: a run may be compared with itself.
-        for run_id in set(self._entries.pop(key).run_ids):
+        for run_id in set(self._entries.pop(key)[2]):
             keys = self._keys_of_run[run_id]
             keys.discard(key)
             if not keys:
@@ -115,10 +129,3 @@ class IdentityMap:
                 self._misses,
                 self._evictions,
             )
-
-
-class _Entry(NamedTuple):
-    value: Any
-    epoch: int
-    """In which it is known to be true."""
-    run_ids: tuple[str, ...]

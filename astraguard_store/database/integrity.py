@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import bindparam, exists, func, literal_column, select
 from sqlalchemy.dialects import sqlite
 
+from astraguard_store.database.document_writing import DocumentState, document_state
 from astraguard_store.database.engine import sqlite_library_version
 from astraguard_store.database.schema import artifacts, metric_buckets, metric_statistics, runs
 from astraguard_store.model import Artifact
@@ -40,12 +41,14 @@ class FilesOfRun:
         staging_token: The save that wrote them; None if the run was adopted.
         artifacts: The files.
         lacks_buckets: Whether it has statistics, but no buckets.
+        document: Whether the copy that is read instead of its rows is right.
     """
 
     run_id: str
     staging_token: str | None
     artifacts: tuple[Artifact, ...]
     lacks_buckets: bool
+    document: DocumentState = field(default="right", compare=False)
 
 
 def structural_problems(connection: sqlite3.Connection) -> list[str]:
@@ -142,4 +145,6 @@ def _with_files(
 ) -> FilesOfRun:
     rows = connection.execute(_statements().files, {"run_id": run_id})
     files = tuple(Artifact(*row) for row in rows)
-    return FilesOfRun(run_id, token, files, bool(has_statistics and not has_buckets))
+    lacks_buckets = bool(has_statistics and not has_buckets)
+    state = document_state(connection, run_id)
+    return FilesOfRun(run_id, token, files, lacks_buckets, state)

@@ -37,7 +37,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset({"0001", "0002"})
+_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003"})
 
 
 def scripts_folder() -> Path:

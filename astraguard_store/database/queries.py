@@ -7,11 +7,13 @@ The statements run on the driver's connection: the list of recent runs takes
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from astraguard_store.comparison import MetricChange
+from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.database.documents import RunParts, decode
 from astraguard_store.database.statements import (
     MOMENTS,
     OF_ARTIFACT,
@@ -21,6 +23,7 @@ from astraguard_store.database.statements import (
     OF_SATELLITE,
     OF_TAG,
     PROVENANCE,
+    RUN,
     STATISTICS,
     statements,
 )
@@ -37,11 +40,12 @@ from astraguard_store.model import (
 from astraguard_store.provenance import Provenance, ProvenanceChange, changes_of_values
 
 __all__ = [
-    "StoredChanges",
+    "Missing",
     "StoredRun",
     "adopted",
-    "changes",
+    "compare",
     "load_run",
+    "load_run_of_rows",
     "recent_headers",
     "run_exists",
     "tags_of",
@@ -49,8 +53,16 @@ __all__ = [
 
 
 _KIND_AND_POSITION = itemgetter(0, 3)
-_SIDES = ("baseline", "candidate")
+_NAME = itemgetter(1)
+_END_OF_RUN = 1 + len(RUN)
+_OF_SIDE = 2 + len(PROVENANCE)
 _DIRTY = PROVENANCE.index("git_dirty")
+_NO_BOUNDS = (None, None, None)
+_VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
+    (_DIRTY, bool),
+    *((moment, utc_from_epoch_us) for moment in MOMENTS),
+]
+"""Which columns of provenance aren't stored as they are, and how they are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,20 @@ def recent_headers(connection: sqlite3.Connection, limit: int) -> list[RunHeader
 
 
 def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
-    """Return the run with all its rows, None if there is none; one statement."""
+    """Return the run, None if there is none; one statement where it has a document."""
+    rows = connection.execute(statements().run_and_document, (run_id, run_id)).fetchall()
+    if not rows or rows[0][0] != OF_RUN:
+        return None
+    run = rows[0]
+    parts = decode(run_id, run[-1]) if run[-1] is not None else None
+    if parts is None:
+        return load_run_of_rows(connection, run_id)
+    tags = {row[1]: row[2] for row in rows[1:]}
+    return _stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, tags)
+
+
+def load_run_of_rows(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
+    """Return what the rows say of the run, whatever its document does; one statement."""
     rows = connection.execute(statements().run, (run_id,) * 6).fetchall()
     # By kind of row, and then by position.
     rows.sort(key=_KIND_AND_POSITION)
@@ -100,16 +125,29 @@ def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
             files.append(Artifact._make(row[1:6]))
         elif kind == OF_TAG:
             tags[name] = row[2]
-    _, revision, recorded_at_us, total, utc_offset_s, staging_token, *_ = rows[0]
+    parts = RunParts(
+        FrozenMapping(metrics),
+        FrozenMapping({name: FrozenMapping(of_one) for name, of_one in satellites.items()}),
+        tuple(sorted(files)),
+    )
+    return _stored_run(run_id, rows[0][1:_END_OF_RUN], rows[1][1:], parts, tags)
+
+
+def _stored_run(
+    run_id: str,
+    run: tuple[Any, ...],
+    provenance: tuple[Any, ...],
+    parts: RunParts,
+    tags: dict[str, str],
+) -> StoredRun:
+    revision, recorded_at_us, total, utc_offset_s, staging_token = run
     summary = RunSummary(
         run_id,
         revision,
         utc_from_epoch_us(recorded_at_us),
         total,
-        FrozenMapping(metrics),
-        FrozenMapping({name: FrozenMapping(of_one) for name, of_one in satellites.items()}),
-        tuple(sorted(files)),
-        Provenance.of_values(_provenance(rows[1][1:])),
+        *parts,
+        Provenance.of_values(_provenance(provenance)),
         FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
     )
     return StoredRun(summary, utc_offset_s, staging_token)
@@ -121,15 +159,19 @@ def _summary(row: tuple[Any, ...]) -> MetricSummary:
 
 
 def _side(row: tuple[Any, ...]) -> MetricSummary | None:
-    return None if row[0] is None else _summary((*row, None, None, None))
+    if row[0] is None:
+        return None
+    # Half the time of the class's own ways.
+    summary = tuple.__new__(MetricSummary, row + _NO_BOUNDS)
+    return with_bounds(summary) if summary.missed else summary
 
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
     """Return the values of `Provenance` in the columns `PROVENANCE`."""
-    values = _with_dirty(row)
-    for moment in MOMENTS:
-        if values[moment] is not None:
-            values[moment] = utc_from_epoch_us(values[moment])
+    values = list(row[: len(PROVENANCE)])
+    for place, value_of in _VALUES:
+        if values[place] is not None:
+            values[place] = value_of(values[place])
     return values
 
 
@@ -150,49 +192,54 @@ def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChanges:
-    """What changed from one run to another.
+class Missing(NamedTuple):
+    """The answer to a comparison with a run that isn't there."""
 
-    Attributes:
-        found: Which of ``baseline`` and ``candidate`` are stored.
-        changes: As in `Comparison`.
-        provenance: As in `Comparison`.
-    """
-
-    found: frozenset[str]
-    changes: tuple[MetricChange, ...]
-    provenance: tuple[ProvenanceChange, ...]
+    run_id: str
 
 
-def changes(
+def compare(
     connection: sqlite3.Connection, baseline: str, candidate: str, *, by_satellite: bool
-) -> StoredChanges:
+) -> Comparison | Missing:
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = statements()
     joined = sql.compare_satellites if by_satellite else sql.compare_metrics
     rows = connection.execute(joined, (baseline, candidate) * 2).fetchall()
-    sides = {row[1]: row[2:] for row in rows if row[0] == OF_PROVENANCE}
+    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
+    if len(sides) < 2:
+        return Missing(candidate if "baseline" in sides else baseline)
+    numbers = [row for row in rows if row[0] == OF_METRIC]
     first = 3 if by_satellite else 2
     middle = first + len(STATISTICS)
-    numbers = [row for row in rows if row[0] == OF_METRIC]
-    numbers.sort(key=itemgetter(slice(1, first)))
-    return StoredChanges(
-        frozenset(sides),
+    numbers.sort(key=itemgetter(slice(1, first)) if by_satellite else _NAME)
+    return Comparison(
+        baseline,
+        candidate,
         tuple(
-            MetricChange(
-                row[first - 1],
-                row[1] if by_satellite else None,
-                _side(row[first:middle]),
-                _side(row[middle:]),
-            )
-            for row in numbers
+            [
+                tuple.__new__(
+                    MetricChange,
+                    (
+                        row[first - 1],
+                        row[1] if by_satellite else None,
+                        _side(row[first:middle]),
+                        _side(row[middle:]),
+                    ),
+                )
+                for row in numbers
+            ]
         ),
-        # The times are not compared, so they may stay as they are stored.
-        changes_of_values(*(_with_dirty(sides[side]) for side in _SIDES))
-        if len(sides) == len(_SIDES)
-        else (),
+        _provenance_changes(sides["baseline"], sides["candidate"]),
     )
+
+
+def _provenance_changes(
+    baseline: tuple[Any, ...], candidate: tuple[Any, ...]
+) -> tuple[ProvenanceChange, ...]:
+    # Mostly nothing differs: 0.1 µs instead of 4.
+    if baseline == candidate:
+        return ()
+    return changes_of_values(_with_dirty(baseline), _with_dirty(candidate))
 
 
 def tags_of(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:

@@ -28,6 +28,8 @@ FileState = tuple[int, int, int]
 """(inode, size, time of last change in ns)"""
 
 _TICKS_NS = 20_000_000
+_VERSIONS = 2**32
+"""More than `data_version` can count to."""
 
 
 def driver_connection(connection: Connection) -> sqlite3.Connection:
@@ -95,7 +97,9 @@ class FileReader:
         self._path = path
         self._log = f"{path}-wal"
         self._busy_timeout_s = busy_timeout_s
-        self._inode = _state(path)[0]
+        # As text: a Path would be asked for it at each look.
+        self._file = os.fspath(path)
+        self._inode = os.stat(path).st_ino
         self.lock = threading.RLock()
         self._watch_lock = threading.RLock()
         self._queries: Connection | None = None
@@ -103,7 +107,7 @@ class FileReader:
         self._queries_quiet: FileState | None = None
         self._watch: Connection | None = None
         self._watch_cursor: sqlite3.Cursor | None = None
-        self._watches = 0
+        self._watch_number = 0
         self._under_way: set[Asking] = set()
 
     def version(self) -> Hashable:
@@ -111,18 +115,19 @@ class FileReader:
         state = self._checked_state()
         # An open connection keeps the log from being removed.
         if self._watch_cursor is None and not os.access(self._log, os.F_OK):
-            return object() if _is_fresh(state) else state
+            return object() if _is_fresh(state) else _file_state(state)
         with self._watch_lock:
             try:
                 cursor = self._watch_cursor or self._open_watch()
+                version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
                 # Numbers of two connections say nothing of each other.
-                return self._watches, cursor.execute("PRAGMA data_version").fetchone()[0]
+                return self._watch_number + version
             except (sqlite3.Error, DBAPIError) as error:
                 raise database_error(error, self._path) from error
 
     def _open_watch(self) -> sqlite3.Cursor:
         self._watch = self._connect("ro")
-        self._watches += 1
+        self._watch_number += _VERSIONS
         self._watch_cursor = driver_connection(self._watch).cursor()
         return self._watch_cursor
 
@@ -130,10 +135,15 @@ class FileReader:
         """Return the result of *query*, run on one snapshot; see `Reader.read`."""
         with self.lock:
             try:
-                if os.access(self._log, os.F_OK):
+                connection = self._queries_driver
+                # An open connection keeps the log from being removed.
+                if connection is None or self._queries_quiet is not None:
+                    if not os.access(self._log, os.F_OK):
+                        return self._read_quietly(query)
                     connection = self._connection(None)
-                    return query(connection) if statements == 1 else _snapshot(connection, query)
-                return self._read_quietly(query)
+                # Whoever isn't in the cache didn't ask for the version, so look here.
+                self._checked_state()
+                return query(connection) if statements == 1 else _snapshot(connection, query)
             except (sqlite3.Error, DBAPIError) as error:
                 raise database_error(error, self._path) from error
 
@@ -164,11 +174,11 @@ class FileReader:
             except SetAsideError:
                 continue
             except StoreError:
-                if before in {None, self._checked_state()}:
+                if before in {None, self._state()}:
                     raise
             else:
                 # A log that came meanwhile is no harm: this is the state without it.
-                if before in {None, self._checked_state()}:
+                if before in {None, self._state()}:
                     return result
             finally:
                 if connection is not None:
@@ -235,20 +245,23 @@ class FileReader:
         while not os.access(self._log, os.F_OK):
             state = self._checked_state()
             if not _is_fresh(state):
-                return state
+                return _file_state(state)
             time.sleep(0.005)
         self._checked_state()
         return None
 
-    def _checked_state(self) -> FileState:
+    def _state(self) -> FileState:
+        return _file_state(self._checked_state())
+
+    def _checked_state(self) -> os.stat_result:
         try:
-            state = _state(self._path)
+            state = os.stat(self._file)
         except OSError as error:
             raise DatabaseError(
                 f"{self._path} is gone ({error.strerror}) while it was open; "
                 "close the repository and open it again"
             ) from error
-        if state[0] != self._inode:
+        if state.st_ino != self._inode:
             raise DatabaseError(
                 f"{self._path} was replaced by another file while it was open; "
                 "close the repository and open it again"
@@ -277,11 +290,10 @@ def _check_is_file(path: Path) -> None:
         raise DatabaseDamagedError(path, "it is no file")
 
 
-def _state(path: Path) -> FileState:
-    found = os.stat(path)
+def _file_state(found: os.stat_result) -> FileState:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _is_fresh(state: FileState) -> bool:
+def _is_fresh(state: os.stat_result) -> bool:
     """Tell whether a further change could bear the same time: clocks tick every 1 to 10 ms."""
-    return -_TICKS_NS < time.time_ns() - state[2] < _TICKS_NS
+    return -_TICKS_NS < time.time_ns() - state.st_mtime_ns < _TICKS_NS

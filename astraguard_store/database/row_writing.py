@@ -12,6 +12,7 @@ from typing import Any
 from astraguard_store.buckets import BucketColumns
 from astraguard_store.columns import Columns
 from astraguard_store.database.bulk_insert import insert_many
+from astraguard_store.database.document_writing import write_document
 from astraguard_store.database.kept_measurements import insert_measurements
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.schema import metric_buckets
@@ -137,6 +138,7 @@ def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> Non
     connection.executemany(sql.insert_metric, rows["metric_statistics"])
     connection.executemany(sql.insert_satellite, rows["satellite_statistics"])
     connection.executemany(sql.insert_artifact, rows["artifacts"])
+    write_document(connection, summary.run_id, rows)
 
 
 def child_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -104,9 +104,7 @@ class RunDatabase:
         Raises:
             RunNotFoundError: There is none.
         """
-        self._follow_commits()
-        key = (run_id,)
-        run: StoredRun | None = self._map.get(key)
+        run: StoredRun | None = self._known(run_id)
         if run is None:
             mark = self._map.mark()
             run = self._reader.read(
@@ -114,7 +112,7 @@ class RunDatabase:
             )
             if run is None:
                 raise RunNotFoundError(run_id, str(self._where))
-            run = self._map.keep(key, key, run, mark)
+            run = self._map.keep(run_id, (), run, mark)
             if on_load:
                 on_load(run)
         return run
@@ -131,26 +129,19 @@ class RunDatabase:
         Raises:
             RunNotFoundError: One of them isn't there; the baseline is looked for first.
         """
-        self._follow_commits()
         key = (baseline, candidate, by_satellite)
-        comparison: Comparison | None = self._map.get(key)
+        comparison: Comparison | None = self._known(key)
         if comparison is None:
             mark = self._map.mark()
-            stored = self._reader.read(
-                lambda connection: queries.changes(
+            found = self._reader.read(
+                lambda connection: queries.compare(
                     connection, baseline, candidate, by_satellite=by_satellite
                 ),
                 statements=1,
             )
-            for side, run_id in (("baseline", baseline), ("candidate", candidate)):
-                if side not in stored.found:
-                    raise RunNotFoundError(run_id, str(self._where))
-            comparison = self._map.keep(
-                key,
-                (baseline, candidate),
-                Comparison(baseline, candidate, stored.changes, stored.provenance),
-                mark,
-            )
+            if isinstance(found, queries.Missing):
+                raise RunNotFoundError(found.run_id, str(self._where))
+            comparison = self._map.keep(key, (baseline, candidate), found, mark)
         return comparison
 
     def without_row(self, run_ids: list[str]) -> list[str]:
@@ -279,11 +270,23 @@ class RunDatabase:
         """Let transactions begin again."""
         self._write_lock.release()
 
-    def _follow_commits(self) -> None:
-        """Doubt what is in the map if somebody else has committed since the last look."""
+    def _known(self, key: Hashable) -> Any | None:
+        """Return what is held under *key* if nobody has changed it, else None.
+
+        For what isn't held nobody is asked whether somebody has committed: that were
+        a quarter of a cold read. What is then read is as new as can be, and is kept
+        as of the last look, which is only too early: if somebody had committed since,
+        the next look tells, and it is read once more.
+        """
+        if self._seen is not None and not self._map.holds(key):
+            return None
         version = self._reader.version()
-        if version == self._seen:
-            return
+        if version != self._seen:
+            self._follow_commits(version)
+        return self._map.get(key)
+
+    def _follow_commits(self, version: Hashable) -> None:
+        """Doubt what is in the map if somebody else has committed since the last look."""
         # The writer's own data_version moves with everybody's commits but its own.
         # While it is at work it can't be asked; then all commits count as others'.
         if not self._write_lock.acquire(blocking=False):

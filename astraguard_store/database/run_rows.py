@@ -17,15 +17,25 @@ from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
+from astraguard_store.database.document_writing import write_document
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.row_writing import child_rows, run_row
-from astraguard_store.database.schema import artifacts, measurements, metadata, runs
+from astraguard_store.database.schema import (
+    artifacts,
+    measurements,
+    metadata,
+    run_documents,
+    runs,
+)
 from astraguard_store.model import Artifact
 
 __all__ = ["RunRows", "insert_rows", "load_rows", "rows_of", "run_ids", "with_files"]
 
+# Without the documents: they are made of the rows where these are written.
 _CHILDREN: Final = tuple(
-    table for table in metadata.sorted_tables if table is not runs and "run_id" in table.c
+    table
+    for table in metadata.sorted_tables
+    if table not in {runs, run_documents} and "run_id" in table.c
 )
 _RUN_COLUMNS: Final = tuple(column.name for column in runs.c)
 _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
@@ -115,6 +125,8 @@ def insert_rows(connection: sqlite3.Connection, all_rows: Sequence[RunRows]) -> 
         else:
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
         connection.executemany(sql.insert[table.name], written)
+    for rows in new:
+        write_document(connection, rows.run_id, rows.children)
     return [rows.run_id for rows in new]
 
 

@@ -1,10 +1,10 @@
 """Tables and indexes as the newest migration leaves them.
 
-Only INTEGER, REAL and TEXT, in STRICT tables, so that every tool reads them
-alike. Times are INTEGER microseconds since 1970, UTC. The client chooses the
-key; every other table's key begins with it, so that a run can live anywhere as
-a whole. WITHOUT ROWID keeps the rows of a run side by side: one search finds
-them, and a run with 18 statistics rows takes 2.3 kB instead of 4.
+Only INTEGER, REAL and TEXT, and one BLOB that nobody but the store reads, in STRICT
+tables, so that every tool reads them alike. Times are INTEGER microseconds since
+1970, UTC. The client chooses the key; every other table's key begins with it, so that
+a run can live anywhere as a whole. WITHOUT ROWID keeps the rows of a run side by side:
+one search finds them, and a run with 18 statistics rows takes 2.3 kB instead of 4.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -32,6 +33,7 @@ __all__ = [
     "metadata",
     "metric_buckets",
     "metric_statistics",
+    "run_documents",
     "run_tags",
     "runs",
     "satellite_buckets",
@@ -40,7 +42,7 @@ __all__ = [
     "store",
 ]
 
-HEAD_REVISION: Final = "0002"
+HEAD_REVISION: Final = "0003"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"
@@ -223,6 +225,18 @@ artifacts = _table(
     CheckConstraint("bytes >= 0", name="bytes_not_negative"),
     CheckConstraint("length(sha256) = 64", name="sha256_length"),
     CheckConstraint("rows >= 0", name="rows_not_negative"),
+)
+
+# A copy of what statistics and artifacts say of a run: see `documents`. Triggers of
+# these three tables drop it whenever somebody changes a row, so it is never stale.
+# With a rowid: its rows are too long for an index's pages, of which each would take
+# one more page of its own.
+run_documents = Table(
+    "run_documents",
+    metadata,
+    _run_key(),
+    Column("document", LargeBinary, nullable=False),
+    sqlite_strict=True,
 )
 
 # One row, about the database as a whole.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from astraguard_store.columns import Columns
 from astraguard_store.database import queries, row_writing
 from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
+from astraguard_store.database.document_writing import renew_document
 from astraguard_store.database.engine import Durability
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.run_rows import RunRows, insert_rows
@@ -107,6 +108,11 @@ class Transaction:
         """Note that a file of a run has another size and hash than it had."""
         self._changed.add(run_id)
         note_file(self._connection, run_id, file)
+
+    def renew_document(self, run_id: str) -> None:
+        """Write the copy of a run's rows anew that is read instead of them."""
+        self._changed.add(run_id)
+        renew_document(self._connection, run_id)
 
     def add_buckets(self, run_id: str, statistics: RunStatistics) -> bool:
         """Write the buckets of a run that has none; return whether they were written."""

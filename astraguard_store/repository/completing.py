@@ -1,7 +1,8 @@
 """What only a run's CSV tells, noted where a check with ``fix`` reads it: hashes and buckets.
 
 Adopted runs lack both, and runs of a store from before its schema had buckets
-lack these.
+lack these. And the copies of rows that are read instead of them, made anew where
+they are missing or wrong.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Completion:
         self._hashed = 0
         self._without_buckets = 0
         self._filled = 0
+        self._wrong: list[str] = []
+        self._to_renew: list[str] = []
 
     def look_at(self, run: FilesOfRun, sound: Sequence[Artifact]) -> None:
         """Look at a run, of whose files those in *sound* are as they were noted."""
@@ -43,6 +46,10 @@ class Completion:
         csv = next((noted for noted in sound if noted.kind == "raw_csv"), None)
         self._unhashed += bool(unhashed)
         self._without_buckets += run.lacks_buckets
+        if run.document == "wrong":
+            self._wrong.append(run.run_id)
+        if run.document != "right":
+            self._to_renew.append(run.run_id)
         if self._mender is None or csv is None or not (unhashed or run.lacks_buckets):
             return
         try:
@@ -58,6 +65,7 @@ class Completion:
         """Tell the tally what was incomplete."""
         self._report_unhashed()
         self._report_buckets()
+        self._report_documents()
 
     def _report_unhashed(self) -> None:
         if self._unhashed and self._mender is None:
@@ -79,6 +87,18 @@ class Completion:
         if self._filled:
             what, done = f"{_have(self._filled)} no buckets", "computed from the CSVs"
             self._tally.mended("missing_buckets", DATABASE_NAME, what, done)
+
+    def _report_documents(self) -> None:
+        """Tell of wrong ones; missing ones are no fault, and are written where it is mended."""
+        if self._mender:
+            self._mender.renew_documents(self._to_renew)
+        for run_id in self._wrong:
+            what = "the copy of its rows that is read instead of them says something else"
+            if self._mender:
+                self._tally.mended("wrong_document", run_id, what, "written anew from its rows")
+            else:
+                advice = f"another program wrote it; {_FIX} writes it anew from its rows"
+                self._tally.fault("wrong_document", run_id, what, advice)
 
 
 def _never_read(count: int) -> str:

@@ -29,6 +29,8 @@ from astraguard_store.summary_format import render_document, summary_document
 
 __all__ = ["Mender"]
 
+# In one transaction: others wait for some 0.1 s.
+_AT_A_TIME = 500
 _QUARTER_OF_AN_HOUR_S = 900
 _ALL_ZONES = range(-12 * 3600, 14 * 3600 + 1, _QUARTER_OF_AN_HOUR_S)
 
@@ -140,6 +142,20 @@ class Mender:
                 transaction.note_csv(run.run_id, complete, satellites)
             if run.lacks_buckets:
                 transaction.add_buckets(run.run_id, told)
+
+    def renew_documents(self, run_ids: Sequence[str]) -> None:
+        """Write the copies of these runs' rows anew that are read instead of them.
+
+        Raises:
+            StoreError: The database can't be written.
+        """
+        for start in range(0, len(run_ids), _AT_A_TIME):
+            with (
+                self._store.ticket.held("writing documents", self._options.busy_timeout_s),
+                self._store.database.transaction(self._options) as transaction,
+            ):
+                for run_id in run_ids[start : start + _AT_A_TIME]:
+                    transaction.renew_document(run_id)
 
 
 def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:

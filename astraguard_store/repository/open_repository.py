@@ -72,7 +72,8 @@ class OpenRepository:
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
     def _store(self) -> SharedStore:
-        self._check_open()
+        if self._closed or self._opened is None:
+            self._check_open()
         assert self._opened is not None  # noqa: S101 - the folders would have answered
         return self._opened
 

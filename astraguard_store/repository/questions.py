@@ -243,9 +243,10 @@ class Questions(Distributions):
 
     def _finish_publishing(self, run: StoredRun) -> None:
         """Publish a run's files if the process that saved it died in between."""
-        store = self._store()
-        if self._read_only or store.root is None or run.staging_token is None:
+        if run.staging_token is None or self._read_only or self.results_dir is None:
             return
+        store = self._store()
+        assert store.root is not None  # noqa: S101 - where there is a folder
         files = (a.path for a in run.summary.artifacts if a.kind == "summary_json")
         names = staged_files(
             store.root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))

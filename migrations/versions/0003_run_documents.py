@@ -1,0 +1,87 @@
+"""Documents: what the rows of a run say, in one value, for as long as nobody changes a row.
+
+Adds an empty table, so an upgrade takes no longer for a large database. A run gets
+its document when it is next saved, or by `check --fix`.
+
+Revision: 0003
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+COPIED = ("metric_statistics", "satellite_statistics", "artifacts")
+DOC = sa.table("schema_doc", *map(sa.column, ("object", "column", "kind", "unit", "description")))
+
+
+def create_triggers(table: str) -> None:
+    """Let every change of a row of *table*, whoever makes it, drop the document of its run."""
+    for event, rows in {"INSERT": ["new"], "UPDATE": ["old", "new"], "DELETE": ["old"]}.items():
+        # Two searches by the key: one with OR would scan.
+        dropped = "".join(
+            f"DELETE FROM run_documents WHERE run_id = {row}.run_id; "  # noqa: S608
+            for row in rows
+        )
+        op.execute(
+            f"CREATE TRIGGER tr_{table}_{event.lower()} AFTER {event} ON {table} "
+            f"BEGIN {dropped}END"
+        )
+
+
+def describe() -> None:
+    """Say what the table and its columns mean."""
+    described = tomllib.loads(HERE.joinpath("0003_schema_doc.toml").read_text(encoding="utf-8"))
+    for name, entry in described.items():
+        texts = {"": ["", entry["description"]], **entry["columns"]}
+        op.bulk_insert(
+            DOC,
+            [
+                {
+                    "object": name,
+                    "column": column,
+                    "kind": entry["kind"],
+                    "unit": unit or None,
+                    "description": description,
+                }
+                for column, (unit, description) in texts.items()
+            ],
+        )
+
+
+def upgrade() -> None:
+    """Add the table, what keeps it true, and its description."""
+    op.create_table(
+        "run_documents",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+            name=op.f("fk_run_documents_run_id_runs"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_documents")),
+        sqlite_strict=True,
+    )
+    for table in COPIED:
+        create_triggers(table)
+    describe()
+
+
+def downgrade() -> None:
+    """Drop it; the rows say the same."""
+    for table in COPIED:
+        for event in ("insert", "update", "delete"):
+            op.execute(f"DROP TRIGGER tr_{table}_{event}")
+    op.execute("DELETE FROM schema_doc WHERE object = 'run_documents'")
+    op.drop_table("run_documents")

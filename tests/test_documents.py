@@ -1,0 +1,272 @@
+"""The copy of a run's rows that is read instead of them: exact, and never stale."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import reference
+from recordings import recorded
+from test_check import check, faults, mended
+
+from astraguard_store import LatencyCollector, RunRepository, RunSummary
+from astraguard_store.database.document_writing import document_state
+from astraguard_store.database.documents import decode, encode
+from astraguard_store.database.queries import load_run, load_run_of_rows
+from astraguard_store.repository import upgrade_schema
+
+DATABASE = "astraguard.db"
+
+
+def uneven() -> LatencyCollector:
+    """Record other types on each satellite, hundreds of them, and missed ones."""
+    collector = LatencyCollector()
+    for i in range(300):
+        collector.record_fault_detection(f"SAT-{i % 2}", i / 10, 1000 / (i + 3))
+        collector.record_recovery_action("SAT-2 \u885b\u661f", i / 10, i / 7)
+    collector.record_agent_decision("SAT-0", 1.0, 0.0)
+    for i in range(200):
+        collector.record_missed("fault_detection", "SAT-1", i / 10, 500 / (i + 3))
+    return collector
+
+
+COLLECTORS = {
+    "one": lambda: recorded(1),
+    "ten": lambda: recorded(10),
+    "thousands": lambda: recorded(4_000),
+    "uneven": uneven,
+}
+
+
+@pytest.fixture
+def repository(results: Path) -> Iterator[RunRepository]:
+    with RunRepository.open(results) as repository:
+        repository.save("a", recorded(10))
+        repository.save("b", recorded(10), tags={"week": "47", "pinned": ""})
+        yield repository
+
+
+@pytest.fixture
+def tool(repository: RunRepository) -> Iterator[sqlite3.Connection]:
+    """Give the connection of another program."""
+    assert repository.database_path is not None
+    connection = sqlite3.connect(repository.database_path, isolation_level=None)
+    with closing(connection):
+        connection.execute("PRAGMA foreign_keys=ON")
+        yield connection
+
+
+def documents(connection: sqlite3.Connection) -> dict[str, bytes]:
+    return dict(connection.execute("SELECT run_id, document FROM run_documents"))
+
+
+def assert_read_as_its_rows(connection: sqlite3.Connection, run_id: str) -> None:
+    by_document = load_run(connection, run_id)
+    by_rows = load_run_of_rows(connection, run_id)
+    assert by_document == by_rows
+    assert by_document is not None
+    assert by_rows is not None
+    # In the same order, and the same to the sign of a zero.
+    assert repr(by_document.summary.metrics) == repr(by_rows.summary.metrics)
+    assert repr(by_document.summary.satellites) == repr(by_rows.summary.satellites)
+
+
+class TestExactness:
+    """A document tells what the rows tell."""
+
+    @pytest.mark.parametrize("name", COLLECTORS)
+    def test_what_is_read_is_what_the_rows_say(
+        self, repository: RunRepository, tool: sqlite3.Connection, name: str
+    ) -> None:
+        repository.save("run", COLLECTORS[name]())
+
+        assert "run" in documents(tool)
+        assert_read_as_its_rows(tool, "run")
+
+    @pytest.mark.parametrize("compression", ["gzip", None])
+    def test_files_are_told_however_they_are_compressed(
+        self, repository: RunRepository, tool: sqlite3.Connection, compression: str | None
+    ) -> None:
+        assert repository.results_dir is not None
+        with RunRepository.open(
+            repository.results_dir,
+            compression=compression,  # type: ignore[arg-type]
+            keep_measurements="parquet",
+        ) as other:
+            other.save("run", recorded(10))
+
+        assert "run" in documents(tool)
+        assert_read_as_its_rows(tool, "run")
+
+    @pytest.mark.parametrize(
+        "copied", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))]
+    )
+    def test_satellites_that_nobody_has_looked_at_copy_and_pickle(
+        self, copied: Callable[[RunSummary], RunSummary]
+    ) -> None:
+        with RunRepository.in_memory() as fresh:
+            fresh.save("a", uneven())
+            run = fresh.get("a")
+
+        other = copied(run)
+
+        assert other == run
+        assert hash(other) == hash(run)
+
+    def test_minus_zero_is_read_as_the_rows_have_it(
+        self, repository: RunRepository, tool: sqlite3.Connection
+    ) -> None:
+        collector = LatencyCollector()
+        collector.record_fault_detection("SAT001", 0.0, -0.0)
+        repository.save("run", collector)
+
+        assert_read_as_its_rows(tool, "run")
+
+    def test_a_document_of_another_format_or_torn_is_not_read(self) -> None:
+        rows = [("run", "a", 0, 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0)]
+        below = [("run", "SAT", "a", 0, 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0)]
+        document = encode("run", rows, below, [])
+        assert document is not None
+        assert decode("run", document) is not None
+
+        assert decode("run", b"\2" + document[1:]) is None
+        assert [n for n in range(len(document)) if decode("run", document[:n])] == []
+        assert decode("run", document + b"\0") is None
+
+    def test_rows_that_no_save_writes_are_not_packed(self) -> None:
+        row = ("run", "a", 0, 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0)
+        below = ("run", "SAT", "b", 0, 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0)
+
+        assert encode("run", [row], [below], []) is None
+        assert encode("run", [], [], []) is None
+
+
+class TestCoherence:
+    """Whoever changes a row, the next reader sees it."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE metric_statistics SET mean_ms = mean_ms + 1 WHERE run_id = 'a'",
+            "UPDATE satellite_statistics SET p95_ms = p95_ms + 1 WHERE run_id = 'a'",
+            "UPDATE artifacts SET bytes = bytes + 1 WHERE run_id = 'a'",
+            "DELETE FROM metric_statistics WHERE run_id = 'a' AND position = 1",
+            "DELETE FROM satellite_statistics WHERE run_id = 'a' AND position = 1",
+            "DELETE FROM artifacts WHERE run_id = 'a'",
+            "INSERT INTO metric_statistics VALUES ('a', 'new', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
+            "INSERT INTO satellite_statistics VALUES ('a', 'S', 'n', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
+            "INSERT INTO artifacts VALUES ('a', 'raw_parquet', 'a/x', 1, NULL, NULL)",
+            """
+            INSERT OR REPLACE INTO metric_statistics
+            SELECT run_id, metric_type, position, count, 7, 7, 7, 7, 7, 7, 0
+            FROM metric_statistics WHERE run_id = 'a'
+            """,
+        ],
+    )
+    def test_a_row_changed_by_another_program_is_seen_at_once(
+        self, repository: RunRepository, tool: sqlite3.Connection, change: str
+    ) -> None:
+        before = repository.get("a")
+
+        tool.execute(change)
+
+        after = repository.get("a")
+        assert after != before
+        stored = load_run_of_rows(tool, "a")
+        assert stored is not None
+        assert after == stored.summary
+        assert set(documents(tool)) == {"b"}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE runs SET total_measurements = 7, scenario = 'x' WHERE run_id = 'b'",
+            "INSERT INTO run_tags VALUES ('b', 'new', 'tag')",
+            "DELETE FROM run_tags WHERE run_id = 'b'",
+        ],
+    )
+    def test_what_a_document_does_not_copy_is_read_beside_it(
+        self, repository: RunRepository, tool: sqlite3.Connection, change: str
+    ) -> None:
+        before = repository.get("b")
+
+        tool.execute(change)
+
+        assert repository.get("b") != before
+        assert set(documents(tool)) == {"a", "b"}
+        assert_read_as_its_rows(tool, "b")
+
+    def test_rows_moved_to_another_run_drop_both_documents(
+        self, repository: RunRepository, tool: sqlite3.Connection
+    ) -> None:
+        tool.execute("DELETE FROM artifacts WHERE run_id = 'b'")
+        repository.save("b", recorded(10))
+        tool.execute("DELETE FROM satellite_statistics WHERE run_id = 'b'")
+        tool.execute("UPDATE satellite_statistics SET run_id = 'b' WHERE run_id = 'a'")
+
+        assert documents(tool) == {}
+
+    def test_a_deleted_run_leaves_no_document(
+        self, repository: RunRepository, tool: sqlite3.Connection
+    ) -> None:
+        repository.delete("a")
+
+        assert set(documents(tool)) == {"b"}
+
+    def test_a_run_saved_again_has_the_document_of_the_new_rows(
+        self, repository: RunRepository, tool: sqlite3.Connection
+    ) -> None:
+        repository.save("a", recorded(99))
+
+        assert document_state(tool, "a") == "right"
+        assert repository.get("a").total_measurements == 3 * 99
+
+    def test_merged_and_imported_runs_have_documents(
+        self, repository: RunRepository, tool: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(tmp_path / "other") as other:
+            other.save("c", recorded(10))
+        repository.merge(tmp_path / "other")
+
+        assert document_state(tool, "c") == "right"
+        assert_read_as_its_rows(tool, "c")
+
+
+class TestCheck:
+    """What `check` finds, and mends."""
+
+    def test_a_wrong_document_is_found_and_written_anew(self, results: Path) -> None:
+        with RunRepository.open(results) as repository:
+            repository.save("a", recorded(10))
+            repository.save("b", recorded(11))
+        with closing(sqlite3.connect(results / DATABASE, isolation_level=None)) as tool:
+            (of_b,) = tool.execute(
+                "SELECT document FROM run_documents WHERE run_id = 'b'"
+            ).fetchone()
+            tool.execute("UPDATE run_documents SET document = ? WHERE run_id = 'a'", (of_b,))
+
+        assert faults(check(results)) == [("wrong_document", "a")]
+        assert mended(check(results, fix=True)) == [("wrong_document", "a")]
+        assert faults(check(results)) == []
+
+    def test_an_upgraded_store_gets_its_documents_by_fix(self, results: Path) -> None:
+        results.mkdir()
+        stored = reference.TESTS / "databases" / "0002.sqlite"
+        (results / DATABASE).write_bytes(stored.read_bytes())
+        upgrade_schema(results)
+        with RunRepository.open(results, read_only=True) as repository:
+            before = {run.run_id: repository.get(run.run_id) for run in repository.recent(99)}
+
+        check(results, fix=True)
+
+        with closing(sqlite3.connect(results / DATABASE)) as connection:
+            assert documents(connection)
+            for run_id, summary in before.items():
+                found = load_run(connection, run_id)
+                assert found is not None
+                assert found.summary == summary
