@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("astraguard-store", "sqlalchemy", "alembic", "polars", "orjson")
+LIBRARIES = ("astraguard-store", "sqlalchemy", "alembic", "polars", "numpy", "orjson")
 
 
 def describe_machine(folder: Path) -> dict[str, str]:

@@ -6,10 +6,12 @@ folder_runs   get, recent and compare from the folders alone
         ├─ reader             a run's summary, time and measurements
         └─ newest_summaries   one question to the file system a folder
              └─ file_times       the times of many files at once
-writer        stage a run's files in parallel threads
-   └─ staged_run      the files of one save, on their way
-        └─ publishing    move them to its folder, or remove them from it
-             └─ staging     names, locks and left-overs of `.staging`
+writer        stage runs' files: rendered, written and synced in parallel threads
+   ├─ staged_runs     the files of one save, and the syncs that are under way
+   │    └─ staged_run    the files of one run of it
+   │         └─ publishing  move them to its folder, or remove them from it
+   │              └─ staging   names, locks and left-overs of `.staging`
+   └─ background      the threads
 exports       copies of runs for somebody else: a folder, a zip, a parquet file
    └─ copying         a file read, and held against what was noted of it
 verification  a run's files held against what was noted of them

@@ -27,10 +27,13 @@ def insert_many(
             after page.
     """
     together = len(values) - len(values) % (_MANY * width)
-    # As many references to one iterator as values are bound at a time.
-    many = zip(*[iter(values[:together])] * (_MANY * width), strict=True)
-    connection.executemany(_insert_many(insert_one), many)
-    connection.executemany(insert_one, zip(*[iter(values[together:])] * width, strict=True))
+    for statement, some, bound in (
+        (_insert_many(insert_one), values[:together], _MANY * width),
+        (insert_one, values[together:], width),
+    ):
+        if some:
+            # As many references to one iterator as values are bound at a time.
+            connection.executemany(statement, zip(*[iter(some)] * bound, strict=True))
 
 
 @cache

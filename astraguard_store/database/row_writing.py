@@ -6,7 +6,7 @@ The statements run on the driver's connection, as those of `queries` do.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from astraguard_store.buckets import BucketColumns
@@ -170,24 +170,25 @@ def insert_buckets(
 ) -> None:
     """Write the buckets of a run whose statistics are stored, and that has none yet."""
     sql = statements()
-    for position, metric_type in enumerate(summary.metrics):
-        found = statistics.metric_buckets.get(metric_type)
-        _insert_buckets(connection, sql.insert_metric_bucket, summary.run_id, position, found)
-    for position, (satellite_id, metric_type, _) in enumerate(_by_label(summary)):
-        found = statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
-        _insert_buckets(connection, sql.insert_satellite_bucket, summary.run_id, position, found)
+    of_metrics = (statistics.metric_buckets.get(name) for name in summary.metrics)
+    values = _bucket_values(summary.run_id, of_metrics)
+    insert_many(connection, sql.insert_metric_bucket, _BUCKET_WIDTH, values)
+    if statistics.satellite_buckets:
+        of_satellites = (
+            statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
+            for satellite_id, metric_type, _ in _by_label(summary)
+        )
+        values = _bucket_values(summary.run_id, of_satellites)
+        insert_many(connection, sql.insert_satellite_bucket, _BUCKET_WIDTH, values)
 
 
-def _insert_buckets(
-    connection: sqlite3.Connection,
-    insert_one: str,
-    run_id: str,
-    position: int,
-    columns: BucketColumns | None,
-) -> None:
-    if columns is None:
-        return
-    values: list[Any] = [run_id, position, 0, 0, 0] * len(columns.buckets)
-    for place, column in enumerate(columns, 2):
-        values[place::_BUCKET_WIDTH] = column
-    insert_many(connection, insert_one, _BUCKET_WIDTH, values)
+def _bucket_values(run_id: str, by_position: Iterable[BucketColumns | None]) -> list[Any]:
+    """Return the values of all rows, row after row, of the columns at each position."""
+    values: list[Any] = []
+    for position, columns in enumerate(by_position):
+        if columns is not None:
+            some: list[Any] = [run_id, position, 0, 0, 0] * len(columns.buckets)
+            for place, column in enumerate(columns, 2):
+                some[place::_BUCKET_WIDTH] = column
+            values += some
+    return values

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Section
 
 MEASUREMENTS = 10_000
-IMPORTED = ("sqlalchemy", "polars", "orjson")
+IMPORTED = ("sqlalchemy", "polars", "numpy", "orjson")
 TO_CREATE = ("alembic.command", "alembic.config")
 
 
