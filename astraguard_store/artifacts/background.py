@@ -105,9 +105,12 @@ def wait_for_all(futures: Iterable[Future[T]]) -> None:
         raise raised
 
 
-def _after_fork_in_child() -> None:
-    # Their threads have stayed with the parent.
-    _pools.clear()
+def _before_fork() -> None:
+    """Let the threads end: a child has none of them, and Python 3.12 warns of them."""
+    while _pools:
+        _, pool = _pools.popitem()
+        pool.shutdown()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+# Whoever wants a thread meanwhile makes a pool anew, or does the work itself.
+os.register_at_fork(before=_before_fork, after_in_child=_pools.clear)

@@ -1,4 +1,4 @@
-"""The files of one save, of one run or of several, while they are written and synced."""
+"""The files of one save, of one run or of several, while they are synced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SYNCED_BESIDE_BYTES = 4 * 2**20
 
 
 class StagedRuns:
-    """What one save has staged; threads of its own write and sync meanwhile.
+    """What one save has staged; other threads sync it meanwhile.
 
     It is used by one thread. Ends with `discard`, `keep` or `leave`, or, when `wait`
     has returned and the rows are committed, with each run's `publish` and `close`.

@@ -1,0 +1,178 @@
+"""Threads that sync and render: all is over when it is said to be, and no error is lost."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recordings import recorded
+
+from astraguard_store import ArtifactWriteError, RunRepository
+from astraguard_store.artifacts import background
+from astraguard_store.artifacts.background import (
+    RenderedAhead,
+    in_background,
+    run_all,
+    wait_for_all,
+)
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.database import run_database, write_connection
+
+FORK = """
+import os, threading
+from astraguard_store.artifacts.background import in_background
+assert in_background(lambda: 1).result() == 1
+assert threading.active_count() > 1
+child = os.fork()
+assert in_background(lambda: 2).result(timeout=20) == 2
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+class TestRunAll:
+    """Works at the same time."""
+
+    def test_it_returns_what_came_of_each_in_their_order(self) -> None:
+        waits = [0.02, 0.0, 0.01]
+
+        def after(wait_s: float) -> float:
+            time.sleep(wait_s)
+            return wait_s
+
+        assert run_all([lambda w=w: after(w) for w in waits]) == waits  # type: ignore[misc]
+
+    def test_the_first_error_is_raised_when_all_are_over(self) -> None:
+        done: list[str] = []
+
+        def fail(name: str) -> None:
+            done.append(name)
+            raise ValueError(name)
+
+        def slow() -> None:
+            time.sleep(0.05)
+            done.append("slow")
+
+        with pytest.raises(ValueError, match="first"):
+            run_all([lambda: fail("first"), slow, lambda: fail("last")])
+
+        assert sorted(done) == ["first", "last", "slow"]
+
+    def test_nothing_to_do_is_done(self) -> None:
+        assert run_all([]) == []
+
+
+class TestInBackground:
+    """One work, in a thread where there can be one."""
+
+    def test_without_a_new_thread_the_work_is_done_once_by_the_caller(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(background, "_pools", {})
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        done: list[int] = []
+
+        future = in_background(lambda: done.append(1))
+
+        wait_for_all([future])
+        assert done == [1]
+        assert future.done()
+
+    def test_a_fork_ends_the_threads_and_both_sides_get_new_ones(self) -> None:
+        # In a process of its own: other tests' threads would be counted.
+        subprocess.run([sys.executable, "-W", "error", "-c", FORK], check=True, timeout=60)
+
+
+class TestRenderedAhead:
+    """Chunks that threads make before they are asked for."""
+
+    def test_chunks_come_in_order_however_long_each_takes(self) -> None:
+        def part(number: int) -> bytes:
+            time.sleep(0.01 if number % 2 else 0.0)
+            return b"%d" % number
+
+        parts = (partial(part, number) for number in range(20))
+
+        assert list(RenderedAhead(parts)) == [b"%d" % number for number in range(20)]
+
+    def test_no_more_is_rendered_than_is_soon_asked_for(self) -> None:
+        rendered: list[int] = []
+
+        def part(number: int) -> bytes:
+            rendered.append(number)
+            return b""
+
+        ahead = iter(RenderedAhead((lambda i=i: part(i)) for i in range(50)))  # type: ignore[misc]
+        next(ahead)
+        time.sleep(0.05)
+
+        assert len(rendered) <= 6
+
+
+class TestSyncsBesideRows:
+    """The rows of a small save are written while its files are synced; the commit waits."""
+
+    def test_the_commit_waits_for_all_syncs(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events: list[str] = []
+        fsync = os.fsync
+
+        def slow_fsync(descriptor: int) -> None:
+            time.sleep(0.05)
+            fsync(descriptor)
+            events.append("synced")
+
+        def noted_commit(*arguments: Any) -> None:
+            events.append("commit")
+            write_connection.commit(*arguments)
+
+        with RunRepository.open(results) as repository:
+            repository.save("before", recorded(10))
+            monkeypatch.setattr(os, "fsync", slow_fsync)
+            monkeypatch.setattr(run_database, "commit", noted_commit)
+            repository.save("run", recorded(10))
+
+        # Both files and the staging folder before; the run's and the results folder after.
+        assert events == ["synced"] * 3 + ["commit"] + ["synced"] * 2
+
+    def test_a_sync_that_fails_fails_the_save_and_leaves_nothing(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(run: StagedRun, kind: str) -> None:
+            time.sleep(0.05)
+            raise ArtifactWriteError(f"{run.run_id}: {kind} can't be synced")
+
+        with RunRepository.open(results) as repository:
+            repository.save("before", recorded(10))
+            with monkeypatch.context() as patch:
+                patch.setattr(StagedRun, "sync", fail)
+                with pytest.raises(ArtifactWriteError, match="raw_csv can't be synced"):
+                    repository.save("run", recorded(10))
+
+            assert [header.run_id for header in repository.recent()] == ["before"]
+            assert os.listdir(results / ".staging") == []
+            assert repository.save("run", recorded(10)).revision == 1
+
+
+def test_the_log_is_written_over_and_stays_short(results: Path) -> None:
+    log = results / "astraguard.db-wal"
+    lengths = set()
+    with RunRepository.open(results, durability="normal") as repository:
+        for number in range(200):
+            repository.save(f"run_{number:03}", recorded(600))
+            lengths.add(log.stat().st_size)
+
+        assert 4 * 2**20 <= max(lengths) < 5 * 2**20
+        # Written over, so it has one length for many saves.
+        assert len(lengths) < 150
+        assert (results / "astraguard.db").stat().st_size > 10**5
