@@ -420,6 +420,17 @@ class TestFix:
         kept = sorted((store / "run_1").glob("*.changed*"))
         assert [path.read_bytes() for path in kept] == [b"first", b"second"]
 
+    def test_what_a_killed_mending_kept_already_is_not_kept_twice(self, store: Path) -> None:
+        summary = store / "run_1" / reference.SUMMARY
+        summary.write_bytes(b"my notes")
+        # As a process leaves it that is killed before it replaces the file.
+        summary.with_name(f"{reference.SUMMARY}.changed").hardlink_to(summary)
+
+        check(store, fix=True)
+
+        kept = list((store / "run_1").glob("*.changed*"))
+        assert [path.read_bytes() for path in kept] == [b"my notes"]
+
     def test_a_summary_saved_in_another_time_zone_comes_back(
         self, results: Path, in_zone: Callable[[str], None]
     ) -> None:

@@ -85,8 +85,15 @@ def _second_name(path: Path, name: str) -> str | None:
                         follow_symlinks=False,
                     )
                 except FileExistsError:
-                    continue
+                    # One that was given it by a mending that was killed needs no other.
+                    if not _is_same(folder, name, second):
+                        continue
                 return second
     except FileNotFoundError:
         pass
     return None
+
+
+def _is_same(folder: int, name: str, second: str) -> bool:
+    states = (os.stat(n, dir_fd=folder, follow_symlinks=False) for n in (name, second))
+    return os.path.samestat(*states)

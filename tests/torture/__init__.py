@@ -4,6 +4,7 @@
       │
       ├─ children      starts processes with the shim loaded
       │    ├─ savers          save, save again, delete, open; until they are killed
+      │    ├─ keepers         merge, prune, tag, mend, import, export, upgrade; the same
       │    ├─ failing_savers  go on after their disk failed
       │    ├─ crowds          write, read, sweep and open at the same time
       │    └─ accidents       fork, are interrupted, hang, exit, set the clock back

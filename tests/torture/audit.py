@@ -30,7 +30,7 @@ def audit(results: Path, promised: Mapping[str, Promise]) -> list[Finding]:
     runs, findings = audit_database(results)
     if runs is None:
         return findings
-    findings += _unkept(runs, promised)
+    findings += unkept(runs, promised)
     for summary in runs.values():
         findings += (Finding(Harm.TORN, seen) for seen in torn(results, summary))
     findings += (Finding(Harm.LEFT_OVER, seen) for seen in left_over(results, set(runs)))
@@ -77,7 +77,8 @@ def audit_database(results: Path) -> tuple[dict[str, RunSummary] | None, list[Fi
     return runs, list(_unsound(results / DATABASE))
 
 
-def _unkept(runs: Mapping[str, RunSummary], promised: Mapping[str, Promise]) -> Iterator[Finding]:
+def unkept(runs: Mapping[str, RunSummary], promised: Mapping[str, Promise]) -> Iterator[Finding]:
+    """Find promised runs that aren't there, or another save of them, and runs of nobody."""
     for run_id, promise in promised.items():
         summary = runs.get(run_id)
         if summary is None:

@@ -18,7 +18,7 @@ FRESH = multiprocessing.get_context("spawn")
 
 # Imports cost a child 1 s, a fork 10 ms. The server has imported the store and
 # opened none, so that its children are like fresh ones but for that second.
-WARM.set_forkserver_preload(["__main__", f"{__package__}.savers"])
+WARM.set_forkserver_preload(["__main__", f"{__package__}.savers", f"{__package__}.keepers"])
 
 
 class Children:

@@ -175,6 +175,27 @@ def _change_files(plain: RunRepository, packer: RunRepository, ledger: Ledger) -
     save(plain, ledger, DOOMED)
 
 
+def trace_until_killed(case: Case, trace: Path, operation: str, fault: Fault) -> None:
+    """Create a store, and do one operation until the disk kills this process, keeping a trace."""
+    shim = Shim(case.disk)
+    shim.trace(trace)
+    ledger = TraceLedger(shim)
+    with RunRepository.open(case.results) as repository:
+        for run_id in (KEPT, AGAIN, DOOMED):
+            save(repository, ledger, run_id)
+    options = OPTIONS.get(operation, {})
+    with RunRepository.open(case.results, **options) as repository, shim.armed(fault):
+        operate(repository, ledger, operation)
+
+
+def trace_opening(case: Case, trace: Path) -> None:
+    """Open a store, which recovers it, and save a run; the trace goes on."""
+    shim = Shim(case.disk)
+    shim.trace(trace)
+    with RunRepository.open(case.results) as repository:
+        save(repository, TraceLedger(shim), "after")
+
+
 def stop_before_closing(case: Case, run_id: str) -> None:
     """Save a run and stop, with the write-ahead log as it is."""
     repository = RunRepository.open(case.results)

@@ -149,7 +149,9 @@ def harms_in(disk: Path, trace: Path, rule: Names, place: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("rule", list(Names))
-@pytest.mark.parametrize("save", [toys.replace_synced, toys.replace_by_link])
+@pytest.mark.parametrize(
+    "save", [toys.replace_synced, toys.replace_by_link, toys.replace_by_link_and_rename]
+)
 def test_nothing_is_found_after_a_synced_replace(
     save: Callable[[Path, bytes], None],
     rule: Names,

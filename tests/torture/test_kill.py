@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ KILLED = -signal.SIGKILL
 
 every_fifth_step = pytest.param(5, id="bounded")
 every_step = pytest.param(1, id="full", marks=pytest.mark.torture)
+# Of operations of some 10 and some 1,000 steps alike.
+some_tries = pytest.mark.parametrize(
+    ("action", "tries"),
+    [
+        pytest.param(Action.KILL, 3, id="KILL-bounded"),
+        pytest.param(Action.KILL, 10_000, id="KILL-full", marks=pytest.mark.torture),
+        pytest.param(Action.TORN, 10_000, id="TORN-full", marks=pytest.mark.torture),
+    ],
+)
 
 
 @pytest.fixture
@@ -29,6 +39,35 @@ def prepared(tmp_path: Path, children: Children) -> Case:
     return case
 
 
+def sampled(stride: int, seed: str) -> Iterator[int]:
+    """Yield ever later steps, *stride* apart on average; 1 yields all of the first 10,000.
+
+    Which, depends on *seed*: at a fixed distance, steps that come in pairs were always hit
+    at the same half.
+    """
+    generator = random.Random(seed)
+    step = generator.randint(1, stride)
+    while step < 10_000:
+        yield step
+        step += generator.randint(1, 2 * stride - 1)
+
+
+def stride_for(
+    tries: int, template: Case, run: Callable[[Case, Fault], int], action: Action
+) -> int:
+    """Count the steps of a run that answers them, and divide them into *tries*."""
+    case = template.copy(template.root.with_name("counted"))
+    assert run(case, Fault(kinds=kinds_of(action))) == 0
+    steps = int(case.answer.read_text())
+    case.remove()
+    return max(1, steps // tries)
+
+
+def kinds_of(action: Action) -> str:
+    """Name the kinds of step at which *action* differs from others."""
+    return "w" if action is Action.TORN else EVERY_KIND
+
+
 def kill_at_steps(
     template: Case,
     run: Callable[[Case, Fault], int],
@@ -37,9 +76,9 @@ def kill_at_steps(
     tally: Tally,
     judge: Callable[[Case], list[Finding]] = Case.audit,
 ) -> None:
-    """Run on copies of *template*, killed at each *stride*-th step, until one run ends."""
-    kinds = "w" if action is Action.TORN else EVERY_KIND
-    for step in range(1, 10_000, stride):
+    """Run on copies of *template*, killed at steps *stride* apart, until one run ends."""
+    kinds = kinds_of(action)
+    for step in sampled(stride, seed=tally.fault):
         case = template.copy(template.root.with_name("try"))
         code = run(case, Fault(step, action, kinds=kinds))
         tally.add(judge(case), f"at step {step}")

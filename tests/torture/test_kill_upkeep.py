@@ -46,9 +46,9 @@ def rows_of(database: Path) -> list[Any]:
         return [connection.execute(query).fetchall() for query in (runs, statistics)]
 
 
-def unlike_before(case: Case) -> list[Finding]:
+def unlike_before(results: Path) -> list[Finding]:
     """Find what an upgrade that was killed lost, and go on with it."""
-    return list(_unlike_before(case.results))
+    return list(_unlike_before(results))
 
 
 def _unlike_before(results: Path) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def test_a_killed_upgrade_leaves_the_old_schema_or_the_new(
         action,
         stride,
         tally,
-        unlike_before,
+        lambda case: unlike_before(case.results),
     )
 
     tally.check()

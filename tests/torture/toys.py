@@ -57,6 +57,18 @@ def replace_by_link(folder: Path, content: bytes = CONTENT) -> None:
     (folder / "toy.tmp").unlink()
 
 
+def replace_by_link_and_rename(folder: Path, content: bytes = CONTENT) -> None:
+    """Do the same, and rename the first name onto the second, which leaves both."""
+    with (folder / "toy.tmp").open("wb", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    os.link(folder / "toy.tmp", folder / "toy.new")
+    os.replace(folder / "toy.new", folder / "toy")
+    os.replace(folder / "toy.tmp", folder / "toy")
+    sync_folder(folder)
+    (folder / "toy.tmp").unlink()
+
+
 def insert_row(folder: Path) -> None:
     """Commit one row to an SQLite database."""
     connection = sqlite3.connect(folder / "toy.db", isolation_level=None)

@@ -135,6 +135,9 @@ class _Reader:
 
     def _renamed(self, old: str, new: str) -> Step:
         file = self.by_path[old]
+        if self.by_path.get(new) == file:
+            # Two names of one file: POSIX has such a rename leave both.
+            return NameChange(((*self._place(new), file),))
         entries = ((*self._place(old), None), (*self._place(new), file))
         for path in [p for p in self.by_path if p == old or p.startswith(old + "/")]:
             self.by_path[new + path[len(old) :]] = self.by_path.pop(path)
