@@ -191,6 +191,8 @@ def _claimed(root: Path, names: Iterable[StagedName]) -> Iterator[bool]:
 def _finish_deletion(root: Path, marker: StagedName, *, run_is_gone: bool) -> None:
     if run_is_gone:
         remove_files(root, marker.run_id)
+        # Else a power cut may leave the empty folder, and no marker to say whose it was.
+        sync_folder(root)
         logger.info("%s: finished the deletion of run %r", root, marker.run_id)
     marker.path(root).unlink()
 

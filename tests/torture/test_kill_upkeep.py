@@ -69,8 +69,9 @@ def _unlike_before(results: Path) -> Iterator[Finding]:
         yield Finding(Harm.LOST, f"can't be upgraded and read: {error!r}")
         return
     # One that was whole already is kept, and the next has a number.
+    # What is unfinished says so, and nobody takes it for a copy.
     for copy in sorted(results.glob(f"{DATABASE}-before-*")):
-        if not is_copy(copy, before):
+        if "-unfinished" not in copy.name and not is_copy(copy, before):
             yield Finding(Harm.TORN, f"{copy.name} is no copy of what was before")
 
 

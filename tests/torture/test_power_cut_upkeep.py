@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from astraguard_store.artifacts.staging import DELETION_SUFFIX
 
 from .audit import DATABASE, audit
 from .cases import new_case
@@ -13,11 +16,11 @@ from .keepers import trace_copy, trace_upgrade
 from .ledger import Promise
 from .power_loss import Names, crash_states
 from .report import Finding, Table
-from .savers import trace_opening, trace_until_killed
+from .savers import DOOMED, trace_opening, trace_until_killed
 from .test_kill import INTERRUPTED, KILLED
 from .test_kill_upkeep import OLD, STORED, unlike_before
 from .test_power_cut import try_states
-from .trace import read_trace
+from .trace import NameChange, Step, Sync, read_trace
 
 
 def scales(bounded: int, full: int) -> pytest.MarkDecorator:
@@ -55,6 +58,33 @@ def test_a_power_cut_in_a_recovery_loses_nothing_acknowledged(
     try_states(states, most, memory / "state", audit, tally)
 
     tally.check()
+
+
+def test_a_recovered_deletion_is_durable_before_its_marker_goes(
+    tmp_path: Path, children: Children
+) -> None:
+    case = new_case(tmp_path / "traced")
+    trace = case.root / "trace"
+    interrupted = INTERRUPTED["delete, between its files"]
+    assert children.run(trace_until_killed, case, trace, *interrupted) == KILLED
+    assert children.run(trace_opening, case, trace) == 0
+
+    steps = read_trace(trace, case.disk)
+    [(folder_gone, results)] = removals(steps, lambda name: name == DOOMED)
+    *_, (marker_gone, _) = removals(steps, lambda name: name.endswith(DELETION_SUFFIX))
+    assert Sync(results) in steps[folder_gone:marker_gone]
+
+
+def removals(steps: Sequence[Step], is_meant: Callable[[str], bool]) -> list[tuple[int, int]]:
+    """List the steps that removed such a name and nothing else, and the folders it was in."""
+    return [
+        (number, step.entries[0][0])
+        for number, step in enumerate(steps)
+        if isinstance(step, NameChange)
+        and len(step.entries) == 1
+        and step.entries[0][2] is None
+        and is_meant(step.entries[0][1])
+    ]
 
 
 @pytest.mark.timeout(1200)
