@@ -136,7 +136,7 @@ def _found_artifacts(
         same_save = file_name(kind, compression_of(summary.name))
         for name in (same_save, *names):
             try:
-                size = os.stat(root / run_id / name, follow_symlinks=False).st_size
+                size = os.stat(f"{root}/{run_id}/{name}", follow_symlinks=False).st_size
             except OSError:
                 continue
             # Neither hashed nor counted: that would read every byte of an old tree.
