@@ -1,7 +1,7 @@
 """Benchmarks: what `astraguard_store` costs beside what it replaces and beside the floor.
 
 `python -m benchmarks` asks every question, or those that are named. Each figure
-is a ratio between sides that were timed in turn in one run (A B A B …, medians),
+is a ratio between sides that were timed in turn in one run (A B, B A …, medians),
 since absolute times drift with the machine.
 
     __main__            command line

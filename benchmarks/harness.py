@@ -1,8 +1,9 @@
-"""Times sides in turn: A B A B …, after a warm-up, so that a drift hits all alike."""
+"""Times sides in turn, each once a round, after a warm-up, so that a drift hits all alike."""
 
 from __future__ import annotations
 
 import gc
+import random
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -134,7 +135,11 @@ def interleave(
     warm_up: int = 1,
     tick: Callable[[int], None] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """Return the samples (s an operation) of *sides*, timed A B A B ….
+    """Return the samples (s an operation) of *sides*, timed in turn: A B, B A, A B ….
+
+    The order is drawn anew for each round, the same in every run: else a side would
+    always find the processor's caches as the same other one leaves them. A side that
+    follows one of the same code, or of the same files, is up to a fifth faster.
 
     What lives when it begins is frozen out of the garbage collector's sight: else
     the objects of one side (100,000 measurements are as many objects in the old
@@ -142,6 +147,7 @@ def interleave(
     while it is timed is collected as always.
     """
     ordered = tuple(sides)
+    draw = random.Random(len(ordered))
     samples: dict[str, list[float]] = {side.name: [] for side in ordered}
     gc.collect()
     gc.freeze()
@@ -150,7 +156,7 @@ def interleave(
             for side in ordered:
                 _sample(side)
         for done in range(rounds):
-            for side in ordered:
+            for side in draw.sample(ordered, len(ordered)):
                 samples[side.name].append(_sample(side))
             tick(done + 1)
     finally:
