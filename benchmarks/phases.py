@@ -45,7 +45,7 @@ SAVE = (
     ("csv_format", "_render_in_python", "CSV as text"),
     ("csv_format", "_render_by_polars", "CSV as text"),
     ("artifacts.writer", "summarize", "statistics and buckets"),
-    ("artifacts.staged_runs", "in_background", "threads told to sync"),
+    ("artifacts.staged_runs", "begin_all", "threads told to sync"),
     ("database.transaction", "Transaction.save", "rows written (files synced beside it)"),
     ("artifacts.staged_runs", "StagedRuns.wait", "syncs waited for"),
     ("database.run_database", "commit", "commit, log synced"),

@@ -12,15 +12,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["RenderedAhead", "in_background", "run_all", "wait_for_all"]
+__all__ = ["RenderedAhead", "begin_all", "in_background", "run_all", "wait_for_all"]
 
 T = TypeVar("T")
 
 _WAITING, _RENDERING = "astraguard-store", "astraguard-store-csv"
-_THREADS = {_WAITING: 16, _RENDERING: 2}
+_SHARES = 16
+_THREADS = {_WAITING: _SHARES, _RENDERING: 2}
 # What is rendered before it is asked for: 1 MB each, of text.
 _AHEAD = 4
 
@@ -79,17 +81,33 @@ class RenderedAhead:
             yield chunk
 
 
-def run_all(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do all *works* at the same time, the first in this thread; return what came of each.
+def begin_all(works: Sequence[Callable[[], None]]) -> list[Future[None]]:
+    """Begin all *works*, as many at a time as there are threads: each thread takes a share.
+
+    Of a share in which one work fails the rest isn't done.
+    """
+    # Handing a thread one work takes as long as a sync that has others beside it.
+    shares = [works[first::_SHARES] for first in range(min(_SHARES, len(works)))]
+    return [in_background(partial(_do_in_turn, share)) for share in shares]
+
+
+def run_all(works: Sequence[Callable[[], None]]) -> None:
+    """Do all *works* at the same time, the first in this thread.
 
     Raises what the first of them raised, when all are over.
     """
-    futures = [in_background(work) for work in works[1:]]
+    futures = begin_all(works[1:])
     try:
-        first = [work() for work in works[:1]]
+        _do_in_turn(works[:1])
     finally:
         wait_for_all(futures)
-    return [*first, *(future.result() for future in futures)]
+    for future in futures:
+        future.result()
+
+
+def _do_in_turn(works: Iterable[Callable[[], None]]) -> None:
+    for work in works:
+        work()
 
 
 def wait_for_all(futures: Iterable[Future[T]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
-from astraguard_store.artifacts.background import in_background, wait_for_all
+from astraguard_store.artifacts.background import begin_all, wait_for_all
 from astraguard_store.artifacts.layout import Compression
 from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
@@ -48,7 +48,7 @@ class StagedRuns:
     def begin_sync(self, *works: Callable[[], None]) -> None:
         """Let threads do *works*, if what is staged must survive a power cut."""
         if self._sync:
-            self._works += map(in_background, works)
+            self._works += begin_all(works)
 
     def sync_names(self) -> None:
         """Make the staged names durable.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from astraguard_store.artifacts.background import run_all
 from astraguard_store.artifacts.files import sync_folder
@@ -51,7 +51,6 @@ __all__ = [
 
 logger = logging.getLogger("astraguard_store")
 
-T = TypeVar("T")
 
 KeptMeasurements = Literal["csv", "database", "parquet"]
 """Where measurements are kept: in the CSV alone, in the table too, or in parquet too."""
@@ -287,7 +286,7 @@ def _settle_failed(
 
 def close_all(store: SharedStore, root: Path, staged: Sequence[StagedRun]) -> None:
     """Make published names durable and let go of the files; a failure is finished later."""
-    steps = [
+    steps: list[Callable[[], None]] = [
         partial(later_if_it_fails, store, save.close, f"syncing run {save.run_id!r}")
         for save in staged
     ]
@@ -297,14 +296,13 @@ def close_all(store: SharedStore, root: Path, staged: Sequence[StagedRun]) -> No
     run_all(steps)
 
 
-def later_if_it_fails(store: SharedStore, step: Callable[[], T], what: str) -> T | None:
+def later_if_it_fails(store: SharedStore, step: Callable[[], object], what: str) -> None:
     """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
     try:
-        return step()
+        step()
     except OSError as error:
         logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
         store.unsettled = True
-        return None
 
 
 def _purpose(verb: str, run_ids: Collection[str]) -> str:
