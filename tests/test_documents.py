@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import reference
-from recordings import recorded
+from recordings import recorded, save
 from test_check import check, faults, mended
 
 from astraguard_store import LatencyCollector, RunRepository, RunSummary
@@ -270,3 +270,16 @@ class TestCheck:
                 found = load_run(connection, run_id)
                 assert found is not None
                 assert found.summary == summary
+
+
+@pytest.mark.parametrize("condition", ["1", "kind = 'summary_json'"])
+def test_a_summary_that_is_noted_no_more_is_read_from_its_file(
+    condition: str, results: Path
+) -> None:
+    storage = save(results, "run_1", recorded(5))
+    with closing(sqlite3.connect(results / "astraguard.db")) as tool, tool:
+        tool.execute(f"DELETE FROM artifacts WHERE {condition}")
+    summary = results / "run_1" / "latency_summary.json"
+    summary.write_text('{"run_id": "run_1", "edited": true}')
+
+    assert storage.get_run_metrics() == {"run_id": "run_1", "edited": True}

@@ -238,8 +238,10 @@ class Questions(Distributions):
         if afresh or run.staging_token is None or run.utc_offset_s is None:
             return False
         summary = run.summary
-        # They are in the order of their kinds.
-        noted = summary.artifacts[-1]
+        # They are in the order of their kinds, and another program may have deleted some.
+        noted = summary.artifacts[-1] if summary.artifacts else None
+        if noted is None or noted.kind != "summary_json":
+            return False
         return is_as_saved(self.results_dir, noted, epoch_us(summary.recorded_at))
 
     def _finish_publishing(self, run: StoredRun) -> None:
