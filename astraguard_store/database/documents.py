@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -88,8 +88,9 @@ class _Form(NamedTuple):
             _none_or_all(least),
         )
 
+    @lru_cache(maxsize=64)  # noqa: B019 - of a tuple of numbers
     def structure(self) -> struct.Struct:
-        """Return how the bytes are laid."""
+        """Return how the bytes are laid: the same for all runs of a rig."""
         integers = "".join(
             f"{self.rows}{_INTEGERS[way]}" for way in (self.counts, self.missed) if way
         )
@@ -108,21 +109,34 @@ class _Form(NamedTuple):
         return numbers
 
     def summaries(self, values: tuple[Any, ...]) -> list[MetricSummary]:
-        """Return the statistics of each row; the loops are C's, and take most of the time."""
-        n = self.rows
-        at = [*range(0, len(values), n), len(values)]
-        columns = iter([values[start:end] for start, end in zip(at, at[1:])])  # noqa: B905, RUF007
-        counts = next(columns)
-        missed = next(columns) if self.missed else repeat(0)
-        mean, p50, p95, largest = next(columns), next(columns), next(columns), next(columns)
-        none: Any = repeat(None)
-        p99 = next(columns) if self.p99 == _ALL else largest if self.p99 == _AS_MAX else none
-        least = next(columns) if self.least == _ALL else none
-        rows = zip(counts, mean, p50, p95, p99, least, largest, missed, none, none, none)  # noqa: B905
-        summaries = list(map(tuple.__new__, repeat(MetricSummary), rows))
+        """Return the statistics of each row; few steps, for it is most of reading a run."""
+        padded = (*values, 0, None)
+        summaries = [tuple.__new__(MetricSummary, row(padded)) for row in self._rows_of()]
         if self.missed:
             return [with_bounds(summary) if summary.missed else summary for summary in summaries]
         return summaries
+
+    @lru_cache(maxsize=64)  # noqa: B019 - as above
+    def _rows_of(self) -> list[itemgetter[int]]:
+        """Return what takes each row's statistics out of all values, a zero and a None."""
+        n = self.rows
+        columns = 5 + bool(self.missed) + (self.p99 == _ALL) + (self.least == _ALL)
+        starts = iter(range(0, columns * n, n))
+        zero, none = ([columns * n + place] * n for place in range(2))
+
+        def column() -> Sequence[int]:
+            start = next(starts)
+            return range(start, start + n)
+
+        counts = column()
+        missed = column() if self.missed else zero
+        mean, p50, p95, largest = column(), column(), column(), column()
+        p99 = column() if self.p99 == _ALL else largest if self.p99 == _AS_MAX else none
+        least = column() if self.least == _ALL else none
+        rows = zip(
+            counts, mean, p50, p95, p99, least, largest, missed, none, none, none, strict=True
+        )
+        return [itemgetter(*row) for row in rows]
 
 
 _HEAD: Final = struct.Struct("<BBHHHBBBBHBBBB")
@@ -272,7 +286,8 @@ def _files(run_id: str, packed: bytes) -> tuple[Artifact, ...]:
         kind, name = _FILES[place]
         sha256 = None if digest == _NO_HASH else digest.hex()
         file = (kind, f"{run_id}/{name}", size, sha256, None if rows < 0 else rows)
-        files.append(Artifact._make(file))
+        # Half the time of the class's own ways.
+        files.append(tuple.__new__(Artifact, file))
     return tuple(files)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +33,7 @@ from astraguard_store.model import (
     MetricSummary,
     RunHeader,
     RunSummary,
+    summary_of_own,
     utc_from_epoch_us,
     with_bounds,
 )
@@ -65,8 +65,7 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 """Which columns of provenance aren't stored as they are, and how they are made."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRun:
+class StoredRun(NamedTuple):
     """A run with what only the store itself needs to know.
 
     Attributes:
@@ -141,14 +140,16 @@ def _stored_run(
     tags: dict[str, str],
 ) -> StoredRun:
     revision, recorded_at_us, total, utc_offset_s, staging_token = run
-    summary = RunSummary(
-        run_id,
-        revision,
-        utc_from_epoch_us(recorded_at_us),
-        total,
-        *parts,
-        Provenance.of_values(_provenance(provenance)),
-        FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
+    summary = summary_of_own(
+        (
+            run_id,
+            revision,
+            utc_from_epoch_us(recorded_at_us),
+            total,
+            *parts,
+            Provenance.of_values(_provenance(provenance)),
+            FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
+        )
     )
     return StoredRun(summary, utc_offset_s, staging_token)
 

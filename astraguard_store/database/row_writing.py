@@ -16,7 +16,7 @@ from astraguard_store.database.document_writing import write_document
 from astraguard_store.database.kept_measurements import insert_measurements
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.schema import metric_buckets
-from astraguard_store.database.statements import MOMENTS, PROVENANCE, statements
+from astraguard_store.database.statements import MOMENTS, statements
 from astraguard_store.model import MetricSummary, RunSummary, epoch_us
 from astraguard_store.provenance import Provenance
 from astraguard_store.statistics import RunStatistics
@@ -102,17 +102,18 @@ def fence(connection: sqlite3.Connection) -> None:
     connection.execute(statements().fence)
 
 
-def run_row(run: StoredRun) -> dict[str, Any]:
-    """Return the row of a run in `runs` by column, without its revision."""
+def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
+    """Return the row of a run in `runs`, its values in the order of the columns."""
     summary = run.summary
-    return {
-        "run_id": summary.run_id,
-        "recorded_at_us": epoch_us(summary.recorded_at),
-        "total_measurements": summary.total_measurements,
-        "utc_offset_s": run.utc_offset_s,
-        "staging_token": run.staging_token,
-        **dict(zip(PROVENANCE, _provenance_row(summary.provenance), strict=True)),
-    }
+    return (
+        summary.run_id,
+        revision,
+        epoch_us(summary.recorded_at),
+        summary.total_measurements,
+        run.utc_offset_s,
+        run.staging_token,
+        *_provenance_row(summary.provenance),
+    )
 
 
 def _provenance_row(provenance: Provenance) -> list[Any]:

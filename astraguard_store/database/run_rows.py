@@ -74,12 +74,11 @@ class RunRows(NamedTuple):
 
 def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
     """Return the rows that *run* will have; no buckets, for it doesn't know them."""
-    values = {**run_row(run), "revision": revision}
     summary = run.summary
     children = child_rows(summary)
     if summary.tags:
         children["run_tags"] = [(summary.run_id, *tag) for tag in summary.tags.items()]
-    return RunRows(tuple(values[name] for name in _RUN_COLUMNS), children)
+    return RunRows(run_row(run, revision), children)
 
 
 def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifact]) -> RunRows:

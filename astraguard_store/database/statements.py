@@ -121,16 +121,13 @@ class Statements:
         self.exists = _query(select(runs.c.revision).where(runs.c.run_id == run_id))
         self.compare_metrics = _query(_comparison(by_satellite=False))
         self.compare_satellites = _query(_comparison(by_satellite=True))
-        new = insert(runs).values(
-            {column.name: bindparam(column.name) for column in runs.c if column.name != "revision"}
-            | {"revision": literal_column("1")}
-        )
+        new = insert(runs).values({column.name: bindparam(column.name) for column in runs.c})
         replaced = {
             column.name: new.excluded[column.name]
             for column in runs.c
             if column.name not in {"run_id", "revision"}
         }
-        self.save_run = _sql(
+        self.save_run = _query(
             new.on_conflict_do_update(
                 index_elements=[runs.c.run_id],
                 set_={**replaced, "revision": runs.c.revision + literal_column("1")},

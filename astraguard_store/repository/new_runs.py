@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
-from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance, check_tags
+from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.run_ids import check_run_id
 from astraguard_store.surroundings import surroundings
 
@@ -57,21 +57,13 @@ def new_run(
     if provenance is not None and not isinstance(provenance, Provenance):
         raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
     columns = _snapshot(collector)
-    learned = _with_times(surroundings(), columns)
+    times = _time_of(columns, 0), _time_of(columns, columns.rows - 1)
+    learned = surroundings().of_run(*times)
     return NewRun(
         run_id,
         columns,
         provenance.filled_from(learned) if provenance else learned,
         check_tags(tags or {}),
-    )
-
-
-def _with_times(provenance: Provenance, columns: Columns) -> Provenance:
-    return replace(
-        provenance,
-        started_at=_time_of(columns, 0),
-        finished_at=_time_of(columns, columns.rows - 1),
-        percentile_definition=PERCENTILE_DEFINITION,
     )
 
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,7 +31,12 @@ from astraguard_store.exceptions import (
     DatabaseError,
     RunNotFoundError,
 )
-from astraguard_store.model import FrozenMapping, RunSummary, utc_from_epoch_us
+from astraguard_store.model import (
+    FrozenMapping,
+    RunSummary,
+    summary_of_own,
+    utc_from_epoch_us,
+)
 from astraguard_store.repository.new_runs import NewRun
 from astraguard_store.repository.save_notes import SaveNotes, render_notes
 from astraguard_store.repository.shared_store import SharedStore
@@ -262,7 +267,19 @@ def _write(
     measurements = new.columns if save_options.keep_measurements == "database" else None
     revision = transaction.save(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
-    return replace(summary, revision=revision, tags=FrozenMapping(tags))
+    return summary_of_own(
+        (
+            new.run_id,
+            revision,
+            summary.recorded_at,
+            summary.total_measurements,
+            summary.metrics,
+            summary.satellites,
+            summary.artifacts,
+            summary.provenance,
+            FrozenMapping(tags),
+        )
+    )
 
 
 def _settle_failed(
