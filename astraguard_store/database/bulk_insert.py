@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 __all__ = ["insert_many"]
@@ -15,7 +16,7 @@ _MANY: Final = 50
 
 
 def insert_many(
-    connection: sqlite3.Connection, insert_one: str, width: int, values: Sequence[Any]
+    connection: sqlite3.Connection, insert_one: str, width: int, values: Iterable[Any]
 ) -> None:
     """Insert rows.
 
@@ -26,14 +27,12 @@ def insert_many(
         values: Row after row, best in the order of the table's key: so SQLite fills page
             after page.
     """
-    together = len(values) - len(values) % (_MANY * width)
-    for statement, some, bound in (
-        (_insert_many(insert_one), values[:together], _MANY * width),
-        (insert_one, values[together:], width),
-    ):
-        if some:
-            # As many references to one iterator as values are bound at a time.
-            connection.executemany(statement, zip(*[iter(some)] * bound, strict=True))
+    rest = iter(values)
+    while len(some := tuple(islice(rest, _MANY * width))) == _MANY * width:
+        connection.execute(_insert_many(insert_one), some)
+    if some:
+        # As many references to one iterator as a row has values.
+        connection.executemany(insert_one, zip(*[iter(some)] * width, strict=True))
 
 
 @cache

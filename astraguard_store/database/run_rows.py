@@ -17,6 +17,7 @@ from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
+from astraguard_store.database.bulk_insert import insert_many
 from astraguard_store.database.document_writing import write_document
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.row_writing import child_rows, run_row
@@ -123,7 +124,8 @@ def insert_rows(connection: sqlite3.Connection, all_rows: Sequence[RunRows]) -> 
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
         else:
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
-        connection.executemany(sql.insert[table.name], written)
+        values = chain.from_iterable(written)
+        insert_many(connection, sql.insert[table.name], len(table.c), values)
     for rows in new:
         write_document(connection, rows.run_id, rows.children)
     return [rows.run_id for rows in new]
