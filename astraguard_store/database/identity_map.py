@@ -82,7 +82,11 @@ class IdentityMap:
                 self._entries[key] = (value, self._epoch, run_ids)
                 self._entries.move_to_end(key)
                 for run_id in run_ids:
-                    self._keys_of_run.setdefault(run_id, set()).add(key)
+                    keys = self._keys_of_run.get(run_id)
+                    if keys is None:
+                        self._keys_of_run[run_id] = {key}
+                    else:
+                        keys.add(key)
                 if len(self._entries) > self._limit:
                     self._evict()
             return value

@@ -26,6 +26,7 @@ from astraguard_store.database.statements import (
     STATISTICS,
     statements,
 )
+from astraguard_store.frozen import unchecked
 from astraguard_store.model import (
     NO_TAGS,
     Artifact,
@@ -53,7 +54,9 @@ __all__ = [
 
 
 _KIND_AND_POSITION = itemgetter(0, 3)
-_NAME = itemgetter(1)
+_TYPE = itemgetter(0)
+_SATELLITE_AND_TYPE = itemgetter(1, 0)
+_comparison_of = unchecked(Comparison)
 _END_OF_RUN = 1 + len(RUN)
 _OF_SIDE = 2 + len(PROVENANCE)
 _DIRTY = PROVENANCE.index("git_dirty")
@@ -159,12 +162,12 @@ def _summary(row: tuple[Any, ...]) -> MetricSummary:
     return with_bounds(summary) if summary.missed else summary
 
 
-def _side(row: tuple[Any, ...]) -> MetricSummary | None:
-    if row[0] is None:
+def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:
+    if numbers[0] is None:
         return None
     # Half the time of the class's own ways.
-    summary = tuple.__new__(MetricSummary, row + _NO_BOUNDS)
-    return with_bounds(summary) if summary.missed else summary
+    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + _NO_BOUNDS)
+    return with_bounds(summary) if numbers[-1] else summary
 
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
@@ -209,29 +212,24 @@ def compare(
     sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
     if len(sides) < 2:
         return Missing(candidate if "baseline" in sides else baseline)
-    numbers = [row for row in rows if row[0] == OF_METRIC]
     first = 3 if by_satellite else 2
     middle = first + len(STATISTICS)
-    numbers.sort(key=itemgetter(slice(1, first)) if by_satellite else _NAME)
-    return Comparison(
-        baseline,
-        candidate,
-        tuple(
-            [
-                tuple.__new__(
-                    MetricChange,
-                    (
-                        row[first - 1],
-                        row[1] if by_satellite else None,
-                        _side(row[first:middle]),
-                        _side(row[middle:]),
-                    ),
-                )
-                for row in numbers
-            ]
-        ),
-        _provenance_changes(sides["baseline"], sides["candidate"]),
-    )
+    changes = [
+        tuple.__new__(
+            MetricChange,
+            (
+                row[first - 1],
+                row[1] if by_satellite else None,
+                _side(row[first:middle]),
+                _side(row[middle:]),
+            ),
+        )
+        for row in rows
+        if row[0] == OF_METRIC
+    ]
+    changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
+    of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
+    return _comparison_of((baseline, candidate, tuple(changes), of_provenance))
 
 
 def _provenance_changes(
