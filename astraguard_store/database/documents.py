@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -109,34 +109,28 @@ class _Form(NamedTuple):
         return numbers
 
     def summaries(self, values: tuple[Any, ...]) -> list[MetricSummary]:
-        """Return the statistics of each row; few steps, for it is most of reading a run."""
-        padded = (*values, 0, None)
-        summaries = [tuple.__new__(MetricSummary, row(padded)) for row in self._rows_of()]
+        """Return the statistics of each row; the loops are C's, for it is most of a document."""
+        columns = self._columns()(values + (0,) * self.rows + (None,) * self.rows)
+        rows = zip(*columns)  # noqa: B905
+        summaries = list(map(tuple.__new__, repeat(MetricSummary), rows))
         if self.missed:
             return [with_bounds(summary) if summary.missed else summary for summary in summaries]
         return summaries
 
     @lru_cache(maxsize=64)  # noqa: B019 - as above
-    def _rows_of(self) -> list[itemgetter[int]]:
-        """Return what takes each row's statistics out of all values, a zero and a None."""
+    def _columns(self) -> itemgetter[Any]:
+        """Return what takes the columns of `MetricSummary` out of all values, zeros and Nones."""
         n = self.rows
-        columns = 5 + bool(self.missed) + (self.p99 == _ALL) + (self.least == _ALL)
-        starts = iter(range(0, columns * n, n))
-        zero, none = ([columns * n + place] * n for place in range(2))
-
-        def column() -> Sequence[int]:
-            start = next(starts)
-            return range(start, start + n)
-
-        counts = column()
-        missed = column() if self.missed else zero
-        mean, p50, p95, largest = column(), column(), column(), column()
-        p99 = column() if self.p99 == _ALL else largest if self.p99 == _AS_MAX else none
-        least = column() if self.least == _ALL else none
-        rows = zip(
-            counts, mean, p50, p95, p99, least, largest, missed, none, none, none, strict=True
-        )
-        return [itemgetter(*row) for row in rows]
+        packed = 5 + bool(self.missed) + (self.p99 == _ALL) + (self.least == _ALL)
+        *starts, zeros, nones = range(0, (packed + 2) * n, n)
+        rest = iter(starts)
+        counts = next(rest)
+        missed = next(rest) if self.missed else zeros
+        mean, p50, p95, largest = next(rest), next(rest), next(rest), next(rest)
+        p99 = next(rest) if self.p99 == _ALL else largest if self.p99 == _AS_MAX else nones
+        least = next(rest) if self.least == _ALL else nones
+        columns = (counts, mean, p50, p95, p99, least, largest, missed, nones, nones, nones)
+        return itemgetter(*(slice(start, start + n) for start in columns))
 
 
 _HEAD: Final = struct.Struct("<BBHHHBBBBHBBBB")
