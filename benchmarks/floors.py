@@ -11,6 +11,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from astraguard_store.database.statements import statements
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -20,16 +22,6 @@ RUNS = "run_id, revision, recorded_at_us, total_measurements"
 ARTIFACTS = "run_id, kind, path, bytes, sha256, rows"
 
 RECENT = f"SELECT {RUNS} FROM runs ORDER BY recorded_at_us DESC, run_id DESC LIMIT ?"
-SATELLITES_OF_RUN = (
-    f"SELECT position, satellite_id, metric_type, {STATISTICS} "
-    "FROM satellite_statistics WHERE run_id = ?"
-)
-GET = (
-    f"SELECT {RUNS} FROM runs WHERE run_id = ?",
-    f"SELECT position, metric_type, {STATISTICS} FROM metric_statistics WHERE run_id = ?",
-    SATELLITES_OF_RUN,
-    "SELECT kind, path, bytes, sha256, rows FROM artifacts WHERE run_id = ?",
-)
 
 
 def _comparison(table: str, keys: Sequence[str]) -> str:
@@ -75,15 +67,22 @@ class BareStore:
         self.connection = sqlite3.connect(database, isolation_level=None)
         self.connection.execute("PRAGMA busy_timeout = 30000")
         self.connection.execute(f"PRAGMA synchronous = {durability}")
+        # As much as the engine's readers have.
+        self.connection.execute("PRAGMA cache_size = -32768")
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
 
-    def get(self, run_id: str) -> list[list[tuple[Any, ...]]]:
-        """Return all rows of a run."""
-        execute = self.connection.execute
-        return [execute(statement, (run_id,)).fetchall() for statement in GET]
+    def version(self) -> int:
+        """Return what moves with others' commits: what it takes to know that nobody committed."""
+        version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def get(self, run_id: str) -> list[tuple[Any, ...]]:
+        """Return a run's row with its document, and its tags, by the engine's own statement."""
+        sql = statements().run_and_document
+        return self.connection.execute(sql, (run_id, run_id)).fetchall()
 
     def recent(self, limit: int = 10) -> list[tuple[Any, ...]]:
         """Return the newest runs' header rows."""

@@ -1,4 +1,4 @@
-"""Where the time of a save, a cold get and a scan goes: `python -m benchmarks.phases`.
+"""Where the time goes: `python -m benchmarks.phases`.
 
 The engine has no timers in it: its functions are exchanged, for the time of the
 measurement, for ones that look at the clock before and after. The time of a
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -23,27 +22,29 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from astraguard_store import RunRepository
+from astraguard_store import MetricsStorage, RunRepository
 from benchmarks.fill import write_tree
 from benchmarks.machine import describe_machine
 from benchmarks.stores import create_store, fresh_collectors
-from benchmarks.workloads import run_id
+from benchmarks.workloads import run_id, shuffled_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 STORED = Path(__file__).parent / "results" / "phases.json"
 BEGIN, END = "<!-- phases:begin -->", "<!-- phases:end -->"
-MEASUREMENTS = (1_000, 10_000)
+MEASUREMENTS = (1_000, 10_000, 100_000)
 ROUNDS, WARM_UP = 60, 10
 RUNS = 10_000
+BATCH = 100
+"""Runs of a `save_many`, and measurements of each."""
 
 # (module, function or method, what it is for), innermost names last.
 SAVE = (
     ("repository.changes", "new_run", "snapshot, checks, provenance"),
     ("artifacts.writer", "StagedRun.write", "files made, hashed and written"),
+    ("artifacts.background", "RenderedAhead.__iter__", "files made, hashed and written"),
     ("csv_format", "_render_in_python", "CSV as text"),
-    ("csv_format", "_render_by_polars", "CSV as text"),
     ("artifacts.writer", "summarize", "statistics and buckets"),
     ("artifacts.staged_runs", "begin_all", "threads told to sync"),
     ("database.transaction", "Transaction.save", "rows written (files synced beside it)"),
@@ -52,12 +53,36 @@ SAVE = (
     ("artifacts.staged_run", "StagedRun.publish", "files moved"),
     ("repository.writing", "close_all", "run's and results folder synced"),
 )
+IN_PLACE = ("database.reader", "FileReader._checked_state", "is the file the one that was opened?")
+COMMITTED = ("database.reader", "FileReader.version", "has anybody committed?")
+CONNECTION = ("database.run_database", "FileReader.read", "connection, lock, errors")
+KEPT = ("database.identity_map", "IdentityMap.keep", "kept in the cache")
 GET = (
-    ("database.reader", "FileReader.version", "who has committed?"),
+    IN_PLACE,
     ("database.queries", "load_run", "statement, and objects of its rows"),
-    ("database.run_database", "FileReader.read", "connection, lock, errors"),
+    CONNECTION,
+    KEPT,
+)
+COMPARE = (
+    IN_PLACE,
+    ("database.queries", "compare", "statement, and objects of its rows"),
+    CONNECTION,
+    KEPT,
+)
+CACHED = (IN_PLACE, COMMITTED, ("database.identity_map", "IdentityMap.get", "looked up"))
+DOCUMENT = (
+    *CACHED,
+    ("repository.questions", "is_as_saved", "is the summary file as it was saved?"),
+    ("repository.questions", "summary_document", "the dict made"),
 )
 SCAN = (("artifacts.scanner", "newest_summaries", "listing, and a question for each folder"),)
+IMPORT = (
+    ("repository.reading_summaries", "read_run", "objects of the summary made and checked"),
+    ("artifacts.folder_runs", "read_summary_file", "summary file read"),
+    ("repository.reading_summaries", "rows_of", "rows made"),
+    ("database.transaction", "Transaction.insert_new", "rows written"),
+    ("database.run_database", "commit", "commit, log synced"),
+)
 
 Phases = dict[str, float]
 """{phase: median time of a call, seconds}; `whole` is that of the call."""
@@ -140,13 +165,45 @@ def save_phases(folder: Path, measurements: int) -> Phases:
         )
 
 
-def get_phases(folder: Path) -> Phases:
-    """Return where a get from the database goes, of runs in no order."""
-    create_store(folder / "get", RUNS)
-    numbers = random.Random(1).sample(range(RUNS), 40 * ROUNDS)
-    with RunRepository.open(folder / "get") as repository:
+def batch_phases(folder: Path) -> Phases:
+    """Return where a run of a `save_many` goes: the batch's phases, divided by its runs."""
+    fresh = fresh_collectors(BATCH)
+    with RunRepository.open(folder / "batch") as repository:
+        batches = (
+            [(run_id(round_ * BATCH + i), fresh()) for i in range(BATCH)]
+            for round_ in range(WARM_UP + 10)
+        )
+        phases = _measured(
+            SAVE,
+            (lambda batch=batch: repository.save_many(batch) for batch in batches),  # type: ignore[misc]
+        )
+    return {name: seconds / BATCH for name, seconds in phases.items()}
+
+
+def read_phases(folder: Path) -> dict[str, Phases]:
+    """Return where reads of a store of 10,000 runs go."""
+    create_store(folder / "read", RUNS)
+    ids = shuffled_ids(RUNS)
+    cold, pairs = ids[: 40 * ROUNDS], zip(ids[-40 * ROUNDS :: 2], ids[1 - 40 * ROUNDS :: 2])  # noqa: B905
+    with RunRepository.open(folder / "read") as repository:
         repository.set_tags(run_id(0), {"written": "so that a log is there"})
-        return _measured(GET, (lambda i=i: repository.get(run_id(i)) for i in numbers))  # type: ignore[misc]
+        return {
+            "get, cold": _measured(GET, (lambda i=i: repository.get(i) for i in cold)),  # type: ignore[misc]
+            "compare, cold, by types": _measured(
+                COMPARE,
+                (lambda pair=pair: repository.compare(*pair) for pair in pairs),  # type: ignore[misc]
+            ),
+            "get, cached": _measured(
+                CACHED, (lambda: repository.get(ids[0]) for _ in range(40 * ROUNDS))
+            ),
+        }
+
+
+def document_phases(folder: Path) -> Phases:
+    """Return where the facade's dict goes."""
+    storage = MetricsStorage("measured", folder / "facade")
+    storage.save_latency_stats(fresh_collectors(1_000)())
+    return _measured(DOCUMENT, (storage.get_run_metrics for _ in range(40 * ROUNDS)))
 
 
 def scan_phases(folder: Path) -> Phases:
@@ -156,6 +213,17 @@ def scan_phases(folder: Path) -> Phases:
         return _measured(SCAN, (lambda: repository.recent(10) for _ in range(WARM_UP + 5)))
 
 
+def import_phases(folder: Path) -> Phases:
+    """Return where the import of a tree of summaries goes, divided by its runs."""
+    trees = [folder / f"import{number}" for number in range(WARM_UP + 3)]
+    for tree in trees:
+        write_tree(tree, 0, BATCH)
+    with ExitStack() as stack:
+        stores = [stack.enter_context(RunRepository.open(tree, adopt=False)) for tree in trees]
+        phases = _measured(IMPORT, (store.import_legacy for store in stores))
+    return {name: seconds / BATCH for name, seconds in phases.items()}
+
+
 def measure() -> dict[str, Any]:
     """Return all phases, with the machine's description."""
     with tempfile.TemporaryDirectory() as name:
@@ -163,8 +231,11 @@ def measure() -> dict[str, Any]:
         machine = describe_machine(folder)
         sections = {
             **{f"save of {n:,} measurements": save_phases(folder, n) for n in MEASUREMENTS},
-            "get, cold": get_phases(folder),
+            f"a run of {BATCH} measurements, of {BATCH} in a save_many": batch_phases(folder),
+            **read_phases(folder),
+            "get, the facade's fresh dict": document_phases(folder),
             "10 recent of 10,000 folders": scan_phases(folder),
+            f"import, a run of {BATCH} summaries": import_phases(folder),
         }
     return {"machine": machine, "sections": sections}
 

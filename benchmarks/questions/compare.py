@@ -74,11 +74,11 @@ def _cold(bench: Bench, groups: str, ids: list[str], calls: dict[str, Compare]) 
     pairs = list(zip(ids[0::2], ids[1::2], strict=True))
     sides = [each_once(name, call, iter(pairs), COLD_CALLS) for name, call in calls.items()]
     title = f"compare, cold, by {groups}"
-    return bench.measure(f"compare.{groups}", title, sides, rounds=bench.size(200, 60))
+    return bench.measure(f"compare.{groups}", title, sides, rounds=bench.size(200, 30))
 
 
 def _again(bench: Bench, calls: dict[str, Compare]) -> Section:
     """Time the same pair again and again."""
     pair = run_id(1), run_id(2)
     sides = [again(name, call, *pair, calls=WARM_CALLS) for name, call in calls.items()]
-    return bench.measure("compare.again", "compare again", sides, rounds=bench.size(50, 10))
+    return bench.measure("compare.again", "compare again", sides, rounds=bench.size(50, 5))

@@ -14,9 +14,11 @@ from benchmarks.targets import SQLITE
 from benchmarks.workloads import run_id, shuffled_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from astraguard_store import RunRepository
+    from benchmarks.floors import BareStore
     from benchmarks.harness import Bench
     from benchmarks.results import Section
 
@@ -30,18 +32,26 @@ def ask(bench: Bench) -> list[Section]:
     tree = shared_tree(bench, STORED)
     with ExitStack() as stack:
         stores = open_stores(bench, stack, "get", STORED)
+        bare = open_bare(stack, next(iter(stores.values())), "full")
         return [
-            _cached(bench, stores, tree),
+            _cached(bench, stores, bare, tree),
             _dict(bench, tree),
-            _cold(bench, stack, stores, tree),
+            _cold(bench, stores, bare, tree),
+            _cold_and_whole(bench, stores, tree),
         ]
 
 
-def _cached(bench: Bench, stores: dict[str, RunRepository], tree: Path) -> Section:
-    """Time the same run again and again; the old cache is neither private nor coherent."""
+def _cached(
+    bench: Bench, stores: dict[str, RunRepository], bare: BareStore, tree: Path
+) -> Section:
+    """Time the same run again and again; the old cache is neither private nor coherent.
+
+    The floor is to ask whether somebody has committed.
+    """
     run = run_id(STORED // 2)
     ours = [again(name, store.get, run, calls=WARM_CALLS) for name, store in stores.items()]
-    sides = [*ours, *_legacy_again(run, tree)]
+    floor = again(SQLITE, bare.version, calls=WARM_CALLS)
+    sides = [*ours, *_legacy_again(run, tree), floor]
     return bench.measure(
         "get.cached", "get, cached and coherent", sides, rounds=bench.size(50, 20)
     )
@@ -68,26 +78,41 @@ def _dict(bench: Bench, tree: Path) -> Section:
     )
 
 
-def _cold(bench: Bench, stack: ExitStack, stores: dict[str, RunRepository], tree: Path) -> Section:
+def _cold(bench: Bench, stores: dict[str, RunRepository], bare: BareStore, tree: Path) -> Section:
     """Time runs that were never read before, each once."""
-    bare = open_bare(stack, next(iter(stores.values())), "full")
-    results = str(tree)
-
-    def sequential(run: str) -> object:
-        return legacy.SequentialStorage(run, results).get_run_metrics()
-
-    def threaded(run: str) -> object:
-        return legacy.ThreadedStorage(run, results).get_run_metrics()
-
     calls = {
         **{name: store.get for name, store in stores.items()},
-        SEQUENTIAL: sequential,
-        THREADED: threaded,
+        **_legacy_first(tree),
         SQLITE: bare.get,
     }
+    return _each_once(bench, "get.cold", "get, cold from the database", calls, first=0)
+
+
+def _cold_and_whole(bench: Bench, stores: dict[str, RunRepository], tree: Path) -> Section:
+    """Time other such runs with a look at their satellites, which a cold get leaves packed."""
+
+    def whole(store: RunRepository) -> Callable[[str], object]:
+        return lambda run: store.get(run).satellites.items()
+
+    calls = {**{name: whole(store) for name, store in stores.items()}, **_legacy_first(tree)}
+    title = "get, cold, its satellites looked at"
+    return _each_once(bench, "get.whole", title, calls, first=STORED // 2)
+
+
+def _legacy_first(tree: Path) -> dict[str, Callable[[str], object]]:
+    results = str(tree)
+    return {
+        SEQUENTIAL: lambda run: legacy.SequentialStorage(run, results).get_run_metrics(),
+        THREADED: lambda run: legacy.ThreadedStorage(run, results).get_run_metrics(),
+    }
+
+
+def _each_once(
+    bench: Bench, key: str, title: str, calls: dict[str, Callable[[str], object]], first: int
+) -> Section:
+    ids = shuffled_ids(STORED)[first : first + STORED // 2]
     sides = [
-        each_once(name, call, zip(shuffled_ids(STORED), strict=True), calls=COLD_CALLS)
+        each_once(name, call, zip(ids, strict=True), calls=COLD_CALLS)
         for name, call in calls.items()
     ]
-    rounds = bench.size(200, 60)
-    return bench.measure("get.cold", "get, cold from the database", sides, rounds=rounds)
+    return bench.measure(key, title, sides, rounds=bench.size(200, 30))

@@ -1,17 +1,20 @@
-"""Do get, recent, compare and save stay flat to a million stored runs?"""
+"""Do get, recent, compare and save stay flat to a million stored runs?
+
+And does listing folders, where there is no database, grow with their number only?
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store import RunRepository
+from astraguard_store import MetricsStorage, RunRepository
 from benchmarks import legacy
 from benchmarks.fill import fill_database, write_tree
-from benchmarks.harness import Side, section
+from benchmarks.harness import Side, again, section
 from benchmarks.questions.recent import LIMIT, committing
 from benchmarks.results import OURS, SEQUENTIAL, THREADED
 from benchmarks.stores import create_store, fresh_collectors, open_bare
@@ -39,6 +42,10 @@ MEASUREMENTS = 1_000
 ROUNDS = 24
 """With the warm-up 25 gets and 25 comparisons read 75 runs, of the 100 that are there."""
 
+READ_BEFORE = 2_000
+"""Runs read untimed, so that the pages above the runs are in SQLite's cache, as they are in a
+process that has answered for a while: a million runs have some 4,000 of them."""
+
 FEW_ROUNDS = 8
 """Where an old listing takes a second, and with --quick."""
 
@@ -47,7 +54,11 @@ TITLES = {
     "recent": f"{LIMIT} recent of {{}} runs, after another's commit",
     "compare": "compare, cold, of {} runs",
     "save": f"save {MEASUREMENTS:,} measurements into {{}} runs",
+    "scan": f"{LIMIT} recent of {{}} folders, no database",
 }
+
+FLAT = ("get", "recent", "compare", "save")
+"""What must take no longer for more runs: judged as it is at the most of them."""
 
 
 def ask(bench: Bench) -> list[Section]:
@@ -70,14 +81,23 @@ def ask(bench: Bench) -> list[Section]:
         os.sync()
         sections.append(_size(runs, database))
         sections += _times(bench, runs, results, tree if with_legacy else None)
-    flat = next(one for one in reversed(sections) if one.key.startswith("growth.recent."))
-    return [*sections, replace(flat, key="recent.flat")]
+    most = {section.key: section for section in sections}
+    return [
+        *sections,
+        *(replace(most[f"growth.{one}.{runs}"], key=f"{one}.flat") for one in FLAT),
+    ]
 
 
 def _size(runs: int, database: Path) -> Section:
     per_run = database.stat().st_size / runs
     title = f"database of {runs:,} runs, a run"
     return section(f"growth.size.{runs}", title, {OURS: [per_run]}, unit="bytes")
+
+
+def _read_some(repository: RunRepository, ids: Iterator[str]) -> None:
+    for run, other in zip(*[islice(ids, READ_BEFORE)] * 2, strict=True):
+        repository.get(run)
+        repository.compare(run, other)
 
 
 def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> list[Section]:
@@ -90,6 +110,8 @@ def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> list[Se
         _add_ours(sides, name, _open(bench, stack, results, runs), ids)
         _add_ours(sides, HUNDRED_RUNS, _open(bench, stack, few, FEWEST), ids)
         if tree:
+            listing = again(OURS, MetricsStorage.get_recent_runs, str(tree), LIMIT)
+            sides["scan"] = [listing]
             _add_legacy(sides, SEQUENTIAL, legacy.SequentialStorage, (tree, runs), ids)
             _add_legacy(sides, THREADED, legacy.ThreadedStorage, (tree, runs), ids)
         slow = bench.quick or (tree and runs >= LEGACY_UP_TO)
@@ -102,6 +124,7 @@ def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> list[Se
                 rounds=rounds,
             )
             for operation, title in TITLES.items()
+            if sides[operation]
         ]
 
 
@@ -118,7 +141,10 @@ def _open(bench: Bench, stack: ExitStack, results: Path, runs: int) -> _Store:
     _, durability = bench.ours()[0]
     repository = stack.enter_context(RunRepository.open(results, durability=durability))
     other = open_bare(stack, repository, durability)
-    return _Store(repository, iter(shuffled_ids(runs)), committing(other))
+    unread = iter(shuffled_ids(runs))
+    if runs > 2 * READ_BEFORE:
+        _read_some(repository, unread)
+    return _Store(repository, unread, committing(other))
 
 
 def _add_ours(sides: Sides, name: str, store: _Store, ids: Iterator[str]) -> None:
@@ -151,6 +177,7 @@ def _add_legacy(
     calls: dict[str, tuple[Callable[[Any], object], Callable[[], Any]]] = {
         "get": (lambda run: storage(run, results).get_run_metrics(), lambda: next(unread)),
         "recent": (lambda _: storage.get_recent_runs(results, LIMIT), lambda: None),
+        "scan": (lambda _: storage.get_recent_runs(results, LIMIT), lambda: None),
         "compare": (asked.compare_runs, lambda: next(unread)),
         "save": (
             lambda run: storage(run, results).save_latency_stats(collector),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Section
 
 RUNS = 10_000
-RUNS_QUICK = 2_000
+RUNS_QUICK = 1_000
 FEWER_RUNS = 500
 
 

@@ -46,7 +46,10 @@ def ask(bench: Bench) -> list[Section]:
             ]
             title = f"save {measurements:,} measurements"
             key = f"save.{measurements}"
-            sections.append(bench.measure(key, title, sides, rounds=bench.size(*rounds)))
+            warm_up = bench.size(1, 0 if measurements == max(ROUNDS) else 1)
+            sections.append(
+                bench.measure(key, title, sides, rounds=bench.size(*rounds), warm_up=warm_up)
+            )
         return [*sections, _rows_alone(bench, stack, stores)]
 
 
