@@ -191,7 +191,7 @@ def test_filled_runs_read_like_saved_ones(tmp_path: Path) -> None:
     satellites = run.satellites.values()
     assert newest.run_id == run_id(29)
     assert len(run.metrics) + sum(map(len, satellites)) == STATISTICS_ROWS
-    assert [len(table) for table in rows] == [1, len(run.metrics), STATISTICS_ROWS - 3, 2]
+    assert [row[-1] is not None for row in rows] == [True], "it has a document"
 
 
 def test_rows_that_somebody_else_commits_are_those_of_a_run(tmp_path: Path) -> None:
@@ -452,12 +452,27 @@ def test_the_phases_page_is_the_stored_result_s() -> None:
     )
 
 
-def test_every_phase_of_a_save_takes_place(tmp_path: Path) -> None:
-    measured = phases.save_phases(tmp_path, 15)
+def test_every_phase_takes_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phases, "RUNS", 20)
+    monkeypatch.setattr(phases, "BATCH", 15)
+    monkeypatch.setattr(phases, "ROUNDS", 3)
+    monkeypatch.setattr(phases, "WARM_UP", 1)
+    read = phases.read_phases(tmp_path)
 
-    assert {label for _, _, label in phases.SAVE} <= measured.keys()
-    assert all(measured[label] > 0 for _, _, label in phases.SAVE)
-    assert measured["whole"] > sum(measured[label] for label in {p[2] for p in phases.SAVE})
+    for asked, measured in (
+        (phases.SAVE, phases.save_phases(tmp_path, 15)),
+        (phases.SAVE, phases.batch_phases(tmp_path)),
+        (phases.GET, read["get, cold"]),
+        (phases.COMPARE, read["compare, cold, by types"]),
+        (phases.CACHED, read["get, cached"]),
+        (phases.DOCUMENT, phases.document_phases(tmp_path)),
+        (phases.SCAN, phases.scan_phases(tmp_path)),
+        (phases.IMPORT, phases.import_phases(tmp_path)),
+    ):
+        labels = {label for _, _, label in asked}
+        assert labels <= measured.keys()
+        assert all(measured[label] > 0 for label in labels)
+        assert measured["whole"] > sum(measured[label] for label in labels)
 
 
 def test_readme_table_is_the_stored_result_s() -> None:
