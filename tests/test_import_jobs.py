@@ -17,6 +17,7 @@ import pytest
 import reference
 
 from astraguard_store import ArtifactReadError, ImportReport, InvalidRunError, RunRepository
+from astraguard_store.repository import adoption
 
 # Five batches of 500, the last one not full: two processes are asked twice at least.
 RUNS = 2_203
@@ -101,6 +102,25 @@ def test_a_small_tree_starts_no_process(results: Path) -> None:
         )
 
     assert started == [0]
+
+
+@pytest.mark.parametrize(
+    ("many", "processors", "jobs"), [(2_000, 2, 2), (2_000, 64, 4), (9_999, 2, 0)]
+)
+def test_as_many_jobs_as_pay(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, many: int, processors: int, jobs: int
+) -> None:
+    monkeypatch.setattr(adoption, "_MANY_FOLDERS", many)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    started: list[int] = []
+
+    with RunRepository.open(fresh, adopt=False) as repository:
+        report = repository.import_legacy(
+            lambda *_: started.append(len(multiprocessing.active_children())), jobs=None
+        )
+
+    assert max(started) == jobs
+    assert report.adopted > 2_000
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

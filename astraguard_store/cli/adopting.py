@@ -28,15 +28,15 @@ from astraguard_store.repository import RunRepository
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
+    default=None,
+    show_default="one; from 5,000 folders on one a processor, 4 at most",
     metavar="N",
-    help="How many processes read the summaries; worth it from some 5,000 new runs on.",
+    help="How many processes read the summaries.",
 )
 @results_option
 @json_option
 @click.pass_context
-def import_runs(ctx: click.Context, jobs: int, results: Path, as_json: bool) -> None:
+def import_runs(ctx: click.Context, jobs: int | None, results: Path, as_json: bool) -> None:
     """Adopt run folders that the database doesn't know yet.
 
     Their summaries are read and indexed; the files themselves are not touched. It may

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,9 +24,17 @@ Progress = Callable[[int, int], None]
 # A transaction each: so that others get their turn, and memory stays flat.
 _BATCH = 500
 
+# From here on more than one process pays: to start one takes as long as to read 1,000 folders.
+_MANY_FOLDERS = 5_000
+# With so many that read, the one that writes is the slowest.
+_MOST_JOBS = 4
+
 
 def adopt_folders(
-    store: SharedStore, options: WriteOptions, progress: Progress | None = None, jobs: int = 1
+    store: SharedStore,
+    options: WriteOptions,
+    progress: Progress | None = None,
+    jobs: int | None = 1,
 ) -> ImportReport:
     """Write a row for every run folder that has none, from its summary file.
 
@@ -36,7 +45,8 @@ def adopt_folders(
         store: Where to.
         options: How its transactions are wanted.
         progress: Called with (folders done, folders in all).
-        jobs: How many processes read the summaries; with 1 this one does.
+        jobs: How many processes read the summaries; with 1 this one does. None: as
+            many as pay.
 
     Raises:
         InvalidRunError: *jobs* is below 1.
@@ -44,11 +54,13 @@ def adopt_folders(
         OSError: The results folder can't be listed.
         StoreError: The database can't be written.
     """
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
     if store.root is None:
         return ImportReport(0, 0, ())
     names = sorted(folder_names(store.root))
+    if jobs is None:
+        jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
     adopted = skipped = ignored = done = 0
     refused: list[tuple[str, str]] = []
@@ -64,6 +76,10 @@ def adopt_folders(
     if not store.database.adopted():
         _finish_first_adoption(store, options)
     return ImportReport(adopted, skipped, tuple(refused), ignored)
+
+
+def _jobs_that_pay(folders: int) -> int:
+    return min(_MOST_JOBS, len(os.sched_getaffinity(0))) if folders >= _MANY_FOLDERS else 1
 
 
 def _finish_first_adoption(store: SharedStore, options: WriteOptions) -> None:

@@ -23,7 +23,9 @@ __all__ = ["Upkeep"]
 class Upkeep(Questions):
     """The part of `RunRepository` that imports, exports, merges, checks and copies."""
 
-    def import_legacy(self, progress: Progress | None = None, jobs: int = 1) -> ImportReport:
+    def import_legacy(
+        self, progress: Progress | None = None, jobs: int | None = 1
+    ) -> ImportReport:
         """Adopt the runs that lie in the folder but not in the database.
 
         Their summary files are read, not their CSVs; no file is changed. Run
@@ -32,7 +34,9 @@ class Upkeep(Questions):
         Args:
             progress: Called with (folders done, folders in all).
             jobs: How many processes read the summaries, from 1 on; with 1 this one
-                does. The result is the same.
+                does. None: one up to 5,000 folders, then one a processor, four at
+                most. The result is the same. With more than one, a script needs
+                ``if __name__ == "__main__":`` around its work.
 
         Raises:
             InvalidRunError: *jobs* is below 1.
