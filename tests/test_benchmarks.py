@@ -1,4 +1,4 @@
-"""The benchmarks themselves: honest opponents, right arithmetic, README's table."""
+"""The benchmarks themselves: honest opponents, right arithmetic."""
 
 from __future__ import annotations
 
@@ -7,33 +7,25 @@ import gc
 import io
 import json
 import os
-import sys
 import time
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from bench_results import ROOT
 
 from astraguard_store import RunRepository
-from benchmarks import __main__ as command_line
-from benchmarks import phases, plot, readme_table, tables
+from benchmarks import phases
 from benchmarks.fill import run_rows, write_tree
 from benchmarks.floors import BareStore, write_raw
-from benchmarks.harness import Side, again, each_once, interleave, section
+from benchmarks.harness import Side, again, each_once, interleave
 from benchmarks.legacy import LatencyCollector, SequentialStorage, ThreadedStorage
-from benchmarks.machine import describe_machine, file_system
-from benchmarks.questions import QUESTIONS
-from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED, Result, Spread
+from benchmarks.machine import file_system
+from benchmarks.results import Spread
 from benchmarks.stores import create_store
-from benchmarks.targets import RAW_WRITE, TARGETS, Bound, Target, judge, judge_section
 from benchmarks.workloads import STATISTICS_ROWS, latencies, record, run_id
 
-if TYPE_CHECKING:
-    from benchmarks.results import Section
-
-ROOT = Path(__file__).parents[1]
 VARIANTS = (SequentialStorage, ThreadedStorage)
 Storage = type[SequentialStorage] | type[ThreadedStorage]
 
@@ -42,15 +34,6 @@ def collected(measurements: int = 60) -> LatencyCollector:
     collector = LatencyCollector()
     record(collector, latencies(measurements))
     return collector
-
-
-def timed(key: str, **medians: float) -> Section:
-    names = {"ours": OURS, "normal": OURS_NORMAL, "raw_write": RAW_WRITE}
-    return section(key, key, {names.get(side, side): [s] for side, s in medians.items()})
-
-
-def a_result(*sections: Section, **settings: object) -> Result:
-    return Result(describe_machine(ROOT), settings, sections)
 
 
 # The opponents do what the old class did.
@@ -323,123 +306,7 @@ def test_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
     assert file_system(tmp_path / "below", mounts) == "tmpfs"
 
 
-# Targets are judged as announced.
-
-
-def test_better_of_the_opponents_is_the_one_to_beat() -> None:
-    verdict = judge_section(
-        Target("x", Bound.FASTER, 4, (SEQUENTIAL, THREADED)),
-        timed("x", ours=1.0, sequential=9.0, threaded=3.0),
-    )
-
-    assert (verdict.opponent, verdict.ratio, verdict.met) == (THREADED, 3.0, False)
-
-
-def test_time_over_the_floor_is_bounded_from_above() -> None:
-    target = Target("x", Bound.TIMES, 5, (RAW_WRITE,))
-
-    assert judge_section(target, timed("x", ours=5.0, raw_write=1.0)).met
-    assert not judge_section(target, timed("x", ours=5.1, raw_write=1.0)).met
-
-
-def test_limit_is_in_the_section_s_unit() -> None:
-    target = Target("x", Bound.LIMIT, 10e-6)
-
-    assert judge_section(target, timed("x", ours=9e-6)).met
-    assert not judge_section(target, timed("x", ours=11e-6)).met
-
-
-def test_normal_is_judged_only_where_full_was_not_measured() -> None:
-    target = Target("x", Bound.LIMIT, 1.0)
-
-    assert judge_section(target, timed("x", ours=0.5, normal=2.0)).met
-    assert not judge_section(target, timed("x", normal=2.0)).met
-
-
-def test_target_without_an_opponent_is_refused() -> None:
-    with pytest.raises(KeyError, match="raw write"):
-        judge_section(Target("x", Bound.TIMES, 5, (RAW_WRITE,)), timed("x", ours=1.0))
-
-
-def test_only_what_was_measured_is_judged() -> None:
-    result = a_result(timed("record", ours=1.0, sequential=2.0))
-
-    assert [verdict.target.section for verdict in judge(result)] == ["record"]
-
-
-# What is shown.
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (1.234, "s", "1.23 s"),
-        (0.0123, "s", "12.3 ms"),
-        (456.7e-6, "s", "457 µs"),
-        (9e-9, "s", "9.00 ns"),
-        (2_270, "bytes", "2.27 kB"),
-        (96e6, "bytes", "96.0 MB"),
-    ],
-)
-def test_quantities_have_three_digits(value: float, unit: str, text: str) -> None:
-    assert tables.render_quantity(value, unit) == text
-
-
-def test_targets_table_says_met_or_missed() -> None:
-    fast = timed("record", ours=1e-6, normal=1e-6, sequential=2e-6)
-    slow = timed("save.1000", ours=5e-3, sequential=9e-3, threaded=10e-3)
-
-    text = tables.render_targets(a_result(fast, slow, quick=True))
-
-    assert "1 targets met, 1 missed" in text
-    assert "2.00× faster" in text
-    assert "MISSED" in text
-    assert "--quick" in text
-
-
-def test_result_survives_its_file() -> None:
-    result = a_result(timed("record", ours=1e-6, sequential=2e-6), quick=False)
-
-    assert Result.from_json(result.to_json()) == result
-
-
-def test_result_of_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="format 99"):
-        Result.from_json('{"format": 99}')
-
-
-def test_growth_curve_goes_as_far_as_its_side() -> None:
-    small = timed("growth.get.100", ours=1.0, sequential=2.0)
-    large = timed("growth.get.1000", ours=1.5)
-
-    result = a_result(small, large)
-
-    assert plot.growth_curve(result, "get", OURS) == ([100, 1000], [1.0, 1.5])
-    assert plot.growth_curve(result, "get", SEQUENTIAL) == ([100], [2.0])
-
-
-def test_missing_matplotlib_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-
-    status = command_line.main(["record", "--plot", "growth.svg"])
-
-    assert status == 2
-    assert "astraguard-store[bench]" in capsys.readouterr().err
-
-
-def test_unknown_question_is_refused_with_those_there_are(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        command_line.main(["recrod"])
-
-    message = capsys.readouterr().err
-    assert all(question in message for question in QUESTIONS)
-
-
-# README's table is the stored result's.
+# Where the time goes.
 
 
 def test_the_phases_page_is_the_stored_result_s() -> None:
@@ -473,42 +340,3 @@ def test_every_phase_takes_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert labels <= measured.keys()
         assert all(measured[label] > 0 for label in labels)
         assert measured["whole"] > sum(measured[label] for label in labels)
-
-
-def test_readme_table_is_the_stored_result_s() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme_table.render_markdown(Result.read(readme_table.STORED))
-
-    assert readme_table.replace_table(readme, table) == readme, (
-        "run python -m benchmarks.readme_table --write README.md"
-    )
-
-
-def test_stored_result_is_a_full_run_that_judges_every_target() -> None:
-    result = Result.read(readme_table.STORED)
-
-    verdicts = judge(result)
-
-    assert result.settings["quick"] is False
-    assert [verdict.target for verdict in verdicts] == list(TARGETS)
-
-
-def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Path) -> None:
-    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
-    readme.write_text(f"above\n{readme_table.BEGIN}\nold\n{readme_table.END}\nbelow\n")
-    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
-
-    written = readme_table.main([str(stored), "--write", str(readme)])
-    checked = readme_table.main([str(stored), "--check", str(readme)])
-    readme.write_text(readme.read_text().replace("2.00×", "3.00×"))
-    edited = readme_table.main([str(stored), "--check", str(readme)])
-
-    assert (written, checked, edited) == (0, 0, 1)
-
-
-def test_readme_without_markers_fails_the_check(tmp_path: Path) -> None:
-    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
-    readme.write_text("no table here\n")
-    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
-
-    assert readme_table.main([str(stored), "--check", str(readme)]) == 1

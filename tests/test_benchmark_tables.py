@@ -1,0 +1,151 @@
+"""What a result of the benchmarks is judged by, and how it is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from bench_results import ROOT, a_result, timed
+
+from benchmarks import plot, readme_table, tables
+from benchmarks.results import OURS, SEQUENTIAL, THREADED, Result
+from benchmarks.targets import RAW_WRITE, TARGETS, Bound, Target, judge, judge_section
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Targets are judged as announced.
+
+
+def test_better_of_the_opponents_is_the_one_to_beat() -> None:
+    verdict = judge_section(
+        Target("x", Bound.FASTER, 4, (SEQUENTIAL, THREADED)),
+        timed("x", ours=1.0, sequential=9.0, threaded=3.0),
+    )
+
+    assert (verdict.opponent, verdict.ratio, verdict.met) == (THREADED, 3.0, False)
+
+
+def test_time_over_the_floor_is_bounded_from_above() -> None:
+    target = Target("x", Bound.TIMES, 5, (RAW_WRITE,))
+
+    assert judge_section(target, timed("x", ours=5.0, raw_write=1.0)).met
+    assert not judge_section(target, timed("x", ours=5.1, raw_write=1.0)).met
+
+
+def test_limit_is_in_the_section_s_unit() -> None:
+    target = Target("x", Bound.LIMIT, 10e-6)
+
+    assert judge_section(target, timed("x", ours=9e-6)).met
+    assert not judge_section(target, timed("x", ours=11e-6)).met
+
+
+def test_normal_is_judged_only_where_full_was_not_measured() -> None:
+    target = Target("x", Bound.LIMIT, 1.0)
+
+    assert judge_section(target, timed("x", ours=0.5, normal=2.0)).met
+    assert not judge_section(target, timed("x", normal=2.0)).met
+
+
+def test_target_without_an_opponent_is_refused() -> None:
+    with pytest.raises(KeyError, match="raw write"):
+        judge_section(Target("x", Bound.TIMES, 5, (RAW_WRITE,)), timed("x", ours=1.0))
+
+
+def test_only_what_was_measured_is_judged() -> None:
+    result = a_result(timed("record", ours=1.0, sequential=2.0))
+
+    assert [verdict.target.section for verdict in judge(result)] == ["record"]
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.234, "s", "1.23 s"),
+        (0.0123, "s", "12.3 ms"),
+        (456.7e-6, "s", "457 µs"),
+        (9e-9, "s", "9.00 ns"),
+        (2_270, "bytes", "2.27 kB"),
+        (96e6, "bytes", "96.0 MB"),
+    ],
+)
+def test_quantities_have_three_digits(value: float, unit: str, text: str) -> None:
+    assert tables.render_quantity(value, unit) == text
+
+
+def test_targets_table_says_met_or_missed() -> None:
+    fast = timed("record", ours=1e-6, normal=1e-6, sequential=2e-6)
+    slow = timed("save.1000", ours=5e-3, sequential=9e-3, threaded=10e-3)
+
+    text = tables.render_targets(a_result(fast, slow, quick=True))
+
+    assert "1 targets met, 1 missed" in text
+    assert "2.00× faster" in text
+    assert "MISSED" in text
+    assert "--quick" in text
+
+
+def test_result_survives_its_file() -> None:
+    result = a_result(timed("record", ours=1e-6, sequential=2e-6), quick=False)
+
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_result_of_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="format 99"):
+        Result.from_json('{"format": 99}')
+
+
+def test_growth_curve_goes_as_far_as_its_side() -> None:
+    small = timed("growth.get.100", ours=1.0, sequential=2.0)
+    large = timed("growth.get.1000", ours=1.5)
+
+    result = a_result(small, large)
+
+    assert plot.growth_curve(result, "get", OURS) == ([100, 1000], [1.0, 1.5])
+    assert plot.growth_curve(result, "get", SEQUENTIAL) == ([100], [2.0])
+
+
+# README's table is the stored result's.
+
+
+def test_readme_table_is_the_stored_result_s() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme_table.render_markdown(Result.read(readme_table.STORED))
+
+    assert readme_table.replace_table(readme, table) == readme, (
+        "run python -m benchmarks.readme_table --write README.md"
+    )
+
+
+def test_stored_result_is_a_full_run_that_judges_every_target() -> None:
+    result = Result.read(readme_table.STORED)
+
+    verdicts = judge(result)
+
+    assert result.settings["quick"] is False
+    assert [verdict.target for verdict in verdicts] == list(TARGETS)
+
+
+def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Path) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
+    readme.write_text(f"above\n{readme_table.BEGIN}\nold\n{readme_table.END}\nbelow\n")
+    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
+
+    written = readme_table.main([str(stored), "--write", str(readme)])
+    checked = readme_table.main([str(stored), "--check", str(readme)])
+    readme.write_text(readme.read_text().replace("2.00×", "3.00×"))
+    edited = readme_table.main([str(stored), "--check", str(readme)])
+
+    assert (written, checked, edited) == (0, 0, 1)
+
+
+def test_readme_without_markers_fails_the_check(tmp_path: Path) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
+    readme.write_text("no table here\n")
+    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
+
+    assert readme_table.main([str(stored), "--check", str(readme)]) == 1
