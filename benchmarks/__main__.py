@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import Bench, Progress
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, with_load_at_end
 from benchmarks.plot import PlotUnavailableError, plot_growth, require_matplotlib
 from benchmarks.questions import QUESTIONS
 from benchmarks.results import Result
@@ -77,7 +77,7 @@ def ask(questions: Sequence[str], bench: Bench, durability: str) -> Result:
         "questions": list(questions),
         "seconds": round(time.perf_counter() - start),
     }
-    return Result(machine, settings, tuple(sections))
+    return Result(with_load_at_end(machine), settings, tuple(sections))
 
 
 def print_result(result: Result) -> None:

@@ -21,7 +21,7 @@ END = "<!-- benchmarks:end -->"
 
 
 def render_markdown(result: Result) -> str:
-    """Return machine, date and the table of targets as Markdown."""
+    """Return date, commit, machine and the table of targets as Markdown."""
     machine = result.machine
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, {machine['kernel']}, "
@@ -30,7 +30,8 @@ def render_markdown(result: Result) -> str:
     heading = "| " + " | ".join(TARGET_COLUMNS) + " |"
     rule = "|---|" + "---:|" * (len(TARGET_COLUMNS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in target_rows(result)]
-    return "\n".join([f"Measured {machine['date']} on {where}.", "", heading, rule, *rows])
+    measured = f"Measured {machine['date']} at commit {machine['commit']} on {where}."
+    return "\n".join([measured, "", heading, rule, *rows])
 
 
 def replace_table(readme: str, table: str) -> str:

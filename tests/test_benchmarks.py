@@ -7,6 +7,8 @@ import gc
 import io
 import json
 import os
+import re
+import subprocess
 import time
 from contextlib import closing
 from itertools import count
@@ -21,7 +23,7 @@ from benchmarks.fill import run_rows, write_tree
 from benchmarks.floors import BareStore, write_raw
 from benchmarks.harness import Side, again, each_once, interleave
 from benchmarks.legacy import LatencyCollector, SequentialStorage, ThreadedStorage
-from benchmarks.machine import file_system
+from benchmarks.machine import commit, describe_machine, file_system, with_load_at_end
 from benchmarks.results import Spread
 from benchmarks.stores import create_store
 from benchmarks.workloads import STATISTICS_ROWS, latencies, record, run_id
@@ -304,6 +306,42 @@ def test_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
     mounts.write_text(f"a / ext4 rw 0 0\nb {tmp_path} tmpfs rw 0 0\nc /elsewhere xfs rw 0 0\n")
 
     assert file_system(tmp_path / "below", mounts) == "tmpfs"
+
+
+def test_file_system_is_that_of_the_last_mount_at_a_place(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("a / rootfs rw 0 0\nb / ext4 rw 0 0\n")
+
+    assert file_system(tmp_path, mounts) == "ext4"
+
+
+def test_commit_says_whether_tracked_files_differ(tmp_path: Path) -> None:
+    tracked = tmp_path / "tracked"
+    tracked.write_text("one")
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for arguments in (("init",), ("add", "tracked"), (*author, "commit", "-m", "one")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "untracked").touch()
+
+    clean = commit(tmp_path)
+    tracked.write_text("two")
+    changed = commit(tmp_path)
+
+    assert re.fullmatch("[0-9a-f]{7,}", clean)
+    assert changed == f"{clean}+changes"
+
+
+def test_commit_of_what_is_no_checkout_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / ".git").touch()
+
+    assert commit(tmp_path) == commit(tmp_path / "broken") == "unknown"
+
+
+def test_load_is_that_of_start_and_end(tmp_path: Path) -> None:
+    machine = with_load_at_end(describe_machine(tmp_path))
+
+    assert re.fullmatch(r"\d+\.\d\d at the start, \d+\.\d\d at the end", machine["load"])
 
 
 # Where the time goes.
