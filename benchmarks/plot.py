@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED
@@ -17,19 +16,26 @@ CURVES = {OURS: "#1f6fb4", OURS_NORMAL: "#1f6fb4", SEQUENTIAL: "#c8781e", THREAD
 
 
 class PlotUnavailableError(Exception):
-    """The library that draws isn't installed, or there is nothing to draw."""
+    """The library that draws isn't installed, or can't write the format."""
 
 
-def require_matplotlib() -> None:
-    """Check that matplotlib can be imported, before minutes of measuring.
+def require_format(path: Path) -> None:
+    """Check that the curves can be drawn in the format of *path*'s suffix.
 
     Raises:
-        PlotUnavailableError: It can't; the message names the extra that has it.
+        PlotUnavailableError: They can't; the message says what can be done.
     """
-    if importlib.util.find_spec("matplotlib") is None:
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
         raise PlotUnavailableError(
-            "--plot needs matplotlib, which isn't installed: "
+            f"--plot needs matplotlib, which can't be imported ({error}): "
             "run pip install 'astraguard-store[bench]'"
+        ) from None
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in formats:
+        raise PlotUnavailableError(
+            f"--plot {path}: the suffix says the format, and is one of {', '.join(formats)}"
         )
 
 
@@ -45,13 +51,7 @@ def growth_curve(result: Result, operation: str, side: str) -> tuple[list[int], 
 
 
 def plot_growth(result: Result, path: Path) -> None:
-    """Write the curves of the four operations to *path*; its suffix says the format.
-
-    Raises:
-        PlotUnavailableError: The result has no growth sections.
-    """
-    if not any(growth_curve(result, "get", side)[0] for side in (OURS, OURS_NORMAL)):
-        raise PlotUnavailableError("--plot needs the question growth, which wasn't asked")
+    """Write the curves of the four operations to *path*; its suffix says the format."""
     from matplotlib.figure import Figure  # an extra: only who plots has it
 
     figure = Figure(figsize=(10, 7), layout="constrained")
