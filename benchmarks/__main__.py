@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.arguments import DURABILITIES, parse
 from benchmarks.harness import Bench
+from benchmarks.interruption import IGNORE, RAISE, on_interruption
 from benchmarks.machine import describe_machine, with_load_at_end
 from benchmarks.plot import plot_growth
 from benchmarks.questions import QUESTIONS
@@ -22,6 +23,14 @@ from benchmarks.targets import judge
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
+
+    from benchmarks.results import Section
+
+
+MISSED = 1
+NOT_STORED = 2
+INTERRUPTED = 130
+"""As of a program that SIGINT has ended."""
 
 
 def measure(asked: Namespace) -> Result:
@@ -34,14 +43,28 @@ def measure(asked: Namespace) -> Result:
 
 
 def ask(questions: Sequence[str], bench: Bench, durability: str) -> Result:
-    """Ask *questions* one after the other and return what they measured."""
+    """Ask *questions* one after the other and return what they measured.
+
+    Ctrl-C or SIGTERM ends the asking: what was measured by then is returned, and
+    marked as incomplete.
+    """
     start = time.perf_counter()
     machine = describe_machine(bench.folder)
-    sections = [section for name in questions for section in QUESTIONS[name](bench)]
+    sections: list[Section] = []
+    complete = False
+    try:
+        with on_interruption(RAISE):
+            for name in questions:
+                # One at a time, where a question yields them.
+                sections.extend(QUESTIONS[name](bench))
+        complete = True
+    except KeyboardInterrupt:
+        bench.progress.say("interrupted")
     settings = {
         "quick": bench.quick,
         "durability": durability,
         "questions": list(questions),
+        "complete": complete,
         "seconds": round(time.perf_counter() - start),
     }
     return Result(with_load_at_end(machine), settings, tuple(sections))
@@ -54,6 +77,27 @@ def print_result(result: Result) -> None:
         print(render_sides(section), end="\n\n")
     if judge(result):
         print(render_targets(result))
+    if not result.settings["complete"]:
+        print("INCOMPLETE: interrupted; what had been measured by then is above")
+
+
+def store(result: Result, asked: Namespace) -> None:
+    """Write the result and the curves where that is asked; none of incomplete ones.
+
+    Raises:
+        OSError: One can't be written.
+    """
+    if asked.json:
+        result.write(asked.json)
+    if asked.plot and result.settings["complete"]:
+        plot_growth(result, asked.plot)
+
+
+def exit_status(result: Result) -> int:
+    """Return the exit status that says how the measuring ended."""
+    if not result.settings["complete"]:
+        return INTERRUPTED
+    return 0 if all(verdict.met for verdict in judge(result)) else MISSED
 
 
 @contextmanager
@@ -75,20 +119,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask the questions, print and store the result.
 
     Returns:
-        Exit status: 0 where every target asked for is met, 1 where one is missed.
+        Exit status: 0 where every target asked for is met, 1 where one is missed, 2 where
+        the result couldn't be stored, 130 after Ctrl-C or SIGTERM.
 
     Raises:
         SystemExit: Status 2: the command line can't be followed.
     """
     asked = parse(arguments)
-    with quiet():
+    # Only the measuring is interrupted: the rest takes seconds, and leaves nothing behind.
+    with quiet(), on_interruption(IGNORE):
         result = measure(asked)
-    if asked.json:
-        asked.json.write_text(result.to_json(), encoding="utf-8")
-    print_result(result)
-    if asked.plot:
-        plot_growth(result, asked.plot)
-    return 0 if all(verdict.met for verdict in judge(result)) else 1
+        # Printed first: a full disk doesn't take what took minutes.
+        print_result(result)
+        try:
+            store(result, asked)
+        except OSError as error:
+            print(f"what is shown above wasn't stored: {error}", file=sys.stderr)
+            return NOT_STORED
+    return exit_status(result)
 
 
 if __name__ == "__main__":

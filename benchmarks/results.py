@@ -76,7 +76,8 @@ class Result:
 
     Attributes:
         machine: Description of the machine, by label.
-        settings: How it was asked: `quick`, `durability`, `questions`, `seconds`.
+        settings: How it was asked: `quick`, `durability`, `questions`, `seconds`,
+            and `complete`, false where it was interrupted.
         sections: What was measured.
     """
 
@@ -109,6 +110,16 @@ class Result:
             settings=document["settings"],
             sections=tuple(_section(section) for section in document["sections"]),
         )
+
+    def write(self, path: Path) -> None:
+        """Store the result in *path*, whole or not at all.
+
+        Raises:
+            OSError: It can't be written; what was there is as it was.
+        """
+        staged = path.with_name(f"{path.name}.part")
+        staged.write_text(self.to_json(), encoding="utf-8")
+        staged.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:

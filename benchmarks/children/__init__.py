@@ -27,6 +27,13 @@ def run_child(bench: Bench, script: str, *arguments: str) -> str:
     environment["PYTHONPYCACHEPREFIX"] = str(bench.folder / "pycache")
     command = [sys.executable, "-m", f"benchmarks.children.{script}", *arguments]
     child = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        # A group of its own: Ctrl-C is for this process, which kills the child then.
+        process_group=0,
     )
     return child.stdout

@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM, which end the measuring and nothing else."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Handler = Callable[..., object] | signal.Handlers
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+RAISE: Handler = signal.default_int_handler
+"""The signal raises `KeyboardInterrupt`."""
+
+IGNORE: Handler = signal.SIG_IGN
+
+
+@contextmanager
+def on_interruption(handler: Handler) -> Iterator[None]:
+    """Answer both signals with *handler* inside; on the main thread only."""
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
