@@ -97,7 +97,7 @@ def exit_status(result: Result) -> int:
     """Return the exit status that says how the measuring ended."""
     if not result.settings["complete"]:
         return INTERRUPTED
-    return 0 if all(verdict.met for verdict in judge(result)) else MISSED
+    return MISSED if any(verdict.met is False for verdict in judge(result)) else 0
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask the questions, print and store the result.
 
     Returns:
-        Exit status: 0 where every target asked for is met, 1 where one is missed, 2 where
+        Exit status: 0 where no target that was judged is missed, 1 where one is, 2 where
         the result couldn't be stored, 130 after Ctrl-C or SIGTERM.
 
     Raises:

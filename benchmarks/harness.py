@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Durability = Literal["full", "normal"]
 
+FEWEST_ROUNDS = 3
+"""With fewer, the median is one sample, or half of it: one hiccup decides."""
+
 
 def _nothing() -> None:
     return None
@@ -109,9 +112,19 @@ class Bench:
         ]
 
     def measure(
-        self, key: str, title: str, sides: Sequence[Side], *, rounds: int, warm_up: int = 1
+        self,
+        key: str,
+        title: str,
+        sides: Sequence[Side],
+        *,
+        rounds: int,
+        warm_up: int = 1,
+        reduced: bool = False,
     ) -> Section:
-        """Time *sides* in turn and return their spreads in seconds an operation."""
+        """Time *sides* in turn and return their spreads in seconds an operation.
+
+        With fewer rounds than `FEWEST_ROUNDS` the section is reduced, too.
+        """
         self.progress.say(f"{title}: {len(sides)} sides, {rounds} rounds")
         samples = interleave(
             sides,
@@ -119,13 +132,20 @@ class Bench:
             warm_up=warm_up,
             tick=lambda done: self.progress.tick(title, done, rounds),
         )
-        return section(key, title, samples)
+        return section(key, title, samples, reduced=reduced or rounds < FEWEST_ROUNDS)
 
 
-def section(key: str, title: str, samples: dict[str, list[float]], *, unit: str = "s") -> Section:
+def section(
+    key: str,
+    title: str,
+    samples: dict[str, list[float]],
+    *,
+    unit: str = "s",
+    reduced: bool = False,
+) -> Section:
     """Return a section of samples taken by other means than `measure`."""
     spreads = {name: Spread.of(values) for name, values in samples.items()}
-    return Section(key, title, unit, spreads)
+    return Section(key, title, unit, spreads, reduced)
 
 
 def interleave(

@@ -62,12 +62,15 @@ class Section:
         title: What was done, sizes included.
         unit: `s`, `bytes` or `times` (a plain ratio).
         sides: Spread by side, in the order in which they were timed.
+        reduced: It was measured at a smaller size than the targets speak of, or too few
+            times, as --quick does: its figures are shown, and no target is judged by them.
     """
 
     key: str
     title: str
     unit: str
     sides: Mapping[str, Spread]
+    reduced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +132,4 @@ class Result:
 
 def _section(document: Mapping[str, Any]) -> Section:
     sides = {name: Spread(**spread) for name, spread in document["sides"].items()}
-    return Section(document["key"], document["title"], document["unit"], sides)
+    return Section(**{**document, "sides": sides})

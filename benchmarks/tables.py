@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED
@@ -21,6 +22,8 @@ SCALES = {
 TARGET_COLUMNS = (
     "operation", "ours", "NORMAL", "sequential", "threaded", "floor", "ratio", "target", "met",
 )  # fmt: skip
+
+VERDICTS = {True: "met", False: "MISSED", None: "not judged"}
 
 
 def render_quantity(value: float, unit: str) -> str:
@@ -53,8 +56,7 @@ def target_rows(result: Result) -> list[tuple[str, ...]]:
         section = verdict.section
         shared = _shared_cells(section) if section.key != last else ("",) * 5
         floor = _floor_cell(verdict) if verdict.opponent in FLOORS or section.key != last else ""
-        met = "met" if verdict.met else "MISSED"
-        rows.append((*shared, floor, *_ratio_cells(verdict), met))
+        rows.append((*shared, floor, *_ratio_cells(verdict), VERDICTS[verdict.met]))
         last = section.key
     return rows
 
@@ -62,8 +64,9 @@ def target_rows(result: Result) -> list[tuple[str, ...]]:
 def render_targets(result: Result) -> str:
     """Return the table of targets for a terminal, with what it must be read with."""
     lines = [render_columns([TARGET_COLUMNS, *target_rows(result)])]
-    missed = sum(not verdict.met for verdict in judge(result))
-    lines.append(f"{len(judge(result)) - missed} targets met, {missed} missed")
+    count = Counter(verdict.met for verdict in judge(result))
+    not_judged = f", {count[None]} not judged" if count[None] else ""
+    lines.append(f"{count[True]} targets met, {count[False]} missed{not_judged}")
     if result.settings.get("quick"):
         lines.append("--quick: few rounds and smaller sizes; only a full run is evidence")
     return "\n".join(lines)

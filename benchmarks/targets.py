@@ -113,14 +113,14 @@ class Verdict:
         section: The section that it is about.
         ratio: What the target's number bounds; for `Bound.LIMIT` our median.
         opponent: Side that the ratio was taken with, or None.
-        met: The bound is kept.
+        met: The bound is kept; None where the section is reduced, and not judged.
     """
 
     target: Target
     section: Section
     ratio: float
     opponent: str | None
-    met: bool
+    met: bool | None
 
 
 def judge(result: Result) -> list[Verdict]:
@@ -145,13 +145,14 @@ def judge_section(target: Target, section: Section) -> Verdict:
     sides = section.sides
     name = OURS if OURS in sides else OURS_NORMAL
     ours = sides[name].median
-    if target.bound is Bound.LIMIT:
-        return Verdict(target, section, ours, None, ours <= target.number)
-    opponent = _better(target.against, sides, NORMAL if name == OURS_NORMAL else "")
-    theirs = sides[opponent].median
-    if target.bound is Bound.FASTER:
-        return Verdict(target, section, theirs / ours, opponent, theirs / ours >= target.number)
-    return Verdict(target, section, ours / theirs, opponent, ours / theirs <= target.number)
+    opponent = None
+    ratio = ours
+    if target.bound is not Bound.LIMIT:
+        opponent = _better(target.against, sides, NORMAL if name == OURS_NORMAL else "")
+        theirs = sides[opponent].median
+        ratio = theirs / ours if target.bound is Bound.FASTER else ours / theirs
+    kept = ratio >= target.number if target.bound is Bound.FASTER else ratio <= target.number
+    return Verdict(target, section, ratio, opponent, None if section.reduced else kept)
 
 
 def _better(names: tuple[str, ...], sides: Mapping[str, Spread], suffix: str) -> str:

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,6 +141,15 @@ def test_exit_status_is_1_where_a_target_is_missed(
     answer(monkeypatch, "record", ratio)
 
     assert run("record", "--folder", tmp_path) == status
+
+
+def test_reduced_section_does_not_count_in_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = replace(timed("record", ours=1.0, sequential=1.0), reduced=True)
+    monkeypatch.setitem(QUESTIONS, "record", lambda _: [slow])
+
+    assert run("record", "--folder", tmp_path) == 0
 
 
 def test_stored_result_can_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

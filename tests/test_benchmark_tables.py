@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,16 @@ def test_target_without_an_opponent_is_refused() -> None:
         judge_section(Target("x", Bound.TIMES, 5, (RAW_WRITE,)), timed("x", ours=1.0))
 
 
+def test_reduced_section_shows_its_ratio_and_is_not_judged() -> None:
+    target = Target("x", Bound.TIMES, 5, (RAW_WRITE,))
+    fast, slow = (timed("x", ours=ours, raw_write=1.0) for ours in (4.0, 6.0))
+
+    verdicts = [judge_section(target, replace(one, reduced=True)) for one in (fast, slow)]
+
+    assert [verdict.ratio for verdict in verdicts] == [4.0, 6.0]
+    assert [verdict.met for verdict in verdicts] == [None, None]
+
+
 def test_only_what_was_measured_is_judged() -> None:
     result = a_result(timed("record", ours=1.0, sequential=2.0))
 
@@ -88,8 +99,19 @@ def test_targets_table_says_met_or_missed() -> None:
     assert "--quick" in text
 
 
+def test_targets_table_says_what_was_not_judged() -> None:
+    fast = timed("record", ours=1e-6, sequential=2e-6)
+    small = replace(timed("size", ours=1.0), reduced=True)
+
+    text = tables.render_targets(a_result(fast, small))
+
+    assert "1 targets met, 0 missed, 1 not judged" in text
+    assert text.count("not judged") == 2
+
+
 def test_result_survives_its_file() -> None:
-    result = a_result(timed("record", ours=1e-6, sequential=2e-6), quick=False)
+    small = replace(timed("size", ours=1.0), reduced=True)
+    result = a_result(timed("record", ours=1e-6, sequential=2e-6), small, quick=False)
 
     assert Result.from_json(result.to_json()) == result
 

@@ -21,7 +21,7 @@ from astraguard_store import RunRepository
 from benchmarks import phases
 from benchmarks.fill import run_rows, write_tree
 from benchmarks.floors import BareStore, write_raw
-from benchmarks.harness import Side, again, each_once, interleave
+from benchmarks.harness import Bench, Progress, Side, again, each_once, interleave
 from benchmarks.legacy import LatencyCollector, SequentialStorage, ThreadedStorage
 from benchmarks.machine import commit, describe_machine, file_system, with_load_at_end
 from benchmarks.results import Spread
@@ -291,6 +291,20 @@ def test_nothing_stays_frozen_after_a_failure() -> None:
         interleave([Side("a", lambda _: 1 / 0)], rounds=1)
 
     assert gc.get_freeze_count() <= frozen
+
+
+@pytest.mark.parametrize(
+    ("rounds", "smaller", "reduced"),
+    [(2, False, True), (3, False, False), (3, True, True)],
+)
+def test_section_is_reduced_by_a_smaller_size_or_few_rounds(
+    rounds: int, smaller: bool, reduced: bool, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, quick=True, progress=Progress(io.StringIO()))
+
+    measured = bench.measure("x", "x", [again("a", str)], rounds=rounds, reduced=smaller)
+
+    assert measured.reduced is reduced
 
 
 def test_spread_is_that_of_the_samples() -> None:
