@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.results import Result
-from benchmarks.tables import TARGET_COLUMNS, target_rows
+from benchmarks.tables import TARGET_COLUMNS, proportions, target_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ END = "<!-- benchmarks:end -->"
 
 
 def render_markdown(result: Result) -> str:
-    """Return date, commit, machine and the table of targets as Markdown."""
+    """Return date, commit, machine, the table of targets and what is said of it, as Markdown."""
     machine = result.machine
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, {machine['kernel']}, "
@@ -31,7 +31,8 @@ def render_markdown(result: Result) -> str:
     rule = "|---|" + "---:|" * (len(TARGET_COLUMNS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in target_rows(result)]
     measured = f"Measured {machine['date']} at commit {machine['commit']} on {where}."
-    return "\n".join([measured, "", heading, rule, *rows])
+    remarks = [line for remark in proportions(result) for line in ("", f"{remark}.")]
+    return "\n".join([measured, "", heading, rule, *rows, *remarks])
 
 
 def replace_table(readme: str, table: str) -> str:

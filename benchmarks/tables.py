@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED
-from benchmarks.targets import FLOORS, Bound, judge
+from benchmarks.targets import ANNOUNCED, BESIDE, LEGACY, Bound, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,8 @@ SCALES = {
 }
 
 TARGET_COLUMNS = (
-    "operation", "ours", "NORMAL", "sequential", "threaded", "floor", "ratio", "target", "met",
+    "operation", "ours", "NORMAL", "sequential", "threaded", "beside",
+    "ratio", "of minima", "target", "met",
 )  # fmt: skip
 
 VERDICTS = {True: "met", False: "MISSED", None: "not judged"}
@@ -31,8 +32,7 @@ def render_quantity(value: float, unit: str) -> str:
     scales = SCALES.get(unit, ((1.0, unit),))
     factor, name = next((scale for scale in scales if value >= scale[0]), scales[-1])
     scaled = value / factor
-    digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
-    return f"{scaled:,.{digits}f} {name}"
+    return f"{_three_digits(scaled)} {name}"
 
 
 def render_sides(section: Section) -> str:
@@ -55,15 +55,32 @@ def target_rows(result: Result) -> list[tuple[str, ...]]:
     for verdict in judge(result):
         section = verdict.section
         shared = _shared_cells(section) if section.key != last else ("",) * 5
-        floor = _floor_cell(verdict) if verdict.opponent in FLOORS or section.key != last else ""
-        rows.append((*shared, floor, *_ratio_cells(verdict), VERDICTS[verdict.met]))
+        beside = _beside(verdict, is_first=section.key != last)
+        rows.append(
+            (*shared, _side(section, beside), *_ratio_cells(verdict), VERDICTS[verdict.met])
+        )
         last = section.key
     return rows
 
 
+def proportions(result: Result) -> list[str]:
+    """Return a line for each missed limit of which it is known what the like took elsewhere."""
+    lines = []
+    for verdict in judge(result):
+        section, limit = verdict.section, verdict.target.bound is Bound.LIMIT
+        if limit and verdict.met is False and section.key in ANNOUNCED:
+            there = render_quantity(ANNOUNCED[section.key], section.unit)
+            lines.append(
+                f"{section.title}: {render_quantity(verdict.ratio, section.unit)}; the sequential "
+                f"variant takes {_median(section, SEQUENTIAL)} here, {there} on the machine of "
+                "the targets"
+            )
+    return lines
+
+
 def render_targets(result: Result) -> str:
     """Return the table of targets for a terminal, with what it must be read with."""
-    lines = [render_columns([TARGET_COLUMNS, *target_rows(result)])]
+    lines = [render_columns([TARGET_COLUMNS, *target_rows(result)]), *proportions(result)]
     count = Counter(verdict.met for verdict in judge(result))
     not_judged = f", {count[None]} not judged" if count[None] else ""
     lines.append(f"{count[True]} targets met, {count[False]} missed{not_judged}")
@@ -99,19 +116,27 @@ def _median(section: Section, name: str) -> str:
     return render_quantity(spread.median, section.unit) if spread else ""
 
 
-def _floor_cell(verdict: Verdict) -> str:
-    section = verdict.section
-    name = verdict.opponent if verdict.opponent in FLOORS else None
-    name = name or next((floor for floor in FLOORS if floor in section.sides), None)
+def _beside(verdict: Verdict, *, is_first: bool) -> str | None:
+    """Return what ours is compared with, where that has no column; else, once, a known side."""
+    if verdict.opponent and verdict.opponent not in LEGACY:
+        return verdict.opponent
+    known = (name for name in BESIDE if name in verdict.section.sides)
+    return next(known, None) if is_first else None
+
+
+def _side(section: Section, name: str | None) -> str:
     return f"{_median(section, name)} ({name})" if name else ""
 
 
-def _ratio_cells(verdict: Verdict) -> tuple[str, str]:
+def _ratio_cells(verdict: Verdict) -> tuple[str, str, str]:
     target = verdict.target
     if target.bound is Bound.LIMIT:
-        unit = verdict.section.unit
-        return "", f"≤ {render_quantity(target.number, unit)}"
-    digits = 0 if verdict.ratio >= 100 else 1 if verdict.ratio >= 10 else 2
-    sign = "≥" if target.bound is Bound.FASTER else "≤"
-    kind = " faster" if target.bound is Bound.FASTER else " floor"
-    return f"{verdict.ratio:,.{digits}f}×{kind}", f"{sign} {target.number:g}×"
+        return "", "", f"≤ {render_quantity(target.number, verdict.section.unit)}"
+    sign, kind = ("≥", " faster") if target.bound is Bound.FASTER else ("≤", "")
+    ratio, of_minima = (f"{_three_digits(one)}×" for one in (verdict.ratio, verdict.of_minima))
+    return f"{ratio}{kind}", of_minima, f"{sign} {target.number:g}×"
+
+
+def _three_digits(number: float) -> str:
+    digits = 0 if number >= 100 else 1 if number >= 10 else 2
+    return f"{number:,.{digits}f}"

@@ -9,8 +9,19 @@ import pytest
 from bench_results import ROOT, a_result, timed
 
 from benchmarks import plot, readme_table, tables
-from benchmarks.results import OURS, SEQUENTIAL, THREADED, Result
-from benchmarks.targets import RAW_WRITE, TARGETS, Bound, Target, judge, judge_section
+from benchmarks.harness import section
+from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED, Result
+from benchmarks.targets import (
+    NORMAL,
+    ONE_BY_ONE,
+    RAW_WRITE,
+    SMALLER_TREE,
+    TARGETS,
+    Bound,
+    Target,
+    judge,
+    judge_section,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +118,50 @@ def test_targets_table_says_what_was_not_judged() -> None:
 
     assert "1 targets met, 0 missed, 1 not judged" in text
     assert text.count("not judged") == 2
+
+
+def test_ratio_of_minima_stands_beside_that_of_medians() -> None:
+    sides = {OURS: [1.0, 2.0, 3.0], SEQUENTIAL: [4.0, 5.0, 6.0]}
+
+    (row,) = tables.target_rows(a_result(section("record", "record", sides)))
+
+    cells = dict(zip(tables.TARGET_COLUMNS, row, strict=True))
+    assert (cells["ratio"], cells["of minima"]) == ("2.50× faster", "4.00×")
+
+
+def test_side_that_is_no_floor_is_shown_only_where_it_is_the_opponent() -> None:
+    sides = {OURS: [1.0], SMALLER_TREE: [1.0]}
+    limit, times = section("import", "import", sides), section("import.memory", "peak", sides)
+
+    rows = tables.target_rows(a_result(limit, times))
+
+    assert [dict(zip(tables.TARGET_COLUMNS, row, strict=True))["beside"] for row in rows] == [
+        "",
+        "1.00 s (import of 500)",
+    ]
+
+
+def test_opponent_of_our_durability_is_shown() -> None:
+    sides = {OURS_NORMAL: [1.0], ONE_BY_ONE + NORMAL: [3.0]}
+
+    (row,) = tables.target_rows(a_result(section("batch", "batch", sides)))
+
+    assert "3.00 s (one by one, NORMAL)" in row
+
+
+def test_missed_limit_is_put_in_proportion_and_a_met_one_is_not() -> None:
+    missed = timed("get.dict", ours=40e-6, sequential=90e-6)
+    met = timed("get.cached", ours=5e-6, sequential=90e-6)
+    said = (
+        "get.dict: 40.0 µs; the sequential variant takes 90.0 µs here, "
+        "54.0 µs on the machine of the targets"
+    )
+
+    result = a_result(missed, met)
+
+    assert tables.proportions(result) == [said]
+    assert said in tables.render_targets(result)
+    assert said in readme_table.render_markdown(result)
 
 
 def test_result_survives_its_file() -> None:
