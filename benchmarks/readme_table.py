@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.questions import QUESTIONS
 from benchmarks.results import Result
 from benchmarks.tables import TARGET_COLUMNS, proportions, target_rows
 
@@ -35,6 +36,24 @@ def render_markdown(result: Result) -> str:
     return "\n".join([measured, "", heading, rule, *rows, *remarks])
 
 
+def require_full_run(result: Result) -> None:
+    """Check that everything was asked at full length, as what README shows must be.
+
+    Raises:
+        ValueError: It wasn't; the message says what is wrong with the result.
+    """
+    settings = result.settings
+    if settings.get("quick"):
+        raise ValueError("measured with --quick, which is no evidence")
+    if not settings.get("complete"):
+        raise ValueError("not complete: the run was interrupted")
+    if settings.get("durability") != "both":
+        raise ValueError(f"of durability {settings.get('durability')} only, not of both")
+    missing = [name for name in QUESTIONS if name not in settings.get("questions", ())]
+    if missing:
+        raise ValueError(f"without the questions {', '.join(missing)}")
+
+
 def replace_table(readme: str, table: str) -> str:
     """Return *readme* with *table* between its markers.
 
@@ -49,11 +68,43 @@ def replace_table(readme: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
+def read_table(stored: Path) -> str:
+    """Return the table of a stored result.
+
+    Raises:
+        ValueError: The file holds no result of a full run, or can't be read.
+    """
+    try:
+        result = Result.read(stored)
+        require_full_run(result)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{stored}: {error}") from error
+    return render_markdown(result)
+
+
+def put(table: str, readme: Path, *, write: bool) -> None:
+    """Write *table* into *readme* or, if not *write*, check that it is there.
+
+    Raises:
+        ValueError: It isn't; or the file can't be read or written, or has no place for it.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+        expected = replace_table(text, table)
+        if write:
+            readme.write_text(expected, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{readme}: {error}") from error
+    if not write and text != expected:
+        raise ValueError(f"{readme}: the table is another one; --write {readme} puts this there")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, or write it into or check it against a README.
 
     Returns:
-        Exit status: 1 where the README holds something else or has no markers.
+        Exit status: 1 where the result is no full run's, or the README holds something
+        else or has no markers.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme_table", description=__doc__)
     parser.add_argument(
@@ -61,28 +112,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         nargs="?",
         default=STORED,
-        help="result file of python -m benchmarks --json (default: the stored one)",
+        help="result file of python -m benchmarks --json, of a full run (default: the stored one)",
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--write", type=Path, metavar="README", help="put the table into README")
     action.add_argument("--check", type=Path, metavar="README", help="fail where README differs")
     asked = parser.parse_args(arguments)
-    table = render_markdown(Result.read(asked.result))
     readme: Path | None = asked.write or asked.check
-    if readme is None:
-        print(table)
-        return 0
-    text = readme.read_text(encoding="utf-8")
     try:
-        expected = replace_table(text, table)
+        table = read_table(asked.result)
+        if readme is None:
+            print(table)
+        else:
+            put(table, readme, write=bool(asked.write))
     except ValueError as error:
-        print(f"{readme}: {error}", file=sys.stderr)
-        return 1
-    if asked.write:
-        readme.write_text(expected, encoding="utf-8")
-    elif text != expected:
-        command = f"python -m benchmarks.readme_table {asked.result} --write {readme}"
-        print(f"{readme}: the table isn't that of {asked.result}; run {command}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

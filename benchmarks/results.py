@@ -101,18 +101,21 @@ class Result:
         """Return the result that `to_json` wrote.
 
         Raises:
-            ValueError: The document is of another format.
+            ValueError: The document is of another format, or something else.
         """
         document = json.loads(text)
-        if document.get("format") != FORMAT:
-            raise ValueError(
-                f"benchmark result of format {document.get('format')!r}, not {FORMAT}"
+        try:
+            if document["format"] != FORMAT:
+                raise ValueError(
+                    f"benchmark result of format {document['format']!r}, not {FORMAT}"
+                )
+            return cls(
+                machine=document["machine"],
+                settings=document["settings"],
+                sections=tuple(_section(section) for section in document["sections"]),
             )
-        return cls(
-            machine=document["machine"],
-            settings=document["settings"],
-            sections=tuple(_section(section) for section in document["sections"]),
-        )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"that is no result of the benchmarks: {error!r}") from error
 
     def write(self, path: Path) -> None:
         """Store the result in *path*, whole or not at all.
@@ -126,7 +129,12 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the result stored in *path*."""
+        """Return the result stored in *path*.
+
+        Raises:
+            OSError: It can't be read.
+            ValueError: It holds something else.
+        """
         return cls.from_json(path.read_text(encoding="utf-8"))
 
 

@@ -203,14 +203,14 @@ def test_stored_result_is_a_full_run_that_judges_every_target() -> None:
 
     verdicts = judge(result)
 
-    assert result.settings["quick"] is False
+    readme_table.require_full_run(result)
     assert [verdict.target for verdict in verdicts] == list(TARGETS)
 
 
 def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Path) -> None:
     readme, stored = tmp_path / "README.md", tmp_path / "result.json"
     readme.write_text(f"above\n{readme_table.BEGIN}\nold\n{readme_table.END}\nbelow\n")
-    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
+    a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
     written = readme_table.main([str(stored), "--write", str(readme)])
     checked = readme_table.main([str(stored), "--check", str(readme)])
@@ -220,9 +220,62 @@ def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Pat
     assert (written, checked, edited) == (0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"quick": True}, "--quick"),
+        ({"complete": False}, "interrupted"),
+        ({"durability": "full"}, "of durability full only"),
+        ({"questions": ["record", "save"]}, "without the questions batch, get"),
+    ],
+)
+@pytest.mark.parametrize("option", [None, "--write", "--check"])
+def test_result_that_is_no_full_run_s_is_refused(
+    settings: dict[str, object],
+    message: str,
+    option: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
+    readme.write_text(f"{readme_table.BEGIN}\nold\n{readme_table.END}\n")
+    a_result(timed("record", ours=1e-6, sequential=2e-6), **settings).write(stored)
+
+    status = readme_table.main([str(stored), *([option, str(readme)] if option else [])])
+
+    shown = capsys.readouterr()
+    assert (status, shown.out) == (1, "")
+    assert message in shown.err
+    assert "old" in readme.read_text()
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\xff", b"[]", b'{"format": 1}', b'{"format": 9}']
+)
+def test_unreadable_result_is_one_line(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = tmp_path / "result.json"
+    if content is not None:
+        stored.write_bytes(content)
+
+    status = readme_table.main([str(stored)])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert line.startswith(f"{stored}: ")
+
+
+def test_missing_readme_fails_the_check(tmp_path: Path) -> None:
+    stored = tmp_path / "result.json"
+    a_result().write(stored)
+
+    assert readme_table.main([str(stored), "--check", str(tmp_path / "README.md")]) == 1
+
+
 def test_readme_without_markers_fails_the_check(tmp_path: Path) -> None:
     readme, stored = tmp_path / "README.md", tmp_path / "result.json"
     readme.write_text("no table here\n")
-    stored.write_text(a_result(timed("record", ours=1e-6, sequential=2e-6)).to_json())
+    a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
     assert readme_table.main([str(stored), "--check", str(readme)]) == 1
