@@ -10,12 +10,14 @@ import os
 import re
 import subprocess
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from bench_results import ROOT
+from seen_sql import seen_sql
 
 from astraguard_store import RunRepository
 from benchmarks import phases
@@ -24,9 +26,12 @@ from benchmarks.floors import BareStore, write_raw
 from benchmarks.harness import Bench, Progress, Side, again, each_once, interleave
 from benchmarks.legacy import LatencyCollector, SequentialStorage, ThreadedStorage
 from benchmarks.machine import commit, describe_machine, file_system, with_load_at_end
-from benchmarks.results import Spread
-from benchmarks.stores import create_store
+from benchmarks.results import OURS, OURS_NORMAL, Spread
+from benchmarks.stores import create_store, open_stores, recorded
 from benchmarks.workloads import STATISTICS_ROWS, latencies, record, run_id
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Durability
 
 VARIANTS = (SequentialStorage, ThreadedStorage)
 Storage = type[SequentialStorage] | type[ThreadedStorage]
@@ -155,11 +160,49 @@ def test_threaded_hands_out_its_cached_dict_and_sequential_a_fresh_one(tmp_path:
     assert threaded.get_run_metrics() is threaded.get_run_metrics()
 
 
+@pytest.mark.parametrize("storage", VARIANTS)
+def test_legacy_storage_neither_syncs_nor_sleeps(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("an opponent was made slow")
+
+    for module, name in ((os, "fsync"), (os, "fdatasync"), (os, "sync"), (time, "sleep")):
+        monkeypatch.setattr(module, name, refuse)
+
+    for run in ("one", "two"):
+        storage(run, str(tmp_path)).save_latency_stats(collected())
+
+    assert storage("one", str(tmp_path)).get_run_metrics()
+    assert storage("one", str(tmp_path)).compare_runs("two")["metrics"]
+    assert storage.get_recent_runs(str(tmp_path)) != []
+
+
 def test_smallest_workload_has_every_satellite_and_metric_type() -> None:
     summary = collected(15).get_summary()
 
     satellites = summary["stats_by_satellite"].values()
     assert len(summary["stats"]) + sum(map(len, satellites)) == STATISTICS_ROWS == 18
+
+
+# Our sides sync as they say.
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])
+def test_our_side_commits_with_the_durability_it_is_named_for(
+    durability: Durability, synchronous: int, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, quick=True, durabilities=(durability,))
+
+    with ExitStack() as stack:
+        ((name, store),) = open_stores(bench, stack, "store", 0).items()
+        seen = stack.enter_context(seen_sql())
+        store.save("run_1", recorded(latencies(15)))
+        writer = seen.writer()
+        found = writer.execute("PRAGMA synchronous").fetchone()
+
+    assert name == {"full": OURS, "normal": OURS_NORMAL}[durability]
+    assert found == (synchronous,)
 
 
 # Filled stores and trees are what the store itself would have made.
@@ -282,6 +325,16 @@ def test_each_subject_is_used_once() -> None:
     interleave([side], rounds=2, warm_up=1)
 
     assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_lives_is_frozen_while_sides_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
+    monkeypatch.setattr(gc, "unfreeze", lambda: calls.append("unfreeze"))
+
+    interleave([again("a", calls.append, "a")], rounds=2, warm_up=1)
+
+    assert calls == ["freeze", "a", "a", "a", "unfreeze"]
 
 
 def test_nothing_stays_frozen_after_a_failure() -> None:
