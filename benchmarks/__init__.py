@@ -5,6 +5,8 @@ is a ratio between sides that were timed in turn in one run (A B, B A …, media
 since absolute times drift with the machine.
 
     __main__            command line
+    ├─ arguments        what is asked, and what is refused before measuring
+    ├─ interruption     Ctrl-C and SIGTERM
     ├─ questions/       one module a question; each returns sections of a result
     │   ├─ legacy/      the two file-based variants, written from their contract
     │   ├─ floors       bare `sqlite3`, and raw write + fsync + rename
@@ -12,6 +14,7 @@ since absolute times drift with the machine.
     │   └─ children/    scripts that need a process of their own
     ├─ targets          the announced bounds, and whether a result meets them
     ├─ tables · plot    text, Markdown, curves
-    └─ harness · results · machine · workloads
+    └─ harness · results · machine · stores · workloads
     readme_table        README's table from a stored result
+    phases              where the time of ours goes, for docs/performance.md
 """

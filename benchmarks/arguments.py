@@ -28,7 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time astraguard_store beside the file-based variants it replaces and "
-        "beside the floor. Exit status 1 where a target is missed.",
+        "beside the floor. Exit status 1 where a target is missed, 130 after Ctrl-C, which "
+        "keeps what was measured.",
+        epilog="python -m benchmarks.readme_table puts a stored result's table into README; "
+        "python -m benchmarks.phases measures where the time of ours goes.",
     )
     parser.add_argument(
         "questions",
