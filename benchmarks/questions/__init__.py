@@ -1,4 +1,7 @@
-"""The questions, by the name that `python -m benchmarks NAME` takes; one module each."""
+"""The questions, by the name that `python -m benchmarks NAME` takes; one module each.
+
+One that takes minutes yields its sections, so that they are kept if it is ended.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ from benchmarks.questions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from benchmarks.harness import Bench
     from benchmarks.results import Section
 
-QUESTIONS: dict[str, Callable[[Bench], list[Section]]] = {
+QUESTIONS: dict[str, Callable[[Bench], Iterable[Section]]] = {
     "record": record.ask,
     "save": save.ask,
     "batch": batch.ask,

@@ -61,7 +61,7 @@ FLAT = ("get", "recent", "compare", "save")
 """What must take no longer for more runs: judged as it is at the most of them."""
 
 
-def ask(bench: Bench) -> list[Section]:
+def ask(bench: Bench) -> Iterator[Section]:
     """Time the four operations at each size, beside a store of 100 runs in the same rounds.
 
     The old variants go as far as their folders are made in a minute. One
@@ -69,7 +69,7 @@ def ask(bench: Bench) -> list[Section]:
     """
     results, tree = bench.folder / "growth", bench.folder / "growth-tree"
     database = create_store(results, 0)
-    sections: list[Section] = []
+    measured: dict[str, Section] = {}
     for before, runs in pairwise((0, *(STORED_QUICK if bench.quick else STORED))):
         bench.progress.say(f"growth: filling the store to {runs:,} runs")
         fill_database(database, before, runs)
@@ -79,13 +79,13 @@ def ask(bench: Bench) -> list[Section]:
             write_tree(tree, before, runs)
         # What was just written must not be synced on the saves' time.
         os.sync()
-        sections.append(_size(runs, database))
-        sections += _times(bench, runs, results, tree if with_legacy else None)
-    most = {section.key: section for section in sections}
-    return [
-        *sections,
-        *(replace(most[f"growth.{one}.{runs}"], key=f"{one}.flat") for one in FLAT),
-    ]
+        yield _size(runs, database)
+        for one in _times(bench, runs, results, tree if with_legacy else None):
+            measured[one.key] = one
+            yield one
+    for operation in FLAT:
+        most = measured[f"growth.{operation}.{runs}"]
+        yield replace(most, key=f"{operation}.flat", reduced=bench.quick)
 
 
 def _size(runs: int, database: Path) -> Section:
@@ -100,7 +100,7 @@ def _read_some(repository: RunRepository, ids: Iterator[str]) -> None:
         repository.compare(run, other)
 
 
-def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> list[Section]:
+def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> Iterator[Section]:
     few = bench.folder / f"growth-{FEWEST}-beside-{runs}"
     create_store(few, FEWEST)
     ids = (f"saved-{runs}-{number}" for number in count())
@@ -116,16 +116,10 @@ def _times(bench: Bench, runs: int, results: Path, tree: Path | None) -> list[Se
             _add_legacy(sides, THREADED, legacy.ThreadedStorage, (tree, runs), ids)
         slow = bench.quick or (tree and runs >= LEGACY_UP_TO)
         rounds = FEW_ROUNDS if slow else ROUNDS
-        return [
-            bench.measure(
-                f"growth.{operation}.{runs}",
-                title.format(f"{runs:,}"),
-                sides[operation],
-                rounds=rounds,
-            )
-            for operation, title in TITLES.items()
-            if sides[operation]
-        ]
+        for operation, title in TITLES.items():
+            if sides[operation]:
+                key, sized = f"growth.{operation}.{runs}", title.format(f"{runs:,}")
+                yield bench.measure(key, sized, sides[operation], rounds=rounds)
 
 
 @dataclass(frozen=True, slots=True)

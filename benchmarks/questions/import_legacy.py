@@ -46,12 +46,13 @@ def ask(bench: Bench) -> list[Section]:
     peaks = {name: [one["peak"] for one in ones] for name, ones in measured.items()}
     title = f"import of {most:,} legacy runs, summaries only"
     return [
-        section("import", title, seconds),
+        section("import", title, seconds, reduced=bench.quick),
         section(
             "import.memory",
             f"{title}: peak memory of one process",
             {OURS: peaks[ONE_PROCESS], SMALLER_TREE: peaks[SMALLER_TREE]},
             unit="bytes",
+            reduced=bench.quick,
         ),
     ]
 

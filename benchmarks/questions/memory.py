@@ -39,4 +39,4 @@ def ask(bench: Bench) -> list[Section]:
         samples["recorded"].append(answer["columns"])
     samples[COLUMNS] = [MEASUREMENTS * ROW_BYTES]
     title = f"peak memory of a save of {MEASUREMENTS:,}"
-    return [section("memory", title, samples, unit="bytes")]
+    return [section("memory", title, samples, unit="bytes", reduced=bench.quick)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROUNDS = {1_000: (40, 5), 10_000: (25, 3), 100_000: (9, 1)}
 
 
-def ask(bench: Bench) -> list[Section]:
+def ask(bench: Bench) -> Iterator[Section]:
     """Time saves of new runs of 1,000, 10,000 and 100,000 measurements.
 
     The old variants sync nothing; what they left dirty is synced before the next
@@ -37,7 +37,6 @@ def ask(bench: Bench) -> list[Section]:
     with ExitStack() as stack:
         stores = open_stores(bench, stack, "save", 0)
         ids = (f"saved-{number}" for number in count())
-        sections = []
         for measurements, rounds in ROUNDS.items():
             sides = [
                 *_our_sides(stores, measurements, ids),
@@ -47,10 +46,8 @@ def ask(bench: Bench) -> list[Section]:
             title = f"save {measurements:,} measurements"
             key = f"save.{measurements}"
             warm_up = bench.size(1, 0 if measurements == max(ROUNDS) else 1)
-            sections.append(
-                bench.measure(key, title, sides, rounds=bench.size(*rounds), warm_up=warm_up)
-            )
-        return [*sections, _rows_alone(bench, stack, stores)]
+            yield bench.measure(key, title, sides, rounds=bench.size(*rounds), warm_up=warm_up)
+        yield _rows_alone(bench, stack, stores)
 
 
 def _our_sides(

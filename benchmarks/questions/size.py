@@ -33,4 +33,5 @@ def ask(bench: Bench) -> list[Section]:
         raise FileNotFoundError(f"no database in {results}")
     taken = sum(path.stat().st_size for path in results.glob("astraguard.db*"))
     title = f"database, a run with {STATISTICS_ROWS} statistics rows and buckets"
-    return [section("size", title, {OURS: [taken / runs]}, unit="bytes")]
+    samples = {OURS: [taken / runs]}
+    return [section("size", title, samples, unit="bytes", reduced=bench.quick)]
