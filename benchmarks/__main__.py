@@ -74,7 +74,9 @@ def print_result(result: Result) -> None:
     """Print the machine, each section's sides, and the targets."""
     print(render_machine(result), end="\n\n")
     for section in result.sections:
-        print(render_sides(section), end="\n\n")
+        # Those stand among the sizes already.
+        if not section.key.endswith(".flat"):
+            print(render_sides(section), end="\n\n")
     if judge(result):
         print(render_targets(result))
     if not result.settings["complete"]:
