@@ -192,7 +192,10 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
     schema: dict[str, pl.DataType] = {"run_id": pl.String(), **of_one}
     rows = register_io_source(frames, schema=schema, is_pure=False)
     try:
-        rows.sink_parquet(path, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+        # Opened here: a thread of polars that is still at it when a source has failed would
+        # make the file again after it is removed.
+        with path.open("xb") as file:
+            rows.sink_parquet(file, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     except BaseException as error:
         # polars may wrap what a source raises.
         if failures:
