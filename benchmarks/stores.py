@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from astraguard_store import LatencyCollector, RunRepository
+from astraguard_store.repository import DATABASE_NAME
 from benchmarks.fill import fill_database, write_tree
 from benchmarks.floors import BareStore
 from benchmarks.workloads import latencies, record
@@ -40,10 +42,20 @@ def open_stores(bench: Bench, stack: ExitStack, label: str, runs: int) -> dict[s
     stores = {}
     for name, durability in bench.ours():
         results = bench.folder / f"{label}-{durability}"
-        create_store(results, runs)
+        _copy_store(bench, results, runs)
         stores[name] = stack.enter_context(RunRepository.open(results, durability=durability))
         open_bare(stack, stores[name], durability)
     return stores
+
+
+def _copy_store(bench: Bench, results: Path, runs: int) -> None:
+    """Create a store with *runs* stored runs, filled once for all questions."""
+    filled = bench.folder / f"filled-{runs}"
+    database = filled / DATABASE_NAME
+    if not database.exists():
+        create_store(filled, runs)
+    results.mkdir()
+    shutil.copyfile(database, results / DATABASE_NAME)
 
 
 def open_bare(stack: ExitStack, repository: RunRepository, durability: Durability) -> BareStore:

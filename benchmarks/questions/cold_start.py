@@ -39,7 +39,8 @@ def ask(bench: Bench) -> list[Section]:
     rounds = bench.size(15, 1)
     title = f"first save of a fresh process, {MEASUREMENTS:,} measurements"
     sides = [Side(OURS, save, lambda: existing), Side(DEPENDENCIES, import_only, lambda: IMPORTED)]
-    sections = [bench.measure("cold_start", title, sides, rounds=rounds)]
+    warm_up = bench.size(1, 0)
+    sections = [bench.measure("cold_start", title, sides, rounds=rounds, warm_up=warm_up)]
     if not bench.quick:
         sides = [
             Side(OURS, save, lambda: bench.folder / f"cold-start-{next(numbers)}"),
