@@ -14,7 +14,7 @@ import reference
 from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import recorded, save
-from test_check import check, faults, mended
+from test_check import check, faults, mended, run_all_sql
 
 from astraguard_store import LatencyCollector, RunRepository, RunSummary
 from astraguard_store.database.document_writing import document_state
@@ -311,6 +311,19 @@ class TestCheck:
                 found = load_run(connection, run_id)
                 assert found is not None
                 assert found.summary == summary
+
+
+def test_a_summary_that_another_program_gave_another_name_hinders_nobody(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        saved = repository.save("a", recorded(5))
+        run_all_sql(
+            results, "UPDATE artifacts SET path = 'a/other.json' WHERE kind = 'summary_json'"
+        )
+
+        assert repository.get("a").metrics == saved.metrics
+        assert faults(repository.check()) == [("missing_file", "a/other.json")]
+        repository.delete("a")
+        assert repository.recent() == []
 
 
 @pytest.mark.parametrize("condition", ["1", "kind = 'summary_json'"])

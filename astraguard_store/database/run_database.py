@@ -62,7 +62,7 @@ class RunDatabase:
         self._writer = writer
         # In memory readers wait for a writing transaction: it is their connection.
         self._write_lock = threading.RLock() if where else reader.lock
-        self._map = IdentityMap()
+        self._map = IdentityMap(same=queries.is_same)
         self._seen: Hashable = None
         self._writer_seen: int | None = None
         self._writer_options: WriteOptions | None = None
