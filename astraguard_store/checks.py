@@ -33,7 +33,8 @@ def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS
         raise InvalidRunError(
             f"Invalid {parameter} {value!r}: NUL and lone surrogates can't be stored"
         )
-    return str(value)
+    # Of an enum's member its value, as csv and json write it; str() may give its name.
+    return str.__str__(value)
 
 
 def check_number(value: object, parameter: str) -> float:

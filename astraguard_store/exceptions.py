@@ -113,7 +113,8 @@ class DatabaseError(StoreError):
 
     Attributes:
         kept: Where the files of a save lie that failed only for the database;
-            the next opening of the store adopts them. Empty otherwise.
+            the next opening of the store after the cause is gone adopts them. Empty
+            otherwise.
     """
 
     kept: tuple[Path, ...] = ()
@@ -123,7 +124,10 @@ class DatabaseError(StoreError):
         if not self.kept:
             return message
         files = ", ".join(map(str, self.kept))
-        return f"{message}. The run is not lost: the next opening of the store adopts {files}"
+        return (
+            f"{message}. The run is not lost: when the cause is gone, the next opening of "
+            f"the store adopts {files}"
+        )
 
 
 class DatabaseBusyError(DatabaseError, TimeoutError):

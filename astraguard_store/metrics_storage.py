@@ -59,7 +59,7 @@ class MetricsStorage:
         """
         self.run_id = check_run_id(run_id)
         self._root = os.path.abspath(results_dir)
-        self.metrics_dir = Path(results_dir) / run_id
+        self.metrics_dir = Path(results_dir) / self.run_id
         self.metrics_dir.mkdir(parents=True, exist_ok=True)
 
     def __repr__(self) -> str:
@@ -165,7 +165,7 @@ def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any]
 def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
     """Compare by the joined query; None where not both runs have rows and files."""
     try:
-        check_run_id(other)
+        other = check_run_id(other)
         if not (has_summary(root, other) and has_summary(root, this)):
             return None
         comparison = ask(root, lambda repository: repository.compare(other, this))

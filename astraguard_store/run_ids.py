@@ -43,7 +43,8 @@ def check_run_id(run_id: object) -> str:
     if not isinstance(run_id, str):
         raise InvalidRunError(f"Invalid run_id {run_id!r}: a string is needed")
     if type(run_id) is not str:
-        run_id = str(run_id)
+        # Of an enum's member its value; str() may give its name.
+        run_id = str.__str__(run_id)
     reason = _why_not(run_id)
     if reason:
         raise InvalidRunError(f"Invalid run_id {run_id!r}: {reason}")

@@ -124,7 +124,11 @@ def local_timestamp(time: datetime, utc_offset_s: int) -> str:
 
 
 def render_document(document: dict[str, Any]) -> bytes:
-    """Return the document as JSON, indented by 2."""
+    """Return the document as JSON, laid out as by ``json.dump(…, indent=2)``.
+
+    Not always in its bytes: orjson writes names outside ASCII as they are, and very small
+    or, in some versions, large numbers in another way. What is read is the same.
+    """
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 

@@ -16,6 +16,7 @@ from recordings import recorded
 
 from astraguard_store import (
     CheckReport,
+    DatabaseError,
     Finding,
     LatencyCollector,
     Provenance,
@@ -113,6 +114,13 @@ def make_it_newer(results: Path) -> None:
 def make_it_anothers(results: Path) -> None:
     remove_the_database(results)
     run_all_sql(results, "CREATE TABLE theirs (name TEXT)")
+
+
+def leave_rows_of(results: Path, run_id: str) -> None:
+    """Delete a run alone, as another program could before there was a trigger."""
+    run_all_sql(
+        results, "DROP TRIGGER tr_runs_delete", f"DELETE FROM runs WHERE run_id = '{run_id}'"
+    )
 
 
 def harm_files(results: Path) -> None:
@@ -254,7 +262,7 @@ class TestFindings:
         assert check(store).is_sound
 
     def test_rows_that_belong_to_no_run(self, store: Path) -> None:
-        run_all_sql(store, "PRAGMA foreign_keys=OFF", "DELETE FROM runs WHERE run_id = 'run_0'")
+        leave_rows_of(store, "run_0")
 
         kinds = {kind for kind, _ in faults(check(store))}
 
@@ -499,6 +507,40 @@ class TestFix:
 
         assert faults(report) == [("missing_row", "broken")]
         assert "not JSON" in finding(report, "missing_row").advice
+
+    def test_rows_that_belong_to_no_run_are_deleted(self, store: Path) -> None:
+        leave_rows_of(store, "run_0")
+
+        report = check(store, fix=True)
+
+        assert report.is_sound
+        assert {f.kind for f in report.mended} >= {"foreign_key", "missing_row"}
+        assert check(store).is_sound
+
+    def test_rows_of_another_programs_table_are_left(self, store: Path) -> None:
+        run_all_sql(
+            store,
+            "CREATE TABLE theirs (run_id TEXT REFERENCES runs)",
+            "INSERT INTO theirs VALUES ('nobody')",
+        )
+
+        report = check(store, fix=True)
+
+        assert faults(report) == [("foreign_key", str(store / DATABASE))]
+        assert finding(report, "foreign_key").what == "1 row of theirs belong to no run"
+
+    def test_a_save_that_such_rows_hindered_is_adopted(self, store: Path) -> None:
+        leave_rows_of(store, "run_0")
+        with RunRepository.open(store) as repository:
+            with pytest.raises(DatabaseError, match="check --fix` deletes rows") as caught:
+                repository.save("run_0", recorded(7))
+            assert len(caught.value.kept) == 2
+
+        report = check(store, fix=True)
+
+        assert report.is_sound
+        with RunRepository.open(store) as repository:
+            assert repository.get("run_0").total_measurements == 21
 
     def test_a_missing_database_is_made(self, store: Path) -> None:
         remove_the_database(store)

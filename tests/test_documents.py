@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import reference
+from hypothesis import example, given
+from hypothesis import strategies as st
 from recordings import recorded, save
-from test_check import check, faults, mended
+from test_check import check, faults, mended, run_all_sql
 
 from astraguard_store import LatencyCollector, RunRepository, RunSummary
 from astraguard_store.database.document_writing import document_state
@@ -41,6 +43,17 @@ COLLECTORS = {
     "thousands": lambda: recorded(4_000),
     "uneven": uneven,
 }
+
+NUMBERS = (3, 1.0, 2.0, 3.0, 4.0, 0.5, 5.0)
+ROWS = [("run", "a", 0, *NUMBERS, 0), ("run", "b", 1, *NUMBERS, 1)]
+BELOW = [
+    ("run", "S", "a", 0, *NUMBERS, 0),
+    ("run", "T", "b", 1, *NUMBERS, 1),
+    ("run", "T", "a", 2, *NUMBERS, 0),
+]
+FILE = ("run", "raw_csv", "run/latency_raw.csv", 1, None, 3)
+DOCUMENT = encode("run", ROWS, BELOW, [FILE]) or b""
+PLACES = DOCUMENT.index(b"S\0T") + len("S\0T")
 
 
 @pytest.fixture
@@ -137,6 +150,34 @@ class TestExactness:
         assert decode("run", b"\2" + document[1:]) is None
         assert [n for n in range(len(document)) if decode("run", document[:n])] == []
         assert decode("run", document + b"\0") is None
+
+    @given(st.integers(0, len(DOCUMENT) - 1), st.integers(1, 255))
+    # The last satellite has three types instead of two.
+    @example(PLACES + 4, 1)
+    def test_one_with_a_changed_byte_is_read_or_not_but_raises_nothing(
+        self, place: int, flipped: int
+    ) -> None:
+        damaged = bytearray(DOCUMENT)
+        damaged[place] ^= flipped
+
+        parts = decode("run", bytes(damaged))
+
+        # The satellites are unpacked when one looks.
+        assert parts is None or isinstance(dict(parts.satellites), dict)
+
+    @given(st.integers(0, len(DOCUMENT) - 1))
+    def test_the_beginning_of_one_is_not_read(self, length: int) -> None:
+        assert decode("run", DOCUMENT[:length]) is None
+
+    def test_a_hash_that_stands_for_none_is_not_packed(self) -> None:
+        files = [
+            ("run", "raw_csv", "run/latency_raw.csv", 1, sha256, 3)
+            for sha256 in (None, "0" * 64, "0" * 63 + "1")
+        ]
+
+        packed = [encode("run", ROWS[:1], BELOW[:1], [file]) is not None for file in files]
+
+        assert packed == [True, False, True]
 
     def test_rows_that_no_save_writes_are_not_packed(self) -> None:
         row = ("run", "a", 0, 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0)
@@ -270,6 +311,19 @@ class TestCheck:
                 found = load_run(connection, run_id)
                 assert found is not None
                 assert found.summary == summary
+
+
+def test_a_summary_that_another_program_gave_another_name_hinders_nobody(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        saved = repository.save("a", recorded(5))
+        run_all_sql(
+            results, "UPDATE artifacts SET path = 'a/other.json' WHERE kind = 'summary_json'"
+        )
+
+        assert repository.get("a").metrics == saved.metrics
+        assert faults(repository.check()) == [("missing_file", "a/other.json")]
+        repository.delete("a")
+        assert repository.recent() == []
 
 
 @pytest.mark.parametrize("condition", ["1", "kind = 'summary_json'"])

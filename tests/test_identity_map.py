@@ -16,7 +16,7 @@ import pytest
 from other_process import OtherProcess
 from recordings import recorded
 
-from astraguard_store import ArtifactWriteError, RunNotFoundError, RunRepository
+from astraguard_store import ArtifactWriteError, RunNotFoundError, RunRepository, RunSummary
 from astraguard_store.database import queries
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.queries import StoredRun
@@ -61,6 +61,10 @@ def tool(repository: RunRepository) -> Iterator[sqlite3.Connection]:
     assert repository.database_path is not None
     with closing(sqlite3.connect(repository.database_path, isolation_level=None)) as connection:
         yield connection
+
+
+def in_their_order(run: RunSummary) -> list[list[str]]:
+    return [list(mapping) for mapping in (run.metrics, run.satellites, *run.satellites.values())]
 
 
 def misses_of(repository: RunRepository, call: Callable[[], object]) -> int:
@@ -198,6 +202,19 @@ class TestCommitsOfOthers:
         tool.execute(SLOWER)
 
         assert {m.mean_ms for m in repository.get("a").metrics.values()} == {777.0}
+
+    @pytest.mark.parametrize("table", ["metric_statistics", "satellite_statistics"])
+    def test_a_tool_changes_the_order_alone(
+        self, repository: RunRepository, tool: sqlite3.Connection, table: str
+    ) -> None:
+        before = repository.get("a")
+
+        tool.execute(f"UPDATE {table} SET position = 99 - position WHERE run_id = 'a'")
+
+        after = repository.get("a")
+        assert after == before
+        assert in_their_order(after) != in_their_order(before)
+        assert repository.get("a") is after
 
     def test_a_tool_updates_one_statistic_of_a_compared_run(
         self, repository: RunRepository, tool: sqlite3.Connection

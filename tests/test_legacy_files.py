@@ -18,6 +18,10 @@ from astraguard_store import LatencyCollector, MetricsStorage
 A_MOMENT = timedelta(milliseconds=1)
 
 
+def indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 class TestSaveLatencyStats:
     """`.save_latency_stats(collector)` returns {"summary": path, "raw": path}."""
 
@@ -201,12 +205,32 @@ class TestSummaryFile:
         expected = reference.document("run_001", written["timestamp"], rows_of(collector))
         assert reference.ordered_pairs(written) == reference.ordered_pairs(expected)
 
-    def test_it_is_indented_by_two_as_json_dump_does(self, results: Path) -> None:
+    def test_of_ascii_names_and_common_numbers_it_is_what_json_dump_writes(
+        self, results: Path
+    ) -> None:
         storage = save(results, "run_001", recorded(25))
 
         text = (storage.metrics_dir / reference.SUMMARY).read_text(encoding="utf-8")
 
         assert text == json.dumps(json.loads(text), indent=2)
+
+    @pytest.mark.parametrize(
+        ("satellite_id", "duration_ms"), [("SÄT", 1.0), ("SAT", 1e-05), ("SAT", 1.5e-07)]
+    )
+    def test_of_others_it_has_the_layout_and_values_and_not_the_bytes(
+        self, results: Path, satellite_id: str, duration_ms: float
+    ) -> None:
+        row = OwnMeasurement(0.0, "fault_detection", satellite_id, duration_ms, 0.0)
+        storage = save(results, "run_001", SimpleNamespace(measurements=[row]))
+
+        text = (storage.metrics_dir / reference.SUMMARY).read_text(encoding="utf-8")
+
+        document = json.loads(text)
+        of_satellite = document["stats_by_satellite"][satellite_id]["fault_detection"]
+        assert of_satellite["mean_ms"] == duration_ms
+        dumped = json.dumps(document, indent=2)
+        assert text != dumped
+        assert list(map(indent_of, text.splitlines())) == list(map(indent_of, dumped.splitlines()))
 
     def test_names_outside_ascii_are_read_back(self, results: Path) -> None:
         rows = reference.make_rows(8, satellites=("SÄT-µ", 'quote"d', "衛星\u2028"))

@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).parents[1]
 NAME = "astraguard.db"
 
 BREAKS_KEYS = f'''
-"""Forget the runs, but not what was measured in them."""
+"""Rename the runs, but not in what was measured in them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,7 +37,7 @@ down_revision = "{HEAD_REVISION}"
 
 def upgrade():
     op.add_column("runs", sa.Column("note", sa.Text()))
-    op.execute("DELETE FROM runs")
+    op.execute("UPDATE runs SET run_id = run_id || '-old'")
 '''
 
 

@@ -18,6 +18,7 @@ from other_process import OtherProcess
 from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunRepository, RunSummary
+from astraguard_store.database.engine import WRITES, database_engine
 
 TESTS = Path(__file__).parent
 
@@ -330,6 +331,32 @@ class TestTicket:
 
             assert time.monotonic() - started < 0.4
             time.sleep(0.5)
+
+
+def locks_on(path: Path) -> list[list[str]]:
+    """Give the kind and range of each lock that this process has on *path*."""
+    file = f":{path.stat().st_ino}"
+    locks = map(str.split, Path("/proc/locks").read_text(encoding="ascii").splitlines())
+    mine = [lock for lock in locks if lock[4] == str(os.getpid())]
+    return sorted(lock[3:4] + lock[6:] for lock in mine if lock[5].endswith(file))
+
+
+def test_a_connection_that_takes_no_lock_drops_none_of_others(results: Path) -> None:
+    RunRepository.open(results).close()
+    database = results / "astraguard.db"
+    asleep = [database_engine(database, "immutable").connect()]
+    with database_engine(database, "rw").connect() as writer:
+        asleep.append(database_engine(database, "immutable").connect())
+        writer.execution_options(**{WRITES: True}).exec_driver_sql("SELECT 1")
+        files = database, results / "astraguard.db-shm"
+        before = [locks_on(file) for file in files]
+
+        for connection in asleep:
+            connection.exec_driver_sql("SELECT * FROM store").all()
+            connection.close()
+
+        assert all(before)
+        assert [locks_on(file) for file in files] == before
 
 
 class TestFoldersInTheLog:

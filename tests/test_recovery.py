@@ -566,7 +566,7 @@ class TestASaveThatFoundTheDatabaseBusy:
 
         assert [path.suffixes for path in error.kept] == [[".kept", ".csv"], [".kept", ".json"]]
         assert all(path.is_file() for path in error.kept)
-        assert "the next opening of the store adopts" in str(error)
+        assert "when the cause is gone, the next opening of the store adopts" in str(error)
         assert "longer busy_timeout_s" in str(error)
 
     def test_their_new_names_are_synced(self, store: Path) -> None:

@@ -446,6 +446,18 @@ class TestDeleting:
         with closing(sqlite3.connect(store / "astraguard.db")) as tool:
             assert tool.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
+    def test_one_that_another_program_deleted_can_be_saved_anew(self, store: Path) -> None:
+        with RunRepository.open(store) as repository:
+            repository.set_tags("run", {"pinned": ""})
+            # It leaves foreign keys off, as SQLite does.
+            with closing(sqlite3.connect(store / "astraguard.db")) as tool, tool:
+                tool.execute("DELETE FROM runs WHERE run_id = 'run'")
+
+            saved = repository.save("run", recorded(10))
+
+            assert (saved.revision, dict(saved.tags)) == (1, {})
+            assert repository.get("run") == saved
+
     def test_its_folder_goes(self, store: Path) -> None:
         with RunRepository.open(store) as repository:
             repository.delete("run")

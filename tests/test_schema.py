@@ -256,6 +256,16 @@ class TestForeignKeys:
         assert tables.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
 
     @pytest.mark.parametrize("table", TABLES_BELOW_RUNS)
+    def test_they_are_by_a_program_that_leaves_foreign_keys_off(
+        self, tables: sqlite3.Connection, table: str
+    ) -> None:
+        tables.execute("PRAGMA foreign_keys=OFF")
+
+        tables.execute("DELETE FROM runs WHERE run_id = 'run'")
+
+        assert tables.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
+
+    @pytest.mark.parametrize("table", TABLES_BELOW_RUNS)
     def test_rows_without_a_run_are_refused(self, tables: sqlite3.Connection, table: str) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
             tables.execute(f"UPDATE {table} SET run_id = 'nobody'")

@@ -6,7 +6,7 @@ folder_runs   get, recent and compare from the folders alone
         ├─ reader             a run's summary, time and measurements
         └─ newest_summaries   one question to the file system a folder
              └─ file_times       the times of many files at once
-writer        stage runs' files: rendered, written and synced in parallel threads
+writer        stage runs' files: written by the caller, while other threads sync
    ├─ staged_runs     the files of one save, and the syncs that are under way
    │    └─ staged_run    the files of one run of it
    │         └─ publishing  move them to its folder, or remove them from it

@@ -40,7 +40,7 @@ class FolderRuns:
             RunNotFoundError: There is no such folder, or no summary in it.
             ArtifactReadError: The summary can't be read.
         """
-        check_run_id(run_id)
+        run_id = check_run_id(run_id)
         try:
             file = read_summary_file(self._root, run_id)
             time_us = file_time_us(self._root, run_id, file.modified_ns)

@@ -36,7 +36,9 @@ _WORTH_BEGINNING_BYTES = 500_000
 class StagedRun:
     """The files of one save, written and synced but not yet where readers look.
 
-    It is used by one thread. Ends with `publish` and `close`, or `discard`, or `keep`.
+    It is used by one thread at a time, but for `sync` and `sync_all`: other threads call
+    these while the next file is written. Ends with `publish` and `close`, or `discard`,
+    or `keep`.
 
     Attributes:
         run_id: The run.
@@ -62,7 +64,6 @@ class StagedRun:
         self.statistics: RunStatistics
         self._root = root
         self._sync = sync
-        # Two threads put something in: into a dict that is one step, onto a tuple two.
         self._artifacts: dict[ArtifactKind, Artifact] = {}
         self._descriptors: dict[str, int] = {}
         self._new_folder = True
@@ -73,7 +74,7 @@ class StagedRun:
         return tuple(self._artifacts[kind] for kind in sorted(self._artifacts))
 
     def write(self, kind: ArtifactKind, chunks: Iterable[bytes], rows: int) -> None:
-        """Write one file, compressed as all of the run are; any thread.
+        """Write one file, compressed as all of the run are.
 
         Raises:
             ArtifactWriteError: It can't be written; the message names it.
@@ -84,7 +85,7 @@ class StagedRun:
         self.copy(name, compressed(chunks, compression), rows, self.recorded_at_us * 1000)
 
     def copy(self, name: str, chunks: Iterable[bytes], rows: int | None, time_ns: int) -> None:
-        """Write one file, as the *chunks* are; any thread.
+        """Write one file, as the *chunks* are.
 
         Args:
             name: Its name in the run's folder.
@@ -184,7 +185,8 @@ class StagedRun:
                 also where there is no room for it, which the log explains.
 
         Returns:
-            Where they lie; empty if they couldn't be kept, which the log explains.
+            Where they lie. Empty if one couldn't be kept, which the log explains; if
+            another was by then, the next opening adopts the run all the same.
         """
         kept = []
         self._keep_known(known)

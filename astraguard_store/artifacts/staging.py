@@ -180,6 +180,9 @@ def staged_files(root: Path, run_id: str, token: str, summary_name: str) -> tupl
         summary_name: Its summary's name in the run's folder, which is published
             last: without it nothing is left to be done.
     """
+    if summary_name not in SUFFIXES:
+        # Another program changed the row: no save has such a file.
+        return ()
     stem = f"{root}/{STAGING_NAME}/{run_id}~{token}"
     suffixes = (SUFFIXES[summary_name], KEPT_SUFFIXES[summary_name])
     if not any(os.access(stem + suffix, os.F_OK) for suffix in suffixes):

@@ -1,4 +1,7 @@
-"""A run's files on their way to disk: staged in parallel threads, then published.
+"""A run's files on their way to disk: staged, then published.
+
+The calling thread writes them. Others sync them meanwhile and, of a large run, render
+the CSV.
 
 Nothing here knows the database: the caller commits the run's row between
 `stage_runs` and `StagedRun.publish`.

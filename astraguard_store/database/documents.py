@@ -202,9 +202,13 @@ def _packed_file(run_id: str, row: Row) -> bytes:
     _, kind, path, size, sha256, rows = row
     folder, _, name = path.partition("/")
     digest = _NO_HASH if sha256 is None else bytes.fromhex(sha256)
-    if folder != run_id or (kind, name) not in _PLACES or sha256 not in {None, digest.hex()}:
+    if folder != run_id or (kind, name) not in _PLACES or sha256 != _hex(digest):
         raise _UnpackableError
     return _FILE.pack(_PLACES[kind, name], size, -1 if rows is None else rows, digest)
+
+
+def _hex(digest: bytes) -> str | None:
+    return None if digest == _NO_HASH else digest.hex()
 
 
 class _Plan(NamedTuple):
@@ -255,7 +259,7 @@ class _Packed(FrozenMapping[str, FrozenMapping[str, MetricSummary]]):
 
 
 def decode(run_id: str, document: bytes) -> RunParts | None:
-    """Return what the document of a run tells, None if it is of another format."""
+    """Return what the document of a run tells, None if it is of another format or damaged."""
     try:
         if document[0] != _VERSION:
             return None
@@ -270,7 +274,8 @@ def decode(run_id: str, document: bytes) -> RunParts | None:
             _Packed(plan, document),
             _files(run_id, document[beginning : plan.at_types]),
         )
-    except (struct.error, IndexError, ValueError):
+    # StopIteration: it has fewer places than its numbers of types ask for.
+    except (struct.error, IndexError, StopIteration, ValueError):
         return None
 
 
@@ -278,8 +283,7 @@ def _files(run_id: str, packed: bytes) -> tuple[Artifact, ...]:
     files = []
     for place, size, rows, digest in _FILE.iter_unpack(packed):
         kind, name = _FILES[place]
-        sha256 = None if digest == _NO_HASH else digest.hex()
-        file = (kind, f"{run_id}/{name}", size, sha256, None if rows < 0 else rows)
+        file = (kind, f"{run_id}/{name}", size, _hex(digest), None if rows < 0 else rows)
         # Half the time of the class's own ways.
         files.append(tuple.__new__(Artifact, file))
     return tuple(files)

@@ -42,9 +42,7 @@ def database_engine(
     Args:
         path: The file.
         mode: ``ro`` reads only, ``rw`` needs the file to be there, ``rwc`` creates it;
-            ``immutable`` reads a file that nobody writes, and takes no lock. It must
-            not be closed while this process has the file open in another mode:
-            that would drop the locks of the other connection.
+            ``immutable`` reads a file that nobody writes, and takes no lock.
         durability: ``full`` syncs every commit; ``normal`` only checkpoints, so
             a power cut may take the latest commits back.
         busy_timeout_s: How long SQLite waits for a lock that it needs.

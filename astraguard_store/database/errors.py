@@ -26,6 +26,8 @@ _CAUSES = {
     sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it"),
     sqlite3.SQLITE_IOERR: ("reading or writing it failed", "check the disk and try again"),
 }
+# What is written is checked, so only what another program left can be in its way.
+_IN_THE_WAY = "`astraguard-store check --fix` deletes rows of runs that are gone"
 
 
 @contextmanager
@@ -50,6 +52,8 @@ def database_error(
     if code in _CAUSES:
         wrong, mend = _CAUSES[code]
         return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return DatabaseError(f"{where}: {cause}; {_IN_THE_WAY}")
     return DatabaseError(f"{where}: {cause}")
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from operator import eq
 from typing import Any
 
 from astraguard_store.reports import CacheInfo
@@ -28,15 +29,20 @@ class IdentityMap:
     to be kept, hand it to `keep` with the result; call `forget` for what an own
     commit changed, and `suspect_all` when somebody else has committed, of which
     whoever asks for a key that is held must have made sure just before. Values
-    must be immutable and comparable. What is read again and found equal is
-    answered with the object that was handed out before.
+    must be immutable. What is read again and found the same is answered with the
+    object that was handed out before.
+
+    Args:
+        limit: Most values that are held.
+        same: Tells whether two values of one key are the same.
 
     Attributes:
         holds: Whether there is a value for a key, be it true or not any more.
     """
 
-    def __init__(self, limit: int = 1024) -> None:
+    def __init__(self, limit: int = 1024, same: Callable[[Any, Any], bool] = eq) -> None:
         self._limit = limit
+        self._same = same
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         # The dict's own method: a method around it would double the time.
@@ -71,12 +77,12 @@ class IdentityMap:
         read most often needs no entry of its own in the list of who depends on whom.
 
         Returns:
-            The object to hand out: an equal one that is held already, or *value*.
+            The object to hand out: the same one that is held already, or *value*.
         """
         with self._lock:
             self._misses += 1
             held = self._entries.get(key)
-            if held is not None and held[0] == value:
+            if held is not None and self._same(held[0], value):
                 value = held[0]
             if mark == (self._epoch, self._forgets):
                 self._entries[key] = (value, self._epoch, run_ids)
@@ -112,7 +118,7 @@ class IdentityMap:
 
     def reset_after_fork(self) -> None:
         """Start anew in a child: the lock may have been held, and nothing is known."""
-        self.__init__(self._limit)  # type: ignore[misc]
+        self.__init__(self._limit, self._same)  # type: ignore[misc]
 
     def _drop(self, key: Hashable) -> None:
         # A set: a run may be compared with itself.

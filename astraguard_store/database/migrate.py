@@ -185,8 +185,8 @@ def upgrade_database(path: Path) -> Path | None:
     try:
         back_up(reader, path, backup_path)
     finally:
-        # Before the migration opens a connection: an immutable one that closes
-        # after that would drop its locks.
+        # Before the migration opens a connection: it may have taken the file for one
+        # that nobody writes.
         reader.close()
     engine = database_engine(path, "rw")
     try:

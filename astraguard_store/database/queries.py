@@ -45,6 +45,7 @@ __all__ = [
     "StoredRun",
     "adopted",
     "compare",
+    "is_same",
     "load_run",
     "load_run_of_rows",
     "recent_headers",
@@ -81,6 +82,21 @@ class StoredRun(NamedTuple):
     summary: RunSummary
     utc_offset_s: int | None
     staging_token: str | None
+
+
+def is_same(answer: StoredRun | Comparison, other: StoredRun | Comparison) -> bool:
+    """Return whether two answers to one question are the same, to the order of what is in them.
+
+    Mappings are equal in any order, but a summary file has them in that of the rows.
+    """
+    return answer == other and _order(answer) == _order(other)
+
+
+def _order(answer: StoredRun | Comparison) -> object:
+    if isinstance(answer, Comparison):
+        return None
+    run = answer.summary
+    return list(run.metrics), [(name, *metrics) for name, metrics in run.satellites.items()]
 
 
 def recent_headers(connection: sqlite3.Connection, limit: int) -> list[RunHeader]:

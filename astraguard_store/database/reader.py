@@ -89,7 +89,9 @@ class FileReader:
     Where none is there, nobody has the file open for writing. Then opening it
     as usual would create the log and its index, and a reader creates nothing;
     so it is opened as a file that doesn't change, and looked at before and
-    after each query: if it did change, the query is run again.
+    after each query: if it did change, the query is run again. Such a connection
+    may be closed beside others of this process: SQLite keeps its descriptor until
+    they have no locks left, which closing it would drop.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
@@ -187,8 +189,7 @@ class FileReader:
                 asking.end()
 
     def _open_for(self, asking: Asking) -> tuple[Connection, FileState | None]:
-        # A writer of this process isn't opened before these connections are closed (`close`);
-        # beside readers SQLite keeps a closed one's descriptor, and so their locks.
+        # A writer of this process isn't opened before these connections are closed (`close`).
         with self.lock:
             state = self._quiet_state()
             self._under_way.add(asking)

@@ -23,6 +23,7 @@ from astraguard_store.statistics import RunStatistics
 
 __all__ = [
     "child_rows",
+    "delete_dangling",
     "delete_run",
     "fence",
     "insert_buckets",
@@ -71,6 +72,15 @@ def save_run(
 def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
     """Delete a run with all its rows; return whether there was one."""
     return connection.execute(statements().delete_run, {"run_id": run_id}).rowcount > 0
+
+
+def delete_dangling(connection: sqlite3.Connection) -> dict[str, int]:
+    """Delete the rows whose run is missing; return {table: how many there were}."""
+    deleted = {
+        table: connection.execute(sql).rowcount
+        for table, sql in statements().delete_dangling.items()
+    }
+    return {table: number for table, number in deleted.items() if number}
 
 
 def set_tags(connection: sqlite3.Connection, run_id: str, tags: Mapping[str, str | None]) -> None:

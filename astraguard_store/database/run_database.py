@@ -62,7 +62,7 @@ class RunDatabase:
         self._writer = writer
         # In memory readers wait for a writing transaction: it is their connection.
         self._write_lock = threading.RLock() if where else reader.lock
-        self._map = IdentityMap()
+        self._map = IdentityMap(same=queries.is_same)
         self._seen: Hashable = None
         self._writer_seen: int | None = None
         self._writer_options: WriteOptions | None = None
@@ -308,8 +308,8 @@ class RunDatabase:
 
     def _open_writer(self, options: WriteOptions) -> Connection:
         if self._writer is None and self.path:
-            # The quiet reader's connection must be closed before another is open:
-            # after, it would drop this one's locks.
+            # The quiet reader's connection takes the file for one that nobody writes.
+            # Closed beside the writer's, it would leave its descriptor open: see `FileReader`.
             with self._reader.lock:
                 self._reader.close()
                 self._writer = connect_writer(self.path, options)

@@ -61,6 +61,7 @@ _LARGEST = "1.7976931348623157e308"
 
 
 def _run_key() -> Column[str]:
+    # The trigger tr_runs_delete deletes the rows too: other programs have the keys off.
     return Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True)
 
 

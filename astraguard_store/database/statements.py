@@ -144,6 +144,11 @@ class Statements:
             measurements,
         )
         self.delete_children = [_sql(delete(t).where(t.c.run_id == run_id)) for t in children]
+        # The documents first: triggers of the tables that they copy delete them, uncounted.
+        self.delete_dangling = {
+            t.name: _sql(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
+            for t in (run_documents, *children, run_tags)
+        }
         self.insert_metric = _insert_all(metric_statistics)
         self.insert_satellite = _insert_all(satellite_statistics)
         self.insert_artifact = _insert_all(artifacts)

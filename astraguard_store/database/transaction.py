@@ -90,6 +90,10 @@ class Transaction:
         self._changed.add(run_id)
         return row_writing.delete_run(self._connection, run_id)
 
+    def delete_dangling(self) -> dict[str, int]:
+        """Delete the rows whose run is missing; return {table: how many there were}."""
+        return row_writing.delete_dangling(self._connection)
+
     def load(self, run_id: str) -> StoredRun | None:
         """Return the run as this transaction sees it, None if there is none."""
         return queries.load_run(self._connection, run_id)

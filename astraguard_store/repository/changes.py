@@ -93,7 +93,8 @@ class Changes(Questions):
         """
         store = self._writable_store()
         new: dict[str, NewRun] = {}
-        for run_id, collector in runs:
+        for name, collector in runs:
+            run_id = check_run_id(name)
             if run_id in new:
                 raise InvalidRunError(f"Invalid run_id {run_id!r}: it is named twice")
             new[run_id] = new_run(run_id, collector, provenance, tags)

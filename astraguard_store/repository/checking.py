@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from astraguard_store.artifacts.file_systems import network_file_system
@@ -20,11 +21,12 @@ from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     SchemaVersionError,
+    StoreError,
     StoreNotFoundError,
 )
 from astraguard_store.reports import CheckReport
 from astraguard_store.repository.adoption import Progress
-from astraguard_store.repository.file_checking import FileCheck, Source, check_staging
+from astraguard_store.repository.file_checking import FIX, FileCheck, Source, check_staging
 from astraguard_store.repository.mending import Mender
 from astraguard_store.repository.shared_store import (
     DATABASE_NAME,
@@ -98,13 +100,13 @@ def check_store(
     tally = tally or Tally()
     root = store.root
     where = str(root / DATABASE_NAME) if root else "the database in memory"
-    is_sound = _check_structure(store.database, where, tally)
+    mender = Mender(store, options) if fix and root else None
+    is_sound = _check_structure(store.database, where, tally, mender)
     if root is None:
         _note_sqlite(where, tally)
         return tally.report()
     # Nothing is written to a database that is damaged, and nothing after its word.
     if is_sound:
-        mender = Mender(store, options) if fix else None
         try:
             FileCheck(root, store.database, tally, mender, progress).run()
         except DatabaseDamagedError as error:
@@ -115,20 +117,39 @@ def check_store(
     return tally.report()
 
 
-def _check_structure(source: Source, where: str, tally: Tally) -> bool:
+def _check_structure(
+    source: Source, where: str, tally: Tally, mender: Mender | None = None
+) -> bool:
     """Ask SQLite for damage; return whether the rows can be believed."""
     try:
         problems = source.read(structural_problems)
         dangling = source.read(dangling_rows)
     except DatabaseDamagedError as error:
         problems, dangling = [error.reason], {}
-    for table, number in dangling.items():
-        what = f"{number} row{'s' if number > 1 else ''} of {table} belong to no run"
-        advice = "another program wrote them; `DELETE` them, or restore a backup"
-        tally.fault("foreign_key", where, what, advice)
+    _report_dangling(dangling, where, tally, None if problems else mender)
     if problems:
         tally.fault("damaged_database", where, "; ".join(problems), _rebuild(Path(where)))
     return not problems
+
+
+def _report_dangling(
+    dangling: Mapping[str, int], where: str, tally: Tally, mender: Mender | None
+) -> None:
+    """Report rows without a run, by table; they may be in the way of saves and adoptions."""
+    deleted: Mapping[str, int] = {}
+    failure = ""
+    if dangling and mender:
+        try:
+            deleted = mender.delete_dangling()
+        except StoreError as error:
+            failure = f"they could not be deleted: {error}; "
+    for table, number in dangling.items():
+        what = f"{number} row{'s' if number > 1 else ''} of {table} belong to no run"
+        if table in deleted:
+            tally.mended("foreign_key", where, what, "deleted")
+        else:
+            advice = f"{failure}another program left them; {FIX} deletes those of the store's own"
+            tally.fault("foreign_key", where, what, f"{advice} tables; or `DELETE` them")
 
 
 def _report_damage(path: Path, tally: Tally, error: DatabaseError) -> None:

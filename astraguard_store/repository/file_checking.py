@@ -41,7 +41,7 @@ from astraguard_store.repository.mending import Mender
 from astraguard_store.repository.tally import Tally
 from astraguard_store.run_ids import check_run_id
 
-__all__ = ["FileCheck", "Source", "check_staging"]
+__all__ = ["FIX", "FileCheck", "Source", "check_staging"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ _PAGE = 500
 _LOOKS = 100
 _PAUSE_S = 0.05
 
-_FIX = "`astraguard-store check --fix`"
+FIX = "`astraguard-store check --fix`"
 _ADVICE = {
     "raw_csv": "restore it from a backup; the run's statistics are in the database",
     "raw_parquet": "restore it from a backup; the CSV has the same measurements",
@@ -127,7 +127,7 @@ class FileCheck:
             if self._mender and not self._lacks_row(name):
                 self._tally.mended("missing_row", name, what, "adopted")
             else:
-                advice = reasons[name] or f"`astraguard-store import` or {_FIX} adopts it"
+                advice = reasons[name] or f"`astraguard-store import` or {FIX} adopts it"
                 self._tally.fault("missing_row", name, what, advice)
 
     def _lacks_row(self, name: str) -> bool:
@@ -206,7 +206,7 @@ class FileCheck:
             advice = _ADVICE[fault.noted.kind]
             self._tally.fault(fault.kind, path, fault.what, advice)
         elif self._mender is None:
-            advice = f"{_FIX} writes it anew from its row, and keeps a changed one beside it"
+            advice = f"{FIX} writes it anew from its row, and keeps a changed one beside it"
             self._tally.fault(fault.kind, path, fault.what, advice)
         else:
             try:
@@ -227,7 +227,7 @@ def check_staging(root: Path, tally: Tally, before: list[LeftOver]) -> None:
             tally.mended("staging_left_over", where, left_over.what, "finished or undone")
     for left_over in after:
         where = f"{STAGING_NAME}/{left_over.name}"
-        advice = f"the next opening for writing finishes or undoes it; so does {_FIX}"
+        advice = f"the next opening for writing finishes or undoes it; so does {FIX}"
         if not left_over.is_ours:
             advice = "look at it and remove it"
         tally.fault("staging_left_over", where, left_over.what, advice)

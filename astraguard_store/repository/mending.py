@@ -48,6 +48,20 @@ class Mender:
             self.adopt()
         recover(self._store, self._options)
 
+    def delete_dangling(self) -> dict[str, int]:
+        """Delete the rows whose run is missing; return {table: how many there were}.
+
+        Raises:
+            StoreError: The database can't be written.
+        """
+        with (
+            self._store.ticket.held(
+                "deleting rows that belong to no run", self._options.busy_timeout_s
+            ),
+            self._store.database.transaction(self._options) as transaction,
+        ):
+            return transaction.delete_dangling()
+
     def adopt(self) -> dict[str, str]:
         """Adopt the folders without rows; return {folder: reason} of those refused.
 

@@ -11,7 +11,6 @@ from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.provenance import Provenance, check_tags
-from astraguard_store.run_ids import check_run_id
 from astraguard_store.surroundings import surroundings
 
 __all__ = ["Collector", "NewRun", "new_run"]
@@ -50,10 +49,15 @@ def new_run(
 ) -> NewRun:
     """Return what is to be saved, as it is at this moment.
 
+    Args:
+        run_id: Its name, checked.
+        collector: What was measured.
+        provenance: What it was, as far as the caller knows.
+        tags: To set.
+
     Raises:
         InvalidRunError: Something in it can't be stored; the message says what.
     """
-    check_run_id(run_id)
     if provenance is not None and not isinstance(provenance, Provenance):
         raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
     columns = _snapshot(collector)

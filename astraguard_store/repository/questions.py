@@ -43,7 +43,7 @@ class Questions(Distributions):
             InvalidRunError: The id is not allowed.
             RunNotFoundError: There is no such run.
         """
-        check_run_id(run_id)
+        run_id = check_run_id(run_id)
         if self._folders:
             self._check_open()
             return self._folders.get(run_id)
@@ -109,8 +109,7 @@ class Questions(Distributions):
             InvalidRunError: An id is not allowed.
             RunNotFoundError: There is no such run; the baseline is looked for first.
         """
-        check_run_id(baseline)
-        check_run_id(candidate)
+        baseline, candidate = check_run_id(baseline), check_run_id(candidate)
         if self._folders:
             self._check_open()
             return self._folders.compare(baseline, candidate, by_satellite=by_satellite)
@@ -131,7 +130,7 @@ class Questions(Distributions):
             RunNotFoundError: There is no such run.
             ArtifactReadError: The file can't be read; the message says why.
         """
-        check_run_id(run_id)
+        run_id = check_run_id(run_id)
         run = self._row(run_id)
         if run is not None and self._is_as_saved(run, afresh=afresh):
             return summary_document(run.summary, run.utc_offset_s or 0)
@@ -168,7 +167,7 @@ class Questions(Distributions):
                 hashes); or this process was forked from one that had polars
                 loaded.
         """
-        check_run_id(run_id)
+        run_id = check_run_id(run_id)
         if self._folders and self.results_dir:
             self._check_open()
             return frame_of_files(self.results_dir, self._folders.get(run_id))

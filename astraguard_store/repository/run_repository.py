@@ -71,9 +71,9 @@ class RunRepository(Changes, Upkeep):
                 without a usable database is then answered from the run folders,
                 which the log says.
             durability: ``"full"``: a save that returned survives a power cut.
-                ``"normal"``: nothing is synced; after a power cut the latest
-                saves may be missing or their files incomplete. A crash of the
-                process harms neither.
+                ``"normal"``: no file, folder or commit of a save is synced; after
+                a power cut the latest saves may be missing or their files
+                incomplete. A crash of the process harms neither.
             busy_timeout_s: How long a save waits for other writers, seconds.
             adopt: False leaves runs that were there before the database to
                 `import_legacy`, which reports and shows progress.

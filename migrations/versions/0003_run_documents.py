@@ -1,7 +1,8 @@
 """Documents: what the rows of a run say, in one value, for as long as nobody changes a row.
 
 Adds an empty table, so an upgrade takes no longer for a large database. A run gets
-its document when it is next saved, or by `check --fix`.
+its document when it is next saved, or by `check --fix`. And a run goes with all its
+rows, also where the program that deletes it has left foreign keys off, as SQLite does.
 
 Revision: 0003
 """
@@ -21,6 +22,14 @@ depends_on = None
 
 HERE = Path(__file__).parent
 COPIED = ("metric_statistics", "satellite_statistics", "artifacts")
+BELOW_RUNS = (
+    *COPIED,
+    "metric_buckets",
+    "satellite_buckets",
+    "measurements",
+    "run_tags",
+    "run_documents",
+)
 DOC = sa.table("schema_doc", *map(sa.column, ("object", "column", "kind", "unit", "description")))
 
 
@@ -36,6 +45,18 @@ def create_triggers(table: str) -> None:
             f"CREATE TRIGGER tr_{table}_{event.lower()} AFTER {event} ON {table} "
             f"BEGIN {dropped}END"
         )
+
+
+def create_cascade() -> None:
+    """Let a deleted run take its rows along: triggers fire whatever `foreign_keys` says.
+
+    Rows that stay would be in the way of the next save of that name, or become part of it.
+    """
+    deleted = "".join(
+        f"DELETE FROM {table} WHERE run_id = old.run_id; "  # noqa: S608
+        for table in BELOW_RUNS
+    )
+    op.execute(f"CREATE TRIGGER tr_runs_delete AFTER DELETE ON runs BEGIN {deleted}END")
 
 
 def describe() -> None:
@@ -75,11 +96,13 @@ def upgrade() -> None:
     )
     for table in COPIED:
         create_triggers(table)
+    create_cascade()
     describe()
 
 
 def downgrade() -> None:
     """Drop it; the rows say the same."""
+    op.execute("DROP TRIGGER tr_runs_delete")
     for table in COPIED:
         for event in ("insert", "update", "delete"):
             op.execute(f"DROP TRIGGER tr_{table}_{event}")
