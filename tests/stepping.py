@@ -13,11 +13,27 @@ def right_before(name: str, step: Callable[[], object], call: int = 1) -> Iterat
 
     What it raises is raised there. 0 is every call. The test fails if there is no such call.
     """
+    with _at(("call", "c_call"), name, step, call):
+        yield
+
+
+@contextmanager
+def right_after(name: str, step: Callable[[], object], call: int = 1) -> Iterator[None]:
+    """Run *step* as the *call*-th call of *name* returns; what it raises comes instead of that."""
+    with _at(("return", "c_return"), name, step, call):
+        yield
+
+
+@contextmanager
+def _at(
+    events: tuple[str, str], name: str, step: Callable[[], object], call: int
+) -> Iterator[None]:
     calls = 0
+    python, c = events
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal calls
-        called = {"call": frame.f_code.co_name, "c_call": getattr(argument, "__name__", "")}
+        called = {python: frame.f_code.co_name, c: getattr(argument, "__name__", "")}
         if called.get(event) == name:
             calls += 1
             if call in {0, calls}:
