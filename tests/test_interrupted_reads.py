@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -13,11 +14,16 @@ import pytest
 from recordings import recorded
 from stepping import right_after, right_before
 
-from astraguard_store import DatabaseBusyError, RunRepository
+from astraguard_store import DatabaseBusyError, QueryError, RunRepository
+from astraguard_store.database import asking
 from astraguard_store.database.ticket import WriteTicket
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
+
+
+class StoppedError(Exception):
+    """Raised by a signal's handler."""
 
 
 @pytest.fixture
@@ -130,3 +136,61 @@ def others_have(ticket: WriteTicket) -> bool:
     other.start()
     other.join(20)
     return had == [True]
+
+
+class TestQuestions:
+    """Somebody's own SQL, of which SQLite asks here whether it may go on."""
+
+    @pytest.fixture
+    def handler(self) -> Iterator[None]:
+        """Let a signal raise an error."""
+
+        def stop(*_: object) -> None:
+            raise StoppedError
+
+        before = signal.signal(signal.SIGUSR1, stop)
+        yield
+        signal.signal(signal.SIGUSR1, before)
+
+    @pytest.mark.usefixtures("handler")
+    def test_what_a_handler_raises_is_no_refusal(
+        self, repository: RunRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Striking(frozenset[int]):
+            def __contains__(self, action: object) -> bool:
+                signal.raise_signal(signal.SIGUSR1)
+                return super().__contains__(action)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asking, "_ALLOWED", Striking(asking._ALLOWED))
+            with pytest.raises(StoppedError):
+                repository.query("SELECT 1")
+
+        assert repository.query("SELECT 1").rows == [(1,)]
+
+    @pytest.mark.parametrize("call", [1, 2, 3])
+    def test_an_interrupt_that_strikes_just_when_sqlite_asks_is_no_refusal(
+        self, repository: RunRepository, call: int
+    ) -> None:
+        with pytest.raises(KeyboardInterrupt), right_before("may", interrupt, call):
+            repository.query("SELECT upper(run_id) FROM runs")
+
+    def test_a_refusal_is_one(self, repository: RunRepository) -> None:
+        with pytest.raises(QueryError, match="only reads"):
+            repository.query("SELECT load_extension('x'), upper('x')")
+
+    @pytest.mark.parametrize(
+        ("name", "call"), [("__enter__", 3), ("__enter__", 4), ("__enter__", 5), ("do_close", 1)]
+    )
+    def test_wherever_an_interrupt_strikes_nobody_waits_for_its_connection(
+        self, repository: RunRepository, name: str, call: int
+    ) -> None:
+        repository.query("SELECT 1")
+
+        with pytest.raises(KeyboardInterrupt), right_after(name, interrupt, call):
+            repository.query("SELECT 1")
+
+        closer = threading.Thread(target=repository.close, daemon=True)
+        closer.start()
+        closer.join(20)
+        assert not closer.is_alive()

@@ -195,10 +195,13 @@ class FileReader:
                 if before in {None, self._state()}:
                     return result
             finally:
-                if connection is not None:
-                    connection.close()
-                self._under_way.discard(asking)
-                asking.end()
+                try:
+                    if connection is not None:
+                        connection.close()
+                finally:
+                    # Also after an interrupt: others wait for it.
+                    self._under_way.discard(asking)
+                    asking.end()
 
     def _open_for(self, asking: Asking) -> tuple[Connection, FileState | None]:
         # A writer of this process isn't opened before these connections are closed (`close`);
