@@ -29,7 +29,8 @@ class _Held(NamedTuple):
 # By absolute path, the one opened last at the end. They aren't closed when they
 # leave: another thread may be using one.
 _held: dict[str, _Held] = {}
-_lock = threading.Lock()
+# Of the kind that a signal's way into a save can take again.
+_lock = threading.RLock()
 # {path: state of the files of a database that couldn't be used}
 _unusable: dict[str, FilesState] = {}
 
@@ -104,7 +105,7 @@ def _close_all() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -39,8 +39,11 @@ class LatencyCollector:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Of the kind that a signal's way into a save can take again. So there is no call
+        # between steps that belong together: when one returns, handlers run.
+        self._lock = threading.RLock()
         self._labels: list[Label] = []
+        self._label_count = 0
         self._codes: dict[str, dict[str, int]] = {}
         # A dict for each metric type on the way of every measurement.
         self._fault_codes = self._codes[FAULT_DETECTION] = {}
@@ -140,25 +143,28 @@ class LatencyCollector:
             codes = self._codes[metric_type]
             if satellite_id not in codes:
                 # The label first: whoever sees the code finds it.
-                self._labels.append((metric_type, satellite_id))
-                codes[satellite_id] = len(self._labels) - 1
+                self._labels += [(metric_type, satellite_id)]
+                codes[satellite_id] = self._label_count
+                self._label_count += 1
             return codes[satellite_id]
 
     def _new_missed_code(self, metric_type: object, satellite_id: object) -> int:
         label = check_name(metric_type, "metric_type"), check_name(satellite_id, "satellite_id")
         with self._lock:
             if label not in self._missed_codes:
-                self._labels.append(label)
-                self._missed_codes[label] = len(self._labels) - 1
+                self._labels += [label]
+                self._missed_codes[label] = self._label_count
+                self._label_count += 1
             return self._missed_codes[label]
 
     def _begin_block(self, full: bytearray) -> None:
         with self._lock:
+            new = bytearray()
             # A thread that still holds the full block may add its row to it;
             # the block just gets a row longer.
             if self._block is full:
+                self._block = new
                 self._full.append(full)
-                self._block = bytearray()
 
     def snapshot(self) -> Columns:
         """Return what is recorded up to now; costs nothing that grows with its length."""
@@ -170,8 +176,7 @@ class LatencyCollector:
         """Forget all measurements."""
         with self._lock:
             # Labels stay: a recorder may hold the number of one.
-            self._full = []
-            self._block = bytearray()
+            self._full, self._block = [], bytearray()
 
     @property
     def measurements(self) -> Measurements:
@@ -242,6 +247,7 @@ class LatencyCollector:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
         self._labels = list(state["labels"])
+        self._label_count = len(self._labels)
         self._missed_codes = {self._labels[code]: code for code in state["missed"]}
         for code, (metric_type, satellite_id) in enumerate(self._labels):
             if code not in state["missed"]:

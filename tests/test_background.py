@@ -5,12 +5,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from recordings import recorded
+from stepping import right_after, right_before
 
 from astraguard_store import ArtifactWriteError, RunRepository
 from astraguard_store.artifacts import background
@@ -22,6 +25,8 @@ from astraguard_store.artifacts.background import (
 )
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.database import run_database, write_connection
+
+Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
 
 FORK = """
 import os, threading
@@ -82,6 +87,19 @@ class TestInBackground:
         wait_for_all([future])
         assert done == [1]
         assert future.done()
+
+    @pytest.mark.parametrize("moment", [right_before, right_after])
+    def test_a_fork_of_another_thread_meanwhile_leaves_no_work_undone(
+        self, moment: Moment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(background, "_pools", {})
+        done: list[int] = []
+
+        # What that fork does first.
+        with moment("setdefault", background._before_fork, 1):
+            run_all([partial(done.append, number) for number in range(3)])
+
+        assert sorted(done) == [0, 1, 2]
 
     def test_a_fork_ends_the_threads_and_both_sides_get_new_ones(self) -> None:
         # In a process of its own: other tests' threads would be counted.

@@ -700,3 +700,31 @@ def save_and_keep_name_order(results: Path, steps: int) -> None:
         for path in aside.iterdir():
             path.rename(staging(results) / path.name)
         aside.rmdir()
+
+
+class TestInterruptedBesideTheCommit:
+    """A save or deletion that was committed, and whose files nobody has moved."""
+
+    @staticmethod
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def test_the_next_save_publishes_the_files(self, store: Path) -> None:
+        with RunRepository.open(store) as repository:
+            with pytest.raises(KeyboardInterrupt), right_before("publish_files", self.stop):
+                repository.save("run", recorded(20))
+
+            repository.save("next", recorded(1))
+
+            assert os.listdir(store / ".staging") == []
+            assert assert_files_agree(store / "run") == 60
+
+    def test_the_next_save_removes_the_files(self, store: Path) -> None:
+        with RunRepository.open(store) as repository:
+            with pytest.raises(KeyboardInterrupt), right_before("remove_files", self.stop):
+                repository.delete("run")
+
+            repository.save("next", recorded(1))
+
+            assert os.listdir(store / ".staging") == []
+            assert not (store / "run").exists()

@@ -46,13 +46,15 @@ def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
             future.set_exception(error)
 
     try:
-        if pool not in _pools:
-            # Two threads that come here first may make two: one of them is dropped, unharmed.
-            _pools.setdefault(pool, ThreadPoolExecutor(_THREADS[pool], pool))
-        _pools[pool].submit(run)
+        # Two threads that come here first may make two: one of them is dropped, unharmed.
+        executor = _pools.get(pool) or _pools.setdefault(
+            pool, ThreadPoolExecutor(_THREADS[pool], pool)
+        )
+        executor.submit(run)
     except RuntimeError:
-        # No new threads while the interpreter exits, or for want of memory. Then the work
-        # may have been queued all the same, for a thread that is there already.
+        # No new threads while the interpreter exits, while another thread forks, or for want
+        # of memory. Then the work may have been queued all the same, for a thread that is
+        # there already.
         run()
     return future
 

@@ -88,18 +88,27 @@ class Asking:
         self.question = question
         self._deadline = time.monotonic() + question.time_limit_s
         self._set_aside = False
+        self._refused = False
         self._raised: BaseException | None = None
         self._thread = threading.get_ident()
-        self._ended = threading.Event()
+        # Held while it has a connection. Not an Event: an interrupt in one of its methods
+        # may leave the lock taken that is inside.
+        self._connected = threading.Lock()
 
     def begin(self) -> None:
         """Note that it has a connection from now on."""
         self._set_aside = False
-        self._ended.clear()
+        # Another one: whether the last was given back isn't known after an interrupt.
+        self._connected = threading.Lock()
+        self._connected.acquire()
 
     def end(self) -> None:
-        """Note that its connection is closed."""
-        self._ended.set()
+        """Note that its connection is closed; it may be that it had none."""
+        # No call before `release`, for an interrupt.
+        try:  # noqa: SIM105 - as above
+            self._connected.release()
+        except RuntimeError:
+            pass
 
     def set_aside(self) -> None:
         """Make it let go of its connection, to ask anew later."""
@@ -108,7 +117,8 @@ class Asking:
     def wait(self) -> None:
         """Wait until its connection is closed; a handler in its own thread can't."""
         if threading.get_ident() != self._thread:
-            self._ended.wait()
+            with self._connected:
+                pass
 
     def must_end(self) -> bool:
         """Return whether to stop; called by SQLite in the middle of the statement."""
@@ -117,6 +127,20 @@ class Asking:
         except BaseException as error:  # noqa: BLE001 - what a signal's handler raised; see `stop`
             self._raised = error
             return True
+
+    def may(self, action: int, _: str | None, name: str | None, *_where: str | None) -> int:
+        """Return whether a step of the statement is allowed; called by SQLite before it runs."""
+        try:
+            if _is_allowed(action, name):
+                return sqlite3.SQLITE_OK
+            self._refused = True
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._raised = error
+        return sqlite3.SQLITE_DENY
+
+    def was_refused(self) -> bool:
+        """Return whether `may` refused a step; what is raised there is a refusal to SQLite."""
+        return self._refused and self._raised is None
 
     def stop(self) -> BaseException:
         """Return why it was stopped, as what is to be raised."""
@@ -164,14 +188,14 @@ def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
     # At its first use such a table is made, which the authorizer would see as a CREATE.
     for table in ("json_each", "json_tree"):
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
-    connection.set_authorizer(_authorize)
+    connection.set_authorizer(asking.may)
     connection.set_progress_handler(asking.must_end, _STEPS)
 
 
-def _authorize(action: int, _: str | None, name: str | None, *_where: str | None) -> int:
+def _is_allowed(action: int, name: str | None) -> bool:
     if action == sqlite3.SQLITE_FUNCTION and (name or "").lower() in _FORBIDDEN_FUNCTIONS:
-        return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
+        return False
+    return action in _ALLOWED
 
 
 def _rows(cursor: sqlite3.Cursor, asking: Asking) -> list[tuple[Any, ...]]:
@@ -201,11 +225,13 @@ def _explained(asking: Asking) -> Iterator[None]:
         ) from None
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_INTERRUPT:
+        message = str(error)
+        # Of a function it is an error like others.
+        is_refusal = code == sqlite3.SQLITE_AUTH or message.startswith("not authorized")
+        if code == sqlite3.SQLITE_INTERRUPT or (is_refusal and not asking.was_refused()):
             raise asking.stop() from None
         if is_outside_fault(error):
             raise
-        message = str(error)
         if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
             message = f"{message.rstrip('.')}: {_ADVICE}"
         elif message.startswith(("no such table", "no such column")):

@@ -32,6 +32,10 @@ class IdentityMap:
     must be immutable. What is read again and found the same is answered with the
     object that was handed out before.
 
+    A signal's handler may come in the middle of a change, and ask, keep or forget itself.
+    It finds the map half changed, and so changes nothing but the two numbers that tell
+    what is true.
+
     Args:
         limit: Most values that are held.
         same: Tells whether two values of one key are the same.
@@ -43,7 +47,9 @@ class IdentityMap:
     def __init__(self, limit: int = 1024, same: Callable[[Any, Any], bool] = eq) -> None:
         self._limit = limit
         self._same = same
-        self._lock = threading.Lock()
+        # Of the kind that a signal's way into a save can take again.
+        self._lock = threading.RLock()
+        self._is_changing = False
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         # The dict's own method: a method around it would double the time.
         self.holds: Callable[[Hashable], bool] = self._entries.__contains__
@@ -58,10 +64,14 @@ class IdentityMap:
         """Return the value of *key* if it is known to be true, else None."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry[1] != self._epoch:
+            if entry is None or entry[1] != self._epoch or self._is_changing:
                 return None
             self._hits += 1
-            self._entries.move_to_end(key)
+            try:
+                self._entries.move_to_end(key)
+            except KeyError:
+                # A signal's handler has saved meanwhile.
+                return None
             return entry[0]
 
     def mark(self) -> Mark:
@@ -84,27 +94,37 @@ class IdentityMap:
             held = self._entries.get(key)
             if held is not None and self._same(held[0], value):
                 value = held[0]
-            if mark == (self._epoch, self._forgets):
-                self._entries[key] = (value, self._epoch, run_ids)
-                self._entries.move_to_end(key)
-                for run_id in run_ids:
-                    keys = self._keys_of_run.get(run_id)
-                    if keys is None:
-                        self._keys_of_run[run_id] = {key}
-                    else:
-                        keys.add(key)
-                if len(self._entries) > self._limit:
-                    self._evict()
+            if self._is_changing or mark != (self._epoch, self._forgets):
+                return value
+            self._is_changing = True
+            try:
+                # In the mark's epoch: a handler that comes in here may begin another.
+                self._put(key, (value, mark[0], run_ids))
+            except BaseException:
+                self._begin_anew()
+                raise
+            finally:
+                self._is_changing = False
             return value
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Forget all that depends on *run_ids*: an own transaction changed them."""
         with self._lock:
             self._forgets += 1
-            for run_id in run_ids:
-                self._entries.pop(run_id, None)
-                for key in tuple(self._keys_of_run.get(run_id, ())):
-                    self._drop(key)
+            if self._is_changing:
+                self._epoch += 1
+                return
+            self._is_changing = True
+            try:
+                for run_id in run_ids:
+                    self._entries.pop(run_id, None)
+                    for key in tuple(self._keys_of_run.get(run_id, ())):
+                        self._drop(key)
+            except BaseException:
+                self._begin_anew()
+                raise
+            finally:
+                self._is_changing = False
 
     def suspect_all(self) -> None:
         """Answer nothing from memory that isn't read again: somebody else committed."""
@@ -119,6 +139,24 @@ class IdentityMap:
     def reset_after_fork(self) -> None:
         """Start anew in a child: the lock may have been held, and nothing is known."""
         self.__init__(self._limit, self._same)  # type: ignore[misc]
+
+    def _put(self, key: Hashable, entry: _Entry) -> None:
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        for run_id in entry[2]:
+            keys = self._keys_of_run.get(run_id)
+            if keys is None:
+                self._keys_of_run[run_id] = {key}
+            else:
+                keys.add(key)
+        if len(self._entries) > self._limit:
+            self._evict()
+
+    def _begin_anew(self) -> None:
+        """Hold nothing: an interrupt left a change half done."""
+        self._keys_of_run = {}
+        # Not another one: `holds` is this one's.
+        self._entries.clear()
 
     def _drop(self, key: Hashable) -> None:
         # A set: a run may be compared with itself.

@@ -145,9 +145,23 @@ class FileReader:
                     connection = self._connection(None)
                 # Whoever isn't in the cache didn't ask for the version, so look here.
                 self._checked_state()
+                if connection.in_transaction:
+                    return self._read_apart(query)
                 return query(connection) if statements == 1 else _snapshot(connection, query)
-            except (sqlite3.Error, DBAPIError) as error:
-                raise database_error(error, self._path) from error
+            except BaseException as error:
+                # It may be in the middle of a snapshot, and would show that for ever. Out of
+                # reach first: closing it may be interrupted too.
+                broken, self._queries, self._queries_driver = self._queries, None, None
+                if broken is not None:
+                    broken.close()
+                if isinstance(error, sqlite3.Error | DBAPIError):
+                    raise database_error(error, self._path) from error
+                raise
+
+    def _read_apart(self, query: Query[T]) -> T:
+        """Answer a signal's handler that asks in the middle of another query's snapshot."""
+        with self._connect("ro") as connection:
+            return _snapshot(driver_connection(connection), query)
 
     def _read_quietly(self, query: Query[T]) -> T:
         while True:
@@ -183,10 +197,13 @@ class FileReader:
                 if before in {None, self._state()}:
                     return result
             finally:
-                if connection is not None:
-                    connection.close()
-                self._under_way.discard(asking)
-                asking.end()
+                try:
+                    if connection is not None:
+                        connection.close()
+                finally:
+                    # Also after an interrupt: others wait for it.
+                    self._under_way.discard(asking)
+                    asking.end()
 
     def _open_for(self, asking: Asking) -> tuple[Connection, FileState | None]:
         # A writer of this process isn't opened before these connections are closed (`close`).
@@ -271,11 +288,13 @@ class FileReader:
 
 
 def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
-    connection.execute("BEGIN")
     try:
+        # In here: Ctrl-C may strike as it returns.
+        connection.execute("BEGIN")
         return query(connection)
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _check_is_file(path: Path) -> None:

@@ -289,22 +289,23 @@ class RunDatabase:
         """Doubt what is in the map if somebody else has committed since the last look."""
         # The writer's own data_version moves with everybody's commits but its own.
         # While it is at work it can't be asked; then all commits count as others'.
-        if not self._write_lock.acquire(blocking=False):
-            self._map.suspect_all()
-            self._seen = version
-            return
         try:
-            if self._commits_of_others():
+            if self._write_lock.acquire(blocking=False) and self._writer is not None:
+                by_others = data_version(self._writer)
+                if by_others != self._writer_seen:
+                    self._map.suspect_all()
+                    # After it: an interrupt in between is made up for by the next look.
+                    self._writer_seen = by_others
+            else:
                 self._map.suspect_all()
             self._seen = version
         finally:
-            self._write_lock.release()
-
-    def _commits_of_others(self) -> bool:
-        if self._writer is None:
-            return True
-        before, self._writer_seen = self._writer_seen, data_version(self._writer)
-        return before != self._writer_seen
+            # An interrupt may strike as `acquire` returns, so only the lock knows. Nothing
+            # is called before `release`: there another one could strike.
+            try:  # noqa: SIM105 - as above
+                self._write_lock.release()
+            except RuntimeError:
+                pass  # another thread has it
 
     def _open_writer(self, options: WriteOptions) -> Connection:
         if self._writer is None and self.path:

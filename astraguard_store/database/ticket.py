@@ -56,18 +56,25 @@ class WriteTicket:
             DatabaseError: The lock file can't be made.
         """
         started = time.monotonic()
-        if not self._threads.acquire(timeout=timeout_s):
-            raise DatabaseBusyError(self._database, timeout_s, self._holder())
-        self._depth += 1
         try:
-            if self._depth > 1 or self._path is None:
-                yield
-            else:
-                with self._file_locked(self._path, purpose, started, timeout_s):
+            if not self._threads.acquire(timeout=timeout_s):
+                raise DatabaseBusyError(self._database, timeout_s, self._holder())
+            self._depth += 1
+            try:
+                if self._depth > 1 or self._path is None:
                     yield
+                else:
+                    with self._file_locked(self._path, purpose, started, timeout_s):
+                        yield
+            finally:
+                self._depth -= 1
         finally:
-            self._depth -= 1
-            self._threads.release()
+            # An interrupt may strike as `acquire` returns, so only the lock knows. Nothing
+            # is called before `release`: there another one could strike.
+            try:  # noqa: SIM105 - as above
+                self._threads.release()
+            except RuntimeError:
+                pass  # another thread has it
 
     @contextmanager
     def _file_locked(

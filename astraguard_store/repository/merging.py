@@ -24,7 +24,6 @@ from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
-    CommitOutcomeUnknownError,
     InvalidRunError,
 )
 from astraguard_store.model import Artifact, epoch_us
@@ -242,12 +241,12 @@ class _Merge:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
                         later_if_it_fails(self.store, one.staged.publish, what)
-        except BaseException as error:
-            self.store.unsettled |= isinstance(error, CommitOutcomeUnknownError)
+        except BaseException:
             if transaction is None or not transaction.attempted:
                 _discard(taken)
             else:
                 # The database knows, and recovery asks it.
+                self.store.unsettled = True
                 _leave(taken)
             raise
         self._note(taken)

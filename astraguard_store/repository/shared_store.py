@@ -32,8 +32,8 @@ class SharedStore:
         root: The folder; None in memory.
         database: Its runs.
         ticket: Whose turn it is to write.
-        unsettled: Whether a commit's outcome is unknown, so that the next save
-            settles it first.
+        unsettled: Whether a commit's outcome is unknown, or what follows a commit
+            isn't done, so that the next save settles it first.
     """
 
     root: Path | None

@@ -26,11 +26,7 @@ from astraguard_store.artifacts.staged_runs import StagedRuns
 from astraguard_store.artifacts.writer import StagingOptions, stage_runs
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.exceptions import (
-    CommitOutcomeUnknownError,
-    DatabaseError,
-    RunNotFoundError,
-)
+from astraguard_store.exceptions import DatabaseError, RunNotFoundError
 from astraguard_store.model import (
     FrozenMapping,
     RunSummary,
@@ -184,10 +180,12 @@ def delete_run(
             later_if_it_fails(
                 store, deletion.remove_files, f"removing the files of run {run_id!r}"
             )
-    except BaseException as error:
-        if transaction is None or not transaction.attempted:
+    except BaseException:
+        if transaction is not None and transaction.attempted:
+            # The database knows, and recovery asks it.
+            store.unsettled = True
+        else:
             deletion.discard()
-        store.unsettled |= isinstance(error, CommitOutcomeUnknownError)
         raise
     finally:
         deletion.close()
@@ -292,7 +290,7 @@ def _settle_failed(
     """Do with the staged files what the failure of their save asks for."""
     if transaction is not None and transaction.attempted:
         # The database knows, and recovery asks it.
-        store.unsettled |= isinstance(error, CommitOutcomeUnknownError)
+        store.unsettled = True
         staged.leave()
     elif isinstance(error, DatabaseError):
         # Only the index failed: the measurements must not go with it.

@@ -1,0 +1,196 @@
+"""Ctrl-C in the middle of a read: the next one is as new as ever, and no lock is left."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from recordings import recorded
+from stepping import right_after, right_before
+
+from astraguard_store import DatabaseBusyError, QueryError, RunRepository
+from astraguard_store.database import asking
+from astraguard_store.database.ticket import WriteTicket
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
+
+
+class StoppedError(Exception):
+    """Raised by a signal's handler."""
+
+
+@pytest.fixture
+def repository(results: Path) -> Iterator[RunRepository]:
+    """Give an open repository with one run."""
+    with RunRepository.open(results) as opened:
+        opened.save("run", recorded(4))
+        yield opened
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def filtered(repository: RunRepository) -> list[int]:
+    """Ask by several statements."""
+    return [header.revision for header in repository.recent(5, since=LONG_AGO)]
+
+
+def save_in_a_thread(repository: RunRepository) -> bool:
+    """Return whether another thread can save."""
+    saver = threading.Thread(target=lambda: repository.save("run", recorded(5)), daemon=True)
+    saver.start()
+    saver.join(20)
+    return not saver.is_alive()
+
+
+def change(repository: RunRepository, revision: int) -> None:
+    """Change the run with another tool."""
+    assert repository.database_path is not None
+    with closing(sqlite3.connect(repository.database_path)) as tool, tool:
+        tool.execute("UPDATE runs SET revision = ?", (revision,))
+
+
+class TestSnapshots:
+    """A read of several statements has a transaction, and ends it."""
+
+    @pytest.mark.parametrize("call", [1, 2, 3])
+    @pytest.mark.parametrize("moment", [right_before, right_after])
+    def test_wherever_an_interrupt_strikes_the_next_read_is_new(
+        self, repository: RunRepository, moment: Moment, call: int
+    ) -> None:
+        assert filtered(repository) == [1]
+
+        with pytest.raises(KeyboardInterrupt), moment("execute", interrupt, call):
+            filtered(repository)
+
+        assert filtered(repository) == [1]
+        repository.save("run", recorded(5))
+        assert filtered(repository) == [2]
+        assert repository.get("run").revision == 2
+
+    def test_a_handler_may_read_in_the_middle_of_one(self, repository: RunRepository) -> None:
+        read: list[list[int]] = []
+
+        def handler() -> None:
+            change(repository, 7)
+            read.append(filtered(repository))
+
+        with right_before("execute", handler, 2):
+            before = filtered(repository)
+
+        assert read == [[7]]
+        # SQLite takes the snapshot with the first statement after BEGIN.
+        assert before == [7]
+        assert filtered(repository) == [7]
+
+
+class TestFollowing:
+    """A cached run is looked at for commits of others."""
+
+    @pytest.mark.parametrize("name", ["acquire", "suspect_all", "data_version"])
+    @pytest.mark.parametrize("moment", [right_before, right_after])
+    def test_wherever_an_interrupt_strikes_others_save_and_are_seen(
+        self, repository: RunRepository, moment: Moment, name: str
+    ) -> None:
+        repository.get("run")
+        change(repository, 7)
+
+        with pytest.raises(KeyboardInterrupt), moment(name, interrupt, 1):
+            repository.get("run")
+
+        assert repository.get("run").revision == 7
+        assert save_in_a_thread(repository)
+
+    def test_an_interrupt_that_strikes_as_the_ticket_is_taken_gives_it_back(
+        self, tmp_path: Path
+    ) -> None:
+        ticket = WriteTicket(tmp_path / "lock", "the database")
+
+        with (
+            pytest.raises(KeyboardInterrupt),
+            right_after("acquire", interrupt, 1),
+            ticket.held("saving", 1.0),
+        ):
+            pass
+
+        assert others_have(ticket)
+
+
+def others_have(ticket: WriteTicket) -> bool:
+    """Return whether another thread gets the ticket."""
+    had: list[bool] = []
+
+    def take() -> None:
+        with suppress(DatabaseBusyError), ticket.held("trying", 0.2):
+            had.append(True)
+
+    other = threading.Thread(target=take)
+    other.start()
+    other.join(20)
+    return had == [True]
+
+
+class TestQuestions:
+    """Somebody's own SQL, of which SQLite asks here whether it may go on."""
+
+    @pytest.fixture
+    def handler(self) -> Iterator[None]:
+        """Let a signal raise an error."""
+
+        def stop(*_: object) -> None:
+            raise StoppedError
+
+        before = signal.signal(signal.SIGUSR1, stop)
+        yield
+        signal.signal(signal.SIGUSR1, before)
+
+    @pytest.mark.usefixtures("handler")
+    def test_what_a_handler_raises_is_no_refusal(
+        self, repository: RunRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Striking(frozenset[int]):
+            def __contains__(self, action: object) -> bool:
+                signal.raise_signal(signal.SIGUSR1)
+                return super().__contains__(action)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asking, "_ALLOWED", Striking(asking._ALLOWED))
+            with pytest.raises(StoppedError):
+                repository.query("SELECT 1")
+
+        assert repository.query("SELECT 1").rows == [(1,)]
+
+    @pytest.mark.parametrize("call", [1, 2, 3])
+    def test_an_interrupt_that_strikes_just_when_sqlite_asks_is_no_refusal(
+        self, repository: RunRepository, call: int
+    ) -> None:
+        with pytest.raises(KeyboardInterrupt), right_before("may", interrupt, call):
+            repository.query("SELECT upper(run_id) FROM runs")
+
+    def test_a_refusal_is_one(self, repository: RunRepository) -> None:
+        with pytest.raises(QueryError, match="only reads"):
+            repository.query("SELECT load_extension('x'), upper('x')")
+
+    @pytest.mark.parametrize(
+        ("name", "call"), [("__enter__", 3), ("__enter__", 4), ("__enter__", 5), ("do_close", 1)]
+    )
+    def test_wherever_an_interrupt_strikes_nobody_waits_for_its_connection(
+        self, repository: RunRepository, name: str, call: int
+    ) -> None:
+        repository.query("SELECT 1")
+
+        with pytest.raises(KeyboardInterrupt), right_after(name, interrupt, call):
+            repository.query("SELECT 1")
+
+        closer = threading.Thread(target=repository.close, daemon=True)
+        closer.start()
+        closer.join(20)
+        assert not closer.is_alive()
