@@ -498,11 +498,32 @@ class TestBounds:
 
     def test_what_is_forgotten_takes_no_room(self, either: RunRepository) -> None:
         either.get("a")
-        either.compare("a", "b")
+        either.get("b")
 
         either.save("a", recorded(9))
 
-        assert either.cache_info().current_size == 0
+        assert either.cache_info().current_size == 1
+
+    def test_comparisons_that_are_forgotten_go_when_many_runs_have_changed(self) -> None:
+        identity_map = IdentityMap(limit=3)
+        identity_map.keep("a", (), "of a", identity_map.mark())
+        identity_map.keep(("a", "b"), ("a", "b"), "of both", identity_map.mark())
+        identity_map.forget(["b"])
+        kept = identity_map.get("a"), identity_map.get(("a", "b"))
+        before = identity_map.counts().current_size
+
+        identity_map.forget(["c", "d", "e"])
+
+        assert kept == ("of a", None)
+        assert (before, identity_map.counts().current_size) == (2, 1)
+        assert identity_map.get("a") == "of a"
+
+    def test_a_comparison_read_after_a_change_is_true_again(self) -> None:
+        identity_map = IdentityMap()
+        identity_map.forget(["a"])
+        identity_map.keep(("a", "b"), ("a", "b"), "of both", identity_map.mark())
+
+        assert identity_map.get(("a", "b")) == "of both"
 
     def test_it_keeps_no_more_than_its_limit(self) -> None:
         identity_map = IdentityMap(limit=3)
