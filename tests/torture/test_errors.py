@@ -28,7 +28,7 @@ FAULTS = {
 
 # A quota's error takes the same ways as that of a full disk.
 some_steps = [
-    pytest.param(fault, 6, id=f"bounded, {fault}") for fault in FAULTS if fault != "quota"
+    pytest.param(fault, 9, id=f"bounded, {fault}") for fault in FAULTS if fault != "quota"
 ]
 all_steps = [
     pytest.param(fault, 1, id=f"full, {fault}", marks=pytest.mark.torture) for fault in FAULTS

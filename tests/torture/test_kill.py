@@ -115,7 +115,7 @@ def test_a_killed_operation_came_to_pass_or_not(
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("stride", [pytest.param(12, id="bounded"), every_step])
+@pytest.mark.parametrize("stride", [pytest.param(17, id="bounded"), every_step])
 @pytest.mark.parametrize("action", [Action.KILL, Action.TORN])
 def test_a_killed_first_opening_can_be_done_again(
     action: Action, stride: int, tmp_path: Path, children: Children, table: Table
@@ -146,7 +146,7 @@ INTERRUPTED = {
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("stride", [pytest.param(7, id="bounded"), every_step])
+@pytest.mark.parametrize("stride", [pytest.param(11, id="bounded"), every_step])
 @pytest.mark.parametrize("interrupted", INTERRUPTED)
 def test_a_killed_recovery_can_be_done_again(
     interrupted: str, stride: int, prepared: Case, children: Children, table: Table
@@ -172,7 +172,7 @@ def lose_database(case: Case) -> None:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("stride", [pytest.param(6, id="bounded"), every_step])
+@pytest.mark.parametrize("stride", [pytest.param(9, id="bounded"), every_step])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_killed_operation_survives_the_loss_of_the_database(
     operation: str, stride: int, prepared: Case, children: Children, table: Table
@@ -192,7 +192,7 @@ def test_a_killed_operation_survives_the_loss_of_the_database(
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("stride", [pytest.param(17, id="bounded"), every_step])
+@pytest.mark.parametrize("stride", [pytest.param(29, id="bounded"), every_step])
 @pytest.mark.parametrize("interrupted", INTERRUPTED)
 def test_a_rebuilding_that_is_killed_can_be_done_again(
     interrupted: str, stride: int, prepared: Case, children: Children, table: Table
