@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"what to ask, all without: {', '.join(QUESTIONS)}",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="about a minute: few rounds, growth to 10,000 runs"
+        "--quick", action="store_true", help="under a minute: few rounds and smaller sizes"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
     parser.add_argument(

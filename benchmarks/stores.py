@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from benchmarks.workloads import Latency
 
 
+def stored_runs(bench: Bench) -> int:
+    """Return how many runs the stores and the legacy tree of most questions have."""
+    return bench.size(10_000, 2_000)
+
+
 def create_store(results: Path, runs: int) -> Path:
     """Create a store with *runs* stored runs and return its database's path."""
     results.mkdir(parents=True, exist_ok=True)

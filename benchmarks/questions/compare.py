@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks import legacy
 from benchmarks.harness import again, each_once
 from benchmarks.results import SEQUENTIAL, THREADED
-from benchmarks.stores import open_bare, open_stores, shared_tree
+from benchmarks.stores import open_bare, open_stores, shared_tree, stored_runs
 from benchmarks.targets import SQLITE
 from benchmarks.workloads import run_id, shuffled_ids
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Compare = Callable[[str, str], object]
 
-STORED = 10_000
 COLD_CALLS = 10
 WARM_CALLS = 200
 
@@ -32,14 +31,15 @@ def ask(bench: Bench) -> list[Section]:
 
     By satellite there is no old variant to beat: they can't.
     """
-    tree = shared_tree(bench, STORED)
-    ids = shuffled_ids(STORED)
+    stored = stored_runs(bench)
+    tree = shared_tree(bench, stored)
+    ids = shuffled_ids(stored)
     with ExitStack() as stack:
-        stores = open_stores(bench, stack, "compare", STORED)
+        stores = open_stores(bench, stack, "compare", stored)
         bare = open_bare(stack, next(iter(stores.values())), "full")
         types = {name: _types(store) for name, store in stores.items()} | _legacy(tree)
         satellites = {name: _satellites(store) for name, store in stores.items()}
-        half = STORED // 2
+        half = stored // 2
         return [
             _cold(bench, "types", ids[:half], types | {SQLITE: bare.compare}),
             _cold(bench, "satellites", ids[half:], satellites | {SQLITE: bare.compare_satellites}),

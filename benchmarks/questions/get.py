@@ -9,7 +9,13 @@ from astraguard_store import MetricsStorage
 from benchmarks import legacy
 from benchmarks.harness import Side, again, each_once
 from benchmarks.results import OURS, SEQUENTIAL, THREADED
-from benchmarks.stores import fresh_collectors, open_bare, open_stores, shared_tree
+from benchmarks.stores import (
+    fresh_collectors,
+    open_bare,
+    open_stores,
+    shared_tree,
+    stored_runs,
+)
 from benchmarks.targets import SQLITE
 from benchmarks.workloads import run_id, shuffled_ids
 
@@ -22,16 +28,16 @@ if TYPE_CHECKING:
     from benchmarks.harness import Bench
     from benchmarks.results import Section
 
-STORED = 10_000
 COLD_CALLS = 20
 WARM_CALLS = 200
 
 
 def ask(bench: Bench) -> list[Section]:
     """Time reads of a store and of a legacy tree of 10,000 runs."""
-    tree = shared_tree(bench, STORED)
+    stored = stored_runs(bench)
+    tree = shared_tree(bench, stored)
     with ExitStack() as stack:
-        stores = open_stores(bench, stack, "get", STORED)
+        stores = open_stores(bench, stack, "get", stored)
         bare = open_bare(stack, next(iter(stores.values())), "full")
         return [
             _cached(bench, stores, bare, tree),
@@ -48,7 +54,7 @@ def _cached(
 
     The floor is to ask whether somebody has committed.
     """
-    run = run_id(STORED // 2)
+    run = run_id(stored_runs(bench) // 2)
     ours = [again(name, store.get, run, calls=WARM_CALLS) for name, store in stores.items()]
     floor = again(SQLITE, bare.version, calls=WARM_CALLS)
     sides = [*ours, *_legacy_again(run, tree), floor]
@@ -72,7 +78,7 @@ def _dict(bench: Bench, tree: Path) -> Section:
     storage = MetricsStorage("measured", results)
     storage.save_latency_stats(fresh_collectors(1_000)())
     ours = again(OURS, storage.get_run_metrics, calls=WARM_CALLS)
-    sides = [ours, *_legacy_again(run_id(STORED // 2), tree)]
+    sides = [ours, *_legacy_again(run_id(stored_runs(bench) // 2), tree)]
     return bench.measure(
         "get.dict", "get, the facade's fresh dict", sides, rounds=bench.size(50, 20)
     )
@@ -85,7 +91,7 @@ def _cold(bench: Bench, stores: dict[str, RunRepository], bare: BareStore, tree:
         **_legacy_first(tree),
         SQLITE: bare.get,
     }
-    return _each_once(bench, "get.cold", "get, cold from the database", calls, first=0)
+    return _each_once(bench, "get.cold", "get, cold from the database", calls, half=0)
 
 
 def _cold_and_whole(bench: Bench, stores: dict[str, RunRepository], tree: Path) -> Section:
@@ -96,7 +102,7 @@ def _cold_and_whole(bench: Bench, stores: dict[str, RunRepository], tree: Path) 
 
     calls = {**{name: whole(store) for name, store in stores.items()}, **_legacy_first(tree)}
     title = "get, cold, its satellites looked at"
-    return _each_once(bench, "get.whole", title, calls, first=STORED // 2)
+    return _each_once(bench, "get.whole", title, calls, half=1)
 
 
 def _legacy_first(tree: Path) -> dict[str, Callable[[str], object]]:
@@ -108,9 +114,10 @@ def _legacy_first(tree: Path) -> dict[str, Callable[[str], object]]:
 
 
 def _each_once(
-    bench: Bench, key: str, title: str, calls: dict[str, Callable[[str], object]], first: int
+    bench: Bench, key: str, title: str, calls: dict[str, Callable[[str], object]], half: int
 ) -> Section:
-    ids = shuffled_ids(STORED)[first : first + STORED // 2]
+    stored = stored_runs(bench)
+    ids = shuffled_ids(stored)[half * stored // 2 : (half + 1) * stored // 2]
     sides = [
         each_once(name, call, zip(ids, strict=True), calls=COLD_CALLS)
         for name, call in calls.items()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Section
 
 MEASUREMENTS = 1_000_000
+MEASUREMENTS_QUICK = 200_000
 ROW_BYTES = 32
 """Three doubles, and 8 bytes for metric type and satellite."""
 
@@ -29,14 +30,15 @@ def ask(bench: Bench) -> list[Section]:
     took, `columns` the measurements' own size.
     """
     rounds = bench.size(3, 1)
-    bench.progress.say(f"memory of a save of {MEASUREMENTS:,}: {rounds} rounds")
+    measurements = bench.size(MEASUREMENTS, MEASUREMENTS_QUICK)
+    bench.progress.say(f"memory of a save of {measurements:,}: {rounds} rounds")
     samples: dict[str, list[float]] = {OURS: [], "recorded": []}
     for number in range(rounds):
         results = bench.folder / f"memory-{number}"
         create_store(results, 0)
-        answer = json.loads(run_child(bench, "save_memory", str(results), str(MEASUREMENTS)))
+        answer = json.loads(run_child(bench, "save_memory", str(results), str(measurements)))
         samples[OURS].append(answer["peak"])
         samples["recorded"].append(answer["columns"])
-    samples[COLUMNS] = [MEASUREMENTS * ROW_BYTES]
-    title = f"peak memory of a save of {MEASUREMENTS:,}"
+    samples[COLUMNS] = [measurements * ROW_BYTES]
+    title = f"peak memory of a save of {measurements:,}"
     return [section("memory", title, samples, unit="bytes", reduced=bench.quick)]

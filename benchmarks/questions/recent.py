@@ -11,7 +11,7 @@ from benchmarks import legacy
 from benchmarks.fill import run_rows
 from benchmarks.harness import Side, again
 from benchmarks.results import SEQUENTIAL, THREADED
-from benchmarks.stores import open_bare, open_stores, shared_tree
+from benchmarks.stores import open_bare, open_stores, shared_tree, stored_runs
 from benchmarks.targets import SQLITE
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from benchmarks.harness import Bench
     from benchmarks.results import Section
 
-STORED = 10_000
 LIMIT = 10
 
 
 def ask(bench: Bench) -> list[Section]:
     """Time the list in a store and in a legacy tree of 10,000 runs."""
-    tree = str(shared_tree(bench, STORED))
+    stored = stored_runs(bench)
+    tree = str(shared_tree(bench, stored))
     with ExitStack() as stack:
-        stores = open_stores(bench, stack, "recent", STORED)
+        stores = open_stores(bench, stack, "recent", stored)
         others = {name: open_bare(stack, store, "full") for name, store in stores.items()}
         first = next(iter(stores.values()))
         reader, other = open_bare(stack, first, "full"), next(iter(others.values()))
@@ -39,8 +39,9 @@ def ask(bench: Bench) -> list[Section]:
             again(SEQUENTIAL, legacy.SequentialStorage.get_recent_runs, tree, LIMIT),
             again(THREADED, legacy.ThreadedStorage.get_recent_runs, tree, LIMIT),
         ]
-        title = f"{LIMIT} recent of {STORED:,}, after another's commit"
-        return [bench.measure("recent", title, sides, rounds=bench.size(60, 6), warm_up=1)]
+        title = f"{LIMIT} recent of {stored:,}, after another's commit"
+        rounds = bench.size(60, 6)
+        return [bench.measure("recent", title, sides, rounds=rounds, reduced=bench.quick)]
 
 
 def _side(name: str, recent: Callable[[int], object], other: BareStore) -> Side:
