@@ -26,6 +26,7 @@ from astraguard_store import MetricsStorage, RunRepository
 from benchmarks.fill import write_tree
 from benchmarks.machine import describe_machine
 from benchmarks.stores import create_store, fresh_collectors
+from benchmarks.tables import replace_between
 from benchmarks.workloads import run_id, shuffled_ids
 
 if TYPE_CHECKING:
@@ -258,22 +259,25 @@ def _text(seconds: float) -> str:
     return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} µs"
 
 
-def replace_tables(page: str, tables: str) -> str:
-    """Return *page* with *tables* between its markers."""
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, or take the stored result, and print it or put it into a page."""
+    """Measure, or take the stored result, and print it or put it into a page.
+
+    Returns:
+        Exit status: 1 where the page can't be read or written, or has no place for it.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
     parser.add_argument("--store", action="store_true", help=f"write {STORED.name} anew")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the stored tables into it")
     asked = parser.parse_args(arguments)
     if asked.write:
         tables = render_markdown(json.loads(STORED.read_text(encoding="utf-8")))
-        page = asked.write.read_text(encoding="utf-8")
-        asked.write.write_text(replace_tables(page, tables), encoding="utf-8")
+        try:
+            page = asked.write.read_text(encoding="utf-8")
+            with_tables = replace_between(page, BEGIN, END, tables)
+            asked.write.write_text(with_tables, encoding="utf-8")
+        except (OSError, ValueError) as error:
+            print(f"{asked.write}: {error}", file=sys.stderr)
+            return 1
         return 0
     result = measure()
     print(render_markdown(result))

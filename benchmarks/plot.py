@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Result
 
-OPERATIONS = ("get", "recent", "compare", "save")
+OPERATIONS = ("get", "recent", "compare", "save", "scan")
 CURVES = {OURS: "#1f6fb4", OURS_NORMAL: "#1f6fb4", SEQUENTIAL: "#c8781e", THREADED: "#8a8a8a"}
 
 
@@ -51,13 +51,14 @@ def growth_curve(result: Result, operation: str, side: str) -> tuple[list[int], 
 
 
 def plot_growth(result: Result, path: Path) -> None:
-    """Write the curves of the four operations to *path*; its suffix says the format."""
+    """Write the curves of the operations to *path*; its suffix says the format."""
     from matplotlib.figure import Figure  # an extra: only who plots has it
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    # One scale for all four: what is flat looks flat.
-    panels = figure.subplots(2, 2, sharex=True, sharey=True)
-    for panel, operation in zip(panels.flat, OPERATIONS, strict=True):
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    # One scale for all: what is flat looks flat.
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
+    *panels_of_operations, panel_of_names = panels.flat
+    for panel, operation in zip(panels_of_operations, OPERATIONS, strict=True):
         for side, colour in CURVES.items():
             runs, seconds = growth_curve(result, operation, side)
             if runs:
@@ -67,6 +68,7 @@ def plot_growth(result: Result, path: Path) -> None:
         panel.grid(visible=True, alpha=0.3)
     for panel in panels[1]:
         panel.set_xlabel("stored runs")
-    panels[0][0].legend()
+    panel_of_names.set_axis_off()
+    panel_of_names.legend(*panels[0][0].get_legend_handles_labels(), loc="center")
     figure.suptitle(f"{result.machine['cpu']}, {result.machine['date']}")
     figure.savefig(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.questions import QUESTIONS
 from benchmarks.results import Result
-from benchmarks.tables import TARGET_COLUMNS, proportions, target_rows
+from benchmarks.tables import TARGET_COLUMNS, proportions, replace_between, target_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,20 +54,6 @@ def require_full_run(result: Result) -> None:
         raise ValueError(f"without the questions {', '.join(missing)}")
 
 
-def replace_table(readme: str, table: str) -> str:
-    """Return *readme* with *table* between its markers.
-
-    Raises:
-        ValueError: A marker is missing, or stands more than once.
-    """
-    for marker in (BEGIN, END):
-        if readme.count(marker) != 1:
-            raise ValueError(f"{marker} stands {readme.count(marker)} times, not once")
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
-
-
 def read_table(stored: Path) -> str:
     """Return the table of a stored result.
 
@@ -90,7 +76,7 @@ def put(table: str, readme: Path, *, write: bool) -> None:
     """
     try:
         text = readme.read_text(encoding="utf-8")
-        expected = replace_table(text, table)
+        expected = replace_between(text, BEGIN, END, table)
         if write:
             readme.write_text(expected, encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -106,6 +106,20 @@ def render_columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def replace_between(page: str, begin: str, end: str, content: str) -> str:
+    """Return *page* with *content* between its markers *begin* and *end*.
+
+    Raises:
+        ValueError: A marker is missing, or stands more than once.
+    """
+    for marker in (begin, end):
+        if page.count(marker) != 1:
+            raise ValueError(f"{marker} stands {page.count(marker)} times, not once")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
 def _shared_cells(section: Section) -> tuple[str, ...]:
     names = (OURS, OURS_NORMAL, SEQUENTIAL, THREADED)
     return (section.title, *(_median(section, name) for name in names))

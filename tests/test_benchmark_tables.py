@@ -193,7 +193,7 @@ def test_readme_table_is_the_stored_result_s() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme_table.render_markdown(Result.read(readme_table.STORED))
 
-    assert readme_table.replace_table(readme, table) == readme, (
+    assert tables.replace_between(readme, readme_table.BEGIN, readme_table.END, table) == readme, (
         "run python -m benchmarks.readme_table --write README.md"
     )
 

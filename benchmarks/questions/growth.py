@@ -166,16 +166,23 @@ def _add_legacy(
     results = str(tree)
     unread = iter(shuffled_ids(runs))
     asked = storage(next(unread), results)
-    collector = legacy.LatencyCollector()
-    record(collector, latencies(MEASUREMENTS))
+    rows = latencies(MEASUREMENTS)
+
+    def new_run() -> tuple[str, legacy.LatencyCollector]:
+        # Recorded just before: else its file would be later than its measurements, like
+        # that of a copied tree, whose CSVs a scan has to read.
+        collector = legacy.LatencyCollector()
+        record(collector, rows)
+        return next(ids), collector
+
     calls: dict[str, tuple[Callable[[Any], object], Callable[[], Any]]] = {
         "get": (lambda run: storage(run, results).get_run_metrics(), lambda: next(unread)),
         "recent": (lambda _: storage.get_recent_runs(results, LIMIT), lambda: None),
         "scan": (lambda _: storage.get_recent_runs(results, LIMIT), lambda: None),
         "compare": (asked.compare_runs, lambda: next(unread)),
         "save": (
-            lambda run: storage(run, results).save_latency_stats(collector),
-            lambda: next(ids),
+            lambda saved: storage(saved[0], results).save_latency_stats(saved[1]),
+            new_run,
         ),
     }
     for operation, (call, prepare) in calls.items():

@@ -104,7 +104,7 @@ def _raw_side(
 
 
 def _rows_alone(bench: Bench, stack: ExitStack, stores: dict[str, RunRepository]) -> Section:
-    """Time the rows of one run on the bare connection: the database's share of a save."""
+    """Time the rows of one run but for its buckets, which are most, on the bare connection."""
     store = next(iter(stores.values()))
     full, normal = (open_bare(stack, store, durability) for durability in ("full", "normal"))
     ids = (f"bare-{number}" for number in count())
