@@ -41,7 +41,7 @@ from astraguard_store.reports import (
     PruneReport,
     QueryResult,
 )
-from astraguard_store.repository import RunRepository
+from astraguard_store.store import RunRepository
 
 __all__ = [
     "Artifact",

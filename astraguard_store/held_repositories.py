@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from astraguard_store.exceptions import DatabaseError, StoreNotFoundError
-from astraguard_store.repository import DATABASE_NAME, RunRepository
+from astraguard_store.store import DATABASE_NAME, RunRepository
 
 __all__ = ["ask", "writable"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from time import time
 from typing import Any, Final, SupportsIndex, overload
 
-from astraguard_store import summary_format
 from astraguard_store.checks import check_name, check_positive
 from astraguard_store.columns import BLOCK_BYTES, ROW_BYTES, Columns, Label, pack_row
-from astraguard_store.csv_format import render_csv
 from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.formats import summary as summary_format
+from astraguard_store.formats.csv import render_csv
 from astraguard_store.model import LatencyMeasurement
 from astraguard_store.statistics import summarize
 

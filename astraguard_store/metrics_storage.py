@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import (
     ArtifactReadError,
     DatabaseError,
@@ -18,15 +19,14 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.held_repositories import ask, writable
-from astraguard_store.repository import DEFAULT_RESULTS_DIR, Collector, RunRepository
-from astraguard_store.repository.folder_answers import (
+from astraguard_store.store import DEFAULT_RESULTS_DIR, Collector, RunRepository
+from astraguard_store.store.folder_answers import (
     RAW_NAME,
     SUMMARY_NAME,
     has_summary,
     newest_runs,
     read_document,
 )
-from astraguard_store.run_ids import check_run_id
 
 __all__ = ["MetricsStorage"]
 

@@ -86,7 +86,7 @@ class OtherProcess:
 def _hold_ticket(results: str, seconds: float) -> None:
     import threading
 
-    from astraguard_store.database.ticket import WriteTicket
+    from astraguard_store.system.ticket import WriteTicket
 
     path = Path(results, "astraguard.db")
     has_it = threading.Event()

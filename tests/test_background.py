@@ -16,21 +16,22 @@ from recordings import recorded
 from stepping import right_after, right_before
 
 from astraguard_store import ArtifactWriteError, RunRepository
-from astraguard_store.artifacts import background
-from astraguard_store.artifacts.background import (
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.database import run_database
+from astraguard_store.database.sqlite import writer as write_connection
+from astraguard_store.system import threads as background
+from astraguard_store.system.threads import (
     RenderedAhead,
     in_background,
     run_all,
     wait_for_all,
 )
-from astraguard_store.artifacts.staged_run import StagedRun
-from astraguard_store.database import run_database, write_connection
 
 Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
 
 FORK = """
 import os, threading
-from astraguard_store.artifacts.background import in_background
+from astraguard_store.system.threads import in_background
 assert in_background(lambda: 1).result() == 1
 assert threading.active_count() > 1
 child = os.fork()

@@ -25,8 +25,8 @@ from astraguard_store import (
     RunSummary,
     StoreNotFoundError,
 )
-from astraguard_store.artifacts import file_systems
-from astraguard_store.repository.checking import check_folder
+from astraguard_store.store.checking import check_folder
+from astraguard_store.system import mounts as file_systems
 
 DATABASE = "astraguard.db"
 DEAD = "run_9~0123456789abcdef"

@@ -14,7 +14,7 @@ from command_line import asked_on_terminal, assert_one_line, command_line, run, 
 from recordings import recorded
 
 from astraguard_store import RunRepository
-from astraguard_store.database import compaction
+from astraguard_store.database.sqlite import compaction
 
 DAY_US = 86_400_000_000
 

@@ -25,10 +25,10 @@ from astraguard_store import (
     MetricsStorage,
     RunRepository,
 )
-from astraguard_store.artifacts import compression as packing
-from astraguard_store.artifacts.layout import Compression
 from astraguard_store.artifacts.scanner import newest_runs
-from astraguard_store.repository.checking import check_folder
+from astraguard_store.formats import compression as packing
+from astraguard_store.formats.layout import Compression
+from astraguard_store.store.checking import check_folder
 
 WAYS: list[Compression] = ["gzip", "zstd"]
 ENDINGS: dict[Compression | None, str] = {None: "", "gzip": ".gz", "zstd": ".zst"}

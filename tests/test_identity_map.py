@@ -17,9 +17,9 @@ from other_process import OtherProcess
 from recordings import recorded
 
 from astraguard_store import ArtifactWriteError, RunNotFoundError, RunRepository, RunSummary
-from astraguard_store.database import queries
+from astraguard_store.database import runs as queries
 from astraguard_store.database.identity_map import IdentityMap
-from astraguard_store.database.queries import StoredRun
+from astraguard_store.database.runs import StoredRun
 
 SLOWER = "UPDATE metric_statistics SET mean_ms = 777.0 WHERE run_id = 'a'"
 

@@ -17,7 +17,7 @@ import pytest
 import reference
 
 from astraguard_store import ArtifactReadError, ImportReport, InvalidRunError, RunRepository
-from astraguard_store.repository import adoption
+from astraguard_store.store import adoption
 
 # Five batches of 500, the last one not full: two processes are asked twice at least.
 RUNS = 2_203

@@ -15,8 +15,8 @@ from recordings import recorded
 from stepping import right_after, right_before
 
 from astraguard_store import DatabaseBusyError, QueryError, RunRepository
-from astraguard_store.database import asking
-from astraguard_store.database.ticket import WriteTicket
+from astraguard_store.database.sqlite import user_sql as asking
+from astraguard_store.system.ticket import WriteTicket
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]

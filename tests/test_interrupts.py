@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from stepping import right_before
 
-from astraguard_store.repository.interrupts import interrupts_held_back
+from astraguard_store.system.interrupts import interrupts_held_back
 
 SIGNALS = (signal.SIGINT, signal.SIGUSR1, signal.SIGALRM)
 

@@ -29,15 +29,15 @@ from astraguard_store import (
     RunNotFoundError,
     RunRepository,
 )
-from astraguard_store.artifacts.parquet import (
+from astraguard_store.columns import Columns
+from astraguard_store.formats.csv import render_csv
+from astraguard_store.formats.parquet import (
     frame_of,
     frame_of_csv,
     parse_parquet,
     render_parquet,
 )
-from astraguard_store.columns import Columns
-from astraguard_store.csv_format import render_csv
-from astraguard_store.repository.checking import check_folder
+from astraguard_store.store.checking import check_folder
 
 PARQUET = "latency_raw.parquet"
 FORMS: dict[str, dict[str, Any]] = {

@@ -18,9 +18,9 @@ from alembic.config import Config
 from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
-from astraguard_store.database.engine import WRITES, database_engine
-from astraguard_store.database.reader import driver_connection
 from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.reader import driver_connection
 
 CHECKOUT = Path(__file__).parents[1]
 NAME = "astraguard.db"

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from astraguard_store import columns
 from astraguard_store.artifacts.reader import last_measured_us
 from astraguard_store.columns import Columns
-from astraguard_store.csv_format import parse_csv, plain_labels, render_csv, safe_labels
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.latency import LatencyCollector
-from astraguard_store.model import LatencyMeasurement, MetricSummary
-from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.summary_format import (
+from astraguard_store.formats.csv import parse_csv, plain_labels, render_csv, safe_labels
+from astraguard_store.formats.summary import (
     parse_document,
     parse_summary,
     render_document,
     statistics_document,
 )
+from astraguard_store.latency import LatencyCollector
+from astraguard_store.model import LatencyMeasurement, MetricSummary
+from astraguard_store.statistics import RunStatistics, summarize
 
 FAULT = "fault_detection"
 SIX_FIELDS = [*reference.HEADER, "missed"]

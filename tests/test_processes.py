@@ -18,7 +18,7 @@ from other_process import OtherProcess
 from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunRepository, RunSummary
-from astraguard_store.database.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.engine import WRITES, database_engine
 
 TESTS = Path(__file__).parent
 

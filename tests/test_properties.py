@@ -22,14 +22,14 @@ from recordings import OwnCollector, own
 
 from astraguard_store import LatencyCollector, RunRepository, columns
 from astraguard_store.columns import Columns
-from astraguard_store.csv_format import parse_csv, render_csv
-from astraguard_store.statistics import summarize
-from astraguard_store.summary_format import (
+from astraguard_store.formats.csv import parse_csv, render_csv
+from astraguard_store.formats.summary import (
     parse_document,
     parse_summary,
     render_document,
     statistics_document,
 )
+from astraguard_store.statistics import summarize
 
 THRESHOLD = columns.POLARS_PAYS_FROM_ROWS
 

@@ -19,7 +19,7 @@ from seen_sql import seen_sql
 from stepping import right_before
 
 from astraguard_store import RunRepository
-from astraguard_store.database import compaction
+from astraguard_store.database.sqlite import compaction
 from astraguard_store.exceptions import (
     InvalidRunError,
     ReadOnlyStoreError,

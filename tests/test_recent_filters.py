@@ -18,8 +18,8 @@ from recordings import recorded
 from seen_sql import seen_sql
 
 from astraguard_store import LatencyCollector, Provenance, RunHeader, RunRepository
-from astraguard_store.database import recent
-from astraguard_store.database.recent import RunFilters, filtered_headers
+from astraguard_store.database import lists as recent
+from astraguard_store.database.lists import RunFilters, filtered_headers
 from astraguard_store.exceptions import InvalidRunError, StoreNotFoundError
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

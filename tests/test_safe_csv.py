@@ -14,7 +14,7 @@ from recordings import own, rows_of
 
 from astraguard_store import DatabaseBusyError, LatencyCollector, RunRepository
 from astraguard_store.columns import Columns
-from astraguard_store.csv_format import parse_csv, plain_labels, render_csv, safe_labels
+from astraguard_store.formats.csv import parse_csv, plain_labels, render_csv, safe_labels
 
 FORMULAS = ["=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "\rx"]
 NAMES = [*FORMULAS, "'=cmd()", "''=x", "'plain", "SAT001", "a=b", "größe"]

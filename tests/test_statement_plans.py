@@ -19,7 +19,7 @@ from seen_sql import SeenSql, seen_sql
 
 from astraguard_store import RunRepository
 from astraguard_store.database.percentiles import percentile_statements
-from astraguard_store.database.queries import recent_headers
+from astraguard_store.database.runs import recent_headers
 from astraguard_store.database.statements import statements
 
 STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0, 0"

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astraguard_store import surroundings as asked
 from astraguard_store.provenance import Provenance
-from astraguard_store.surroundings import begin_asking, git_fields, surroundings
+from astraguard_store.system import machine as asked
+from astraguard_store.system.machine import begin_asking, git_fields, surroundings
 
 NOTHING = (None, None, None)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -407,7 +407,7 @@ class TestProcess:
         self.run(
             folder,
             "import os, time\n"
-            "from astraguard_store.surroundings import begin_asking\n"
+            "from astraguard_store.system.machine import begin_asking\n"
             "begin_asking()\n"
             f"while not os.path.exists({str(commands / 'id')!r}): time.sleep(0.01)\n",
         )
@@ -431,7 +431,7 @@ class TestProcess:
         said = self.run(
             repository,
             "import atexit\n"
-            "from astraguard_store.surroundings import begin_asking, surroundings\n"
+            "from astraguard_store.system.machine import begin_asking, surroundings\n"
             "class Late:\n"
             "    def __del__(self, surroundings=surroundings, print=print):\n"
             "        print(surroundings().host)\n"
@@ -445,7 +445,7 @@ class TestProcess:
         said = self.run(
             repository,
             "import resource, threading\n"
-            "from astraguard_store.surroundings import begin_asking, surroundings\n"
+            "from astraguard_store.system.machine import begin_asking, surroundings\n"
             "threading.stack_size(2**40)\n"  # more than any machine can map
             "begin_asking()\n"
             "print(surroundings().git_commit, surroundings().host)\n",

@@ -15,7 +15,7 @@ from other_process import OtherProcess
 from stepping import right_before
 
 from astraguard_store import DatabaseBusyError, RunRepository
-from astraguard_store.database.ticket import WriteTicket
+from astraguard_store.system.ticket import WriteTicket
 
 # More than a process may address.
 STACK_THAT_NOBODY_HAS = 1 << 46

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from astraguard_store.artifacts.files import open_for_reading
-from astraguard_store.artifacts.layout import FILE_KINDS
 from astraguard_store.artifacts.verification import why_changed
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.formats.layout import FILE_KINDS
 from astraguard_store.model import Artifact
+from astraguard_store.system.files import open_for_reading
 
 __all__ = ["checked_chunks", "modified_ns", "name_of"]
 

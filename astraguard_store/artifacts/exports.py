@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from astraguard_store.artifacts.copying import checked_chunks, modified_ns, name_of
-from astraguard_store.artifacts.files import sync_folder
-from astraguard_store.artifacts.layout import compression_of
-from astraguard_store.artifacts.parquet import frame_of as frame_of_columns
 from astraguard_store.artifacts.staging import new_token
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
+from astraguard_store.formats.layout import compression_of
+from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import Artifact, RunSummary
+from astraguard_store.system.files import sync_folder
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,7 +13,7 @@ import stat
 from typing import Final
 
 from astraguard_store.artifacts.file_times import BATCH, FileTimes
-from astraguard_store.artifacts.layout import SUMMARY_NAMES
+from astraguard_store.formats.layout import SUMMARY_NAMES
 
 __all__ = ["newest_summaries"]
 

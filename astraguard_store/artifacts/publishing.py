@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from astraguard_store.artifacts.files import open_folder, sync_folder
-from astraguard_store.artifacts.layout import FILE_KINDS, name_in
 from astraguard_store.artifacts.staging import (
     DELETION_SUFFIX,
     KEPT_SUFFIXES,
@@ -24,7 +22,9 @@ from astraguard_store.artifacts.staging import (
     unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.formats.layout import FILE_KINDS, name_in
 from astraguard_store.model import Artifact
+from astraguard_store.system.files import open_folder, sync_folder
 
 __all__ = ["StagedDeletion", "found_artifact", "publish_files", "remove_files"]
 

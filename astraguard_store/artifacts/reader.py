@@ -14,14 +14,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from astraguard_store.artifacts.compression import open_unpacked, unpacked
-from astraguard_store.artifacts.files import MAX_SUMMARY_BYTES, open_for_reading, read_file
-from astraguard_store.artifacts.layout import RAW_NAMES, SUMMARY_NAMES, compression_of
 from astraguard_store.columns import Columns
-from astraguard_store.csv_format import FIELDS, parse_csv
 from astraguard_store.exceptions import ArtifactError, ArtifactReadError
+from astraguard_store.formats.compression import open_unpacked, unpacked
+from astraguard_store.formats.csv import FIELDS, parse_csv
+from astraguard_store.formats.layout import RAW_NAMES, SUMMARY_NAMES, compression_of
+from astraguard_store.formats.summary import parse_document, parse_timestamp
 from astraguard_store.model import Artifact, epoch_us
-from astraguard_store.summary_format import parse_document, parse_timestamp
+from astraguard_store.system.files import MAX_SUMMARY_BYTES, open_for_reading, read_file
 
 __all__ = [
     "SummaryFile",

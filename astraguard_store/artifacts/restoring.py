@@ -6,12 +6,12 @@ import os
 from itertools import count
 from pathlib import Path
 
-from astraguard_store.artifacts.files import open_folder, sync_folder
-from astraguard_store.artifacts.layout import SUMMARY_NAMES, compression_of, name_in
 from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
 from astraguard_store.artifacts.staging import ensure_staging
 from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.formats.layout import SUMMARY_NAMES, compression_of, name_in
 from astraguard_store.model import Artifact
+from astraguard_store.system.files import open_folder, sync_folder
 
 __all__ = ["publish_summary", "stage_summary"]
 

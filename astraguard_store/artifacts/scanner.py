@@ -14,16 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.artifacts.files import open_folder
-from astraguard_store.artifacts.layout import STAGING_NAME
 from astraguard_store.artifacts.newest_summaries import newest_summaries
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
     was_set_by_save,
 )
+from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.run_ids import check_run_id
+from astraguard_store.formats.layout import STAGING_NAME
+from astraguard_store.system.files import open_folder
 
 __all__ = ["MANY_FOLDERS", "file_time_us", "folder_names", "has_folders", "newest_runs"]
 

@@ -9,9 +9,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from astraguard_store.artifacts.compression import compressed
-from astraguard_store.artifacts.files import sync_folder
-from astraguard_store.artifacts.layout import FILE_KINDS, STAGING_NAME, Compression, file_name
 from astraguard_store.artifacts.publishing import publish_files
 from astraguard_store.artifacts.staging import (
     KEPT_RUN_SUFFIX,
@@ -23,8 +20,11 @@ from astraguard_store.artifacts.staging import (
     unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.formats.compression import compressed
+from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME, Compression, file_name
 from astraguard_store.model import Artifact, ArtifactKind
 from astraguard_store.statistics import RunStatistics
+from astraguard_store.system.files import sync_folder
 
 __all__ = ["StagedRun", "sync_staging"]
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.artifacts.files import sync_folder
-from astraguard_store.artifacts.layout import FILE_KINDS, STAGING_NAME
+from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.run_ids import check_run_id
+from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
+from astraguard_store.system.files import sync_folder
 
 __all__ = [
     "DELETION_SUFFIX",

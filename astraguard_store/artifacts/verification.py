@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from astraguard_store.artifacts.files import open_for_reading
-from astraguard_store.artifacts.layout import FILE_KINDS, STAGING_NAME
 from astraguard_store.artifacts.staging import (
     DELETION_SUFFIX,
     StagedName,
@@ -17,7 +15,9 @@ from astraguard_store.artifacts.staging import (
     unlock,
 )
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
 from astraguard_store.model import Artifact
+from astraguard_store.system.files import open_for_reading
 
 __all__ = [
     "FileState",

@@ -17,24 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astraguard_store.artifacts.background import RenderedAhead
-from astraguard_store.artifacts.file_systems import case_twin
-from astraguard_store.artifacts.files import open_folder
-from astraguard_store.artifacts.layout import FILE_KINDS, Compression
-from astraguard_store.artifacts.parquet import check_parquet, render_parquet
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staged_runs import StagedRuns
 from astraguard_store.artifacts.staging import ensure_staging
 from astraguard_store.columns import Columns, polars_pays
-from astraguard_store.csv_format import csv_parts, render_csv, safe_labels
 from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
-from astraguard_store.model import ArtifactKind, utc_from_epoch_us
-from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.summary_format import (
+from astraguard_store.formats.csv import csv_parts, render_csv, safe_labels
+from astraguard_store.formats.layout import FILE_KINDS, Compression
+from astraguard_store.formats.parquet import check_parquet, render_parquet
+from astraguard_store.formats.summary import (
     local_timestamp,
     render_document,
     statistics_document,
 )
+from astraguard_store.model import ArtifactKind, utc_from_epoch_us
+from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.system.files import open_folder
+from astraguard_store.system.mounts import case_twin
+from astraguard_store.system.threads import RenderedAhead
 
 __all__ = ["StagingOptions", "check_target", "stage_runs"]
 

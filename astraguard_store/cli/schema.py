@@ -17,7 +17,7 @@ from astraguard_store.cli.options import (
 )
 from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
 from astraguard_store.cli.render import print_line
-from astraguard_store.repository import (
+from astraguard_store.store import (
     DescribedObject,
     RunRepository,
     SchemaStatus,

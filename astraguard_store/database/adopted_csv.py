@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
 from astraguard_store.database.document_writing import renew_document
-from astraguard_store.database.queries import load_run
-from astraguard_store.database.row_writing import insert_buckets
+from astraguard_store.database.rows import insert_buckets
+from astraguard_store.database.runs import load_run
 from astraguard_store.database.schema import artifacts, metric_buckets, satellite_statistics
 from astraguard_store.model import Artifact, MetricSummary
 from astraguard_store.statistics import RunStatistics

@@ -12,25 +12,23 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from astraguard_store.comparison import Comparison
-from astraguard_store.database import queries
-from astraguard_store.database.asking import Question
-from astraguard_store.database.backup import back_up
-from astraguard_store.database.compaction import compact
-from astraguard_store.database.engine import memory_engine, write_pragmas
-from astraguard_store.database.errors import translated
-from astraguard_store.database.forking import around_forks
+from astraguard_store.database import runs as queries
 from astraguard_store.database.identity_map import IdentityMap
-from astraguard_store.database.memory_reader import MemoryReader
-from astraguard_store.database.migrate import check_revision, found_revision, migrate
-from astraguard_store.database.queries import StoredRun
-from astraguard_store.database.reader import (
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.backup import back_up
+from astraguard_store.database.sqlite.compaction import compact
+from astraguard_store.database.sqlite.engine import memory_engine, write_pragmas
+from astraguard_store.database.sqlite.errors import translated
+from astraguard_store.database.sqlite.memory_reader import MemoryReader
+from astraguard_store.database.sqlite.migrate import check_revision, found_revision, migrate
+from astraguard_store.database.sqlite.reader import (
     FileReader,
     Query,
     Reader,
     driver_connection,
 )
-from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.database.write_connection import (
+from astraguard_store.database.sqlite.user_sql import Question
+from astraguard_store.database.sqlite.writer import (
     begin,
     commit,
     connect_writer,
@@ -38,9 +36,11 @@ from astraguard_store.database.write_connection import (
     log_bytes,
     reuse_log,
 )
+from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.model import RunHeader
 from astraguard_store.reports import CacheInfo, QueryResult
+from astraguard_store.system.forks import around_forks
 
 __all__ = ["RunDatabase"]
 

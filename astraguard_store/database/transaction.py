@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from astraguard_store.columns import Columns
-from astraguard_store.database import queries, row_writing
+from astraguard_store.database import rows as row_writing
+from astraguard_store.database import runs as queries
 from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
 from astraguard_store.database.document_writing import renew_document
-from astraguard_store.database.engine import Durability
-from astraguard_store.database.queries import StoredRun
-from astraguard_store.database.run_rows import RunRows, insert_rows
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.engine import Durability
+from astraguard_store.database.whole_runs import RunRows, insert_rows
 from astraguard_store.model import Artifact, MetricSummary
 from astraguard_store.statistics import RunStatistics
 

@@ -16,11 +16,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from astraguard_store.artifacts.folder_runs import read_run
-from astraguard_store.artifacts.layout import RAW_NAME, SUMMARY_NAME
 from astraguard_store.artifacts.reader import last_measured_us
+from astraguard_store.checks import check_run_id
 from astraguard_store.columns import Columns
-from astraguard_store.csv_format import (
+from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.database.whole_runs import rows_of
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.csv import (
     FIELDS,
     FIELDS_WITH_MISSED,
     HEADER,
@@ -29,20 +33,16 @@ from astraguard_store.csv_format import (
     render_csv,
     safe_labels,
 )
-from astraguard_store.database.queries import StoredRun
-from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.run_rows import rows_of
-from astraguard_store.database.transaction import WriteOptions
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.model import MetricSummary, RunSummary, utc_from_epoch_us
-from astraguard_store.run_ids import check_run_id
-from astraguard_store.summary_format import (
+from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.formats.summary import (
     AdoptedSummary,
     parse_document,
     parse_summary,
     render_document,
     summary_document,
 )
+from astraguard_store.model import MetricSummary, RunSummary, utc_from_epoch_us
+from astraguard_store.store.folder_runs import read_run
 
 __all__ = ["MAX_INPUT_BYTES", "TARGET_NAMES", "Target", "Targets"]
 

@@ -1,0 +1,1 @@
+"""SQLite: its engine, its connections, its errors, its tools."""

@@ -1,0 +1,173 @@
+"""Copies of a database that others may be writing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from astraguard_store.database.sqlite.engine import database_engine
+from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
+from astraguard_store.database.sqlite.integrity import structural_problems
+from astraguard_store.database.sqlite.reader import Reader, driver_connection
+from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
+
+__all__ = ["back_up"]
+
+
+def back_up(reader: Reader, where: Path | str, target: Path) -> None:
+    """Copy what *reader* reads to the new file *target* and check the copy.
+
+    It goes through SQLite's backup interface, so writers go on meanwhile, and
+    what is copied is the state of one moment. Nothing is written beside the
+    original. A copy has another name until it is whole, so that nobody restores
+    half of one that was killed; the next one under the name removes that.
+
+    Args:
+        reader: The connections to the database.
+        where: The database, for messages.
+        target: The copy, one file without a log; it must not be there yet.
+
+    Raises:
+        DatabaseError: The target is there already, or one of both failed.
+        DatabaseDamagedError: The copy isn't sound, so the original isn't either.
+    """
+    unfinished = target.with_name(f"{target.name}-unfinished")
+    descriptor = _claim(unfinished, target)
+    try:
+        with translated(target), closing(_connect(unfinished)) as copy:
+            reader.read(lambda source: _copy(source, copy, target))
+            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+        _check(where, unfinished, target)
+        _publish(unfinished, target)
+    except BaseException:
+        _remove(unfinished)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _claim(unfinished: Path, target: Path) -> int:
+    """Make the file to copy into, and remove what a process left there that was killed."""
+    with _errors_name(target, "made"):
+        _check_free(target)
+        if os.path.lexists(unfinished):
+            stale = _locked(unfinished, os.O_RDONLY)
+            # Not emptied: it may be whole, and have another name already.
+            _remove(unfinished)
+            os.close(stale)
+        return _locked(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def _locked(unfinished: Path, flags: int) -> int:
+    descriptor = os.open(unfinished, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_still_named(unfinished, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _check_still_named(unfinished: Path, descriptor: int) -> None:
+    """Make sure that nobody finished that file, or removed it, before it was locked here."""
+    if not os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    """Give the copy its name, which is that of a whole one or of none."""
+    with _errors_name(target, "synced to disk"):
+        _sync(unfinished)
+        try:
+            # Unlike a rename, it never replaces what came there meanwhile.
+            target.hardlink_to(unfinished)
+            unfinished.unlink()
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without second names.
+            _check_free(target)
+            unfinished.rename(target)
+        try:
+            _sync(target.parent)
+        except OSError:
+            _remove(target)
+            raise
+
+
+@contextmanager
+def _errors_name(target: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        # Among them is a TimeoutError, which is an OSError.
+        raise
+    except BlockingIOError as error:
+        raise DatabaseError(f"{target} is being made by another process; name another") from error
+    except OSError as error:
+        raise DatabaseError(
+            f"{target} can't be {what}: {error.strerror}; name a new file in a folder that is "
+            "there, or on another disk"
+        ) from error
+
+
+def _connect(target: Path) -> sqlite3.Connection:
+    return sqlite3.connect(target, isolation_level=None)
+
+
+def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) -> None:
+    try:
+        # In one step: between steps every commit would make it begin again.
+        source.backup(copy)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise
+        raise database_error(error, target) from error
+
+
+def _check(where: Path | str, unfinished: Path, target: Path) -> None:
+    try:
+        with database_engine(unfinished, "immutable").connect() as copy:
+            driver = driver_connection(copy)
+            problems = structural_problems(driver)
+            broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+    except (sqlite3.Error, DBAPIError) as error:
+        # A copy that isn't sound is a copy of what isn't.
+        raise database_error(error, where if is_damage(error) else target) from error
+    if problems or broken:
+        raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(unfinished: Path) -> None:
+    """Remove a copy that failed; the failure that led here is the one to raise."""
+    with suppress(OSError):
+        unfinished.unlink()
+    with suppress(OSError):
+        _remove_beside(unfinished)
+
+
+def _remove_beside(unfinished: Path) -> None:
+    """Remove what SQLite may have left beside a copy."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)

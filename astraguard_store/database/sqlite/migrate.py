@@ -1,0 +1,221 @@
+"""How a schema comes to be: by the migrations, and by nothing else.
+
+Alembic takes 0.2 s to import, so it is imported only to migrate; whether a
+database is current is asked of its version table directly.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.sqlite.backup import back_up
+from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.errors import translated
+from astraguard_store.database.sqlite.reader import FileReader, driver_connection
+from astraguard_store.exceptions import (
+    DatabaseDamagedError,
+    DatabaseError,
+    SchemaVersionError,
+    StoreError,
+)
+
+__all__ = [
+    "check_revision",
+    "create_database",
+    "found_revision",
+    "migrate",
+    "revision_of",
+    "scripts_folder",
+    "upgrade_database",
+]
+
+_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003"})
+
+
+def scripts_folder() -> Path:
+    """Return the folder of the migrations: in an installed wheel, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise DatabaseError(f"the migrations are missing from {package}; install the package again")
+
+
+def found_revision(connection: sqlite3.Connection) -> str | None:
+    """Return the schema revision of a database, None where it has no version table."""
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?"
+    if connection.execute(query, (VERSION_TABLE,)).fetchone() is None:
+        return None
+    row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+    return None if row is None else str(row[0])
+
+
+def check_revision(path: Path, found: str | None) -> None:
+    """Do nothing if *found* is the schema that this code works with.
+
+    Raises:
+        DatabaseDamagedError: The file is empty.
+        SchemaVersionError: It is another schema; the message says what to do.
+    """
+    if found == HEAD_REVISION:
+        return
+    if found is None:
+        if path.stat().st_size == 0:
+            raise DatabaseDamagedError(path, "the file is empty")
+        message = (
+            f"{path} holds no astraguard_store schema (needed: {HEAD_REVISION}). If another "
+            "program made it, use another results folder; if an `alembic upgrade head` on it "
+            "never finished, run that again"
+        )
+    elif found in _KNOWN_REVISIONS:
+        message = (
+            f"{path} has schema {found}, this version needs {HEAD_REVISION}; "
+            f"run: {_upgrade_command(path)}"
+        )
+    else:
+        message = (
+            f"{path} has schema {found}, which is newer than this version of astraguard_store "
+            f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
+        )
+    raise SchemaVersionError(message, found, HEAD_REVISION)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database behind *engine* to the newest schema, or leave it as it was.
+
+    Raises:
+        DatabaseError: After it rows would refer to runs that are gone.
+    """
+    with engine.connect() as connection:
+        writing = connection.execution_options(**{WRITES: True})
+        driver = driver_connection(writing)
+        # With foreign keys on, rebuilding a table would delete its children; the
+        # setting can't be changed inside the transaction. The scripts' env.py
+        # checks the keys before it commits.
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            _run_scripts(writing)
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
+
+
+def create_database(path: Path) -> None:
+    """Create the database *path* by the migrations; the caller holds the write ticket.
+
+    It is made under another name and then renamed, so that there never is an
+    empty or half-made database, and an existing file is never touched.
+
+    Raises:
+        DatabaseError: It can't be made: the disk is full, or fails.
+    """
+    new = path.with_name(f"{path.name}-new")
+    try:
+        _remove_unfinished(new)
+        engine = database_engine(new, "rwc")
+        try:
+            with translated(path):
+                migrate(engine)
+        finally:
+            engine.dispose()
+        # Closing the last connection moves the log into the file, and says nothing
+        # where that fails; without its log the file would be half a database.
+        if new.with_name(f"{new.name}-wal").exists():
+            raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
+        new.rename(path)
+        _sync_folder(path.parent)
+    except StoreError:
+        # Among them is a TimeoutError, which is an OSError.
+        raise
+    except OSError as error:
+        raise DatabaseError(f"{path} can't be made: {error.strerror}") from error
+
+
+def _remove_unfinished(new: Path) -> None:
+    """Remove what a creation left that died."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def revision_of(path: Path) -> str | None:
+    """Return the schema revision of the database file *path*; writes nothing.
+
+    Raises:
+        DatabaseError: It can't be read.
+    """
+    reader = FileReader(path, busy_timeout_s=30.0)
+    try:
+        return reader.read(found_revision)
+    finally:
+        reader.close()
+
+
+def upgrade_database(path: Path) -> Path | None:
+    """Bring the database *path* to the newest schema; the caller holds the write ticket.
+
+    Returns:
+        The copy that was made before; None if there was nothing to do.
+
+    Raises:
+        SchemaVersionError: The schema is newer than this code, or another program's.
+        DatabaseError: The copy or the migration failed; the database is as it was.
+    """
+    found = revision_of(path)
+    if found == HEAD_REVISION:
+        return None
+    if found not in _KNOWN_REVISIONS:
+        check_revision(path, found)
+    backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
+    reader = FileReader(path, busy_timeout_s=30.0)
+    try:
+        back_up(reader, path, backup_path)
+    finally:
+        # Before the migration opens a connection: it may have taken the file for one
+        # that nobody writes.
+        reader.close()
+    engine = database_engine(path, "rw")
+    try:
+        with translated(path):
+            migrate(engine)
+    finally:
+        engine.dispose()
+    return backup_path
+
+
+def _free_name(path: Path, name: str) -> Path:
+    """Return a name beside *path* that an upgrade that failed before hasn't taken."""
+    candidate = path.with_name(name)
+    for attempt in count(2):
+        if not os.path.lexists(candidate):
+            break
+        candidate = path.with_name(f"{name}-{attempt}")
+    return candidate
+
+
+def _run_scripts(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(scripts_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _upgrade_command(path: Path) -> str:
+    return f"astraguard-store db upgrade --results {shlex.quote(str(path.parent))}"

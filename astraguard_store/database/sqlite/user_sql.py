@@ -1,0 +1,257 @@
+"""Somebody's own SQL: one statement that only reads, and only for so long.
+
+A connection that reads only isn't enough: ``ATTACH`` makes files, and
+``PRAGMA query_only`` can be switched off. So SQLite asks the authorizer here
+about every step of a statement before it runs, and every 20,000 steps of its
+machine (about 1 ms) whether it may go on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from astraguard_store.checks import check_positive
+from astraguard_store.database.sqlite.errors import is_outside_fault
+from astraguard_store.exceptions import InvalidRunError, QueryError
+from astraguard_store.reports import QueryResult
+
+__all__ = ["Asking", "Parameters", "Question", "SetAsideError", "answer"]
+
+Value = str | bytes | int | float | None
+Parameters = Sequence[Value] | Mapping[str, Value]
+
+_ALLOWED = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+# Those that reach files or memory, most of which only SQLite's shell has, and SQLAlchemy's
+# REGEXP, which is Python's: a pattern may take it hours, and nothing stops it.
+_FORBIDDEN_FUNCTIONS = frozenset(
+    {"edit", "fts3_tokenizer", "fsdir", "load_extension", "readfile", "regexp", "writefile"}
+)
+_STEPS = 20_000
+_ROWS_AT_ONCE = 1_000
+# Within one function nobody asks for the time, and of values of 1 GB `instr` would take
+# months, `LIKE` with a long pattern too. Within these limits both take some seconds at worst.
+_LONGEST_VALUE_BYTES = 2**20
+_LONGEST_PATTERN_BYTES = 1_000
+_ADVICE = "one statement that only reads is allowed: SELECT, WITH … SELECT, VALUES or EXPLAIN"
+
+
+class SetAsideError(Exception):
+    """The question has to be asked anew: the connections of this process had to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement, what to bind, and how far to go.
+
+    Attributes:
+        sql: One statement.
+        parameters: Values for ``?`` in order, or for ``:name`` by name.
+        time_limit_s: Seconds after which it is stopped.
+        row_limit: Most rows of the answer; None for all.
+
+    Raises:
+        QueryError: One of them can't be.
+    """
+
+    sql: str
+    parameters: Parameters
+    time_limit_s: float
+    row_limit: int | None
+
+    def __post_init__(self) -> None:
+        _check_text(self.sql)
+        try:
+            check_positive(self.time_limit_s, "time_limit_s")
+        except InvalidRunError as error:
+            raise QueryError(f"{error}; a number of seconds is needed") from None
+        if self.row_limit is not None and (not _is_whole(self.row_limit) or self.row_limit < 0):
+            raise QueryError(f"Invalid row_limit {self.row_limit!r}: None, 0 or more is needed")
+        for name, value in _named(self.parameters):
+            if not isinstance(value, Value):
+                raise QueryError(
+                    f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
+                )
+
+
+class Asking:
+    """A question under way: it ends with its time, or when it is set aside."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self._deadline = time.monotonic() + question.time_limit_s
+        self._set_aside = False
+        self._refused = False
+        self._raised: BaseException | None = None
+        self._thread = threading.get_ident()
+        # Held while it has a connection. Not an Event: an interrupt in one of its methods
+        # may leave the lock taken that is inside.
+        self._connected = threading.Lock()
+
+    def begin(self) -> None:
+        """Note that it has a connection from now on."""
+        self._set_aside = False
+        # Another one: whether the last was given back isn't known after an interrupt.
+        self._connected = threading.Lock()
+        self._connected.acquire()
+
+    def end(self) -> None:
+        """Note that its connection is closed; it may be that it had none."""
+        # No call before `release`, for an interrupt.
+        try:  # noqa: SIM105 - as above
+            self._connected.release()
+        except RuntimeError:
+            pass
+
+    def set_aside(self) -> None:
+        """Make it let go of its connection, to ask anew later."""
+        self._set_aside = True
+
+    def wait(self) -> None:
+        """Wait until its connection is closed; a handler in its own thread can't."""
+        if threading.get_ident() != self._thread:
+            with self._connected:
+                pass
+
+    def must_end(self) -> bool:
+        """Return whether to stop; called by SQLite in the middle of the statement."""
+        try:
+            return self._set_aside or time.monotonic() >= self._deadline
+        except BaseException as error:  # noqa: BLE001 - what a signal's handler raised; see `stop`
+            self._raised = error
+            return True
+
+    def may(self, action: int, _: str | None, name: str | None, *_where: str | None) -> int:
+        """Return whether a step of the statement is allowed; called by SQLite before it runs."""
+        try:
+            if _is_allowed(action, name):
+                return sqlite3.SQLITE_OK
+            self._refused = True
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._raised = error
+        return sqlite3.SQLITE_DENY
+
+    def was_refused(self) -> bool:
+        """Return whether `may` refused a step; what is raised there is a refusal to SQLite."""
+        return self._refused and self._raised is None
+
+    def stop(self) -> BaseException:
+        """Return why it was stopped, as what is to be raised."""
+        if self._raised is not None:
+            return self._raised
+        if self._set_aside:
+            return SetAsideError()
+        if time.monotonic() >= self._deadline:
+            return QueryError(
+                f"the query was stopped after its time limit of {self.question.time_limit_s:g} s; "
+                "ask for less, or give it a higher limit"
+            )
+        # Ctrl-C came just when SQLite called: the driver swallows what is raised there.
+        return KeyboardInterrupt()
+
+
+def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
+    """Return the answer to the question, from a connection that serves nothing else.
+
+    Args:
+        connection: Closed by the caller afterwards; the authorizer stays on it.
+        asking: The question.
+
+    Raises:
+        SetAsideError: It is to be asked anew.
+        QueryError: It is refused, wrong, or took too long.
+        sqlite3.Error: The file, its locks or its disk failed.
+    """
+    _restrict(connection, asking)
+    with _explained(asking):
+        cursor = connection.execute(asking.question.sql, asking.question.parameters)
+        if cursor.description is None:
+            raise QueryError(f"there is no statement in {asking.question.sql!r}: {_ADVICE}")
+        columns = tuple(column[0] for column in cursor.description)
+        rows = _rows(cursor, asking)
+    limit = asking.question.row_limit
+    if limit is None or len(rows) <= limit:
+        return QueryResult(columns, rows, truncated=False)
+    return QueryResult(columns, rows[:limit], truncated=True)
+
+
+def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN_BYTES)
+    # At its first use such a table is made, which the authorizer would see as a CREATE.
+    for table in ("json_each", "json_tree"):
+        connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
+    connection.set_authorizer(asking.may)
+    connection.set_progress_handler(asking.must_end, _STEPS)
+
+
+def _is_allowed(action: int, name: str | None) -> bool:
+    if action == sqlite3.SQLITE_FUNCTION and (name or "").lower() in _FORBIDDEN_FUNCTIONS:
+        return False
+    return action in _ALLOWED
+
+
+def _rows(cursor: sqlite3.Cursor, asking: Asking) -> list[tuple[Any, ...]]:
+    """Return the rows, and one more than the limit where there are as many."""
+    limit = asking.question.row_limit
+    rows: list[tuple[Any, ...]] = []
+    while limit is None or len(rows) <= limit:
+        wanted = _ROWS_AT_ONCE if limit is None else min(_ROWS_AT_ONCE, limit + 1 - len(rows))
+        batch = cursor.fetchmany(wanted)
+        if not batch:
+            break
+        rows += batch
+        if asking.must_end():
+            raise asking.stop()
+    return rows
+
+
+@contextmanager
+def _explained(asking: Asking) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Warning as error:  # Python 3.11 warns of a second statement
+        raise QueryError(f"{error} {_ADVICE}") from None
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise QueryError(
+            f"the statement or a parameter can't be sent to SQLite: {error}"
+        ) from None
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        message = str(error)
+        # Of a function it is an error like others.
+        is_refusal = code == sqlite3.SQLITE_AUTH or message.startswith("not authorized")
+        if code == sqlite3.SQLITE_INTERRUPT or (is_refusal and not asking.was_refused()):
+            raise asking.stop() from None
+        if is_outside_fault(error):
+            raise
+        if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
+            message = f"{message.rstrip('.')}: {_ADVICE}"
+        elif message.startswith(("no such table", "no such column")):
+            message += "; the table schema_doc names what there is"
+        raise QueryError(message) from error
+
+
+def _named(parameters: object) -> Iterator[tuple[object, object]]:
+    if isinstance(parameters, Mapping):
+        yield from parameters.items()
+    elif isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes):
+        yield from enumerate(parameters, start=1)
+    else:
+        raise QueryError(f"Invalid parameters {parameters!r}: a sequence or a mapping is needed")
+
+
+def _check_text(sql: object) -> None:
+    if not isinstance(sql, str) or "\0" in sql:
+        raise QueryError(f"Invalid sql {sql!r}: a string without NUL is needed")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Bytes ↔ values: the files of a run, without any input or output."""

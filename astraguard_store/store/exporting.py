@@ -1,0 +1,97 @@
+"""Runs → a folder, a zip or a parquet file for somebody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astraguard_store.artifacts.exports import (
+    FolderOfRuns,
+    RunsTarget,
+    ZipOfRuns,
+    appearing,
+    write_parquet,
+)
+from astraguard_store.checks import check_run_id
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
+from astraguard_store.model import RunSummary
+from astraguard_store.reports import ExportReport
+from astraguard_store.store.adoption import Progress
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["export_files", "export_measurements", "is_parquet"]
+
+
+def is_parquet(target: Path) -> bool:
+    """Return whether *target* asks for one file of all measurements."""
+    return target.suffix.lower() == ".parquet"
+
+
+def export_files(
+    root: Path,
+    get: Callable[[str], RunSummary],
+    run_ids: Iterable[str],
+    target: Path,
+    progress: Progress | None,
+) -> ExportReport:
+    """Copy the files of runs into a new folder, or zip; raises as `RunRepository.export`."""
+    chosen = _checked(run_ids)
+    is_zip = target.suffix.lower() == ".zip"
+    # Not by `resolve`, to which a loop of links is a RuntimeError.
+    real = Path(os.path.realpath(target))
+    if not is_zip and root in (real, *real.parents):
+        raise ArtifactWriteError(
+            f"{target} lies in the results folder, where it would be taken for a run; "
+            "name a folder elsewhere"
+        )
+    with appearing(target) as beside:
+        copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
+        files = 0
+        for number, run_id in enumerate(chosen, start=1):
+            run = get(run_id)
+            if not run.artifacts:
+                raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
+            for file in run.artifacts:
+                copies.add(root, run, file)
+            files += len(run.artifacts)
+            if progress:
+                progress(number, len(chosen))
+        size = copies.finish()
+    return ExportReport(target, len(chosen), files, size)
+
+
+def export_measurements(
+    measurements: Callable[[str], pl.DataFrame],
+    run_ids: Iterable[str],
+    target: Path,
+    progress: Progress | None,
+) -> ExportReport:
+    """Write the measurements of runs into a new parquet file; raises as `RunRepository.export`."""
+    chosen = _checked(run_ids)
+    done = 0
+
+    def next_frame(run_id: str) -> pl.DataFrame:
+        nonlocal done
+        frame = measurements(run_id)
+        done += 1
+        if progress:
+            progress(done, len(chosen))
+        return frame
+
+    with appearing(target) as beside:
+        size = write_parquet(beside, chosen, next_frame)
+    return ExportReport(target, len(chosen), 1, size)
+
+
+def _checked(run_ids: Iterable[str]) -> list[str]:
+    """Return the ids in their order, each once."""
+    if isinstance(run_ids, str | os.PathLike):
+        raise InvalidRunError(f"Invalid run_ids {run_ids!r}: several are needed, as in [run_id]")
+    chosen = sorted({check_run_id(run_id) for run_id in run_ids})
+    if not chosen:
+        raise InvalidRunError("Invalid run_ids: no run was named, so there is nothing to export")
+    return chosen

@@ -1,0 +1,236 @@
+"""What `check` mends: from rows that are sound, and never over a file that isn't kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import isclose
+from pathlib import Path
+
+from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.artifacts.restoring import publish_summary, stage_summary
+from astraguard_store.artifacts.verification import FileState, file_state
+from astraguard_store.columns import Columns
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.integrity import FilesOfRun, files_of_run
+from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.compression import compressed
+from astraguard_store.formats.csv import plain_labels
+from astraguard_store.formats.layout import compression_of
+from astraguard_store.formats.parquet import frame_of, parse_parquet
+from astraguard_store.formats.summary import render_document, summary_document
+from astraguard_store.model import Artifact, MetricSummary, RunSummary, epoch_us
+from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.adoption import adopt_folders
+from astraguard_store.store.recovery import recover
+from astraguard_store.store.store import SharedStore
+
+__all__ = ["Mender"]
+
+# In one transaction: others wait for some 0.1 s.
+_AT_A_TIME = 500
+_QUARTER_OF_AN_HOUR_S = 900
+_ALL_ZONES = range(-12 * 3600, 14 * 3600 + 1, _QUARTER_OF_AN_HOUR_S)
+
+
+class Mender:
+    """Mends one store, one finding at a time; each call raises if it can't."""
+
+    def __init__(self, store: SharedStore, options: WriteOptions) -> None:
+        self._store = store
+        self._options = options
+
+    def recover(self) -> None:
+        """Finish or undo what dead processes left; what it can't, it logs."""
+        if not self._store.database.adopted():
+            self.adopt()
+        recover(self._store, self._options)
+
+    def delete_dangling(self) -> dict[str, int]:
+        """Delete the rows whose run is missing; return {table: how many there were}.
+
+        Raises:
+            StoreError: The database can't be written.
+        """
+        with (
+            self._store.ticket.held(
+                "deleting rows that belong to no run", self._options.busy_timeout_s
+            ),
+            self._store.database.transaction(self._options) as transaction,
+        ):
+            return transaction.delete_dangling()
+
+    def adopt(self) -> dict[str, str]:
+        """Adopt the folders without rows; return {folder: reason} of those refused.
+
+        Raises:
+            StoreError: The database can't be written.
+            OSError: The results folder can't be listed.
+        """
+        return dict(adopt_folders(self._store, self._options).refused)
+
+    def restore_summary(self, run: FilesOfRun, noted: Artifact) -> str:
+        """Write a run's summary file anew, byte for byte, and keep what lies in its place.
+
+        Returns:
+            What was done.
+
+        Raises:
+            StoreError: It can't be done; the message says why.
+            OSError: A file can't be written.
+        """
+        root = self._store.root
+        assert root is not None  # noqa: S101 - in memory there are no files
+        stored = self._store.database.get(run.run_id)
+        staged = stage_summary(
+            root,
+            noted,
+            _rendered(stored, noted),
+            epoch_us(stored.summary.recorded_at),
+            sync=self._options.durability == "full",
+        )
+        try:
+            with self._store.ticket.held(
+                f"mending run {run.run_id!r}", self._options.busy_timeout_s
+            ):
+                self._note_again(run, noted, staged.artifacts[0])
+                kept = publish_summary(root, staged)
+        except BaseException:
+            staged.discard()
+            raise
+        beside = f"; what was there is kept beside it as {', '.join(kept)}" if kept else ""
+        return f"written anew from its row{beside}"
+
+    def _note_again(self, run: FilesOfRun, noted: Artifact, written: Artifact) -> None:
+        """Note the bytes that today's compressor makes, if they are others; the ticket is held.
+
+        Before they are published, so that a crash in between leaves a file that
+        the next check finds changed, and mends.
+        """
+        if self._store.database.read(partial(files_of_run, run_id=run.run_id)) != run:
+            raise ArtifactWriteError(f"run {run.run_id!r} was saved again meanwhile")
+        if written.sha256 != noted.sha256:
+            with self._store.database.transaction(self._options) as transaction:
+                transaction.note_file(run.run_id, written._replace(rows=noted.rows))
+
+    def complete(self, run: FilesOfRun, csv: Artifact, unhashed: Sequence[Artifact]) -> None:
+        """Note what only the CSV of a run tells.
+
+        Of an adopted run that is the files' hashes and rows, and each satellite's
+        p99 and minimum, which old summaries lack; and buckets where there are none.
+
+        Args:
+            run: The run.
+            csv: Its CSV.
+            unhashed: Those of its files whose content nobody has hashed.
+
+        Raises:
+            ArtifactReadError: It can't be read, or says something else than the
+                summary or the parquet file.
+            StoreError: The database can't be written.
+            OSError: It can't be read.
+        """
+        assert self._store.root is not None  # noqa: S101 - as above
+        summary = self._store.database.get(run.run_id).summary
+        states = {noted: file_state(self._store.root, noted.path) for noted in unhashed}
+        columns = read_columns(self._store.root / csv.path, csv)
+        columns = plain_labels(columns, summary.metrics, summary.satellites)
+        told = summarize(columns)
+        difference = _changed_meanwhile(states) or _disagreement(told, summary)
+        if difference:
+            raise ArtifactReadError(difference)
+        for noted in unhashed:
+            if noted.kind == "raw_parquet":
+                _check_parquet(self._store.root, noted, columns)
+        with (
+            self._store.ticket.held(
+                f"noting the CSV of run {run.run_id!r}", self._options.busy_timeout_s
+            ),
+            self._store.database.transaction(self._options) as transaction,
+        ):
+            for noted, found in states.items():
+                complete = noted._replace(sha256=found.sha256, rows=columns.rows)
+                satellites = told.satellites if noted.kind == "raw_csv" else {}
+                transaction.note_csv(run.run_id, complete, satellites)
+            if run.lacks_buckets:
+                transaction.add_buckets(run.run_id, told)
+
+    def renew_documents(self, run_ids: Sequence[str]) -> None:
+        """Write the copies of these runs' rows anew that are read instead of them.
+
+        Raises:
+            StoreError: The database can't be written.
+        """
+        for start in range(0, len(run_ids), _AT_A_TIME):
+            with (
+                self._store.ticket.held("writing documents", self._options.busy_timeout_s),
+                self._store.database.transaction(self._options) as transaction,
+            ):
+                for run_id in run_ids[start : start + _AT_A_TIME]:
+                    transaction.renew_document(run_id)
+
+
+def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:
+    frame = parse_parquet(read_noted(root / noted.path, noted))
+    if not frame.equals(frame_of(columns)):
+        raise ArtifactReadError(f"it has other measurements than {noted.path}")
+
+
+def _rendered(stored: StoredRun, noted: Artifact) -> bytes:
+    """Return the document of a run's summary file as its save wrote it, unpacked.
+
+    Of an adopted run the time zone isn't known, so all are tried. A compressed
+    file may have another hash only because the compressor is another version;
+    the document of a run that this store saved is the same all the same.
+    """
+    compression = compression_of(noted.path)
+    zones = _ALL_ZONES if stored.utc_offset_s is None else (stored.utc_offset_s,)
+    for utc_offset_s in zones:
+        content = render_document(summary_document(stored.summary, utc_offset_s))
+        written = b"".join(compressed([content], compression))
+        if hashlib.sha256(written).hexdigest() == noted.sha256:
+            return content
+    if compression and stored.utc_offset_s is not None:
+        return render_document(summary_document(stored.summary, stored.utc_offset_s))
+    raise ArtifactWriteError(
+        "its row has the numbers, but not the way they were written: another program made the file"
+    )
+
+
+def _changed_meanwhile(states: Mapping[Artifact, FileState]) -> str | None:
+    if all(found.bytes == noted.bytes for noted, found in states.items()):
+        return None
+    return "it is being written"
+
+
+def _disagreement(told: RunStatistics, summary: RunSummary) -> str | None:
+    """Return where the measurements and the summary of a run differ."""
+    if told.total_measurements != summary.total_measurements:
+        return (
+            f"it has {told.total_measurements} rows, "
+            f"the summary speaks of {summary.total_measurements}"
+        )
+    if told.satellites.keys() != summary.satellites.keys():
+        return "it has other satellites than the summary"
+    pairs = [(told.metrics, summary.metrics, "")]
+    pairs += [
+        (metrics, summary.satellites[name], f" on {name!r}")
+        for name, metrics in told.satellites.items()
+    ]
+    for in_csv, in_summary, where in pairs:
+        if in_csv.keys() != in_summary.keys():
+            return f"it has other metric types{where} than the summary"
+        for metric_type, numbers in in_csv.items():
+            if not _agree(numbers, in_summary[metric_type]):
+                return f"its {metric_type!r}{where} is not what the summary says"
+    return None
+
+
+def _agree(a: MetricSummary, b: MetricSummary) -> bool:
+    # Later Pythons sum floats in another way, so old means differ in the last bits.
+    return a.count == b.count and all(
+        isclose(getattr(a, name), getattr(b, name), rel_tol=1e-9)
+        for name in ("mean_ms", "p50_ms", "p95_ms", "max_ms")
+    )

@@ -1,0 +1,94 @@
+"""Runs that are about to be saved: their measurements, and what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from astraguard_store.columns import Columns, MeasurementLike
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.latency import LatencyCollector
+from astraguard_store.provenance import Provenance, check_tags
+from astraguard_store.system.machine import surroundings
+
+__all__ = ["Collector", "NewRun", "new_run"]
+
+
+class Collector(Protocol):
+    """What can be saved: a `LatencyCollector`, or anything that has its measurements."""
+
+    @property
+    def measurements(self) -> Iterable[MeasurementLike]:
+        """The measurements in recording order."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to save; everything in it is checked.
+
+    Attributes:
+        run_id: Its name.
+        columns: Its measurements, at least one.
+        provenance: What it was, with what this process could learn.
+        tags: To set.
+    """
+
+    run_id: str
+    columns: Columns
+    provenance: Provenance
+    tags: Mapping[str, str]
+
+
+def new_run(
+    run_id: str,
+    collector: Collector,
+    provenance: Provenance | None,
+    tags: Mapping[str, str] | None,
+) -> NewRun:
+    """Return what is to be saved, as it is at this moment.
+
+    Args:
+        run_id: Its name, checked.
+        collector: What was measured.
+        provenance: What it was, as far as the caller knows.
+        tags: To set.
+
+    Raises:
+        InvalidRunError: Something in it can't be stored; the message says what.
+    """
+    if provenance is not None and not isinstance(provenance, Provenance):
+        raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
+    columns = _snapshot(collector)
+    times = _time_of(columns, 0), _time_of(columns, columns.rows - 1)
+    learned = surroundings().of_run(*times)
+    return NewRun(
+        run_id,
+        columns,
+        provenance.filled_from(learned) if provenance else learned,
+        check_tags(tags or {}),
+    )
+
+
+def _time_of(columns: Columns, row: int) -> datetime | None:
+    """Return when a measurement was recorded; None if its clock told what is no date."""
+    measurement = next(columns.measurements(row, row + 1))
+    try:
+        return datetime.fromtimestamp(measurement.timestamp, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _snapshot(collector: Collector) -> Columns:
+    if isinstance(collector, LatencyCollector):
+        columns = collector.snapshot()
+    else:
+        try:
+            measurements = collector.measurements
+        except AttributeError as error:
+            raise InvalidRunError(f"Invalid collector {collector!r}: {error}") from error
+        columns = Columns.of(measurements)
+    if not columns.rows:
+        raise InvalidRunError("No measurements to export")
+    return columns

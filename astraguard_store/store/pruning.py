@@ -1,0 +1,240 @@
+"""Old runs go, and their bytes with them."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from astraguard_store.database.prunable import PINNED, Prunable, prunable_runs, used_bytes
+from astraguard_store.database.sqlite.compaction import is_worth_it
+from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.exceptions import (
+    DatabaseDamagedError,
+    DatabaseError,
+    InvalidRunError,
+    RunNotFoundError,
+)
+from astraguard_store.model import RunSummary, epoch_us
+from astraguard_store.reports import PruneReport
+from astraguard_store.store.adoption import Progress
+from astraguard_store.store.saving import delete_run, purge_measurements
+from astraguard_store.store.store import SharedStore
+from astraguard_store.system.interrupts import interrupts_held_back
+
+__all__ = ["Pruning", "estimate", "prune"]
+
+# Of a kept measurement in the database: 38 where a run's id has 8 characters.
+_ROW_BYTES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What to prune.
+
+    Attributes:
+        keep: The newest so many runs stay, pinned ones among them; None: none do
+            for being new.
+        older_than: Runs that were recorded later than so long ago stay.
+        measurements_only: Only the measurements that the database keeps go.
+
+    Raises:
+        InvalidRunError: One of them can't be, or neither says which runs stay.
+    """
+
+    keep: int | None
+    older_than: timedelta | None
+    measurements_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.keep is None and self.older_than is None:
+            raise InvalidRunError("prune needs keep, older_than or both: else every run would go")
+        if self.keep is not None:
+            _check_keep(self.keep)
+        if self.older_than is not None:
+            _check_age(self.older_than)
+
+    def chosen(self, store: SharedStore) -> tuple[list[Prunable], list[Prunable]]:
+        """Return (the runs it is about, oldest first; all runs)."""
+        runs = store.database.read(prunable_runs)
+        age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)
+        # Without a limit of age no clock counts: a run may have been recorded by a fast one.
+        end_us = None if self.older_than is None else time.time_ns() // 1000 - age_us
+        chosen = [
+            run
+            for run in runs[self.keep or 0 :]
+            if (end_us is None or run.recorded_at_us < end_us)
+            and (run.kept_rows or not self.measurements_only)
+        ]
+        return chosen[::-1], runs
+
+
+def estimate(store: SharedStore, pruning: Pruning) -> PruneReport:
+    """Return what `prune` would do now; reads only."""
+    chosen, runs = pruning.chosen(store)
+    going = [run for run in chosen if not run.is_pinned]
+    files_of = [] if pruning.measurements_only else going
+    return _report(
+        pruning,
+        [run.run_id for run in going],
+        [run.run_id for run in chosen if run.is_pinned],
+        sum(_file_bytes(store, run.run_id) for run in files_of),
+        _estimated_bytes(store, pruning, going, runs) if runs else 0,
+        dry_run=True,
+    )
+
+
+def prune(
+    store: SharedStore, options: WriteOptions, pruning: Pruning, progress: Progress | None
+) -> PruneReport:
+    """Delete runs, or measurements, and give their bytes back to the disk.
+
+    Run by run, oldest first, and each as `delete_run` does it: whenever it ends,
+    no run is half deleted. In between others may save.
+    """
+    chosen, _ = pruning.chosen(store)
+    gone: list[str] = []
+    pinned: list[str] = []
+    file_bytes, before = 0, _database_size(store)
+    for done, run in enumerate(chosen):
+        if progress:
+            progress(done, len(chosen))
+        with interrupts_held_back():
+            freed = _prune_one(store, options, run, measurements_only=pruning.measurements_only)
+        if freed is not None:
+            gone.append(run.run_id)
+            file_bytes += freed
+        elif _is_pinned(store, run.run_id):
+            pinned.append(run.run_id)
+    if progress:
+        progress(len(chosen), len(chosen))
+    with interrupts_held_back():
+        failure = _compact(store, options)
+    freed = max(0, before - _database_size(store))
+    return _report(pruning, gone, pinned, file_bytes, freed, failure=failure)
+
+
+def _report(
+    pruning: Pruning,
+    gone: list[str],
+    pinned: list[str],
+    file_bytes: int,
+    database_bytes: int,
+    *,
+    failure: str | None = None,
+    dry_run: bool = False,
+) -> PruneReport:
+    run_ids = tuple(gone)
+    return PruneReport(
+        deleted=() if pruning.measurements_only else run_ids,
+        purged=run_ids if pruning.measurements_only else (),
+        pinned=tuple(pinned),
+        file_bytes=file_bytes,
+        database_bytes=database_bytes,
+        not_compacted=failure,
+        dry_run=dry_run,
+    )
+
+
+def _prune_one(
+    store: SharedStore, options: WriteOptions, run: Prunable, *, measurements_only: bool
+) -> int | None:
+    """Return how many bytes of files went; None if the run stays as it is."""
+    before = 0
+
+    def may_go() -> bool:
+        """Look at the run again: it may have been pinned, or saved, since it was chosen."""
+        nonlocal before
+        summary = store.database.get(run.run_id).summary
+        before = _present_bytes(store, summary)
+        return PINNED not in summary.tags and epoch_us(summary.recorded_at) == run.recorded_at_us
+
+    try:
+        if measurements_only:
+            with store.ticket.held(f"pruning run {run.run_id!r}", options.busy_timeout_s):
+                if not may_go():
+                    return None
+                purge_measurements(store, options, run.run_id)
+                return 0
+        summary = store.database.get(run.run_id).summary
+        if not delete_run(store, options, run.run_id, may_go=may_go):
+            return None
+    except RunNotFoundError:
+        return None
+    # Saved again meanwhile it would have stayed, so these are the files that went.
+    return before - _present_bytes(store, summary)
+
+
+def _is_pinned(store: SharedStore, run_id: str) -> bool:
+    try:
+        return PINNED in store.database.get(run_id).summary.tags
+    except RunNotFoundError:
+        return False
+
+
+def _file_bytes(store: SharedStore, run_id: str) -> int:
+    try:
+        return _present_bytes(store, store.database.get(run_id).summary)
+    except RunNotFoundError:
+        return 0
+
+
+def _present_bytes(store: SharedStore, run: RunSummary) -> int:
+    """Return what those of the run's files that are there hold together."""
+    if store.root is None:
+        return 0
+    return sum(_size(store.root / artifact.path) for artifact in run.artifacts)
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        # Not there, or not to be looked at: then nothing of it can be removed either.
+        return 0
+
+
+def _database_size(store: SharedStore) -> int:
+    path = store.database.path
+    return 0 if path is None else _size(path) + _size(f"{path}-wal")
+
+
+def _compact(store: SharedStore, options: WriteOptions) -> str | None:
+    """Return why it failed, None if it didn't: the runs are deleted in any case."""
+    try:
+        with store.ticket.held("compacting the database", options.busy_timeout_s):
+            store.database.compact(options)
+    except DatabaseDamagedError:
+        raise
+    except DatabaseError as error:
+        return str(error)
+    return None
+
+
+def _estimated_bytes(
+    store: SharedStore, pruning: Pruning, going: list[Prunable], runs: list[Prunable]
+) -> int:
+    """Return what the rows of *going* take: kept measurements by number, the rest alike."""
+    used, free = store.database.read(used_bytes)
+    kept = _ROW_BYTES * sum(run.kept_rows for run in going)
+    if not pruning.measurements_only:
+        rest = max(0, used - _ROW_BYTES * sum(run.kept_rows for run in runs))
+        kept += rest * len(going) // len(runs)
+    gone = min(used, kept)
+    if not is_worth_it(free + gone, used + free):
+        return 0
+    # What stays is written into a file of its own size, and the log is emptied.
+    return max(0, _database_size(store) - (used - gone))
+
+
+def _check_keep(keep: object) -> None:
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
+        raise InvalidRunError(f"Invalid keep {keep!r}: a number of runs is needed")
+
+
+def _check_age(older_than: object) -> None:
+    if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+        raise InvalidRunError(
+            f"Invalid older_than {older_than!r}: a timedelta is needed, and not below zero"
+        )

@@ -1,0 +1,146 @@
+"""A run's measurements as a frame, from wherever they are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astraguard_store.artifacts.copying import name_of
+from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.artifacts.staging import staged_of
+from astraguard_store.columns import Columns, polars_pays
+from astraguard_store.database.measurements import kept_measurements
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.formats.csv import plain_labels
+from astraguard_store.formats.parquet import frame_of, frame_of_csv, parse_parquet
+from astraguard_store.model import Artifact, RunSummary
+from astraguard_store.store.store import SharedStore
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["frame_of_files", "frame_of_stored"]
+
+# A save publishes within milliseconds; one that hangs is waited for 5 s.
+_LOOKS = 100
+_PAUSE_S = 0.05
+
+
+def frame_of_stored(store: SharedStore, load: Callable[[], StoredRun]) -> pl.DataFrame:
+    """Return the measurements of a stored run.
+
+    Another process may save the run meanwhile: if its files aren't those of the
+    row, both are looked at again until they are of one save.
+
+    Args:
+        store: The open store.
+        load: Gives the run's row as it is now.
+
+    Raises:
+        ArtifactReadError: They are nowhere, or not what was saved.
+    """
+    run = load()
+    for _ in range(_LOOKS):
+        try:
+            return _frame(store, run)
+        except (ArtifactReadError, FileNotFoundError):
+            before, run = run, load()
+            if not _may_be_under_way(store.root, before, run):
+                break
+            time.sleep(_PAUSE_S)
+    try:
+        return _frame(store, run)
+    except FileNotFoundError as error:
+        raise ArtifactReadError(
+            f"{error.filename} is missing; restore it from a backup of {store.root}"
+        ) from error
+
+
+def frame_of_files(root: Path, run: RunSummary) -> pl.DataFrame:
+    """Return the measurements in the CSV of a run that is known from its folder alone.
+
+    Raises:
+        ArtifactReadError: It is missing, or can't be read.
+    """
+    try:
+        frame = _from_csv(root, run)
+    except FileNotFoundError as error:
+        raise ArtifactReadError(f"{error.filename} is missing") from error
+    if frame is None:
+        raise ArtifactReadError(f"{root / run.run_id} holds no CSV")
+    return frame
+
+
+def _may_be_under_way(root: Path | None, before: StoredRun, now: StoredRun) -> bool:
+    if before is not now:
+        return True
+    token = now.staging_token
+    return bool(root and token and staged_of(root, now.summary.run_id, token))
+
+
+def _frame(store: SharedStore, stored: StoredRun) -> pl.DataFrame:
+    run, root = stored.summary, store.root
+    parquet = _file(run, "raw_parquet")
+    # One that nobody has hashed isn't believed before the CSV.
+    if root and parquet and parquet.sha256:
+        return _from_parquet(root, run, parquet)
+    kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
+    if kept and kept.rows == run.total_measurements:
+        return frame_of(kept)
+    frame = _from_csv(root, run) if root else None
+    if frame is None:
+        raise ArtifactReadError(
+            f"the measurements of run {run.run_id!r} are not kept: "
+            + (
+                "its row names no CSV"
+                if root
+                else "open with RunRepository.in_memory(keep_measurements='database')"
+            )
+        )
+    return frame
+
+
+def _from_parquet(root: Path, run: RunSummary, noted: Artifact) -> pl.DataFrame:
+    path = root / run.run_id / name_of(run.run_id, noted)
+    content = read_noted(path, noted)
+    try:
+        return parse_parquet(content)
+    except ArtifactReadError as error:
+        raise ArtifactReadError(f"{path}: {error}") from error
+
+
+def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
+    noted = _file(run, "raw_csv")
+    if noted is None:
+        return None
+    path = root / run.run_id / name_of(run.run_id, noted)
+    if noted.sha256 and polars_pays(run.total_measurements):
+        frame = frame_of_csv(read_noted(path, noted))
+        return _named_as_recorded(frame, run)
+    # The apostrophes of `safe_csv` are taken back.
+    return frame_of(plain_labels(read_columns(path, noted), run.metrics, run.satellites))
+
+
+def _named_as_recorded(frame: pl.DataFrame, run: RunSummary) -> pl.DataFrame:
+    """Take back the apostrophes of `safe_csv`, as `plain_labels` does."""
+    import polars as pl
+
+    labels = [*frame.select("metric_type", "satellite_id").unique().iter_rows()]
+    plain = plain_labels(Columns([], labels), run.metrics, run.satellites).labels
+    names = {
+        name: recorded
+        for label, of_label in zip(labels, plain, strict=True)
+        for name, recorded in zip(label, of_label, strict=True)
+        if name != recorded
+    }
+    if not names:
+        return frame
+    return frame.with_columns(pl.col("metric_type", "satellite_id").replace(names))
+
+
+def _file(run: RunSummary, kind: str) -> Artifact | None:
+    return next((artifact for artifact in run.artifacts if artifact.kind == kind), None)

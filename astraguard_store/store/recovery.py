@@ -1,0 +1,223 @@
+"""What a dead process left in the staging folder, finished or undone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+from astraguard_store.artifacts.publishing import publish_files, remove_files
+from astraguard_store.artifacts.reader import has_summary
+from astraguard_store.artifacts.staging import (
+    DELETION_SUFFIX,
+    KEPT_SUFFIXES,
+    StagedName,
+    claim,
+    staged_names,
+    unlock,
+)
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.exceptions import RunNotFoundError, StoreError
+from astraguard_store.formats.layout import STAGING_NAME
+from astraguard_store.store.store import SharedStore
+from astraguard_store.store.uncommitted import KeptSave, is_complete, is_kept, read_kept
+from astraguard_store.system.files import sync_folder
+
+__all__ = ["keep_unjudged", "recover", "settle"]
+
+logger = logging.getLogger("astraguard_store")
+
+
+def recover(store: SharedStore, options: WriteOptions) -> None:
+    """Settle all that lies in the staging folder and whose saver is gone.
+
+    Any number of processes may do so at once. It is best effort: on a full disk
+    it can't finish, and says so in the log; the next opening tries again.
+
+    It waits until the folders that were there before the database are adopted:
+    what was going on when a former database was lost can't be judged by the
+    rows of an empty one.
+    """
+    if store.root is None or not store.database.adopted():
+        return
+    settled = True
+    for names in _staged_together(store.root):
+        try:
+            settle(store, options, names)
+        except PermissionError as error:
+            # Another user's. To try again at each save would cost a commit and a
+            # warning each, and help nobody.
+            _warn(store, names, error, "; the next opening by a user who may do it does it")
+        except (OSError, StoreError) as error:
+            settled = False
+            _warn(store, names, error)
+    store.unsettled = not settled
+
+
+def keep_unjudged(store: SharedStore, options: WriteOptions) -> bool:
+    """Keep what was staged when a former database was lost, which alone knew what to do with it.
+
+    A save whose files are complete is kept, to be adopted like one that found
+    the database busy: whether it was committed can't be known, and a run is
+    never lost. A deletion that has not begun is forgotten. The rest is left to
+    `recover`. Does nothing in a database that knows the folders already.
+
+    Returns:
+        Whether that was done; if not, the log says why, and the database must
+        not be marked as one that knows.
+    """
+    if store.root is None:
+        return True
+    done = True
+    for names in _staged_together(store.root):
+        try:
+            _keep_if_complete(store, store.root, options, names)
+        except (OSError, StoreError) as error:
+            done = False
+            _warn(store, names, error)
+    return done
+
+
+def _keep_if_complete(
+    store: SharedStore, root: Path, options: WriteOptions, names: tuple[StagedName, ...]
+) -> None:
+    is_deletion = names[0].suffix == DELETION_SUFFIX
+    with _claimed(root, names) as claimed:
+        if not claimed or not (is_deletion or is_complete(root, names)):
+            return
+        with store.ticket.held("keeping what was staged", options.busy_timeout_s):
+            # Meanwhile another process may have adopted the folders, and a saver
+            # that began after that may have died here.
+            if store.database.adopted():
+                return
+            if not is_deletion:
+                _mark_kept(root, names)
+            elif has_summary(root, names[0].run_id):
+                # The summary is the first file that a deletion removes.
+                _remove(root, names)
+        if options.durability == "full":
+            sync_folder(root / STAGING_NAME)
+
+
+def _mark_kept(root: Path, names: Iterable[StagedName]) -> None:
+    for name in names:
+        if name.file_name and not name.is_kept:
+            kept = StagedName(name.run_id, name.token, KEPT_SUFFIXES[name.file_name])
+            name.path(root).rename(kept.path(root))
+
+
+def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
+    """Yield the staged files of one save or deletion after the other, deletions last."""
+    names = sorted(staged_names(root), key=lambda name: name.suffix == DELETION_SUFFIX)
+    for _, together in groupby(names, key=lambda name: (name.run_id, name.token)):
+        yield tuple(together)
+
+
+def _warn(
+    store: SharedStore, names: tuple[StagedName, ...], error: Exception, hint: str = ""
+) -> None:
+    logger.warning(
+        "%s: what was staged for run %r (%s) could not be settled: %s%s",
+        store.root,
+        names[0].run_id,
+        names[0].token,
+        error,
+        hint,
+    )
+
+
+def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, ...]) -> None:
+    """Finish or undo one save or deletion, unless its process is alive.
+
+    Raises:
+        StoreError: The database can't be asked.
+        OSError: A file can't be moved or removed.
+    """
+    root = store.root
+    assert root is not None  # noqa: S101 - nothing is staged in memory
+    run_id, token = names[0].run_id, names[0].token
+    # The staged files' locks first, then the ticket: everybody's order.
+    with _claimed(root, names) as claimed:
+        if not claimed:
+            return
+        # Before the ticket: a million rows take seconds, and others want to save.
+        kept = _read_if_kept(store, root, names)
+        with store.ticket.held(f"recovering run {run_id!r}", options.busy_timeout_s):
+            # The transaction begins with a write, so its commit overwrites what a
+            # failed commit may have left in the log, and only then is decided.
+            with store.database.transaction(options) as transaction:
+                transaction.fence()
+                stored = transaction.load(run_id)
+                # A newer save of the run wins.
+                if kept and (stored is None or _is_newer(kept.run, stored)):
+                    transaction.save(kept.run, kept.statistics, kept.measurements)
+                    stored = kept.run
+            if names[0].suffix == DELETION_SUFFIX:
+                _finish_deletion(root, names[0], run_is_gone=stored is None)
+            elif stored is not None and stored.staging_token == token:
+                sync = options.durability == "full"
+                publish_files(root, run_id, token, stored.summary.artifacts, sync=sync)
+                sync_folder(root / run_id)
+                sync_folder(root)
+                # After a power cut a file may have both names, and moving it then
+                # leaves the old one.
+                _remove(root, names)
+                logger.info("%s: finished the save of run %r", root, run_id)
+            else:
+                _remove(root, names)
+                logger.info("%s: undid an unfinished save of run %r", root, run_id)
+
+
+@contextmanager
+def _claimed(root: Path, names: Iterable[StagedName]) -> Iterator[bool]:
+    """Hold the locks of all *names* inside; False if one is alive or gone."""
+    descriptors: list[int] = []
+    try:
+        for name in names:
+            descriptor = claim(name.path(root))
+            if descriptor is None:
+                yield False
+                return
+            descriptors.append(descriptor)
+        yield True
+    finally:
+        for descriptor in descriptors:
+            unlock(descriptor)
+
+
+def _finish_deletion(root: Path, marker: StagedName, *, run_is_gone: bool) -> None:
+    if run_is_gone:
+        remove_files(root, marker.run_id)
+        # Else a power cut may leave the empty folder, and no marker to say whose it was.
+        sync_folder(root)
+        logger.info("%s: finished the deletion of run %r", root, marker.run_id)
+    marker.path(root).unlink()
+
+
+def _remove(root: Path, names: Iterable[StagedName]) -> None:
+    for name in names:
+        name.path(root).unlink(missing_ok=True)
+
+
+def _read_if_kept(
+    store: SharedStore, root: Path, names: tuple[StagedName, ...]
+) -> KeptSave | None:
+    """Return what a save could not commit; None if it was adopted already."""
+    if not is_kept(names):
+        return None
+    try:
+        if store.database.get(names[0].run_id).staging_token == names[0].token:
+            return None
+    except RunNotFoundError:
+        pass
+    return read_kept(root, names)
+
+
+def _is_newer(run: StoredRun, other: StoredRun) -> bool:
+    if run.summary.recorded_at == other.summary.recorded_at:
+        # Adopted from its folder, where it was published in part.
+        return other.staging_token is None
+    return run.summary.recorded_at > other.summary.recorded_at

@@ -1,0 +1,122 @@
+"""Which schema a store has, what it means, and how it gets the newest one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.sqlite.description import (
+    DescribedColumn,
+    DescribedObject,
+    described_objects,
+)
+from astraguard_store.database.sqlite.engine import sqlite_library_version
+from astraguard_store.database.sqlite.integrity import has_wal_reset_bug, wal_reset_note
+from astraguard_store.database.sqlite.migrate import check_revision, revision_of, upgrade_database
+from astraguard_store.database.sqlite.reader import FileReader
+from astraguard_store.exceptions import StoreNotFoundError
+from astraguard_store.store.store import DATABASE_NAME, LOCK_NAME, existing_root
+from astraguard_store.system.ticket import WriteTicket
+
+__all__ = [
+    "DescribedColumn",
+    "DescribedObject",
+    "SchemaStatus",
+    "described_schema",
+    "schema_head",
+    "schema_status",
+    "sqlite_caveat",
+    "sqlite_version",
+    "upgrade_schema",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """The schema of one store.
+
+    Attributes:
+        database_path: Its database, which may be missing.
+        found: The schema revision in it, None if there is none.
+        head: The revision that this version of the package needs.
+        backup_path: The copy made before an upgrade; None if there was none to do.
+    """
+
+    database_path: Path
+    found: str | None
+    head: str
+    backup_path: Path | None = None
+
+
+def schema_status(results_dir: str | os.PathLike[str]) -> SchemaStatus:
+    """Return which schema the store in *results_dir* has; changes nothing.
+
+    Raises:
+        StoreNotFoundError: There is no such folder.
+        DatabaseError: The database can't be read.
+    """
+    path = existing_root(results_dir, create=False) / DATABASE_NAME
+    found = revision_of(path) if os.path.lexists(path) else None
+    return SchemaStatus(path, found, HEAD_REVISION)
+
+
+def described_schema(results_dir: str | os.PathLike[str]) -> tuple[DescribedObject, ...]:
+    """Return what the tables, views and columns of the store mean; changes nothing.
+
+    Raises:
+        StoreNotFoundError: There is no such folder, or no database in it.
+        SchemaVersionError: The database is older or newer than this code.
+        DatabaseError: It can't be read.
+    """
+    path = _existing_database(results_dir)
+    check_revision(path, revision_of(path))
+    reader = FileReader(path, busy_timeout_s=30.0)
+    try:
+        return reader.read(described_objects, statements=1)
+    finally:
+        reader.close()
+
+
+def upgrade_schema(
+    results_dir: str | os.PathLike[str], *, busy_timeout_s: float = 30.0
+) -> SchemaStatus:
+    """Bring the store in *results_dir* to the newest schema, or leave it as it was.
+
+    A copy of the database is made first, checked, and kept beside it. A store
+    that is up to date is left alone.
+
+    Raises:
+        StoreNotFoundError: There is no such folder, or no database in it.
+        SchemaVersionError: The schema is newer than this version knows.
+        DatabaseError: The database can't be copied or upgraded.
+    """
+    path = _existing_database(results_dir)
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
+        backup_path = upgrade_database(path)
+    return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
+
+
+def _existing_database(results_dir: str | os.PathLike[str]) -> Path:
+    path = existing_root(results_dir, create=False) / DATABASE_NAME
+    if not os.path.lexists(path):
+        raise StoreNotFoundError(
+            f"there is no database in {path.parent}; opening the store for writing makes one"
+        )
+    return path
+
+
+def schema_head() -> str:
+    """Return the schema revision that this version of the package needs."""
+    return HEAD_REVISION
+
+
+def sqlite_version() -> str:
+    """Return the version of the SQLite library in use."""
+    return sqlite_library_version()
+
+
+def sqlite_caveat() -> str | None:
+    """Return what is wrong with that version and what the store does about it, if anything is."""
+    return wal_reset_note() if has_wal_reset_bug() else None
