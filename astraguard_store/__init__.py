@@ -1,47 +1,54 @@
-"""Embedded SQLite store for the latency measurements of hardware-in-the-loop test runs."""
+"""Embedded SQLite store for the latency measurements of hardware-in-the-loop test runs.
 
-from astraguard_store.async_repository import AsyncRunRepository
-from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.exceptions import (
-    ArtifactError,
-    ArtifactReadError,
-    ArtifactWriteError,
-    ClosedStoreError,
-    CommitOutcomeUnknownError,
-    DatabaseBusyError,
-    DatabaseDamagedError,
-    DatabaseError,
-    InvalidRunError,
-    QueryError,
-    ReadOnlyStoreError,
-    RunNotFoundError,
-    SchemaVersionError,
-    StoreError,
-    StoreNotFoundError,
-)
-from astraguard_store.latency import LatencyCollector
-from astraguard_store.metrics_storage import MetricsStorage
-from astraguard_store.model import (
-    Artifact,
-    LatencyMeasurement,
-    MetricSummary,
-    RunHeader,
-    RunSummary,
-)
-from astraguard_store.provenance import Provenance, ProvenanceChange
-from astraguard_store.reports import (
-    CacheInfo,
-    CheckReport,
-    ExportReport,
-    Finding,
-    ImportReport,
-    MergeReport,
-    Percentile,
-    Percentiles,
-    PruneReport,
-    QueryResult,
-)
-from astraguard_store.store import RunRepository
+A name is loaded when it is first used, so importing the package costs little.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astraguard_store.async_repository import AsyncRunRepository
+    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.exceptions import (
+        ArtifactError,
+        ArtifactReadError,
+        ArtifactWriteError,
+        ClosedStoreError,
+        CommitOutcomeUnknownError,
+        DatabaseBusyError,
+        DatabaseDamagedError,
+        DatabaseError,
+        InvalidRunError,
+        QueryError,
+        ReadOnlyStoreError,
+        RunNotFoundError,
+        SchemaVersionError,
+        StoreError,
+        StoreNotFoundError,
+    )
+    from astraguard_store.latency import LatencyCollector
+    from astraguard_store.metrics_storage import MetricsStorage
+    from astraguard_store.model import (
+        Artifact,
+        LatencyMeasurement,
+        MetricSummary,
+        RunHeader,
+        RunSummary,
+    )
+    from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.reports import (
+        CacheInfo,
+        CheckReport,
+        ExportReport,
+        Finding,
+        ImportReport,
+        MergeReport,
+        Percentile,
+        Percentiles,
+        PruneReport,
+        QueryResult,
+    )
+    from astraguard_store.repository import RunRepository
 
 __all__ = [
     "Artifact",
@@ -86,3 +93,57 @@ __all__ = [
 ]
 
 __version__ = "0.2.0"
+
+_MODULES = {
+    "async_repository": ("AsyncRunRepository",),
+    "comparison": ("Comparison", "MetricChange", "ValueChange"),
+    "exceptions": (
+        "ArtifactError",
+        "ArtifactReadError",
+        "ArtifactWriteError",
+        "ClosedStoreError",
+        "CommitOutcomeUnknownError",
+        "DatabaseBusyError",
+        "DatabaseDamagedError",
+        "DatabaseError",
+        "InvalidRunError",
+        "QueryError",
+        "ReadOnlyStoreError",
+        "RunNotFoundError",
+        "SchemaVersionError",
+        "StoreError",
+        "StoreNotFoundError",
+    ),
+    "latency": ("LatencyCollector",),
+    "metrics_storage": ("MetricsStorage",),
+    "model": ("Artifact", "LatencyMeasurement", "MetricSummary", "RunHeader", "RunSummary"),
+    "provenance": ("Provenance", "ProvenanceChange"),
+    "reports": (
+        "CacheInfo",
+        "CheckReport",
+        "ExportReport",
+        "Finding",
+        "ImportReport",
+        "MergeReport",
+        "Percentile",
+        "Percentiles",
+        "PruneReport",
+        "QueryResult",
+    ),
+    "repository": ("RunRepository",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    # Found without this function from now on.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

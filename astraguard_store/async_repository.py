@@ -16,7 +16,8 @@ from astraguard_store.exceptions import ClosedStoreError
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import RunSummary
 from astraguard_store.provenance import Provenance
-from astraguard_store.store import Collector, RunRepository
+from astraguard_store.repository import RunRepository
+from astraguard_store.store.new_runs import Collector
 
 __all__ = ["AsyncRunRepository", "OpeningRepository"]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
+from astraguard_store.artifacts.reader import has_summary, read_document
+from astraguard_store.artifacts.scanner import newest_runs
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import (
     ArtifactReadError,
@@ -18,21 +23,16 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.held_repositories import ask, writable
-from astraguard_store.store import DEFAULT_RESULTS_DIR, Collector, RunRepository
-from astraguard_store.store.folder_answers import (
-    RAW_NAME,
-    SUMMARY_NAME,
-    has_summary,
-    newest_runs,
-    read_document,
-)
+from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
+from astraguard_store.store.new_runs import Collector
+from astraguard_store.store.store import DATABASE_NAME
 
 __all__ = ["MetricsStorage"]
 
 logger = logging.getLogger("astraguard_store")
 
-_UNUSABLE: Final = (DatabaseError, SchemaVersionError, StoreNotFoundError)
+_UNUSABLE_ERRORS: Final = (DatabaseError, SchemaVersionError, StoreNotFoundError)
 
 
 class MetricsStorage:
@@ -79,7 +79,7 @@ class MetricsStorage:
                 (a ValueError).
             StoreError: As `RunRepository.save`.
         """
-        writable(self._root).save(self.run_id, collector)
+        _writable(self._root).save(self.run_id, collector)
         return {
             "summary": str(self.metrics_dir / SUMMARY_NAME),
             "raw": str(self.metrics_dir / RAW_NAME),
@@ -136,8 +136,8 @@ class MetricsStorage:
             return []
         root = os.path.abspath(results_dir)
         try:
-            return ask(root, lambda repository: _recent_with_files(repository, root, limit))
-        except _UNUSABLE as error:
+            return _ask(root, lambda repository: _recent_with_files(repository, root, limit))
+        except _UNUSABLE_ERRORS as error:
             _log_fallback(root, error)
         try:
             return [run_id for _, run_id in newest_runs(Path(root), limit)]
@@ -151,8 +151,8 @@ class MetricsStorage:
 def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
     try:
         try:
-            return ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
-        except _UNUSABLE as error:
+            return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
+        except _UNUSABLE_ERRORS as error:
             _log_fallback(root, error)
             return read_document(Path(root), check_run_id(run_id))
     except (RunNotFoundError, FileNotFoundError, InvalidRunError):
@@ -168,10 +168,10 @@ def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
         other = check_run_id(other)
         if not (has_summary(root, other) and has_summary(root, this)):
             return None
-        comparison = ask(root, lambda repository: repository.compare(other, this))
+        comparison = _ask(root, lambda repository: repository.compare(other, this))
     except (RunNotFoundError, InvalidRunError):
         return None
-    except _UNUSABLE as error:
+    except _UNUSABLE_ERRORS as error:
         _log_fallback(root, error)
         return None
     return {
@@ -233,3 +233,102 @@ def _log_fallback(root: str, error: StoreError) -> None:
     if (root, str(error)) not in _said and os.path.isdir(root):
         _said.add((root, str(error)))
         logger.warning("%s: answering from the run folders: %s", root, error)
+
+
+# The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
+T = TypeVar("T")
+
+_LIMIT = 8
+
+FilesState = tuple[tuple[int, int, int] | None, ...]
+"""(inode, size, time of last change in ns) of each file; None where there is none."""
+
+
+class _Held(NamedTuple):
+    repository: RunRepository
+    writes: bool
+
+
+# By absolute path, the one opened last at the end. They aren't closed when they
+# leave: another thread may be using one.
+_held: dict[str, _Held] = {}
+# Of the kind that a signal's way into a save can take again.
+_lock = threading.RLock()
+# {path: state of the files of a database that couldn't be used}
+_unusable: dict[str, FilesState] = {}
+
+
+def _ask(results_dir: str, question: Callable[[RunRepository], T]) -> T:
+    """Return the answer of the database in the absolute path *results_dir*; creates nothing.
+
+    Raises:
+        StoreNotFoundError: There is no database.
+        SchemaVersionError: It has another schema.
+        DatabaseError: It can't be used.
+    """
+    held = _held.get(results_dir)
+    if held is not None:
+        try:
+            return question(held.repository)
+        except DatabaseError:
+            # Somebody may have replaced the whole folder since.
+            if held.repository.is_in_place():
+                raise
+    return question(_open(results_dir, writes=False))
+
+
+def _writable(results_dir: str) -> RunRepository:
+    """Return the repository to save with; makes folder and database where they are missing.
+
+    Raises:
+        StoreError: As `RunRepository.open`.
+    """
+    held = _held.get(results_dir)
+    if held is not None and held.writes and held.repository.is_in_place():
+        return held.repository
+    return _open(results_dir, writes=True)
+
+
+def _open(results_dir: str, *, writes: bool) -> RunRepository:
+    with _lock:
+        if not writes and not os.path.lexists(f"{results_dir}/{DATABASE_NAME}"):
+            raise StoreNotFoundError("there is no database")
+        state = _database_state(results_dir)
+        if not writes and _unusable.get(results_dir) == state:
+            raise StoreNotFoundError("the database can't be used")
+        repository = RunRepository.open(results_dir, read_only=not writes)
+        if repository.answers_from == "folders":
+            # The opening has logged why; until the files change, it needn't again.
+            _unusable[results_dir] = state
+            raise StoreNotFoundError("the database can't be used")
+        _held.pop(results_dir, None)
+        _held[results_dir] = _Held(repository, writes)
+        if len(_held) > _LIMIT:
+            del _held[next(iter(_held))]
+        return repository
+
+
+def _database_state(results_dir: str) -> FilesState:
+    def state(path: str) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    path = f"{results_dir}/{DATABASE_NAME}"
+    return state(path), state(f"{path}-wal")
+
+
+@atexit.register
+def _close_all() -> None:
+    while _held:
+        _held.popitem()[1].repository.close()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

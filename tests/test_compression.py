@@ -27,7 +27,7 @@ from astraguard_store import (
 )
 from astraguard_store.artifacts.scanner import newest_runs
 from astraguard_store.formats import compression as packing
-from astraguard_store.formats.layout import Compression
+from astraguard_store.options import Compression
 from astraguard_store.store.checking import check_folder
 
 WAYS: list[Compression] = ["gzip", "zstd"]

@@ -20,7 +20,7 @@ from astraguard_store import LatencyCollector, RunRepository, RunSummary
 from astraguard_store.database.document_writing import document_state
 from astraguard_store.database.documents import decode, encode
 from astraguard_store.database.runs import load_run, load_run_of_rows
-from astraguard_store.store import upgrade_schema
+from astraguard_store.store.schema_versions import upgrade_schema
 
 DATABASE = "astraguard.db"
 

@@ -23,11 +23,14 @@ from fuzz.json_mutation import changed_document  # noqa: E402 - registered befor
 from fuzz.targets import TARGET_NAMES, Targets  # noqa: E402
 
 from astraguard_store import RunRepository  # noqa: E402
-from astraguard_store.artifacts.reader import last_measured_us, read_columns  # noqa: E402
+from astraguard_store.artifacts.reader import (  # noqa: E402
+    last_measured_us,
+    read_columns,
+    read_run,
+)
 from astraguard_store.checks import check_run_id  # noqa: E402
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError  # noqa: E402
 from astraguard_store.formats.csv import HEADER  # noqa: E402
-from astraguard_store.store.folder_runs import read_run  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
 CORPUS = PROJECT / "tests" / "fuzz" / "corpus"

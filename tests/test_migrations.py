@@ -25,7 +25,7 @@ from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionE
 from astraguard_store.database.schema import HEAD_REVISION
 from astraguard_store.database.sqlite.engine import WRITES, database_engine
 from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance
-from astraguard_store.store import described_schema, upgrade_schema
+from astraguard_store.store.schema_versions import described_schema, upgrade_schema
 
 CHECKOUT = Path(__file__).parents[1]
 STORED = Path(__file__).parent / "databases"

@@ -18,7 +18,7 @@ from schema_texts import PAGE, described, part_of_readme, sql_in_description, vi
 
 from astraguard_store import RunRepository, StoreNotFoundError
 from astraguard_store.cli import main
-from astraguard_store.store import described_schema
+from astraguard_store.store.schema_versions import described_schema
 
 STORED = Path(__file__).parent / "databases"
 NAME = "astraguard.db"

@@ -18,19 +18,27 @@ from astraguard_store.columns import Columns
 from astraguard_store.exceptions import ArtifactError, ArtifactReadError
 from astraguard_store.formats.compression import open_unpacked, unpacked
 from astraguard_store.formats.csv import FIELDS, parse_csv
-from astraguard_store.formats.layout import RAW_NAMES, SUMMARY_NAMES, compression_of
-from astraguard_store.formats.summary import parse_document, parse_timestamp
-from astraguard_store.model import Artifact, epoch_us
+from astraguard_store.formats.layout import (
+    NAMES_BY_KIND,
+    RAW_NAMES,
+    SUMMARY_NAMES,
+    compression_of,
+    file_name,
+)
+from astraguard_store.formats.summary import parse_document, parse_summary, parse_timestamp
+from astraguard_store.model import Artifact, RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.system.files import MAX_SUMMARY_BYTES, open_for_reading, read_file
 
 __all__ = [
     "SummaryFile",
+    "found_run",
     "has_summary",
     "is_as_saved",
     "last_measured_us",
     "read_columns",
     "read_document",
     "read_noted",
+    "read_run",
     "read_summary_bytes",
     "read_summary_file",
     "run_time_us",
@@ -295,3 +303,65 @@ def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
         if len(line) == _MAX_LINE_CHARACTERS:
             raise ArtifactReadError(f"a line has over {_MAX_LINE_CHARACTERS} characters")
         yield line
+
+
+def read_run(root: Path, run_id: str) -> RunSummary:
+    """Return the run in folder *run_id*, its revision 0.
+
+    Raises:
+        FileNotFoundError: There is no summary.
+        ArtifactReadError: The summary can't be read; the message says why.
+    """
+    file = read_summary_file(root, run_id)
+    return found_run(root, run_id, file, run_time_us(root, run_id, file))
+
+
+def found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) -> RunSummary:
+    """Return the run of a summary file that was read, its revision 0.
+
+    Raises:
+        ArtifactReadError: The summary holds something else than it should.
+    """
+    try:
+        parsed = parse_summary(file.document)
+    except ArtifactReadError as error:
+        raise ArtifactReadError(f"{root / run_id / file.name}: {error}") from error
+    try:
+        recorded_at = utc_from_epoch_us(recorded_at_us)
+    except OverflowError as error:
+        raise ArtifactReadError(f"{root / run_id / file.name}: its time: {error}") from error
+    return RunSummary(
+        run_id=run_id,
+        revision=0,
+        recorded_at=recorded_at,
+        total_measurements=parsed.total_measurements,
+        metrics=parsed.metrics,
+        satellites=parsed.satellites,
+        artifacts=_found_artifacts(root, run_id, file, parsed.total_measurements),
+    )
+
+
+def _found_artifacts(
+    root: Path, run_id: str, summary: SummaryFile, rows: int
+) -> tuple[Artifact, ...]:
+    digest = hashlib.sha256(summary.content).hexdigest()
+    path = f"{run_id}/{summary.name}"
+    found = [Artifact("summary_json", path, len(summary.content), digest, rows)]
+    # One list of the folder takes 6 µs, to ask for six files that aren't there 25.
+    present = os.listdir(root / run_id)
+    for kind, names in NAMES_BY_KIND.items():
+        if kind == "summary_json":
+            continue
+        # A save that was interrupted may have left an older file beside its own.
+        same_save = file_name(kind, compression_of(summary.name))
+        for name in (same_save, *names):
+            if name not in present:
+                continue
+            try:
+                size = os.stat(f"{root}/{run_id}/{name}", follow_symlinks=False).st_size
+            except OSError:
+                continue
+            # Neither hashed nor counted: that would read every byte of an old tree.
+            found.append(Artifact(kind, f"{run_id}/{name}", size, None, None))
+            break
+    return tuple(sorted(found))

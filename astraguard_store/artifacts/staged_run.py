@@ -21,8 +21,9 @@ from astraguard_store.artifacts.staging import (
 )
 from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.compression import compressed
-from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME, Compression, file_name
+from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME, file_name
 from astraguard_store.model import Artifact, ArtifactKind
+from astraguard_store.options import Compression
 from astraguard_store.statistics import RunStatistics
 from astraguard_store.system.files import sync_folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.formats.layout import Compression
+from astraguard_store.options import Compression
 from astraguard_store.system.threads import begin_all, wait_for_all
 
 __all__ = ["StagedRuns"]

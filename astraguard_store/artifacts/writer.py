@@ -23,7 +23,7 @@ from astraguard_store.artifacts.staging import ensure_staging
 from astraguard_store.columns import Columns, polars_pays
 from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
 from astraguard_store.formats.csv import csv_parts, render_csv, safe_labels
-from astraguard_store.formats.layout import FILE_KINDS, Compression
+from astraguard_store.formats.layout import FILE_KINDS
 from astraguard_store.formats.parquet import check_parquet, render_parquet
 from astraguard_store.formats.summary import (
     local_timestamp,
@@ -31,6 +31,7 @@ from astraguard_store.formats.summary import (
     statistics_document,
 )
 from astraguard_store.model import ArtifactKind, utc_from_epoch_us
+from astraguard_store.options import Compression
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.system.files import open_folder
 from astraguard_store.system.mounts import case_twin

@@ -28,7 +28,7 @@ from astraguard_store.cli.options import examples
 from astraguard_store.cli.outcome import PROGRAM, StoreCommands
 from astraguard_store.cli.reading import recent, show
 from astraguard_store.cli.schema import db
-from astraguard_store.store import schema_head, sqlite_caveat, sqlite_version
+from astraguard_store.store.schema_versions import schema_head, sqlite_caveat, sqlite_version
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -14,7 +14,7 @@ from astraguard_store.cli.options import (
 from astraguard_store.cli.outcome import ANSWER_IS_NO
 from astraguard_store.cli.render import print_line, progress_bar
 from astraguard_store.reports import ImportReport
-from astraguard_store.store import RunRepository
+from astraguard_store.repository import RunRepository
 
 
 @click.command(

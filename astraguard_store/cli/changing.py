@@ -25,7 +25,8 @@ from astraguard_store.cli.render import counted, print_line, progress_bar, size
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.model import RunSummary
 from astraguard_store.reports import PruneReport
-from astraguard_store.store import DATABASE_NAME, RunRepository
+from astraguard_store.repository import RunRepository
+from astraguard_store.store.store import DATABASE_NAME
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from astraguard_store.cli.options import examples, json_option, results_option
 from astraguard_store.cli.outcome import ANSWER_IS_NO
 from astraguard_store.cli.render import print_line, progress_bar
 from astraguard_store.reports import CheckReport, Finding
-from astraguard_store.store import DATABASE_NAME
 from astraguard_store.store.checking import check_folder
+from astraguard_store.store.store import DATABASE_NAME
 
 
 @click.command(

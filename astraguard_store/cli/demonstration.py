@@ -21,7 +21,7 @@ from astraguard_store.demo import (
 )
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.provenance import Provenance
-from astraguard_store.store import RunRepository
+from astraguard_store.repository import RunRepository
 
 _PLAN = FlightPlan()
 _BASELINE, _CANDIDATE = "demo-quick", "demo-slow"

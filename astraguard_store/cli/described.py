@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Sequence
 
 from astraguard_store.cli.render import Column, print_line, print_table
-from astraguard_store.store import DescribedObject
+from astraguard_store.store.schema_versions import DescribedObject
 
 _TITLE = """\
 # Tables and views

@@ -20,7 +20,8 @@ from astraguard_store.cli.render import (
 )
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.reports import MergeReport
-from astraguard_store.store import DATABASE_NAME, RunRepository
+from astraguard_store.repository import RunRepository
+from astraguard_store.store.store import DATABASE_NAME
 
 _EVERY_RUN = 2**62
 

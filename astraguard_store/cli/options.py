@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
-from astraguard_store.store import DEFAULT_RESULTS_DIR, RunRepository
+from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
 
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 

@@ -29,7 +29,7 @@ from astraguard_store.cli.render import (
 )
 from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
 from astraguard_store.provenance import ProvenanceValue
-from astraguard_store.store import RunRepository
+from astraguard_store.repository import RunRepository
 
 _WITHOUT_MISSED = shapes.STATISTICS[:-1]
 

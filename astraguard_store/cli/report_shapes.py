@@ -12,7 +12,7 @@ from astraguard_store.reports import (
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store import DescribedObject
+from astraguard_store.store.schema_versions import DescribedObject
 
 
 def prune_shape(report: PruneReport) -> Shape:

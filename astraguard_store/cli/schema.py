@@ -17,9 +17,9 @@ from astraguard_store.cli.options import (
 )
 from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
 from astraguard_store.cli.render import print_line
-from astraguard_store.store import (
+from astraguard_store.repository import RunRepository
+from astraguard_store.store.schema_versions import (
     DescribedObject,
-    RunRepository,
     SchemaStatus,
     described_schema,
     schema_status,

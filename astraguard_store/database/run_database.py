@@ -36,9 +36,10 @@ from astraguard_store.database.sqlite.writer import (
     log_bytes,
     reuse_log,
 )
-from astraguard_store.database.transaction import Transaction, WriteOptions
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.model import RunHeader
+from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo, QueryResult
 from astraguard_store.system.forks import around_forks
 
@@ -65,7 +66,7 @@ class RunDatabase:
         self._map = IdentityMap(same=queries.is_same)
         self._seen: Hashable = None
         self._writer_seen: int | None = None
-        self._writer_options: WriteOptions | None = None
+        self._writer_options: StoreOptions | None = None
         around_forks(self)
 
     @classmethod
@@ -161,7 +162,7 @@ class RunDatabase:
         return self._map.counts()
 
     @contextmanager
-    def transaction(self, options: WriteOptions) -> Iterator[Transaction]:
+    def transaction(self, options: StoreOptions) -> Iterator[Transaction]:
         """Commit what is written inside, or, if it raises, nothing; the ticket is held.
 
         Raises:
@@ -217,7 +218,7 @@ class RunDatabase:
         """
         back_up(self._reader, self._where, target)
 
-    def compact(self, options: WriteOptions) -> None:
+    def compact(self, options: StoreOptions) -> None:
         """Give back to the disk what deletions left free, if it is worth it; the ticket is held.
 
         Raises:
@@ -307,7 +308,7 @@ class RunDatabase:
             except RuntimeError:
                 pass  # another thread has it
 
-    def _open_writer(self, options: WriteOptions) -> Connection:
+    def _open_writer(self, options: StoreOptions) -> Connection:
         if self._writer is None and self.path:
             # The quiet reader's connection takes the file for one that nobody writes.
             # Closed beside the writer's, it would leave its descriptor open: see `FileReader`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from astraguard_store.columns import Columns
 from astraguard_store.database import rows as row_writing
@@ -12,25 +11,11 @@ from astraguard_store.database import runs as queries
 from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
 from astraguard_store.database.document_writing import renew_document
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sqlite.engine import Durability
 from astraguard_store.database.whole_runs import RunRows, insert_rows
 from astraguard_store.model import Artifact, MetricSummary
 from astraguard_store.statistics import RunStatistics
 
-__all__ = ["Transaction", "WriteOptions"]
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """How a repository wants its transactions.
-
-    Attributes:
-        durability: ``full`` or ``normal``.
-        busy_timeout_s: How long SQLite waits for the lock of another program.
-    """
-
-    durability: Durability = "full"
-    busy_timeout_s: float = 30.0
+__all__ = ["Transaction"]
 
 
 class Transaction:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
-from astraguard_store.formats.layout import Compression
+from astraguard_store.options import Compression
 
 if TYPE_CHECKING:
     from types import ModuleType

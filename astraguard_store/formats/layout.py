@@ -7,9 +7,10 @@ removes the old ones.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from astraguard_store.model import ArtifactKind
+from astraguard_store.options import Compression
 
 __all__ = [
     "FILE_KINDS",
@@ -19,13 +20,11 @@ __all__ = [
     "STAGING_NAME",
     "SUMMARY_NAME",
     "SUMMARY_NAMES",
-    "Compression",
     "compression_of",
     "file_name",
     "name_in",
 ]
 
-Compression = Literal["gzip", "zstd"]
 
 SUMMARY_NAME: Final = "latency_summary.json"
 RAW_NAME: Final = "latency_raw.csv"

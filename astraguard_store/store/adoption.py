@@ -1,20 +1,28 @@
-"""Folders of old runs → rows."""
+"""Folders of runs without rows → rows, from their summary files."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple
 
+from astraguard_store.artifacts.reader import read_run
 from astraguard_store.artifacts.scanner import folder_names
-from astraguard_store.database.transaction import WriteOptions
-from astraguard_store.database.whole_runs import RunRows
-from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.checks import check_run_id
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.whole_runs import RunRows, rows_of
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.reports import ImportReport
-from astraguard_store.store.reading_summaries import FoundRuns, summaries_read
 from astraguard_store.store.recovery import keep_unjudged
-from astraguard_store.store.store import SharedStore
-from astraguard_store.system.interrupts import interrupts_held_back
+from astraguard_store.store.store import FolderStore
+from astraguard_store.system.interrupts import ignore_ctrl_c, interrupts_held_back
 
 __all__ = ["Progress", "adopt_folders"]
 
@@ -29,12 +37,29 @@ _MANY_FOLDERS = 5_000
 # With so many that read, the one that writes is the slowest.
 _MOST_JOBS = 4
 
+_DIED = (
+    "a process that read summaries died (killed, or out of memory). What was adopted before "
+    "stays; import again, with jobs=1 if it happens again. A script that imports with jobs above "
+    "1 must do so below `if __name__ == '__main__':`"
+)
+
+
+class FoundRuns(NamedTuple):
+    """What was found in some folders.
+
+    Attributes:
+        runs: Their rows.
+        refused: (folder name, reason) of what can't be read.
+        without_summary: How many folders have no summary, and are no runs.
+    """
+
+    runs: list[RunRows]
+    refused: list[tuple[str, str]]
+    without_summary: int
+
 
 def adopt_folders(
-    store: SharedStore,
-    options: WriteOptions,
-    progress: Progress | None = None,
-    jobs: int | None = 1,
+    store: FolderStore, progress: Progress | None = None, jobs: int | None = 1
 ) -> ImportReport:
     """Write a row for every run folder that has none, from its summary file.
 
@@ -43,7 +68,6 @@ def adopt_folders(
 
     Args:
         store: Where to.
-        options: How its transactions are wanted.
         progress: Called with (folders done, folders in all).
         jobs: How many processes read the summaries; with 1 this one does. None: as
             many as pay.
@@ -56,16 +80,16 @@ def adopt_folders(
     """
     if jobs is not None and jobs < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
-    if store.root is None:
-        return ImportReport(0, 0, ())
     names = sorted(folder_names(store.root))
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
     adopted = skipped = ignored = done = 0
     refused: list[tuple[str, str]] = []
-    for batch, missing, found in _found(store, batches, jobs):
-        added = _insert(store, options, found.runs) if found.runs else 0
+    for batch, (missing, found) in zip(
+        batches, _found(store, batches, min(jobs, len(batches))), strict=True
+    ):
+        added = _insert(store, found.runs) if found.runs else 0
         adopted += added
         skipped += len(batch) - missing + len(found.runs) - added
         refused += found.refused
@@ -74,7 +98,7 @@ def adopt_folders(
         if progress:
             progress(done, len(names))
     if not store.database.adopted():
-        _finish_first_adoption(store, options)
+        _finish_first_adoption(store)
     return ImportReport(adopted, skipped, tuple(refused), ignored)
 
 
@@ -82,40 +106,71 @@ def _jobs_that_pay(folders: int) -> int:
     return min(_MOST_JOBS, len(os.sched_getaffinity(0))) if folders >= _MANY_FOLDERS else 1
 
 
-def _finish_first_adoption(store: SharedStore, options: WriteOptions) -> None:
+def _found(
+    store: FolderStore, batches: list[list[str]], jobs: int
+) -> Iterator[tuple[int, FoundRuns]]:
+    """Yield how many folders of each batch have no row, and what was read of these."""
+    without_row = map(store.database.without_row, batches)
+    if jobs <= 1:
+        yield from ((len(names), _read_batch(store.root, names)) for names in without_row)
+        return
+    # Spawned, since polars or a connection may be in use in this process.
+    with ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_begin_worker
+    ) as pool:
+        under_way: deque[tuple[int, Future[FoundRuns]]] = deque()
+        try:
+            for names in without_row:
+                future = pool.submit(_read_batch, store.root, names)
+                under_way.append((len(names), future))
+                # As many as keep the processes at work, and no more in memory.
+                if len(under_way) > jobs:
+                    missing, future = under_way.popleft()
+                    yield missing, future.result()
+            for missing, future in under_way:
+                yield missing, future.result()
+        except BrokenProcessPool as error:
+            raise ArtifactReadError(_DIED) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """End with the process that started this one, even if that is killed."""
+    ignore_ctrl_c()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - this is a child
+
+    def end_with_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _read_batch(root: Path, names: list[str]) -> FoundRuns:
+    found = FoundRuns([], [], 0)
+    without_summary = 0
+    for name in names:
+        try:
+            summary = read_run(root, check_run_id(name))
+        except FileNotFoundError:
+            without_summary += 1
+        except (ArtifactReadError, InvalidRunError) as error:
+            found.refused.append((name, str(error)))
+        else:
+            found.runs.append(rows_of(StoredRun(summary, None, None)))
+    return found._replace(without_summary=without_summary)
+
+
+def _insert(store: FolderStore, runs: list[RunRows]) -> int:
+    with interrupts_held_back(), store.write("adopting old runs") as transaction:
+        return len(transaction.insert_new(runs))
+
+
+def _finish_first_adoption(store: FolderStore) -> None:
     with interrupts_held_back():
         # What was staged when a former database was lost: before this one is an ordinary one.
-        if not keep_unjudged(store, options):
-            return
-        with (
-            store.ticket.held("adopting old runs", options.busy_timeout_s),
-            store.database.transaction(options) as transaction,
-        ):
-            transaction.mark_adopted(time.time_ns() // 1000)
-
-
-def _found(
-    store: SharedStore, batches: list[list[str]], jobs: int
-) -> Iterator[tuple[list[str], int, FoundRuns]]:
-    """Yield each batch of folders, how many have no row, and what was read of these."""
-    assert store.root is not None  # noqa: S101 - there are no folders in memory
-    counts: list[int] = []
-
-    def without_row() -> Iterator[list[str]]:
-        for batch in batches:
-            missing = store.database.without_row(batch)
-            counts.append(len(missing))
-            yield missing
-
-    with summaries_read(store.root, without_row(), min(jobs, len(batches))) as all_found:
-        for number, (batch, found) in enumerate(zip(batches, all_found, strict=True)):
-            yield batch, counts[number], found
-
-
-def _insert(store: SharedStore, options: WriteOptions, runs: list[RunRows]) -> int:
-    with (
-        interrupts_held_back(),
-        store.ticket.held("adopting old runs", options.busy_timeout_s),
-        store.database.transaction(options) as transaction,
-    ):
-        return len(transaction.insert_new(runs))
+        if keep_unjudged(store):
+            with store.write("adopting old runs") as transaction:
+                transaction.mark_adopted(time.time_ns() // 1000)

@@ -1,42 +1,82 @@
-"""A store held against what it promises; with ``fix``, what can be mended is."""
+"""A store held against what it promises; with ``fix``, what can be mended is.
+
+Other processes may save and delete meanwhile: whatever looks wrong is looked at
+again, until rows and files are seen of one moment.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from astraguard_store.artifacts.scanner import has_folders
+from astraguard_store.artifacts.reader import has_summary
+from astraguard_store.artifacts.scanner import folder_names, has_folders
+from astraguard_store.artifacts.staging import DELETION_SUFFIX, staged_names, staged_of
+from astraguard_store.artifacts.verification import (
+    LeftOver,
+    file_state,
+    has_files,
+    is_left_over,
+    left_overs,
+    size_of,
+    why_changed,
+)
+from astraguard_store.checks import check_run_id
+from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.runs import run_exists
 from astraguard_store.database.sqlite.integrity import (
+    FilesOfRun,
+    count_runs,
     dangling_rows,
+    files_of_run,
+    files_of_runs,
     has_wal_reset_bug,
     structural_problems,
     wal_reset_note,
 )
 from astraguard_store.database.sqlite.reader import FileReader
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import (
+    ArtifactReadError,
     DatabaseDamagedError,
     DatabaseError,
+    InvalidRunError,
     SchemaVersionError,
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.reports import CheckReport
+from astraguard_store.formats.layout import RAW_NAME, STAGING_NAME, SUMMARY_NAME
+from astraguard_store.model import Artifact
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import CheckReport, Finding, FindingKind
 from astraguard_store.store.adoption import Progress
-from astraguard_store.store.file_checking import FIX, FileCheck, Source, check_staging
 from astraguard_store.store.mending import Mender
 from astraguard_store.store.store import (
     DATABASE_NAME,
-    SharedStore,
-    acquire,
+    FolderStore,
+    Store,
     existing_root,
+    folder_store,
 )
-from astraguard_store.store.tally import Tally
 from astraguard_store.system.mounts import network_file_system
 
-__all__ = ["check_folder", "check_store"]
+__all__ = ["check_files", "check_folder", "check_rows"]
+
+_FIX = "`astraguard-store check --fix`"
+_PAGE = 500
+# A save publishes within milliseconds; one that hangs is waited for 5 s.
+_LOOKS = 100
+_PAUSE_S = 0.05
+
+_ADVICE = {
+    "raw_csv": "restore it from a backup; the run's statistics are in the database",
+    "raw_parquet": "restore it from a backup; the CSV has the same measurements",
+}
 
 
 def check_folder(
@@ -44,7 +84,7 @@ def check_folder(
     *,
     fix: bool = False,
     progress: Progress | None = None,
-    options: WriteOptions | None = None,
+    options: StoreOptions | None = None,
 ) -> CheckReport:
     """Check the store in a folder, also one that can't be opened.
 
@@ -59,7 +99,7 @@ def check_folder(
             run in it.
         DatabaseError: The database can't be opened, and not because of damage.
     """
-    options = options or WriteOptions()
+    options = options or StoreOptions()
     root = existing_root(results_dir, create=False)
     tally = Tally()
     is_missing = not os.path.lexists(root / DATABASE_NAME)
@@ -68,7 +108,7 @@ def check_folder(
             f"{root} holds neither a database nor a run; check the folder's name"
         )
     try:
-        store = acquire(root, options, create=fix and is_missing)
+        store = folder_store(root, options, create=fix and is_missing)
     except FileNotFoundError:
         _report_missing(root, tally)
     except SchemaVersionError as error:
@@ -80,50 +120,52 @@ def check_folder(
             if is_missing:
                 where, what = str(root / DATABASE_NAME), "there was no database"
                 tally.mended("missing_database", where, what, "made")
-            return check_store(store, options, fix=fix, progress=progress, tally=tally)
+            return check_files(store, fix=fix, progress=progress, tally=tally)
         finally:
-            store.release()
+            store.shared.release()
     _check_surroundings(root, tally)
     check_staging(root, tally, [])
     return tally.report()
 
 
-def check_store(
-    store: SharedStore,
-    options: WriteOptions,
+def check_rows(store: Store) -> CheckReport:
+    """Check a store in memory, which has no files; raises as `RunRepository.check`."""
+    tally = Tally()
+    _check_structure(store.database, store.where, tally)
+    _note_sqlite(store.where, tally)
+    return tally.report()
+
+
+def check_files(
+    store: FolderStore,
     *,
     fix: bool = False,
     progress: Progress | None = None,
     tally: Tally | None = None,
 ) -> CheckReport:
-    """Check an open store; raises as `RunRepository.check`."""
+    """Check an open store and its folder; raises as `RunRepository.check`."""
     tally = tally or Tally()
-    root = store.root
-    where = str(root / DATABASE_NAME) if root else "the database in memory"
-    mender = Mender(store, options) if fix and root else None
-    is_sound = _check_structure(store.database, where, tally, mender)
-    if root is None:
-        _note_sqlite(where, tally)
-        return tally.report()
+    path = store.root / DATABASE_NAME
+    mender = Mender(store) if fix else None
     # Nothing is written to a database that is damaged, and nothing after its word.
-    if is_sound:
+    if _check_structure(store.database, str(path), tally, mender):
         try:
-            FileCheck(root, store.database, tally, mender, progress).run()
+            FileCheck(store.root, store.database, tally, mender, progress).run()
         except DatabaseDamagedError as error:
-            _report_damage(root / DATABASE_NAME, tally, error)
+            _report_damage(path, tally, error)
     else:
-        check_staging(root, tally, [])
-    _check_surroundings(root, tally)
+        check_staging(store.root, tally, [])
+    _check_surroundings(store.root, tally)
     return tally.report()
 
 
 def _check_structure(
-    source: Source, where: str, tally: Tally, mender: Mender | None = None
+    database: RunDatabase | FileReader, where: str, tally: Tally, mender: Mender | None = None
 ) -> bool:
     """Ask SQLite for damage; return whether the rows can be believed."""
     try:
-        problems = source.read(structural_problems)
-        dangling = source.read(dangling_rows)
+        problems = database.read(structural_problems)
+        dangling = database.read(dangling_rows)
     except DatabaseDamagedError as error:
         problems, dangling = [error.reason], {}
     _report_dangling(dangling, where, tally, None if problems else mender)
@@ -148,7 +190,7 @@ def _report_dangling(
         if table in deleted:
             tally.mended("foreign_key", where, what, "deleted")
         else:
-            advice = f"{failure}another program left them; {FIX} deletes those of the store's own"
+            advice = f"{failure}another program left them; {_FIX} deletes those of the store's own"
             tally.fault("foreign_key", where, what, f"{advice} tables; or `DELETE` them")
 
 
@@ -202,3 +244,306 @@ def _rebuild(path: Path) -> str:
 
 def _quoted(root: Path) -> str:
     return shlex.quote(str(root))
+
+
+@dataclass(frozen=True, slots=True)
+class _FileFault:
+    kind: Literal["missing_file", "changed_file"]
+    noted: Artifact
+    what: str
+
+
+class FileCheck:
+    """One walk over the runs of one results folder.
+
+    Args:
+        root: The folder.
+        database: Its rows, sound and of this version's schema.
+        tally: Takes what is found.
+        mender: Mends it; None to write nothing.
+        progress: Called with (runs done, runs in all).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        database: RunDatabase,
+        tally: Tally,
+        mender: Mender | None,
+        progress: Progress | None,
+    ) -> None:
+        self._root = root
+        self._database = database
+        self._tally = tally
+        self._mender = mender
+        self._progress = progress
+        self._completion = Completion(tally, mender)
+
+    def run(self) -> None:
+        """Check everything, and mend what can be.
+
+        Raises:
+            DatabaseError: The database can't be read.
+            OSError: The results folder can't be listed.
+        """
+        before = left_overs(self._root) if self._mender else []
+        if before and self._mender:
+            self._mender.recover()
+        self._check_folders()
+        self._check_runs()
+        self._completion.report()
+        check_staging(self._root, self._tally, before)
+
+    def _check_folders(self) -> None:
+        """Look for folders of runs that have no row."""
+        names = [name for name in sorted(folder_names(self._root)) if self._lacks_row(name)]
+        names = [name for name in names if self._lacks_row_for_good(name)]
+        reasons = {name: _why_not_adopted(self._root, name) for name in names}
+        if names and self._mender:
+            try:
+                reasons.update(self._mender.adopt())
+            except (StoreError, OSError) as error:
+                reasons.update((name, str(error)) for name in names if not reasons[name])
+        for name in names:
+            what = "a run folder that the database does not know"
+            if self._mender and not self._lacks_row(name):
+                self._tally.mended("missing_row", name, what, "adopted")
+            else:
+                advice = reasons[name] or f"`astraguard-store import` or {_FIX} adopts it"
+                self._tally.fault("missing_row", name, what, advice)
+
+    def _lacks_row(self, name: str) -> bool:
+        return not self._database.read(partial(run_exists, run_id=name))
+
+    def _lacks_row_for_good(self, name: str) -> bool:
+        """Look again: the row of a run that is being deleted goes before its folder."""
+        deleted = {n.run_id for n in staged_names(self._root) if n.suffix == DELETION_SUFFIX}
+        return name not in deleted and has_files(self._root, name) and self._lacks_row(name)
+
+    def _check_runs(self) -> None:
+        total = self._database.read(count_runs)
+        after = ""
+        while page := self._database.read(partial(files_of_runs, after=after, limit=_PAGE)):
+            for run in page:
+                self._check_run(run)
+                self._tally.runs += 1
+                if self._progress:
+                    self._progress(self._tally.runs, max(total, self._tally.runs))
+            after = page[-1].run_id
+
+    def _check_run(self, run: FilesOfRun) -> None:
+        if not run.artifacts:
+            what = "its row names no file"
+            self._tally.fault("missing_file", run.run_id, what, "save the run again")
+        seen, faults = self._settled_faults(run)
+        for fault in faults:
+            self._report_file(seen, fault)
+        faulty = {fault.noted for fault in faults}
+        sound = [noted for noted in seen.artifacts if noted not in faulty]
+        self._tally.files += len(sound)
+        self._tally.bytes += sum(noted.bytes for noted in sound)
+        self._completion.look_at(seen, sound)
+
+    def _settled_faults(self, run: FilesOfRun) -> tuple[FilesOfRun, list[_FileFault]]:
+        """Return what is wrong with a run's files, and the rows that they were held against."""
+        for _ in range(_LOOKS):
+            # In this order: what was staged before the look may be published after it.
+            token = run.staging_token
+            staged = staged_of(self._root, run.run_id, token) if token else ()
+            if any(is_left_over(self._root, name) for name in staged):
+                break  # reported as such
+            faults = self._faults(run)
+            if not faults:
+                break
+            now = self._database.read(partial(files_of_run, run_id=run.run_id))
+            if now is None:
+                break  # deleted meanwhile
+            if now == run and not staged:
+                return run, faults
+            run = now
+            time.sleep(_PAUSE_S)
+        return run, []
+
+    def _faults(self, run: FilesOfRun) -> list[_FileFault]:
+        found = (self._fault(noted) for noted in run.artifacts)
+        return [fault for fault in found if fault]
+
+    def _fault(self, noted: Artifact) -> _FileFault | None:
+        try:
+            if noted.sha256 is None:
+                size = size_of(self._root, noted.path)
+                what = why_changed(size, None, noted)
+            else:
+                found = file_state(self._root, noted.path)
+                what = why_changed(found.bytes, found.sha256, noted)
+        except FileNotFoundError:
+            return _FileFault("missing_file", noted, "it is in the database, but not there")
+        except ArtifactReadError as error:
+            what = str(error)
+        return _FileFault("changed_file", noted, what) if what else None
+
+    def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
+        path = fault.noted.path
+        if fault.noted.kind != "summary_json":
+            advice = _ADVICE[fault.noted.kind]
+            self._tally.fault(fault.kind, path, fault.what, advice)
+        elif self._mender is None:
+            advice = f"{_FIX} writes it anew from its row, and keeps a changed one beside it"
+            self._tally.fault(fault.kind, path, fault.what, advice)
+        else:
+            try:
+                done = self._mender.restore_summary(run, fault.noted)
+            except (StoreError, OSError) as error:
+                advice = f"it could not be written anew: {error}; restore it from a backup"
+                self._tally.fault(fault.kind, path, fault.what, advice)
+            else:
+                self._tally.mended(fault.kind, path, fault.what, done)
+
+
+def check_staging(root: Path, tally: Tally, before: list[LeftOver]) -> None:
+    """Report what is left over in the staging folder, and what was there *before*."""
+    after = left_overs(root)
+    for left_over in before:
+        if left_over not in after:
+            where = f"{STAGING_NAME}/{left_over.name}"
+            tally.mended("staging_left_over", where, left_over.what, "finished or undone")
+    for left_over in after:
+        where = f"{STAGING_NAME}/{left_over.name}"
+        advice = f"the next opening for writing finishes or undoes it; so does {_FIX}"
+        if not left_over.is_ours:
+            advice = "look at it and remove it"
+        tally.fault("staging_left_over", where, left_over.what, advice)
+
+
+def _why_not_adopted(root: Path, name: str) -> str:
+    """Return what keeps a folder from being adopted, as far as its name and files tell."""
+    try:
+        check_run_id(name)
+    except InvalidRunError as error:
+        return f"{error}; rename the folder"
+    if not has_summary(root, name):
+        return f"there is no {SUMMARY_NAME} in it; save the run again, or remove the folder"
+    return ""
+
+
+class Completion:
+    """Counts what is incomplete, and completes it.
+
+    Args:
+        tally: Takes what is found.
+        mender: Completes it; None to write nothing.
+    """
+
+    def __init__(self, tally: Tally, mender: Mender | None) -> None:
+        self._tally = tally
+        self._mender = mender
+        self._unhashed = 0
+        self._hashed = 0
+        self._without_buckets = 0
+        self._filled = 0
+        self._wrong: list[str] = []
+        self._to_renew: list[str] = []
+
+    def look_at(self, run: FilesOfRun, sound: Sequence[Artifact]) -> None:
+        """Look at a run, of whose files those in *sound* are as they were noted."""
+        unhashed = [noted for noted in sound if noted.sha256 is None]
+        csv = next((noted for noted in sound if noted.kind == "raw_csv"), None)
+        self._unhashed += bool(unhashed)
+        self._without_buckets += run.lacks_buckets
+        if run.document == "wrong":
+            self._wrong.append(run.run_id)
+        if run.document != "right":
+            self._to_renew.append(run.run_id)
+        if self._mender is None or csv is None or not (unhashed or run.lacks_buckets):
+            return
+        try:
+            self._mender.complete(run, csv, unhashed)
+        except ArtifactReadError as error:
+            advice = "one of both was changed: keep the one that is right; the row has the summary"
+            self._tally.fault("csv_disagrees", csv.path, str(error), advice)
+        else:
+            self._hashed += bool(unhashed)
+            self._filled += run.lacks_buckets
+
+    def report(self) -> None:
+        """Tell the tally what was incomplete."""
+        self._report_unhashed()
+        self._report_buckets()
+        self._report_documents()
+
+    def _report_unhashed(self) -> None:
+        if self._unhashed and self._mender is None:
+            what = f"{_never_read(self._unhashed)}: a change can't be seen"
+            advice = f"{_FIX} hashes and counts them, and notes what only they tell"
+            self._tally.note("unhashed_csv", RAW_NAME, what, advice)
+        if self._hashed:
+            done = "hashed, counted, and each satellite's p99 and minimum noted"
+            self._tally.mended("unhashed_csv", RAW_NAME, _never_read(self._hashed), done)
+
+    def _report_buckets(self) -> None:
+        left = self._without_buckets - self._filled
+        if left:
+            what = f"{_have(left)} no buckets: percentiles over several runs leave them out"
+            advice = f"{_FIX} computes them from the CSVs"
+            if self._mender:
+                advice = "a CSV that is there and agrees with its row is needed"
+            self._tally.note("missing_buckets", DATABASE_NAME, what, advice)
+        if self._filled:
+            what, done = f"{_have(self._filled)} no buckets", "computed from the CSVs"
+            self._tally.mended("missing_buckets", DATABASE_NAME, what, done)
+
+    def _report_documents(self) -> None:
+        """Tell of wrong ones; missing ones are no fault, and are written where it is mended."""
+        if self._mender:
+            self._mender.renew_documents(self._to_renew)
+        for run_id in self._wrong:
+            what = "the copy of its rows that is read instead of them says something else"
+            if self._mender:
+                self._tally.mended("wrong_document", run_id, what, "written anew from its rows")
+            else:
+                advice = f"another program wrote it; {_FIX} writes it anew from its rows"
+                self._tally.fault("wrong_document", run_id, what, advice)
+
+
+def _never_read(count: int) -> str:
+    if count == 1:
+        return "the CSV of one adopted run was never read"
+    return f"the CSVs of {count} adopted runs were never read"
+
+
+def _have(count: int) -> str:
+    return "one run has" if count == 1 else f"{count} runs have"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and findings of one check; one thread uses it.
+
+    Attributes:
+        runs: Runs that were looked at.
+        files: Files of theirs that were found.
+        bytes: What these hold together.
+    """
+
+    runs: int = 0
+    files: int = 0
+    bytes: int = 0
+    _findings: list[Finding] = field(default_factory=list)
+    _mended: list[Finding] = field(default_factory=list)
+
+    def fault(self, kind: FindingKind, where: str, what: str, advice: str) -> None:
+        """Add what is not as the store promises."""
+        self._findings.append(Finding(kind, "fault", where, what, advice))
+
+    def note(self, kind: FindingKind, where: str, what: str, advice: str) -> None:
+        """Add what is worth knowing."""
+        self._findings.append(Finding(kind, "note", where, what, advice))
+
+    def mended(self, kind: FindingKind, where: str, what: str, done: str) -> None:
+        """Add a fault that is none any more."""
+        self._mended.append(Finding(kind, "fault", where, what, done))
+
+    def report(self) -> CheckReport:
+        """Return all of it, faults before notes."""
+        findings = sorted(self._findings, key=lambda finding: finding.severity == "note")
+        return CheckReport(self.runs, self.files, self.bytes, tuple(findings), tuple(self._mended))

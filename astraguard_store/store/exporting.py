@@ -23,15 +23,24 @@ from astraguard_store.store.adoption import Progress
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["export_files", "export_measurements", "is_parquet"]
+__all__ = ["export"]
 
 
-def is_parquet(target: Path) -> bool:
-    """Return whether *target* asks for one file of all measurements."""
-    return target.suffix.lower() == ".parquet"
+def export(
+    root: Path,
+    get: Callable[[str], RunSummary],
+    measurements: Callable[[str], pl.DataFrame],
+    run_ids: Iterable[str],
+    target: Path,
+    progress: Progress | None,
+) -> ExportReport:
+    """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    if target.suffix.lower() == ".parquet":
+        return _export_measurements(measurements, run_ids, target, progress)
+    return _export_files(root, get, run_ids, target, progress)
 
 
-def export_files(
+def _export_files(
     root: Path,
     get: Callable[[str], RunSummary],
     run_ids: Iterable[str],
@@ -64,7 +73,7 @@ def export_files(
     return ExportReport(target, len(chosen), files, size)
 
 
-def export_measurements(
+def _export_measurements(
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,

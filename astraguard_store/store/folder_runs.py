@@ -1,34 +1,53 @@
-"""get, recent and compare from the folders alone, where there is no database to ask."""
+"""Runs read from their folders alone, where there is no database to ask."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from astraguard_store.artifacts.reader import SummaryFile, read_summary_file, run_time_us
+from astraguard_store.artifacts.reader import found_run, read_document, read_summary_file
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
 from astraguard_store.checks import check_run_id
 from astraguard_store.comparison import Comparison, MetricChange
-from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
-from astraguard_store.formats.layout import NAMES_BY_KIND, compression_of, file_name
-from astraguard_store.formats.summary import parse_summary
-from astraguard_store.model import (
-    Artifact,
-    MetricSummary,
-    RunHeader,
-    RunSummary,
-    utc_from_epoch_us,
+from astraguard_store.database.lists import RunFilters
+from astraguard_store.database.percentiles import Group
+from astraguard_store.database.sqlite.user_sql import Question
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    RunNotFoundError,
+    StoreNotFoundError,
 )
+from astraguard_store.model import MetricSummary, RunHeader, RunSummary
+from astraguard_store.reports import (
+    CacheInfo,
+    CheckReport,
+    ExportReport,
+    Percentiles,
+    PruneReport,
+    QueryResult,
+)
+from astraguard_store.store.adoption import Progress
+from astraguard_store.store.measurements import frame_of_files
+from astraguard_store.store.percentiles import PercentilesQuestion
+from astraguard_store.store.pruning import Pruning
 
-__all__ = ["FolderRuns", "read_run"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FolderRuns"]
 
 logger = logging.getLogger("astraguard_store")
 
 
 class FolderRuns:
-    """The runs below one results folder; reads afresh each time, threads may share it."""
+    """A source that answers from the run folders alone; it reads afresh each time.
+
+    Threads may share it. What needs rows, it refuses.
+    """
+
+    answers_from: Final = "folders"
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -44,16 +63,31 @@ class FolderRuns:
         try:
             file = read_summary_file(self._root, run_id)
             time_us = file_time_us(self._root, run_id, file.modified_ns)
-            return _found_run(self._root, run_id, file, time_us)
+            return found_run(self._root, run_id, file, time_us)
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
 
-    def recent(self, limit: int = 10) -> list[RunHeader]:
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest runs, newest first; a run that can't be read is logged.
 
         Raises:
             ArtifactReadError: The folder can't be listed.
+            StoreNotFoundError: A filter asks for what only rows know.
         """
+        if filters is None:
+            return self._newest(limit)
+        if not filters.in_folders:
+            raise self._needs_database("filtering by scenario, tag or statistic")
+        wanted = limit
+        while True:
+            found = self._newest(wanted)
+            passed = [header for header in found if filters.holds_in_time(header)]
+            is_past = bool(found and filters.since and found[-1].recorded_at < filters.since)
+            if len(passed) >= limit or len(found) < wanted or is_past:
+                return passed[:limit]
+            wanted *= 4
+
+    def _newest(self, limit: int) -> list[RunHeader]:
         wanted = limit
         headers: dict[str, RunHeader | None] = {}
         while True:
@@ -84,69 +118,74 @@ class FolderRuns:
             ),
         )
 
+    def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:  # noqa: ARG002
+        """Refuse: summaries hold no buckets."""
+        raise self._needs_database("merging buckets")
+
+    def query(self, question: Question) -> QueryResult:  # noqa: ARG002
+        """Refuse: there is no SQL."""
+        raise self._needs_database("SQL")
+
+    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
+        try:
+            return read_document(self._root, run_id)
+        except FileNotFoundError:
+            raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return the measurements in the run's CSV; raises as `RunRepository.measurements`."""
+        return frame_of_files(self._root, self.get(run_id))
+
+    def export(
+        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+    ) -> ExportReport:
+        """Copy runs out; raises as `RunRepository.export`."""
+        # Imported where it is called, as in `sources`.
+        from astraguard_store.store.exporting import export
+
+        return export(self._root, self.get, self.measurements, run_ids, target, progress)
+
+    def check(self, progress: Progress | None) -> CheckReport:
+        """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
+        from astraguard_store.store.checking import check_folder
+
+        return check_folder(self._root, progress=progress)
+
+    def estimate_pruning(self, pruning: Pruning) -> PruneReport:  # noqa: ARG002
+        """Refuse: only a database can be pruned."""
+        raise self._needs_database("pruning")
+
+    def back_up(self, target: Path) -> None:  # noqa: ARG002
+        """Refuse: there is nothing to copy."""
+        raise StoreNotFoundError(
+            f"there is no usable database in {self._root}; "
+            "`astraguard-store check` says what is wrong with it"
+        )
+
+    def cache_info(self) -> CacheInfo:
+        """Return zeros: nothing is kept."""
+        return CacheInfo(0, 0, 0, 0)
+
+    def is_in_place(self) -> bool:
+        """Return False: no database was opened."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing: nothing is held open."""
+
+    def _needs_database(self, what: str) -> StoreNotFoundError:
+        return StoreNotFoundError(
+            f"{what} needs a database, and there is no usable one in {self._root}; "
+            "`astraguard-store import` makes it from the run folders"
+        )
+
     def _header(self, run_id: str) -> RunHeader | None:
         try:
             return self.get(run_id).header
         except (ArtifactReadError, RunNotFoundError) as error:
             logger.warning("left out of the recent runs: %s", error)
             return None
-
-
-def read_run(root: Path, run_id: str) -> RunSummary:
-    """Return the run in folder *run_id*, its revision 0.
-
-    Raises:
-        FileNotFoundError: There is no summary.
-        ArtifactReadError: The summary can't be read; the message says why.
-    """
-    file = read_summary_file(root, run_id)
-    return _found_run(root, run_id, file, run_time_us(root, run_id, file))
-
-
-def _found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) -> RunSummary:
-    try:
-        parsed = parse_summary(file.document)
-    except ArtifactReadError as error:
-        raise ArtifactReadError(f"{root / run_id / file.name}: {error}") from error
-    try:
-        recorded_at = utc_from_epoch_us(recorded_at_us)
-    except OverflowError as error:
-        raise ArtifactReadError(f"{root / run_id / file.name}: its time: {error}") from error
-    return RunSummary(
-        run_id=run_id,
-        revision=0,
-        recorded_at=recorded_at,
-        total_measurements=parsed.total_measurements,
-        metrics=parsed.metrics,
-        satellites=parsed.satellites,
-        artifacts=_found_artifacts(root, run_id, file, parsed.total_measurements),
-    )
-
-
-def _found_artifacts(
-    root: Path, run_id: str, summary: SummaryFile, rows: int
-) -> tuple[Artifact, ...]:
-    digest = hashlib.sha256(summary.content).hexdigest()
-    path = f"{run_id}/{summary.name}"
-    found = [Artifact("summary_json", path, len(summary.content), digest, rows)]
-    # One list of the folder takes 6 µs, to ask for six files that aren't there 25.
-    present = os.listdir(root / run_id)
-    for kind, names in NAMES_BY_KIND.items():
-        if kind == "summary_json":
-            continue
-        # A save that was interrupted may have left an older file beside its own.
-        same_save = file_name(kind, compression_of(summary.name))
-        for name in (same_save, *names):
-            if name not in present:
-                continue
-            try:
-                size = os.stat(f"{root}/{run_id}/{name}", follow_symlinks=False).st_size
-            except OSError:
-                continue
-            # Neither hashed nor counted: that would read every byte of an old tree.
-            found.append(Artifact(kind, f"{run_id}/{name}", size, None, None))
-            break
-    return tuple(sorted(found))
 
 
 Key = tuple[str, str]

@@ -14,7 +14,6 @@ from astraguard_store.artifacts.verification import FileState, file_state
 from astraguard_store.columns import Columns
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sqlite.integrity import FilesOfRun, files_of_run
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.csv import plain_labels
@@ -25,7 +24,7 @@ from astraguard_store.model import Artifact, MetricSummary, RunSummary, epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.recovery import recover
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.store import FolderStore
 
 __all__ = ["Mender"]
 
@@ -38,15 +37,14 @@ _ALL_ZONES = range(-12 * 3600, 14 * 3600 + 1, _QUARTER_OF_AN_HOUR_S)
 class Mender:
     """Mends one store, one finding at a time; each call raises if it can't."""
 
-    def __init__(self, store: SharedStore, options: WriteOptions) -> None:
+    def __init__(self, store: FolderStore) -> None:
         self._store = store
-        self._options = options
 
     def recover(self) -> None:
         """Finish or undo what dead processes left; what it can't, it logs."""
         if not self._store.database.adopted():
             self.adopt()
-        recover(self._store, self._options)
+        recover(self._store)
 
     def delete_dangling(self) -> dict[str, int]:
         """Delete the rows whose run is missing; return {table: how many there were}.
@@ -54,12 +52,7 @@ class Mender:
         Raises:
             StoreError: The database can't be written.
         """
-        with (
-            self._store.ticket.held(
-                "deleting rows that belong to no run", self._options.busy_timeout_s
-            ),
-            self._store.database.transaction(self._options) as transaction,
-        ):
+        with self._store.write("deleting rows that belong to no run") as transaction:
             return transaction.delete_dangling()
 
     def adopt(self) -> dict[str, str]:
@@ -69,7 +62,7 @@ class Mender:
             StoreError: The database can't be written.
             OSError: The results folder can't be listed.
         """
-        return dict(adopt_folders(self._store, self._options).refused)
+        return dict(adopt_folders(self._store).refused)
 
     def restore_summary(self, run: FilesOfRun, noted: Artifact) -> str:
         """Write a run's summary file anew, byte for byte, and keep what lies in its place.
@@ -82,19 +75,16 @@ class Mender:
             OSError: A file can't be written.
         """
         root = self._store.root
-        assert root is not None  # noqa: S101 - in memory there are no files
         stored = self._store.database.get(run.run_id)
         staged = stage_summary(
             root,
             noted,
             _rendered(stored, noted),
             epoch_us(stored.summary.recorded_at),
-            sync=self._options.durability == "full",
+            sync=self._store.options.sync,
         )
         try:
-            with self._store.ticket.held(
-                f"mending run {run.run_id!r}", self._options.busy_timeout_s
-            ):
+            with self._store.turn(f"mending run {run.run_id!r}"):
                 self._note_again(run, noted, staged.artifacts[0])
                 kept = publish_summary(root, staged)
         except BaseException:
@@ -112,7 +102,7 @@ class Mender:
         if self._store.database.read(partial(files_of_run, run_id=run.run_id)) != run:
             raise ArtifactWriteError(f"run {run.run_id!r} was saved again meanwhile")
         if written.sha256 != noted.sha256:
-            with self._store.database.transaction(self._options) as transaction:
+            with self._store.write(f"mending run {run.run_id!r}") as transaction:
                 transaction.note_file(run.run_id, written._replace(rows=noted.rows))
 
     def complete(self, run: FilesOfRun, csv: Artifact, unhashed: Sequence[Artifact]) -> None:
@@ -132,10 +122,10 @@ class Mender:
             StoreError: The database can't be written.
             OSError: It can't be read.
         """
-        assert self._store.root is not None  # noqa: S101 - as above
+        root = self._store.root
         summary = self._store.database.get(run.run_id).summary
-        states = {noted: file_state(self._store.root, noted.path) for noted in unhashed}
-        columns = read_columns(self._store.root / csv.path, csv)
+        states = {noted: file_state(root, noted.path) for noted in unhashed}
+        columns = read_columns(root / csv.path, csv)
         columns = plain_labels(columns, summary.metrics, summary.satellites)
         told = summarize(columns)
         difference = _changed_meanwhile(states) or _disagreement(told, summary)
@@ -143,13 +133,8 @@ class Mender:
             raise ArtifactReadError(difference)
         for noted in unhashed:
             if noted.kind == "raw_parquet":
-                _check_parquet(self._store.root, noted, columns)
-        with (
-            self._store.ticket.held(
-                f"noting the CSV of run {run.run_id!r}", self._options.busy_timeout_s
-            ),
-            self._store.database.transaction(self._options) as transaction,
-        ):
+                _check_parquet(root, noted, columns)
+        with self._store.write(f"noting the CSV of run {run.run_id!r}") as transaction:
             for noted, found in states.items():
                 complete = noted._replace(sha256=found.sha256, rows=columns.rows)
                 satellites = told.satellites if noted.kind == "raw_csv" else {}
@@ -164,10 +149,7 @@ class Mender:
             StoreError: The database can't be written.
         """
         for start in range(0, len(run_ids), _AT_A_TIME):
-            with (
-                self._store.ticket.held("writing documents", self._options.busy_timeout_s),
-                self._store.database.transaction(self._options) as transaction,
-            ):
+            with self._store.write("writing documents") as transaction:
                 for run_id in run_ids[start : start + _AT_A_TIME]:
                     transaction.renew_document(run_id)
 

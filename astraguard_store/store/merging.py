@@ -8,7 +8,9 @@ settled by `recovery` like a save that died, and the next one goes on.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,46 +20,46 @@ from astraguard_store.artifacts.staging import ensure_staging, staged_of
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
+from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run
-from astraguard_store.database.transaction import Transaction, WriteOptions
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import load_rows, run_ids, with_files
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
     InvalidRunError,
+    StoreError,
+    StoreNotFoundError,
 )
 from astraguard_store.formats.layout import SUMMARY_NAME
 from astraguard_store.model import Artifact, epoch_us
+from astraguard_store.options import StoreOptions
 from astraguard_store.reports import MergeReport
 from astraguard_store.store.adoption import Progress
+from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.identity import rendered_summary, why_another
-from astraguard_store.store.other_store import OtherStore, opened
 from astraguard_store.store.recovery import settle
-from astraguard_store.store.saving import close_all, later_if_it_fails
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.saving import close_all
+from astraguard_store.store.store import DATABASE_NAME, FolderStore, Store, folder_store
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["merge_store"]
+__all__ = ["merge_rows", "merge_runs"]
 
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
 _BATCH_BYTES = 64 * 2**20
 
 
-def merge_store(
-    store: SharedStore, options: WriteOptions, other: Path, progress: Progress | None
-) -> MergeReport:
-    """Take over the runs of another store; raises as `RunRepository.merge`."""
-    with opened(store, options, other) as source:
-        merge = _Merge(store, options, source)
-        names = source.database.read(run_ids)
-        done = 0
-        while done < len(names):
-            with interrupts_held_back():
-                done += merge.take(names[done : done + _BATCH_RUNS])
-            if progress:
-                progress(done, len(names))
-    return merge.report()
+def merge_rows(store: Store, other: Path, progress: Progress | None) -> MergeReport:
+    """Take over the rows of another store's runs; raises as `RunRepository.merge`."""
+    with other_store(store, other) as source:
+        return _Merge(store, source).run(progress)
+
+
+def merge_runs(store: FolderStore, other: Path, progress: Progress | None) -> MergeReport:
+    """Take over the runs of another store, files too; raises as `RunRepository.merge`."""
+    with other_store(store, other) as source:
+        return _FolderMerge(store, source).run(progress)
 
 
 @dataclass(slots=True)
@@ -101,21 +103,27 @@ class _InTheWayError(Exception):
     """Something here keeps one run from being taken over; the others come."""
 
 
-@dataclass(slots=True)
 class _Merge:
-    """What a merge has seen and done so far."""
+    """What a merge has seen and done so far; of rows alone, as into a store in memory."""
 
-    store: SharedStore
-    options: WriteOptions
-    source: OtherStore
-    merged: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    conflicts: list[tuple[str, str]] = field(default_factory=list)
-    refused: list[tuple[str, str]] = field(default_factory=list)
-    without_files: list[str] = field(default_factory=list)
+    def __init__(self, store: Store, source: OtherStore) -> None:
+        self._store = store
+        self.source = source
+        self.merged: list[str] = []
+        self.skipped: list[str] = []
+        self.conflicts: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str]] = []
+        self.without_files: list[str] = []
 
-    def report(self) -> MergeReport:
-        """Return all of it."""
+    def run(self, progress: Progress | None) -> MergeReport:
+        """Look at all runs of the other store, and take what can be taken."""
+        names = self.source.database.read(run_ids)
+        done = 0
+        while done < len(names):
+            with interrupts_held_back():
+                done += self.take(names[done : done + _BATCH_RUNS])
+            if progress:
+                progress(done, len(names))
         return MergeReport(
             tuple(self.merged),
             tuple(self.skipped),
@@ -150,31 +158,89 @@ class _Merge:
             return None
         try:
             check_run_id(run_id)
-            if self.store.root is None:
-                return _Taken(there, there.staging_token, without_files=True)
-            return self._with_files(self.store.root, there)
+            return self._with_files(there)
         except (ArtifactReadError, InvalidRunError, _InTheWayError) as error:
             self.refused.append((run_id, str(error)))
             return None
 
     def _is_here(self, run_id: str, there: StoredRun) -> bool:
         """Report a run that is here already, in whichever form."""
-        here = self.store.database.read(partial(load_run, run_id=run_id))
-        if here is not None:
-            reason = why_another(here, there)
-            if reason:
-                self.conflicts.append((run_id, reason))
-            else:
-                self.skipped.append(run_id)
-        elif self.store.root is not None and has_files(self.store.root, run_id):
-            reason = "its folder is here, but no row of it; `astraguard-store import` adopts it"
+        here = self._store.database.read(partial(load_run, run_id=run_id))
+        if here is None:
+            return False
+        reason = why_another(here, there)
+        if reason:
             self.conflicts.append((run_id, reason))
         else:
-            return False
+            self.skipped.append(run_id)
         return True
 
-    def _with_files(self, root: Path, there: StoredRun) -> _Taken:
-        run_id, token = there.summary.run_id, there.staging_token
+    def _with_files(self, there: StoredRun) -> _Taken:
+        return _Taken(there, there.staging_token, without_files=True)
+
+    def _sync(self, taken: list[_Taken]) -> None:
+        """Make what was staged as durable as it has to be."""
+
+    def _write(self, taken: list[_Taken]) -> None:
+        """Commit and publish what was taken, but for what was saved again meanwhile."""
+        transaction: Transaction | None = None
+        purpose = f"merging {len(taken)} runs"
+        try:
+            with self._store.turn(purpose):
+                with self._store.write(purpose) as transaction:
+                    for one in taken:
+                        one.is_written = self._insert(transaction, one)
+                for one in taken:
+                    if one.is_written and one.staged:
+                        what = f"publishing the files of run {one.run_id!r}"
+                        later_if_it_fails(self._store, one.staged.publish, what)
+        except BaseException:
+            if transaction is None or not transaction.attempted:
+                _discard(taken)
+            else:
+                # The database knows, and recovery asks it.
+                self._store.shared.unsettled = True
+                _leave(taken)
+            raise
+        self._note(taken)
+
+    def _insert(self, transaction: Transaction, one: _Taken) -> bool:
+        summary = one.run.summary
+        rows = self.source.database.read(partial(load_rows, run_id=summary.run_id))
+        save = (summary.revision, epoch_us(summary.recorded_at), one.run.staging_token)
+        if rows is None or rows.save != save:
+            return False
+        return bool(transaction.insert_new([with_files(rows, one.token, one.files)]))
+
+    def _note(self, taken: list[_Taken]) -> None:
+        written = [one for one in taken if one.is_written]
+        self.merged += [one.run_id for one in written]
+        self.without_files += [one.run_id for one in written if one.without_files]
+        others = [one for one in taken if not one.is_written]
+        _discard(others)
+        for one in others:
+            if not self._is_here(one.run_id, one.run):
+                self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
+
+
+class _FolderMerge(_Merge):
+    """A merge into a results folder: the runs' files come along."""
+
+    def __init__(self, store: FolderStore, source: OtherStore) -> None:
+        super().__init__(store, source)
+        self._folder = store
+
+    def _is_here(self, run_id: str, there: StoredRun) -> bool:
+        if super()._is_here(run_id, there):
+            return True
+        if not has_files(self._folder.root, run_id):
+            return False
+        reason = "its folder is here, but no row of it; `astraguard-store import` adopts it"
+        self.conflicts.append((run_id, reason))
+        return True
+
+    def _with_files(self, there: StoredRun) -> _Taken:
+        root, run_id, token = self._folder.root, there.summary.run_id, there.staging_token
         if token and staged_of(self.source.root, run_id, token):
             raise ArtifactReadError(
                 f"a save of run {run_id!r} was not finished in {self.source.root}; "
@@ -185,9 +251,9 @@ class _Merge:
         except ArtifactWriteError as error:
             raise _InTheWayError(error) from error
         time_us = epoch_us(there.summary.recorded_at)
-        staged = StagedRun(root, run_id, time_us, sync=self.options.durability == "full")
+        staged = StagedRun(root, run_id, time_us, sync=self._folder.options.sync)
         if token:
-            self._settle_left_overs(root, run_id, token)
+            self._settle_left_overs(run_id, token)
             staged.token = token
         try:
             without_files = not self._copy_files(staged, there)
@@ -201,12 +267,12 @@ class _Merge:
             raise
         return _Taken(there, staged.token, staged, without_files)
 
-    def _settle_left_overs(self, root: Path, run_id: str, token: str) -> None:
+    def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""
-        ensure_staging(root)
-        left = staged_of(root, run_id, token)
+        ensure_staging(self._folder.root)
+        left = staged_of(self._folder.root, run_id, token)
         if left:
-            settle(self.store, self.options, left)
+            settle(self._folder, left)
 
     def _copy_files(self, staged: StagedRun, there: StoredRun) -> bool:
         """Copy a run's files; return False if none of them is there."""
@@ -225,51 +291,12 @@ class _Merge:
         for one in taken:
             if one.staged:
                 one.staged.sync_all()
-        if self.store.root and taken and self.options.durability == "full":
-            sync_staging(self.store.root)
-
-    def _write(self, taken: list[_Taken]) -> None:
-        """Commit and publish what was taken, but for what was saved again meanwhile."""
-        transaction: Transaction | None = None
-        purpose = f"merging {len(taken)} runs"
-        try:
-            with self.store.ticket.held(purpose, self.options.busy_timeout_s):
-                with self.store.database.transaction(self.options) as transaction:
-                    for one in taken:
-                        one.is_written = self._insert(transaction, one)
-                for one in taken:
-                    if one.is_written and one.staged:
-                        what = f"publishing the files of run {one.run_id!r}"
-                        later_if_it_fails(self.store, one.staged.publish, what)
-        except BaseException:
-            if transaction is None or not transaction.attempted:
-                _discard(taken)
-            else:
-                # The database knows, and recovery asks it.
-                self.store.unsettled = True
-                _leave(taken)
-            raise
-        self._note(taken)
-
-    def _insert(self, transaction: Transaction, one: _Taken) -> bool:
-        summary = one.run.summary
-        rows = self.source.database.read(partial(load_rows, run_id=summary.run_id))
-        save = (summary.revision, epoch_us(summary.recorded_at), one.run.staging_token)
-        if rows is None or rows.save != save:
-            return False
-        return bool(transaction.insert_new([with_files(rows, one.token, one.files)]))
+        if taken and self._folder.options.sync:
+            sync_staging(self._folder.root)
 
     def _note(self, taken: list[_Taken]) -> None:
-        written = [one for one in taken if one.is_written]
-        if self.store.root:
-            close_all(self.store, self.store.root, [one.staged for one in written if one.staged])
-        self.merged += [one.run_id for one in written]
-        self.without_files += [one.run_id for one in written if one.without_files]
-        others = [one for one in taken if not one.is_written]
-        _discard(others)
-        for one in others:
-            if not self._is_here(one.run_id, one.run):
-                self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
+        close_all(self._folder, [one.staged for one in taken if one.staged and one.is_written])
+        super()._note(taken)
 
 
 def _is_there(path: Path) -> bool:
@@ -293,3 +320,60 @@ def _leave(taken: list[_Taken]) -> None:
     for one in taken:
         if one.staged:
             one.staged.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class OtherStore:
+    """A store of which nothing is written.
+
+    Attributes:
+        root: The folder that its runs' folders are in, if they are there at all.
+        database: Its rows.
+    """
+
+    root: Path
+    database: RunDatabase
+
+
+@contextmanager
+def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
+    """Open the store *other*, a results folder or a database, beside *store*.
+
+    Raises:
+        StoreNotFoundError: There is no such database.
+        InvalidRunError: It is that of *store*.
+        SchemaVersionError: It is older or newer than this code.
+        DatabaseError: It can't be read.
+    """
+    path = Path(os.path.realpath(other))
+    if path.is_dir():
+        path /= DATABASE_NAME
+    own = store.database.path
+    try:
+        if own and os.path.samefile(own, path):
+            raise InvalidRunError(f"{other} is this store itself; name another one")
+        database, release = _open(path, store.options)
+    except StoreError:
+        # Some are an OSError too.
+        raise
+    except FileNotFoundError:
+        raise StoreNotFoundError(
+            f"there is no database {path}; name a results folder or its database. Where there "
+            "are only run folders, `astraguard-store import` makes one"
+        ) from None
+    except OSError as error:
+        raise StoreNotFoundError(f"{path} can't be looked at: {error.strerror}") from error
+    try:
+        yield OtherStore(path.parent, database)
+    finally:
+        release()
+
+
+def _open(path: Path, options: StoreOptions) -> tuple[RunDatabase, Callable[[], None]]:
+    if path.name != DATABASE_NAME:
+        database = RunDatabase.open(path, busy_timeout_s=options.busy_timeout_s)
+        return database, database.close
+    # By the registry: this process may have it open, and two ways of reading one
+    # file drop each other's locks.
+    found = folder_store(path.parent, options, create=False)
+    return found.database, found.shared.release

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 
 from astraguard_store.database.prunable import PINNED, Prunable, prunable_runs, used_bytes
+from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.compaction import is_worth_it
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     InvalidRunError,
     RunNotFoundError,
 )
-from astraguard_store.model import RunSummary, epoch_us
+from astraguard_store.model import epoch_us
 from astraguard_store.reports import PruneReport
 from astraguard_store.store.adoption import Progress
-from astraguard_store.store.saving import delete_run, purge_measurements
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.changes import delete_run, purge_measurements
+from astraguard_store.store.store import Store
+from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["Pruning", "estimate", "prune"]
@@ -55,9 +55,9 @@ class Pruning:
         if self.older_than is not None:
             _check_age(self.older_than)
 
-    def chosen(self, store: SharedStore) -> tuple[list[Prunable], list[Prunable]]:
+    def chosen(self, database: RunDatabase) -> tuple[list[Prunable], list[Prunable]]:
         """Return (the runs it is about, oldest first; all runs)."""
-        runs = store.database.read(prunable_runs)
+        runs = database.read(prunable_runs)
         age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)
         # Without a limit of age no clock counts: a run may have been recorded by a fast one.
         end_us = None if self.older_than is None else time.time_ns() // 1000 - age_us
@@ -70,9 +70,9 @@ class Pruning:
         return chosen[::-1], runs
 
 
-def estimate(store: SharedStore, pruning: Pruning) -> PruneReport:
+def estimate(store: Store, pruning: Pruning) -> PruneReport:
     """Return what `prune` would do now; reads only."""
-    chosen, runs = pruning.chosen(store)
+    chosen, runs = pruning.chosen(store.database)
     going = [run for run in chosen if not run.is_pinned]
     files_of = [] if pruning.measurements_only else going
     return _report(
@@ -85,15 +85,13 @@ def estimate(store: SharedStore, pruning: Pruning) -> PruneReport:
     )
 
 
-def prune(
-    store: SharedStore, options: WriteOptions, pruning: Pruning, progress: Progress | None
-) -> PruneReport:
+def prune(store: Store, pruning: Pruning, progress: Progress | None) -> PruneReport:
     """Delete runs, or measurements, and give their bytes back to the disk.
 
     Run by run, oldest first, and each as `delete_run` does it: whenever it ends,
     no run is half deleted. In between others may save.
     """
-    chosen, _ = pruning.chosen(store)
+    chosen, _ = pruning.chosen(store.database)
     gone: list[str] = []
     pinned: list[str] = []
     file_bytes, before = 0, _database_size(store)
@@ -101,7 +99,7 @@ def prune(
         if progress:
             progress(done, len(chosen))
         with interrupts_held_back():
-            freed = _prune_one(store, options, run, measurements_only=pruning.measurements_only)
+            freed = _prune_one(store, run, measurements_only=pruning.measurements_only)
         if freed is not None:
             gone.append(run.run_id)
             file_bytes += freed
@@ -110,7 +108,7 @@ def prune(
     if progress:
         progress(len(chosen), len(chosen))
     with interrupts_held_back():
-        failure = _compact(store, options)
+        failure = _compact(store)
     freed = max(0, before - _database_size(store))
     return _report(pruning, gone, pinned, file_bytes, freed, failure=failure)
 
@@ -137,9 +135,7 @@ def _report(
     )
 
 
-def _prune_one(
-    store: SharedStore, options: WriteOptions, run: Prunable, *, measurements_only: bool
-) -> int | None:
+def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int | None:
     """Return how many bytes of files went; None if the run stays as it is."""
     before = 0
 
@@ -147,64 +143,49 @@ def _prune_one(
         """Look at the run again: it may have been pinned, or saved, since it was chosen."""
         nonlocal before
         summary = store.database.get(run.run_id).summary
-        before = _present_bytes(store, summary)
+        before = store.file_bytes(summary)
         return PINNED not in summary.tags and epoch_us(summary.recorded_at) == run.recorded_at_us
 
     try:
         if measurements_only:
-            with store.ticket.held(f"pruning run {run.run_id!r}", options.busy_timeout_s):
+            with store.turn(f"pruning run {run.run_id!r}"):
                 if not may_go():
                     return None
-                purge_measurements(store, options, run.run_id)
+                purge_measurements(store, run.run_id)
                 return 0
         summary = store.database.get(run.run_id).summary
-        if not delete_run(store, options, run.run_id, may_go=may_go):
+        if not delete_run(store, run.run_id, may_go=may_go):
             return None
     except RunNotFoundError:
         return None
     # Saved again meanwhile it would have stayed, so these are the files that went.
-    return before - _present_bytes(store, summary)
+    return before - store.file_bytes(summary)
 
 
-def _is_pinned(store: SharedStore, run_id: str) -> bool:
+def _is_pinned(store: Store, run_id: str) -> bool:
     try:
         return PINNED in store.database.get(run_id).summary.tags
     except RunNotFoundError:
         return False
 
 
-def _file_bytes(store: SharedStore, run_id: str) -> int:
+def _file_bytes(store: Store, run_id: str) -> int:
     try:
-        return _present_bytes(store, store.database.get(run_id).summary)
+        return store.file_bytes(store.database.get(run_id).summary)
     except RunNotFoundError:
         return 0
 
 
-def _present_bytes(store: SharedStore, run: RunSummary) -> int:
-    """Return what those of the run's files that are there hold together."""
-    if store.root is None:
-        return 0
-    return sum(_size(store.root / artifact.path) for artifact in run.artifacts)
-
-
-def _size(path: str | os.PathLike[str]) -> int:
-    try:
-        return os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        # Not there, or not to be looked at: then nothing of it can be removed either.
-        return 0
-
-
-def _database_size(store: SharedStore) -> int:
+def _database_size(store: Store) -> int:
     path = store.database.path
-    return 0 if path is None else _size(path) + _size(f"{path}-wal")
+    return 0 if path is None else size_if_there(path) + size_if_there(f"{path}-wal")
 
 
-def _compact(store: SharedStore, options: WriteOptions) -> str | None:
+def _compact(store: Store) -> str | None:
     """Return why it failed, None if it didn't: the runs are deleted in any case."""
     try:
-        with store.ticket.held("compacting the database", options.busy_timeout_s):
-            store.database.compact(options)
+        with store.turn("compacting the database"):
+            store.database.compact(store.options)
     except DatabaseDamagedError:
         raise
     except DatabaseError as error:
@@ -213,7 +194,7 @@ def _compact(store: SharedStore, options: WriteOptions) -> str | None:
 
 
 def _estimated_bytes(
-    store: SharedStore, pruning: Pruning, going: list[Prunable], runs: list[Prunable]
+    store: Store, pruning: Pruning, going: list[Prunable], runs: list[Prunable]
 ) -> int:
     """Return what the rows of *going* take: kept measurements by number, the rest alike."""
     used, free = store.database.read(used_bytes)

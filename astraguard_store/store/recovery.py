@@ -19,10 +19,9 @@ from astraguard_store.artifacts.staging import (
     unlock,
 )
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import STAGING_NAME
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.store import FolderStore
 from astraguard_store.store.uncommitted import KeptSave, is_complete, is_kept, read_kept
 from astraguard_store.system.files import sync_folder
 
@@ -31,7 +30,7 @@ __all__ = ["keep_unjudged", "recover", "settle"]
 logger = logging.getLogger("astraguard_store")
 
 
-def recover(store: SharedStore, options: WriteOptions) -> None:
+def recover(store: FolderStore) -> None:
     """Settle all that lies in the staging folder and whose saver is gone.
 
     Any number of processes may do so at once. It is best effort: on a full disk
@@ -41,12 +40,12 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
     what was going on when a former database was lost can't be judged by the
     rows of an empty one.
     """
-    if store.root is None or not store.database.adopted():
+    if not store.database.adopted():
         return
     settled = True
     for names in _staged_together(store.root):
         try:
-            settle(store, options, names)
+            settle(store, names)
         except PermissionError as error:
             # Another user's. To try again at each save would cost a commit and a
             # warning each, and help nobody.
@@ -54,10 +53,10 @@ def recover(store: SharedStore, options: WriteOptions) -> None:
         except (OSError, StoreError) as error:
             settled = False
             _warn(store, names, error)
-    store.unsettled = not settled
+    store.shared.unsettled = not settled
 
 
-def keep_unjudged(store: SharedStore, options: WriteOptions) -> bool:
+def keep_unjudged(store: FolderStore) -> bool:
     """Keep what was staged when a former database was lost, which alone knew what to do with it.
 
     A save whose files are complete is kept, to be adopted like one that found
@@ -69,26 +68,23 @@ def keep_unjudged(store: SharedStore, options: WriteOptions) -> bool:
         Whether that was done; if not, the log says why, and the database must
         not be marked as one that knows.
     """
-    if store.root is None:
-        return True
     done = True
     for names in _staged_together(store.root):
         try:
-            _keep_if_complete(store, store.root, options, names)
+            _keep_if_complete(store, names)
         except (OSError, StoreError) as error:
             done = False
             _warn(store, names, error)
     return done
 
 
-def _keep_if_complete(
-    store: SharedStore, root: Path, options: WriteOptions, names: tuple[StagedName, ...]
-) -> None:
+def _keep_if_complete(store: FolderStore, names: tuple[StagedName, ...]) -> None:
+    root = store.root
     is_deletion = names[0].suffix == DELETION_SUFFIX
     with _claimed(root, names) as claimed:
         if not claimed or not (is_deletion or is_complete(root, names)):
             return
-        with store.ticket.held("keeping what was staged", options.busy_timeout_s):
+        with store.turn("keeping what was staged"):
             # Meanwhile another process may have adopted the folders, and a saver
             # that began after that may have died here.
             if store.database.adopted():
@@ -98,7 +94,7 @@ def _keep_if_complete(
             elif has_summary(root, names[0].run_id):
                 # The summary is the first file that a deletion removes.
                 _remove(root, names)
-        if options.durability == "full":
+        if store.options.sync:
             sync_folder(root / STAGING_NAME)
 
 
@@ -117,7 +113,7 @@ def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
 
 
 def _warn(
-    store: SharedStore, names: tuple[StagedName, ...], error: Exception, hint: str = ""
+    store: FolderStore, names: tuple[StagedName, ...], error: Exception, hint: str = ""
 ) -> None:
     logger.warning(
         "%s: what was staged for run %r (%s) could not be settled: %s%s",
@@ -129,7 +125,7 @@ def _warn(
     )
 
 
-def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, ...]) -> None:
+def settle(store: FolderStore, names: tuple[StagedName, ...]) -> None:
     """Finish or undo one save or deletion, unless its process is alive.
 
     Raises:
@@ -137,18 +133,17 @@ def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, .
         OSError: A file can't be moved or removed.
     """
     root = store.root
-    assert root is not None  # noqa: S101 - nothing is staged in memory
     run_id, token = names[0].run_id, names[0].token
     # The staged files' locks first, then the ticket: everybody's order.
     with _claimed(root, names) as claimed:
         if not claimed:
             return
         # Before the ticket: a million rows take seconds, and others want to save.
-        kept = _read_if_kept(store, root, names)
-        with store.ticket.held(f"recovering run {run_id!r}", options.busy_timeout_s):
+        kept = _read_if_kept(store, names)
+        with store.turn(f"recovering run {run_id!r}"):
             # The transaction begins with a write, so its commit overwrites what a
             # failed commit may have left in the log, and only then is decided.
-            with store.database.transaction(options) as transaction:
+            with store.write(f"recovering run {run_id!r}") as transaction:
                 transaction.fence()
                 stored = transaction.load(run_id)
                 # A newer save of the run wins.
@@ -158,8 +153,8 @@ def settle(store: SharedStore, options: WriteOptions, names: tuple[StagedName, .
             if names[0].suffix == DELETION_SUFFIX:
                 _finish_deletion(root, names[0], run_is_gone=stored is None)
             elif stored is not None and stored.staging_token == token:
-                sync = options.durability == "full"
-                publish_files(root, run_id, token, stored.summary.artifacts, sync=sync)
+                artifacts = stored.summary.artifacts
+                publish_files(root, run_id, token, artifacts, sync=store.options.sync)
                 sync_folder(root / run_id)
                 sync_folder(root)
                 # After a power cut a file may have both names, and moving it then
@@ -202,9 +197,7 @@ def _remove(root: Path, names: Iterable[StagedName]) -> None:
         name.path(root).unlink(missing_ok=True)
 
 
-def _read_if_kept(
-    store: SharedStore, root: Path, names: tuple[StagedName, ...]
-) -> KeptSave | None:
+def _read_if_kept(store: FolderStore, names: tuple[StagedName, ...]) -> KeptSave | None:
     """Return what a save could not commit; None if it was adopted already."""
     if not is_kept(names):
         return None
@@ -213,7 +206,7 @@ def _read_if_kept(
             return None
     except RunNotFoundError:
         pass
-    return read_kept(root, names)
+    return read_kept(store.root, names)
 
 
 def _is_newer(run: StoredRun, other: StoredRun) -> bool:

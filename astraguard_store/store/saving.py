@@ -1,4 +1,4 @@
-"""Saving and deleting: the order of steps that loses and tears nothing.
+"""Saving: the order of steps that loses and tears nothing.
 
 A save: the files staged and synced; one transaction, whose COMMIT is the commit
 point; the files published under the same ticket, so that no older save can
@@ -8,23 +8,17 @@ whatever fails after it is finished later, here or by `recovery`.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staged_runs import StagedRuns
 from astraguard_store.artifacts.writer import StagingOptions, stage_runs
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.transaction import Transaction, WriteOptions
-from astraguard_store.exceptions import DatabaseError, RunNotFoundError
-from astraguard_store.formats.layout import Compression
+from astraguard_store.database.transaction import Transaction
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.formats.notes import SaveNotes, render_notes
 from astraguard_store.formats.summary import utc_offset_s
 from astraguard_store.model import (
@@ -33,61 +27,15 @@ from astraguard_store.model import (
     summary_of_own,
     utc_from_epoch_us,
 )
+from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.new_runs import NewRun
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = [
-    "KeptMeasurements",
-    "SaveOptions",
-    "close_all",
-    "delete_run",
-    "later_if_it_fails",
-    "purge_measurements",
-    "save_runs",
-    "set_tags",
-]
-
-logger = logging.getLogger("astraguard_store")
-
-
-KeptMeasurements = Literal["csv", "database", "parquet"]
-"""Where measurements are kept: in the CSV alone, in the table too, or in parquet too."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaveOptions:
-    """What a save keeps, and how.
-
-    Attributes:
-        safe_csv: Put an apostrophe before names that look like formulas.
-        satellite_buckets: Keep the buckets of each satellite too.
-        compression: Of the CSV and the summary.
-        keep_measurements: Where else than in the CSV they are kept.
-    """
-
-    safe_csv: bool = False
-    satellite_buckets: bool = False
-    compression: Compression | None = None
-    keep_measurements: KeptMeasurements = "csv"
-
-    def staging(self, *, sync: bool) -> StagingOptions:
-        """Return what of it is for the files."""
-        return StagingOptions(
-            sync,
-            self.safe_csv,
-            self.satellite_buckets,
-            self.compression,
-            self.keep_measurements == "parquet",
-        )
-
-    def notes(self, run: NewRun) -> SaveNotes:
-        """Return what the files of *run* don't tell."""
-        return SaveNotes(
-            run.provenance, run.tags, self.satellite_buckets, self.keep_measurements == "database"
-        )
+__all__ = ["close_all", "save_rows", "save_runs"]
 
 
 class _Moment(NamedTuple):
@@ -103,29 +51,31 @@ class _Moment(NamedTuple):
 
 
 def save_runs(
-    store: SharedStore,
-    options: WriteOptions,
-    runs: Mapping[str, NewRun],
-    save_options: SaveOptions,
+    store: FolderStore, runs: Mapping[str, NewRun], *, satellite_buckets: bool
 ) -> list[RunSummary]:
     """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
     if not runs:
         return []
     moment = _Moment.now()
-    if store.root is None:
-        return _save_rows_only(store, options, runs, save_options, moment)
     staged = stage_runs(
         store.root,
         {run_id: run.columns for run_id, run in runs.items()},
         *moment,
-        save_options.staging(sync=options.durability == "full"),
+        StagingOptions(
+            store.options.sync,
+            store.options.safe_csv,
+            satellite_buckets,
+            store.options.compression,
+            store.options.keep_measurements == "parquet",
+        ),
     )
     transaction: Transaction | None = None
+    purpose = _purpose("saving", runs)
     try:
-        with store.ticket.held(_purpose("saving", runs), options.busy_timeout_s):
-            with store.database.transaction(options) as transaction:
+        with store.turn(purpose):
+            with store.write(purpose) as transaction:
                 saved = [
-                    _write(transaction, runs[s.run_id], s.statistics, moment, save_options, s)
+                    _write(transaction, runs[s.run_id], s.statistics, moment, store.options, s)
                     for s in staged.runs
                 ]
                 staged.wait()
@@ -134,112 +84,41 @@ def save_runs(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
     except BaseException as error:
-        notes = {run_id: save_options.notes(run) for run_id, run in runs.items()}
+        notes = {
+            run_id: _notes(run, store.options, satellite_buckets) for run_id, run in runs.items()
+        }
         _settle_failed(store, staged, notes, transaction, error)
         raise
-    close_all(store, store.root, staged.runs)
+    close_all(store, staged.runs)
     return saved
 
 
-def delete_run(
-    store: SharedStore,
-    options: WriteOptions,
-    run_id: str,
-    *,
-    may_go: Callable[[], bool] = lambda: True,
-) -> bool:
-    """Delete a run's rows and files; raises as `RunRepository.delete`.
-
-    Args:
-        store: The open store.
-        options: How its transactions are wanted.
-        run_id: The run.
-        may_go: Asked when the ticket is held, so that nobody can change the answer.
-
-    Returns:
-        Whether it may.
-    """
-    store.database.get(run_id)
-    if store.root is None:
-        with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
-            if not may_go():
-                return False
-            with store.database.transaction(options) as rows_only:
-                rows_only.delete(run_id)
-        return True
-    # Its lock first, then the ticket: everybody's order.
-    deletion = StagedDeletion(store.root, run_id, sync=options.durability == "full")
-    transaction: Transaction | None = None
-    try:
-        with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
-            if not may_go():
-                deletion.discard()
-                return False
-            with store.database.transaction(options) as transaction:
-                transaction.delete(run_id)
-            later_if_it_fails(
-                store, deletion.remove_files, f"removing the files of run {run_id!r}"
-            )
-    except BaseException:
-        if transaction is not None and transaction.attempted:
-            # The database knows, and recovery asks it.
-            store.unsettled = True
-        else:
-            deletion.discard()
-        raise
-    finally:
-        deletion.close()
-    return True
-
-
-def set_tags(
-    store: SharedStore, options: WriteOptions, run_id: str, tags: Mapping[str, str | None]
-) -> None:
-    """Set and, where None, remove tags; raises as `RunRepository.set_tags`."""
-    with _changing(store, options, "tagging", run_id) as transaction:
-        transaction.set_tags(run_id, tags)
-
-
-def purge_measurements(store: SharedStore, options: WriteOptions, run_id: str) -> int:
-    """Delete a run's kept measurements; raises as `RunRepository.purge_measurements`."""
-    with _changing(store, options, "purging", run_id) as transaction:
-        return transaction.purge_measurements(run_id)
-
-
-@contextmanager
-def _changing(
-    store: SharedStore, options: WriteOptions, verb: str, run_id: str
-) -> Iterator[Transaction]:
-    """Change rows of a stored run inside."""
-    store.database.get(run_id)
-    with (
-        store.ticket.held(_purpose(verb, [run_id]), options.busy_timeout_s),
-        store.database.transaction(options) as transaction,
-    ):
-        if transaction.load(run_id) is None:
-            raise RunNotFoundError(run_id, str(store.root or "the database in memory"))
-        yield transaction
-
-
-def _save_rows_only(
-    store: SharedStore,
-    options: WriteOptions,
-    runs: Mapping[str, NewRun],
-    save_options: SaveOptions,
-    moment: _Moment,
+def save_rows(
+    store: Store, runs: Mapping[str, NewRun], *, satellite_buckets: bool
 ) -> list[RunSummary]:
+    """Save {run id: run} into a store without files; raises as `RunRepository.save`."""
     statistics = {
-        run_id: summarize(run.columns, satellite_buckets=save_options.satellite_buckets)
+        run_id: summarize(run.columns, satellite_buckets=satellite_buckets)
         for run_id, run in runs.items()
     }
-    with (
-        store.ticket.held(_purpose("saving", runs), options.busy_timeout_s),
-        store.database.transaction(options) as transaction,
-    ):
+    if not statistics:
+        return []
+    moment = _Moment.now()
+    with store.write(_purpose("saving", runs)) as transaction:
         return [
-            _write(transaction, runs[run_id], of_run, moment, save_options)
+            _write(transaction, runs[run_id], of_run, moment, store.options)
             for run_id, of_run in statistics.items()
         ]
+
+
+def _notes(run: NewRun, options: StoreOptions, satellite_buckets: bool) -> SaveNotes:
+    """Return what the files of *run* don't tell."""
+    return SaveNotes(
+        run.provenance,
+        run.tags,
+        satellite_buckets,
+        options.keep_measurements == "database",
+    )
 
 
 def _write(
@@ -247,7 +126,7 @@ def _write(
     new: NewRun,
     statistics: RunStatistics,
     moment: _Moment,
-    save_options: SaveOptions,
+    options: StoreOptions,
     staged: StagedRun | None = None,
 ) -> RunSummary:
     summary = RunSummary(
@@ -262,7 +141,7 @@ def _write(
         new.tags,
     )
     run = StoredRun(summary, moment.utc_offset_s, staged.token if staged else None)
-    measurements = new.columns if save_options.keep_measurements == "database" else None
+    measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
     return summary_of_own(
@@ -281,7 +160,7 @@ def _write(
 
 
 def _settle_failed(
-    store: SharedStore,
+    store: FolderStore,
     staged: StagedRuns,
     notes: Mapping[str, SaveNotes],
     transaction: Transaction | None,
@@ -290,7 +169,7 @@ def _settle_failed(
     """Do with the staged files what the failure of their save asks for."""
     if transaction is not None and transaction.attempted:
         # The database knows, and recovery asks it.
-        store.unsettled = True
+        store.shared.unsettled = True
         staged.leave()
     elif isinstance(error, DatabaseError):
         # Only the index failed: the measurements must not go with it.
@@ -299,25 +178,16 @@ def _settle_failed(
         staged.discard()
 
 
-def close_all(store: SharedStore, root: Path, staged: Sequence[StagedRun]) -> None:
+def close_all(store: FolderStore, staged: Sequence[StagedRun]) -> None:
     """Make published names durable and let go of the files; a failure is finished later."""
     steps: list[Callable[[], None]] = [
         partial(later_if_it_fails, store, save.close, f"syncing run {save.run_id!r}")
         for save in staged
     ]
     if any(save.needs_folder_sync for save in staged):
-        sync_root = partial(sync_folder, root)
-        steps.append(partial(later_if_it_fails, store, sync_root, f"syncing {root}"))
+        sync_root = partial(sync_folder, store.root)
+        steps.append(partial(later_if_it_fails, store, sync_root, f"syncing {store.root}"))
     run_all(steps)
-
-
-def later_if_it_fails(store: SharedStore, step: Callable[[], object], what: str) -> None:
-    """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
-    try:
-        step()
-    except OSError as error:
-        logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
-        store.unsettled = True
 
 
 def _purpose(verb: str, run_ids: Collection[str]) -> str:

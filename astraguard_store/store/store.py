@@ -5,18 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database
-from astraguard_store.database.transaction import WriteOptions
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
-from astraguard_store.system.files import make_folder
+from astraguard_store.model import RunSummary
+from astraguard_store.options import StoreOptions
+from astraguard_store.system.files import make_folder, size_if_there
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
-__all__ = ["DATABASE_NAME", "SharedStore", "acquire", "existing_root"]
+__all__ = [
+    "DATABASE_NAME",
+    "LOCK_NAME",
+    "FolderStore",
+    "SharedStore",
+    "Store",
+    "existing_root",
+    "folder_store",
+    "memory_store",
+]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -26,26 +41,20 @@ LOCK_NAME = f"{DATABASE_NAME}.lock"
 
 @dataclass(eq=False)
 class SharedStore:
-    """A results folder and its database, as one process has them open.
+    """A database as one process has it open, with what all its repositories share.
 
     Attributes:
-        root: The folder; None in memory.
         database: Its runs.
         ticket: Whose turn it is to write.
         unsettled: Whether a commit's outcome is unknown, or what follows a commit
             isn't done, so that the next save settles it first.
     """
 
-    root: Path | None
     database: RunDatabase
     ticket: WriteTicket
     unsettled: bool = False
+    _root: Path | None = None
     _users: int = field(default=1, repr=False)
-
-    @classmethod
-    def in_memory(cls) -> SharedStore:
-        """Return a new store without a folder."""
-        return cls(None, RunDatabase.in_memory(), WriteTicket(None, "the database in memory"))
 
     def release(self) -> None:
         """Close the connections when the last repository lets go."""
@@ -53,8 +62,8 @@ class SharedStore:
             self._users -= 1
             if self._users:
                 return
-            if self.root is not None and _registry.get(self.root) is self:
-                del _registry[self.root]
+            if self._root is not None and _registry.get(self._root) is self:
+                del _registry[self._root]
         self.database.close()
 
     def is_in_place(self) -> bool:
@@ -66,16 +75,116 @@ class SharedStore:
         return True
 
 
+class Deletion(Protocol):
+    """The files of a run that is being deleted."""
+
+    def remove_files(self) -> None:
+        """Remove them; the rows' deletion is committed and the ticket held."""
+
+    def discard(self) -> None:
+        """Leave them; the deletion was not committed."""
+
+    def close(self) -> None:
+        """Let go; what is left is for recovery."""
+
+
+class NoFiles:
+    """The deletion of a run that has no files."""
+
+    def remove_files(self) -> None:
+        """Do nothing."""
+
+    discard = close = remove_files
+
+
+class Store:
+    """The rows of an open store, written and read as one repository wants it.
+
+    Attributes:
+        shared: The open store; whoever made this releases it.
+        database: Its runs.
+        options: Of the repository.
+        where: The store, for messages.
+    """
+
+    def __init__(self, shared: SharedStore, options: StoreOptions, where: str) -> None:
+        self.shared = shared
+        self.database = shared.database
+        self.options = options
+        self.where = where
+
+    def stage_deletion(self, run_id: str) -> Deletion:  # noqa: ARG002
+        """Return what removes a run's files once its rows are deleted; here there are none."""
+        return NoFiles()
+
+    def file_bytes(self, run: RunSummary) -> int:  # noqa: ARG002
+        """Return what those of the run's files that are there hold together."""
+        return 0
+
+    @contextmanager
+    def turn(self, purpose: str) -> Iterator[None]:
+        """Hold the write ticket inside; *purpose* is what others who wait are told.
+
+        Raises:
+            DatabaseBusyError: Others held it for longer than `busy_timeout_s`.
+        """
+        with self.shared.ticket.held(purpose, self.options.busy_timeout_s):
+            yield
+
+    @contextmanager
+    def write(self, purpose: str) -> Iterator[Transaction]:
+        """Hold the write ticket and a transaction: all that is written inside, or nothing.
+
+        Raises:
+            DatabaseBusyError: Others held the database for longer than `busy_timeout_s`.
+            CommitOutcomeUnknownError: The commit itself failed.
+            DatabaseError: Writing failed before the commit; nothing is written.
+        """
+        with self.turn(purpose), self.database.transaction(self.options) as transaction:
+            yield transaction
+
+
+class FolderStore(Store):
+    """The same with a results folder that holds the runs' files.
+
+    Attributes:
+        root: The folder's real path.
+    """
+
+    def __init__(self, shared: SharedStore, options: StoreOptions, root: Path) -> None:
+        super().__init__(shared, options, str(root))
+        self.root = root
+
+    def stage_deletion(self, run_id: str) -> Deletion:
+        """Return what removes a run's files once its rows are deleted; noted on disk.
+
+        Raises:
+            ArtifactWriteError: It can't be noted.
+        """
+        return StagedDeletion(self.root, run_id, sync=self.options.sync)
+
+    def file_bytes(self, run: RunSummary) -> int:
+        """Return what those of the run's files that are there hold together."""
+        return sum(size_if_there(self.root / artifact.path) for artifact in run.artifacts)
+
+
 _registry: dict[Path, SharedStore] = {}
 _registry_lock = threading.RLock()
 
 
-def acquire(root: Path, options: WriteOptions, *, create: bool) -> SharedStore:
-    """Return the open store of the folder *root*; the caller releases it.
+def memory_store(options: StoreOptions) -> Store:
+    """Return a new store in memory, without a folder."""
+    where = "the database in memory"
+    shared = SharedStore(RunDatabase.in_memory(), WriteTicket(None, where))
+    return Store(shared, options, where)
+
+
+def folder_store(root: Path, options: StoreOptions, *, create: bool) -> FolderStore:
+    """Return the open store of the folder *root*; the caller releases what it shares.
 
     Args:
         root: The real path of the folder.
-        options: How long to wait for others.
+        options: Of the repository.
         create: Whether to make the database where it is missing.
 
     Raises:
@@ -83,25 +192,32 @@ def acquire(root: Path, options: WriteOptions, *, create: bool) -> SharedStore:
         StoreError: It can't be opened or made.
     """
     with _registry_lock:
-        store = _registry.get(root)
-        if store is not None and store.is_in_place():
-            store._users += 1
-            return store
-        path = root / DATABASE_NAME
-        ticket = WriteTicket(root / LOCK_NAME, path)
-        if create:
-            _create_once(path, ticket, options)
-        database = RunDatabase.open(path, busy_timeout_s=options.busy_timeout_s)
-        kind = network_file_system(root)
-        if kind:
-            logger.warning(
-                "%s lies on a network file system (%s): its locks may not hold, and saves may "
-                "be lost; keep the store on a local disk",
-                path,
-                kind,
-            )
-        store = _registry[root] = SharedStore(root, database, ticket)
-        return store
+        shared = _registry.get(root)
+        if shared is not None and shared.is_in_place():
+            shared._users += 1
+        else:
+            shared = _registry[root] = _opened(root, options, create=create)
+    return FolderStore(shared, options, root)
+
+
+def _opened(root: Path, options: StoreOptions, *, create: bool) -> SharedStore:
+    path = root / DATABASE_NAME
+    ticket = WriteTicket(root / LOCK_NAME, path)
+    # lexists: a link to nowhere is somebody's intent, not a missing database.
+    if create and not os.path.lexists(path):
+        with ticket.held("creating the database", options.busy_timeout_s):
+            if not os.path.lexists(path):
+                create_database(path)
+    database = RunDatabase.open(path, busy_timeout_s=options.busy_timeout_s)
+    kind = network_file_system(root)
+    if kind:
+        logger.warning(
+            "%s lies on a network file system (%s): its locks may not hold, and saves may "
+            "be lost; keep the store on a local disk",
+            path,
+            kind,
+        )
+    return SharedStore(database, ticket, _root=root)
 
 
 def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
@@ -125,15 +241,6 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
             f"the results folder {root} {what}; name another, or save a run there first"
         )
     return root
-
-
-def _create_once(path: Path, ticket: WriteTicket, options: WriteOptions) -> None:
-    # lexists: a link to nowhere is somebody's intent, not a missing database.
-    if os.path.lexists(path):
-        return
-    with ticket.held("creating the database", options.busy_timeout_s):
-        if not os.path.lexists(path):
-            create_database(path)
 
 
 def _after_fork_in_child() -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from astraguard_store.exceptions import ArtifactReadError
 
-__all__ = ["make_folder", "open_folder", "open_for_reading", "read_file", "sync_folder"]
+__all__ = [
+    "make_folder",
+    "open_folder",
+    "open_for_reading",
+    "read_file",
+    "size_if_there",
+    "sync_folder",
+]
 
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
@@ -46,6 +53,14 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
     sync_folder(path.parent)
+
+
+def size_if_there(path: Path | str) -> int:
+    """Return the size of a file, 0 if it isn't there or can't be looked at."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-__all__ = ["interrupts_held_back"]
+__all__ = ["ignore_ctrl_c", "interrupts_held_back"]
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -65,3 +65,8 @@ def _put_back(handlers: dict[int, Handler]) -> None:
                 raised = error
     if raised is not None:
         raise raised
+
+
+def ignore_ctrl_c() -> None:
+    """Leave Ctrl-C, which comes to all processes of a terminal, to the one that started this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,12 +16,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from astraguard_store.artifacts.reader import last_measured_us
+from astraguard_store.artifacts.reader import last_measured_us, read_run
 from astraguard_store.checks import check_run_id
 from astraguard_store.columns import Columns
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.database.whole_runs import rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.csv import (
@@ -42,7 +41,7 @@ from astraguard_store.formats.summary import (
     summary_document,
 )
 from astraguard_store.model import MetricSummary, RunSummary, utc_from_epoch_us
-from astraguard_store.store.folder_runs import read_run
+from astraguard_store.options import StoreOptions
 
 __all__ = ["MAX_INPUT_BYTES", "TARGET_NAMES", "Target", "Targets"]
 
@@ -158,7 +157,7 @@ class Targets:
             path.unlink()
 
     def _check_stored(self, run: RunSummary) -> None:
-        options = WriteOptions()
+        options = StoreOptions()
         with self._database.transaction(options) as transaction:
             assert transaction.insert_new([rows_of(StoredRun(run, None, None))])
         stored = self._database.get(_RUN_ID).summary

@@ -15,7 +15,7 @@ from pathlib import Path
 import reference
 
 from astraguard_store import RunRepository
-from astraguard_store.store import upgrade_schema
+from astraguard_store.store.schema_versions import upgrade_schema
 
 from .cases import Case
 from .ledger import Entry, Ledger, acknowledged_saves, read_ledger

@@ -15,7 +15,7 @@ import pytest
 
 from astraguard_store import RunRepository, StoreError
 from astraguard_store.database.schema import HEAD_REVISION
-from astraguard_store.store import schema_status, upgrade_schema
+from astraguard_store.store.schema_versions import schema_status, upgrade_schema
 
 from .audit import DATABASE
 from .cases import Case, new_case

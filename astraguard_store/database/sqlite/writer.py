@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, database_engine
 from astraguard_store.database.sqlite.errors import database_error
 from astraguard_store.database.sqlite.reader import driver_connection
-from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import CommitOutcomeUnknownError
+from astraguard_store.options import StoreOptions
 
 __all__ = ["begin", "commit", "connect_writer", "data_version", "log_bytes", "reuse_log"]
 
@@ -24,7 +24,7 @@ _LOG_LIMIT_BYTES = 4 * 2**20
 _LONG_LOG_BYTES = 6 * 2**20
 
 
-def connect_writer(path: Path, options: WriteOptions) -> Connection:
+def connect_writer(path: Path, options: StoreOptions) -> Connection:
     """Open a connection that may write into the database *path*.
 
     Raises:
@@ -74,7 +74,7 @@ def log_bytes(path: Path) -> int:
 
 
 def reuse_log(
-    driver: sqlite3.Connection, path: Path, bytes_before: int, options: WriteOptions
+    driver: sqlite3.Connection, path: Path, bytes_before: int, options: StoreOptions
 ) -> None:
     """Move a long log into the database file; a failure only leaves it long.
 

@@ -18,19 +18,34 @@ from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.csv import plain_labels
 from astraguard_store.formats.parquet import frame_of, frame_of_csv, parse_parquet
 from astraguard_store.model import Artifact, RunSummary
-from astraguard_store.store.store import SharedStore
+from astraguard_store.store.store import FolderStore, Store
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["frame_of_files", "frame_of_stored"]
+__all__ = ["frame_in_memory", "frame_of_files", "frame_of_stored"]
 
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
 _LOOKS = 100
 _PAUSE_S = 0.05
 
 
-def frame_of_stored(store: SharedStore, load: Callable[[], StoredRun]) -> pl.DataFrame:
+def frame_in_memory(store: Store, run_id: str) -> pl.DataFrame:
+    """Return the measurements of a run whose store has no files: those in the table.
+
+    Raises:
+        ArtifactReadError: They are not kept.
+    """
+    frame = _from_table(store, store.database.get(run_id).summary)
+    if frame is None:
+        raise ArtifactReadError(
+            f"the measurements of run {run_id!r} are not kept: "
+            "open with RunRepository.in_memory(keep_measurements='database')"
+        )
+    return frame
+
+
+def frame_of_stored(store: FolderStore, load: Callable[[], StoredRun]) -> pl.DataFrame:
     """Return the measurements of a stored run.
 
     Another process may save the run meanwhile: if its files aren't those of the
@@ -46,14 +61,14 @@ def frame_of_stored(store: SharedStore, load: Callable[[], StoredRun]) -> pl.Dat
     run = load()
     for _ in range(_LOOKS):
         try:
-            return _frame(store, run)
+            return _frame(store, run.summary)
         except (ArtifactReadError, FileNotFoundError):
             before, run = run, load()
             if not _may_be_under_way(store.root, before, run):
                 break
             time.sleep(_PAUSE_S)
     try:
-        return _frame(store, run)
+        return _frame(store, run.summary)
     except FileNotFoundError as error:
         raise ArtifactReadError(
             f"{error.filename} is missing; restore it from a backup of {store.root}"
@@ -75,33 +90,31 @@ def frame_of_files(root: Path, run: RunSummary) -> pl.DataFrame:
     return frame
 
 
-def _may_be_under_way(root: Path | None, before: StoredRun, now: StoredRun) -> bool:
+def _may_be_under_way(root: Path, before: StoredRun, now: StoredRun) -> bool:
     if before is not now:
         return True
     token = now.staging_token
-    return bool(root and token and staged_of(root, now.summary.run_id, token))
+    return bool(token and staged_of(root, now.summary.run_id, token))
 
 
-def _frame(store: SharedStore, stored: StoredRun) -> pl.DataFrame:
-    run, root = stored.summary, store.root
+def _frame(store: FolderStore, run: RunSummary) -> pl.DataFrame:
     parquet = _file(run, "raw_parquet")
     # One that nobody has hashed isn't believed before the CSV.
-    if root and parquet and parquet.sha256:
-        return _from_parquet(root, run, parquet)
-    kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
-    if kept and kept.rows == run.total_measurements:
-        return frame_of(kept)
-    frame = _from_csv(root, run) if root else None
+    if parquet and parquet.sha256:
+        return _from_parquet(store.root, run, parquet)
+    frame = _from_table(store, run)
+    if frame is None:
+        frame = _from_csv(store.root, run)
     if frame is None:
         raise ArtifactReadError(
-            f"the measurements of run {run.run_id!r} are not kept: "
-            + (
-                "its row names no CSV"
-                if root
-                else "open with RunRepository.in_memory(keep_measurements='database')"
-            )
+            f"the measurements of run {run.run_id!r} are not kept: its row names no CSV"
         )
     return frame
+
+
+def _from_table(store: Store, run: RunSummary) -> pl.DataFrame | None:
+    kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
+    return frame_of(kept) if kept and kept.rows == run.total_measurements else None
 
 
 def _from_parquet(root: Path, run: RunSummary, noted: Artifact) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What many runs measured together: percentiles of their buckets, by group."""
+"""Percentiles over many runs: what is asked, checked, and the answer made of merged buckets."""
 
 from __future__ import annotations
 
@@ -11,92 +11,12 @@ from astraguard_store.database.percentiles import Group, MergedBuckets, grouped_
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError
 from astraguard_store.reports import Percentile, Percentiles
-from astraguard_store.store.open_repository import OpenRepository
 
-__all__ = ["Distributions"]
-
-
-class Distributions(OpenRepository):
-    """The part of `RunRepository` that merges what runs measured."""
-
-    def percentiles(
-        self,
-        quantiles: Iterable[float],
-        *,
-        metric_type: str,
-        runs: Iterable[str] | None = None,
-        satellite_id: str | None = None,
-    ) -> Percentiles:
-        """Return percentiles of all events of many runs, each within 1 %.
-
-        They come from the sums of the runs' buckets, never from percentiles of
-        runs. Some 40 µs a run; other queries of this process wait meanwhile.
-
-        Args:
-            quantiles: Which ones, from 0 to 1.
-            metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
-            satellite_id: On which satellite; None for all together.
-
-        Returns:
-            The percentiles, and which runs could not be in them.
-
-        Raises:
-            InvalidRunError: A quantile, an id or a name can't be; or buckets of
-                single satellites are asked for, and none of the runs keeps them.
-            RunNotFoundError: There is no such run.
-            StoreNotFoundError: Run folders answer, and they have no buckets.
-        """
-        return self._merged(_Asked((), quantiles, metric_type, runs, satellite_id))[()]
-
-    def grouped_percentiles(
-        self,
-        by: Iterable[str],
-        quantiles: Iterable[float],
-        *,
-        metric_type: str,
-        runs: Iterable[str] | None = None,
-        satellite_id: str | None = None,
-    ) -> dict[tuple[str | None, ...], Percentiles]:
-        """Return `percentiles` of each group of runs, such as each scenario in each week.
-
-        Some 100 µs a run, 0.6 ms where each run is a group of its own.
-
-        Args:
-            by: What the runs of a group have in common: ``run``, ``satellite``
-                (of the runs that keep buckets of satellites), ``scenario``,
-                ``host``, ``rig``, ``firmware``, ``software_version``,
-                ``git_branch``, ``git_commit``, ``platform``, ``python``, or,
-                of the recording time in UTC, ``day`` (``2026-11-20``), ``week``
-                (of ISO 8601: ``2026-W47``) or ``month`` (``2026-11``).
-            quantiles: Which ones, from 0 to 1.
-            metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
-            satellite_id: On which satellite; None for all together.
-
-        Returns:
-            {a value for each name in *by*, None where it isn't known: the
-            percentiles}, in ascending order, None first; only groups in which
-            a run measured it. Where *by* has a satellite, so have the percentiles.
-
-        Raises:
-            InvalidRunError: A name in *by*, a quantile, an id or a name can't be;
-                or buckets of single satellites are asked for, and none of the
-                runs keeps them.
-            RunNotFoundError: There is no such run.
-            StoreNotFoundError: Run folders answer, and they have no buckets.
-        """
-        return self._merged(_Asked(_checked_by(by), quantiles, metric_type, runs, satellite_id))
-
-    def _merged(self, asked: _Asked) -> dict[Group, Percentiles]:
-        if self._folders:
-            self._check_open()
-            raise self._needs_database("merging buckets")
-        return asked.answer(self._store().database)
+__all__ = ["PercentilesQuestion"]
 
 
-class _Asked:
-    """Which percentiles of what; see `Distributions.grouped_percentiles`.
+class PercentilesQuestion:
+    """Which percentiles of what; see `RunRepository.grouped_percentiles`.
 
     Raises:
         InvalidRunError: A quantile, an id or a name can't be.
@@ -104,13 +24,13 @@ class _Asked:
 
     def __init__(
         self,
-        by: tuple[str, ...],
+        by: Iterable[str],
         quantiles: Iterable[float],
         metric_type: str,
         runs: Iterable[str] | None,
         satellite_id: str | None,
     ) -> None:
-        self._by = by
+        self._by = _checked_by(by)
         if not isinstance(quantiles, Iterable):
             raise InvalidRunError(
                 f"Invalid quantiles {quantiles!r}: several are needed, such as [0.5, 0.99]"

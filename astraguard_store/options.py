@@ -1,0 +1,53 @@
+"""How a store is opened: what a save keeps and where, and how its transactions are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["Compression", "Durability", "KeptMeasurements", "StoreOptions"]
+
+Durability = Literal["full", "normal"]
+Compression = Literal["gzip", "zstd"]
+KeptMeasurements = Literal["csv", "database", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """The options of one repository.
+
+    Attributes:
+        durability: ``full`` syncs files, folders and commits; ``normal`` syncs none.
+        busy_timeout_s: How long to wait for other writers, seconds.
+        safe_csv: Put an apostrophe before names that a spreadsheet takes for formulas.
+        compression: Of the CSV and the summary; None for plain files.
+        keep_measurements: Where measurements are kept: in the CSV alone, in the table
+            too, or in a parquet file too.
+        satellite_buckets: Keep the buckets of each satellite too.
+
+    Raises:
+        ValueError: An option isn't one of those named.
+    """
+
+    durability: Durability = "full"
+    busy_timeout_s: float = 30.0
+    safe_csv: bool = False
+    compression: Compression | None = None
+    keep_measurements: KeptMeasurements = "csv"
+    satellite_buckets: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compression not in {None, *get_args(Compression)}:
+            raise ValueError(f"compression is None, 'gzip' or 'zstd', not {self.compression!r}")
+        if self.keep_measurements not in get_args(KeptMeasurements):
+            raise ValueError(
+                "keep_measurements is 'csv', 'database' or 'parquet', "
+                f"not {self.keep_measurements!r}"
+            )
+        if self.durability not in get_args(Durability):
+            raise ValueError(f"durability is 'full' or 'normal', not {self.durability!r}")
+
+    @property
+    def sync(self) -> bool:
+        """Whether what is written must survive a power cut."""
+        return self.durability == "full"

@@ -1,0 +1,778 @@
+"""RunRepository: the class that callers use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from astraguard_store.artifacts.scanner import has_folders
+from astraguard_store.checks import check_name, check_run_id
+from astraguard_store.comparison import Comparison
+from astraguard_store.database.lists import RunFilters
+from astraguard_store.database.sqlite.user_sql import Parameters, Question
+from astraguard_store.exceptions import (
+    ClosedStoreError,
+    DatabaseError,
+    InvalidRunError,
+    ReadOnlyStoreError,
+    StoreNotFoundError,
+)
+from astraguard_store.formats.compression import check_compression
+from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.options import Compression, Durability, KeptMeasurements, StoreOptions
+from astraguard_store.provenance import Provenance, check_tags
+from astraguard_store.reports import (
+    CacheInfo,
+    CheckReport,
+    ExportReport,
+    ImportReport,
+    MergeReport,
+    Percentiles,
+    PruneReport,
+    QueryResult,
+)
+from astraguard_store.store.adoption import Progress
+from astraguard_store.store.new_runs import Collector, NewRun, new_run
+from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
+from astraguard_store.store.store import (
+    DATABASE_NAME,
+    existing_root,
+    folder_store,
+    memory_store,
+)
+from astraguard_store.system.interrupts import interrupts_held_back
+from astraguard_store.system.machine import begin_asking
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["DEFAULT_RESULTS_DIR", "RunRepository"]
+
+logger = logging.getLogger("astraguard_store")
+
+DEFAULT_RESULTS_DIR = "astraguard/hil/results"
+
+_NO_FILTERS = (None, None, None, None, None)
+# More than anybody has, and what SQLite's integers hold.
+_MOST_RUNS = 2**62
+
+
+class RunRepository:
+    """The runs of a results folder: saved, listed, compared.
+
+    Open one with `open` or `in_memory`, and close it, or use it in a ``with``.
+    Any number of threads and processes may work on one folder at a time, and
+    all repositories of a folder in one process share its connections and its
+    cache. A repository may be used from all threads; after a fork the child
+    opens connections of its own.
+
+    What it guarantees: a save that returned is in the database and in both
+    files, after a crash and, with ``durability="full"``, after a power cut. A
+    reader never sees half of a run, nor an old one after the new one was saved.
+
+    Attributes:
+        results_dir: The folder; None in memory.
+        answers_from: ``"database"``, or ``"folders"`` where a folder was opened
+            for reading that has no database, or none that can be read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        writable: WritableSource | None,
+        results_dir: Path | None,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """Use `open` or `in_memory`."""
+        self.results_dir = results_dir
+        self.answers_from: Literal["database", "folders"] = source.answers_from
+        self._open_source = source
+        self._writable_source = writable
+        self._read_only = read_only
+        self._closed = False
+        self._finalizer = weakref.finalize(self, source.close)
+
+    @classmethod
+    def open(
+        cls,
+        results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR,
+        *,
+        read_only: bool = False,
+        durability: Durability = "full",
+        busy_timeout_s: float = 30.0,
+        adopt: bool = True,
+        safe_csv: bool = False,
+        keep_measurements: KeptMeasurements = "csv",
+        compression: Compression | None = None,
+    ) -> RunRepository:
+        """Open the store in the folder *results_dir*.
+
+        Where there is none, the folder and its database are made, and runs that
+        lie in the folder already are adopted. What a dead process left behind
+        is finished or undone.
+
+        Args:
+            results_dir: The results folder.
+            read_only: Create, write and migrate nothing. A folder of runs
+                without a usable database is then answered from the run folders,
+                which the log says.
+            durability: ``"full"``: a save that returned survives a power cut.
+                ``"normal"``: no file, folder or commit of a save is synced; after
+                a power cut the latest saves may be missing or their files
+                incomplete. A crash of the process harms neither.
+            busy_timeout_s: How long a save waits for other writers, seconds.
+            adopt: False leaves runs that were there before the database to
+                `import_legacy`, which reports and shows progress.
+            safe_csv: In the CSVs of runs that are saved through this repository,
+                put an apostrophe before names that a spreadsheet would take for
+                a formula: those that begin with ``= + - @``, a tab or a carriage
+                return. Rows and summaries keep the names as they are.
+            keep_measurements: Where the measurements of runs that are saved through
+                this repository are kept: ``"csv"`` in the CSV alone;
+                ``"database"`` in the table `measurements` too, for SQL (60 bytes
+                a row; `purge_measurements` removes them); ``"parquet"`` in
+                ``latency_raw.parquet`` too.
+            compression: ``"gzip"`` or ``"zstd"`` writes ``latency_raw.csv.gz`` and
+                ``latency_summary.json.gz`` (``.zst``) instead of the plain files,
+                a quarter of their size; a run that is saved again changes over.
+                It doesn't change how the runs that are there are read.
+
+        Raises:
+            ValueError: An option isn't one of those named.
+            StoreNotFoundError: With `read_only`, there is no such folder, or
+                neither a database nor a run in it.
+            SchemaVersionError: The database is older or newer than this code.
+            DatabaseDamagedError: The database is damaged; it is left as it is.
+            DatabaseBusyError: Others held the database for too long.
+            ArtifactWriteError: The folder can't be made; or ``"zstd"`` needs the
+                package zstandard, which ``pip install 'astraguard-store[zstd]'``
+                installs.
+        """
+        options = StoreOptions(
+            durability, busy_timeout_s, safe_csv, compression, keep_measurements
+        )
+        check_compression(compression)
+        root = existing_root(results_dir, create=not read_only)
+        if read_only:
+            return cls._open_for_reading(root, options)
+        begin_asking()
+        store = folder_store(root, options, create=True)
+        source = FolderSource(store, writes=True)
+        repository = cls(source, source, root)
+        try:
+            if adopt and not store.database.adopted():
+                repository._adopt_at_first_opening()
+            repository.recover()
+        except BaseException:
+            repository.close()
+            raise
+        return repository
+
+    @classmethod
+    def in_memory(cls, *, keep_measurements: Literal["database"] | None = None) -> RunRepository:
+        """Return a new, empty repository that lives in memory and writes no files.
+
+        Args:
+            keep_measurements: ``"database"`` keeps the measurements in the table
+                `measurements`; None keeps only what is computed from them.
+
+        Raises:
+            ValueError: An option isn't one of those named.
+        """
+        if keep_measurements not in {None, "database"}:
+            raise ValueError(
+                f"keep_measurements is None or 'database' in memory, not {keep_measurements!r}"
+            )
+        begin_asking()
+        options = StoreOptions(keep_measurements=keep_measurements or "csv")
+        source = MemorySource(memory_store(options))
+        return cls(source, source, None)
+
+    @classmethod
+    def _open_for_reading(cls, root: Path, options: StoreOptions) -> RunRepository:
+        source: Source
+        try:
+            source = FolderSource(folder_store(root, options, create=False), writes=False)
+        except (FileNotFoundError, DatabaseError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            if not has_folders(root):
+                if not missing:
+                    raise
+                raise StoreNotFoundError(
+                    f"{root} holds neither a database nor a run; check the folder's name"
+                ) from None
+            reason = "there is no database" if missing else str(error)
+            logger.warning("%s: answering from the run folders: %s", root, reason)
+            from astraguard_store.store.folder_runs import FolderRuns
+
+            source = FolderRuns(root)
+        return cls(source, None, root, read_only=True)
+
+    def _adopt_at_first_opening(self) -> None:
+        report = self.import_legacy()
+        if report.adopted:
+            logger.info("%s: adopted %d runs", self.results_dir, report.adopted)
+        for name, reason in report.refused:
+            logger.warning("%s: folder %r was not adopted: %s", self.results_dir, name, reason)
+
+    @property
+    def database_path(self) -> Path | None:
+        """Where the database is, or would be; None in memory."""
+        return None if self.results_dir is None else self.results_dir / DATABASE_NAME
+
+    def is_in_place(self) -> bool:
+        """Return whether the database that was opened is still the one in the folder."""
+        return self._open_source.is_in_place()
+
+    def close(self) -> None:
+        """Let go of the store; its connections close with its last repository."""
+        self._closed = True
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = self.results_dir or "in memory"
+        state = ", closed" if self._closed else ", read only" if self._read_only else ""
+        return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
+
+    def save(
+        self,
+        run_id: str,
+        collector: Collector,
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+    ) -> RunSummary:
+        """Save a run; it is on disk when this returns.
+
+        A second save of a run replaces the first, as a whole, and its revision
+        counts up. Only its tags stay, but for those that are set anew.
+
+        Args:
+            run_id: Its name; see `check_run_id` for what is allowed.
+            collector: What was measured; it may go on recording meanwhile.
+            provenance: What the run was. What is None in it and can be learned by
+                this process, is: see `Provenance`.
+            tags: {tag: value} to set; `set_tags` changes them later.
+            satellite_buckets: Keep the buckets of each satellite too, so that
+                `percentiles` can be asked for one: some 100 rows for each metric
+                type on each satellite.
+
+        Returns:
+            The run as `get` gives it.
+
+        Raises:
+            InvalidRunError: The id is not allowed, there are no measurements, or
+                a value can't be stored.
+            ArtifactWriteError: A file couldn't be written; nothing was saved.
+            DatabaseError: The database couldn't be written; the files are kept
+                and the next opening adopts them.
+            CommitOutcomeUnknownError: The commit failed; open again to learn.
+        """
+        return self.save_many(
+            [(run_id, collector)],
+            provenance=provenance,
+            tags=tags,
+            satellite_buckets=satellite_buckets,
+        )[0]
+
+    def save_many(
+        self,
+        runs: Iterable[tuple[str, Collector]],
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+    ) -> list[RunSummary]:
+        """Save several runs in one transaction: all of them, or none.
+
+        Args:
+            runs: (run id, collector) pairs.
+            provenance: What each of them was; the rest as in `save`.
+            tags: To set on each of them.
+            satellite_buckets: As in `save`.
+
+        Raises:
+            InvalidRunError: As `save`, or an id is named twice.
+        """
+        source = self._writable()
+        new: dict[str, NewRun] = {}
+        for name, collector in runs:
+            run_id = check_run_id(name)
+            if run_id in new:
+                raise InvalidRunError(f"Invalid run_id {run_id!r}: it is named twice")
+            new[run_id] = new_run(run_id, collector, provenance, tags)
+        with interrupts_held_back():
+            return source.save(new, satellite_buckets=satellite_buckets)
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run: the same object for as long as nobody changes the run.
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+        """
+        return self._source().get(check_run_id(run_id))
+
+    def recent(
+        self,
+        limit: int = 10,
+        *,
+        scenario: str | None = None,
+        tag: str | tuple[str, str] | None = None,
+        since: datetime | None = None,
+        above: tuple[str, str, float] | None = None,
+        before: RunHeader | None = None,
+    ) -> list[RunHeader]:
+        """Return the newest runs, newest first; of those that pass all filters given.
+
+        Walks the index on the recording time, or that on scenarios: the cost
+        follows *limit* and how many runs are passed by, not the number of runs.
+        Where run folders answer, they know *since* and *before* only.
+
+        Args:
+            limit: Most runs to return; below 1 gives none.
+            scenario: Of this scenario.
+            tag: With this tag, or, a pair, with this tag and value.
+            since: Recorded at this time or later; aware.
+            above: (metric type, statistic, limit in ms): whose ``mean_ms``,
+                ``p50_ms``, ``p95_ms``, ``p99_ms`` or ``max_ms`` of the metric
+                type is above the limit. A percentile that falls among the missed
+                events counts by what it is above of.
+            before: Older than this run, in the order of the list: the last run
+                of one page gives the next.
+
+        Returns:
+            Run headers by recording time (UTC), ties by run id, newest first.
+
+        Raises:
+            InvalidRunError: A filter can't be.
+            StoreNotFoundError: Run folders answer, and a filter needs a database.
+        """
+        source = self._source()
+        filters = None
+        # Without a filter, 12 µs: not even the filters are made.
+        if (scenario, tag, since, above, before) != _NO_FILTERS:
+            filters = RunFilters(scenario, tag, since, above, before)
+        return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
+        """Return what changed from one run to another, by one joined query.
+
+        Args:
+            baseline: The run to compare against.
+            candidate: The run in question; differences are candidate − baseline.
+            by_satellite: Compare each metric type on each satellite, instead of
+                on all together.
+
+        Raises:
+            InvalidRunError: An id is not allowed.
+            RunNotFoundError: There is no such run; the baseline is looked for first.
+        """
+        baseline, candidate = check_run_id(baseline), check_run_id(candidate)
+        return self._source().compare(baseline, candidate, by_satellite=by_satellite)
+
+    def percentiles(
+        self,
+        quantiles: Iterable[float],
+        *,
+        metric_type: str,
+        runs: Iterable[str] | None = None,
+        satellite_id: str | None = None,
+    ) -> Percentiles:
+        """Return percentiles of all events of many runs, each within 1 %.
+
+        They come from the sums of the runs' buckets, never from percentiles of
+        runs. Some 40 µs a run; other queries of this process wait meanwhile.
+
+        Args:
+            quantiles: Which ones, from 0 to 1.
+            metric_type: Of what.
+            runs: Ids of the runs; None for all that are stored.
+            satellite_id: On which satellite; None for all together.
+
+        Returns:
+            The percentiles, and which runs could not be in them.
+
+        Raises:
+            InvalidRunError: A quantile, an id or a name can't be; or buckets of
+                single satellites are asked for, and none of the runs keeps them.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and they have no buckets.
+        """
+        from astraguard_store.store.percentiles import PercentilesQuestion
+
+        question = PercentilesQuestion((), quantiles, metric_type, runs, satellite_id)
+        return self._source().percentiles(question)[()]
+
+    def grouped_percentiles(
+        self,
+        by: Iterable[str],
+        quantiles: Iterable[float],
+        *,
+        metric_type: str,
+        runs: Iterable[str] | None = None,
+        satellite_id: str | None = None,
+    ) -> dict[tuple[str | None, ...], Percentiles]:
+        """Return `percentiles` of each group of runs, such as each scenario in each week.
+
+        Some 100 µs a run, 0.6 ms where each run is a group of its own.
+
+        Args:
+            by: What the runs of a group have in common: ``run``, ``satellite``
+                (of the runs that keep buckets of satellites), ``scenario``,
+                ``host``, ``rig``, ``firmware``, ``software_version``,
+                ``git_branch``, ``git_commit``, ``platform``, ``python``, or,
+                of the recording time in UTC, ``day`` (``2026-11-20``), ``week``
+                (of ISO 8601: ``2026-W47``) or ``month`` (``2026-11``).
+            quantiles: Which ones, from 0 to 1.
+            metric_type: Of what.
+            runs: Ids of the runs; None for all that are stored.
+            satellite_id: On which satellite; None for all together.
+
+        Returns:
+            {a value for each name in *by*, None where it isn't known: the
+            percentiles}, in ascending order, None first; only groups in which
+            a run measured it. Where *by* has a satellite, so have the percentiles.
+
+        Raises:
+            InvalidRunError: A name in *by*, a quantile, an id or a name can't be;
+                or buckets of single satellites are asked for, and none of the
+                runs keeps them.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and they have no buckets.
+        """
+        from astraguard_store.store.percentiles import PercentilesQuestion
+
+        question = PercentilesQuestion(by, quantiles, metric_type, runs, satellite_id)
+        return self._source().percentiles(question)
+
+    def read_document(self, run_id: str, *, afresh: bool = False) -> dict[str, Any]:
+        """Return what the run's ``latency_summary.json`` holds, as a new dict.
+
+        It comes from memory for as long as the file is the one that the last
+        save wrote, told by its size and time. If somebody else has changed or
+        removed the file, the file is what counts.
+
+        Args:
+            run_id: The run; it needs a summary file, but no row.
+            afresh: Read the file in any case.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            ArtifactReadError: The file can't be read; the message says why.
+        """
+        return self._source().document(check_run_id(run_id), afresh=afresh)
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return a run's measurements, in the order of their recording.
+
+        They come from the parquet file, else from the table `measurements`, else
+        from the CSV, plain or compressed: whichever the run has, checked against
+        the SHA-256 noted when it was saved (rows of the table are counted). A run
+        known from its folder alone, or adopted and not yet checked, has no such
+        note. Names are as they were recorded, also where `safe_csv` changed
+        them in the CSV. 100,000 rows take 20 ms from parquet, 0.15 s from the
+        table, 30 ms from a CSV, and 0.7 s from one that has no such note.
+
+        Returns:
+            A frame with the columns ``timestamp`` (Float64, seconds since 1970,
+            UTC), ``metric_type`` and ``satellite_id`` (String), ``duration_ms``
+            (Float64, milliseconds; of a missed event, what was waited),
+            ``scenario_time_s`` (Float64, seconds since the scenario's start) and
+            ``missed`` (Boolean).
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+            ArtifactReadError: They are kept nowhere, as in memory by default; or
+                the file is missing or changed (the message names it, and both
+                hashes); or this process was forked from one that had polars
+                loaded.
+        """
+        return self._source().measurements(check_run_id(run_id))
+
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        *,
+        time_limit_s: float = 10.0,
+        row_limit: int | None = None,
+    ) -> QueryResult:
+        """Return the answer to one statement of SQL that only reads.
+
+        The views with plain names, ``v_runs``, ``v_latency`` and so on, are
+        described in the table ``schema_doc``. It is run on a connection of its
+        own, so that neither other queries nor savers wait for it; in memory, on
+        a copy. What it may not do is refused before it begins.
+
+        Args:
+            sql: A SELECT, a WITH … SELECT, VALUES or EXPLAIN.
+            parameters: Values for ``?`` in order, or for ``:name`` by name.
+            time_limit_s: Seconds after which it is stopped.
+            row_limit: Most rows to return; None for all that there are.
+
+        Raises:
+            QueryError: It is refused, wrong, or took longer than its limit.
+            StoreNotFoundError: Run folders answer, so there is no SQL.
+            DatabaseError: The database couldn't be read.
+        """
+        question = Question(sql, parameters, time_limit_s, row_limit)
+        return self._source().query(question)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> RunSummary:
+        """Set tags of a stored run; None removes one. Others stay, and so does the revision.
+
+        Returns:
+            The run with its new tags.
+
+        Raises:
+            InvalidRunError: The id is not allowed, or a tag can't be stored.
+            RunNotFoundError: There is no such run.
+            DatabaseError: The database couldn't be written; no tag is changed.
+        """
+        source = self._writable()
+        removed = [check_name(tag, "tag") for tag, value in tags.items() if value is None]
+        given = check_tags({tag: value for tag, value in tags.items() if value is not None})
+        with interrupts_held_back():
+            source.set_tags(check_run_id(run_id), given | dict.fromkeys(removed))
+        return self.get(run_id)
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete the measurements that ``keep_measurements="database"`` put into the table.
+
+        The run, its statistics and its files stay.
+
+        Returns:
+            How many rows were deleted.
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+            DatabaseError: The database couldn't be written; nothing is deleted.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            return source.purge_measurements(check_run_id(run_id))
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run: its rows and its files; the folder too if nothing else is in it.
+
+        A save of it that was kept because the database failed is not deleted with
+        it: the next opening adopts it.
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+            ArtifactWriteError: The deletion couldn't be noted; nothing is deleted.
+            DatabaseError: The database couldn't be written; nothing is deleted.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            source.delete(check_run_id(run_id))
+
+    def prune(
+        self,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        *,
+        measurements_only: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> PruneReport:
+        """Delete old runs and give their bytes back to the disk; pinned runs stay.
+
+        A run goes that is not among the newest *keep* and was recorded longer
+        than *older_than* ago; with one of the two, by that alone. Runs with the
+        tag ``pinned`` stay, whatever its value. Runs go oldest first and each as
+        by `delete`, so that what was not reached is as it was.
+
+        At the end the database file is written anew without what is free in it,
+        if that is more than 1 MB or a tenth. Savers wait meanwhile, some 10 s
+        for each GB that stays, and as much free disk is needed twice over. If
+        that fails, the runs are deleted all the same, and the report says why.
+
+        Args:
+            keep: How many of the newest runs stay, pinned ones among them.
+            older_than: How old a run must be to go.
+            measurements_only: Leave the runs, and only delete the measurements
+                that ``keep_measurements="database"`` put into the table.
+            dry_run: Change nothing, and report what would be.
+            progress: Called with (runs done, runs in all).
+
+        Returns:
+            What went, what stayed for being pinned, and how many bytes are free.
+
+        Raises:
+            InvalidRunError: Neither *keep* nor *older_than* is given, or one can't be.
+            StoreNotFoundError: Run folders answer; only a database can be pruned.
+            ArtifactWriteError: A deletion couldn't be noted; the rest stays.
+            DatabaseError: The database couldn't be written; the rest stays.
+        """
+        from astraguard_store.store.pruning import Pruning
+
+        pruning = Pruning(keep, older_than, measurements_only)
+        if dry_run:
+            return self._source().estimate_pruning(pruning)
+        return self._writable().prune(pruning, progress)
+
+    def import_legacy(
+        self, progress: Progress | None = None, jobs: int | None = 1
+    ) -> ImportReport:
+        """Adopt the runs that lie in the folder but not in the database.
+
+        Their summary files are read, not their CSVs; no file is changed. Run
+        again, it adopts only what is new.
+
+        Args:
+            progress: Called with (folders done, folders in all).
+            jobs: How many processes read the summaries, from 1 on; with 1 this one
+                does. None: one up to 5,000 folders, then one a processor, four at
+                most. The result is the same. With more than one, a script needs
+                ``if __name__ == "__main__":`` around its work.
+
+        Raises:
+            InvalidRunError: *jobs* is below 1.
+            ReadOnlyStoreError: The repository was opened for reading.
+            ArtifactReadError: A process that read summaries died; what was adopted
+                before stays.
+            DatabaseError: The database couldn't be written.
+        """
+        source = self._writable()
+        report = source.adopt(progress, jobs)
+        with interrupts_held_back():
+            source.recover()
+        return report
+
+    def export(
+        self,
+        run_ids: Iterable[str],
+        target: str | os.PathLike[str],
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Copy runs out of the store: all that are named, or nothing.
+
+        The target says what is made. ``….zip``: a zip with a folder for each run;
+        the same runs always make the same file. ``….parquet``: one file with the
+        measurements of all runs, each with its ``run_id``, one run in memory at a
+        time. Anything else: a folder of run folders, which the old readers and
+        `import_legacy` take. Each file is held against what was noted of it, so
+        a run that is saved meanwhile ends the export.
+
+        Args:
+            run_ids: The runs; in the target they are in the order of their ids.
+            target: What is to be made; nothing may be there yet.
+            progress: Called with (runs done, runs in all).
+
+        Raises:
+            InvalidRunError: No run is named, or an id is not allowed.
+            RunNotFoundError: There is no such run.
+            ArtifactReadError: A file is missing or damaged; the message names it.
+            ArtifactWriteError: The target is there already, or can't be written.
+        """
+        return self._source().export(run_ids, Path(target), progress)
+
+    def merge(
+        self, other: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> MergeReport:
+        """Take over the runs of another store; it is only read, and nothing here is replaced.
+
+        A run comes over as a whole: its rows with revision, time, provenance,
+        tags, buckets and kept measurements, and its files, each held against what
+        was noted of it. A run of which there is another save here is a conflict,
+        and stays as it is on both sides; so do the tags of a run that is here
+        already. Interrupted and called again, it goes on.
+
+        Args:
+            other: A results folder, or a database. A run whose files aren't beside
+                it comes over with its rows, and with a summary file made of them.
+            progress: Called with (runs looked at, runs in all).
+
+        Raises:
+            ReadOnlyStoreError: This repository was opened for reading.
+            StoreNotFoundError: There is no database.
+            InvalidRunError: *other* is this store itself.
+            SchemaVersionError: Its database has another schema; the message says
+                what to run.
+            ArtifactWriteError: A file couldn't be written; the batch of runs that it
+                is in is not here.
+            DatabaseError: A database couldn't be read or written; the same.
+        """
+        return self._writable().merge(Path(other), progress)
+
+    def recover(self) -> None:
+        """Finish or undo what dead processes left behind; `open` does so too."""
+        source = self._writable()
+        with interrupts_held_back():
+            source.recover()
+
+    def check(self, *, fix: bool = False, progress: Progress | None = None) -> CheckReport:
+        """Hold database, rows and files against each other; writes nothing without *fix*.
+
+        Every file is read once, 1 MB at a time; other processes may go on saving.
+        Queries of this process wait while the database itself is checked.
+
+        Args:
+            fix: Finish or undo what dead processes left, adopt folders without
+                rows, write missing or changed summary files anew (a changed one
+                is kept beside it), hash the CSVs of adopted runs, and compute
+                from them the buckets that runs lack. A damaged database is left
+                as it is; the report says what to do.
+            progress: Called with (runs checked, runs in all).
+
+        Raises:
+            ReadOnlyStoreError: With *fix*, the repository was opened for reading.
+            DatabaseError: The database can't be read, and not because of damage.
+        """
+        if fix:
+            return self._writable().check_and_fix(progress)
+        return self._source().check(progress)
+
+    def back_up(self, target: str | os.PathLike[str]) -> None:
+        """Copy the database to the new file *target*, and check the copy.
+
+        Writers go on meanwhile; the copy is of one moment. The run folders are
+        not copied. Other queries of this process wait.
+
+        Raises:
+            StoreNotFoundError: Run folders answer, so there is nothing to copy.
+            DatabaseError: The target is there already, or can't be written.
+            DatabaseDamagedError: The copy isn't sound, so the original isn't either.
+        """
+        self._source().back_up(Path(target))
+
+    def cache_info(self) -> CacheInfo:
+        """Return the hits and misses of this process in this folder, size and limit."""
+        return self._source().cache_info()
+
+    def _source(self) -> Source:
+        if self._closed:
+            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
+        return self._open_source
+
+    def _writable(self) -> WritableSource:
+        if self._writable_source is None:
+            raise ReadOnlyStoreError(
+                f"{self.results_dir} was opened with read_only=True; open it without to write"
+            )
+        self._source()
+        return self._writable_source

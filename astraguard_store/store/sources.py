@@ -1,0 +1,359 @@
+"""Who answers a repository's questions: rows with folders, rows in memory, folders alone.
+
+What a source can't do, it refuses itself, so nobody has to ask which one it is.
+What a runner that only saves never calls is imported where it is called: with all of
+it, the first save of a process takes a quarter longer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from astraguard_store.artifacts.reader import is_as_saved, read_document
+from astraguard_store.artifacts.staging import staged_files
+from astraguard_store.comparison import Comparison
+from astraguard_store.database.lists import RunFilters, filtered_headers
+from astraguard_store.database.percentiles import Group
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.user_sql import Question
+from astraguard_store.exceptions import RunNotFoundError, StoreError, StoreNotFoundError
+from astraguard_store.formats.layout import SUMMARY_NAME, name_in
+from astraguard_store.formats.summary import summary_document
+from astraguard_store.model import RunHeader, RunSummary, epoch_us
+from astraguard_store.reports import (
+    CacheInfo,
+    CheckReport,
+    ExportReport,
+    ImportReport,
+    MergeReport,
+    Percentiles,
+    PruneReport,
+    QueryResult,
+)
+from astraguard_store.store.adoption import Progress, adopt_folders
+from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
+from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.recovery import recover, settle
+from astraguard_store.store.saving import save_rows, save_runs
+from astraguard_store.store.store import FolderStore, Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from astraguard_store.store.percentiles import PercentilesQuestion
+    from astraguard_store.store.pruning import Pruning
+
+__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
+
+logger = logging.getLogger("astraguard_store")
+
+
+class Source(Protocol):
+    """Answers questions about runs; its methods raise as those of `RunRepository`."""
+
+    @property
+    def answers_from(self) -> Literal["database", "folders"]:
+        """Whether rows or run folders answer."""
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
+        """Return the newest *limit* runs that pass the filters, newest first."""
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another."""
+
+    def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
+        """Return percentiles over many runs, by group."""
+
+    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
+        """Return what the run's summary file holds, as a new dict."""
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return a run's measurements, in the order of their recording."""
+
+    def query(self, question: Question) -> QueryResult:
+        """Return the answer to a statement of somebody else's SQL."""
+
+    def export(
+        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+    ) -> ExportReport:
+        """Copy runs out of the store."""
+
+    def check(self, progress: Progress | None) -> CheckReport:
+        """Hold database, rows and files against each other."""
+
+    def estimate_pruning(self, pruning: Pruning) -> PruneReport:
+        """Return what a pruning would delete."""
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to a new file."""
+
+    def cache_info(self) -> CacheInfo:
+        """Return the hits and misses of the identity map."""
+
+    def is_in_place(self) -> bool:
+        """Return whether the database that was opened is still there."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+
+
+class WritableSource(Source, Protocol):
+    """A source that keeps, changes and deletes runs too."""
+
+    def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
+        """Save runs, all or none."""
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
+        """Set and, where None, remove tags of a stored run."""
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete a run's measurements from the table; return how many there were."""
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+
+    def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
+        """Delete old runs."""
+
+    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+        """Adopt the run folders that have no rows."""
+
+    def merge(self, other: Path, progress: Progress | None) -> MergeReport:
+        """Take over the runs of another store."""
+
+    def recover(self) -> None:
+        """Finish or undo what dead processes left behind."""
+
+    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+        """Check, and mend what can be mended."""
+
+
+class MemorySource:
+    """The rows of a store in memory; it has no files."""
+
+    answers_from: Final = "database"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+        return self._database.get(run_id).summary
+
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
+        """Return the newest *limit* runs that pass the filters, newest first."""
+        if filters is None:
+            return self._database.recent(limit)
+        return self._database.read(lambda connection: filtered_headers(connection, limit, filters))
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another, by one joined query."""
+        return self._database.compare(baseline, candidate, by_satellite=by_satellite)
+
+    def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
+        """Return percentiles over many runs, by group."""
+        return question.answer(self._database)
+
+    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Return what a summary file of the run would hold."""
+        run = self._database.get(run_id)
+        return summary_document(run.summary, run.utc_offset_s or 0)
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return the measurements that the table keeps of a run."""
+        from astraguard_store.store.measurements import frame_in_memory
+
+        return frame_in_memory(self._store, run_id)
+
+    def query(self, question: Question) -> QueryResult:
+        """Return the answer to a statement of somebody else's SQL."""
+        return self._database.ask(question)
+
+    def export(
+        self,
+        run_ids: Iterable[str],  # noqa: ARG002
+        target: Path,  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> ExportReport:
+        """Refuse: there are no files."""
+        raise StoreNotFoundError("a store in memory has no files, so none can be exported")
+
+    def check(self, progress: Progress | None) -> CheckReport:  # noqa: ARG002
+        """Ask the database for damage."""
+        from astraguard_store.store.checking import check_rows
+
+        return check_rows(self._store)
+
+    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+        """Do the same: there is nothing to mend."""
+        return self.check(progress)
+
+    def estimate_pruning(self, pruning: Pruning) -> PruneReport:
+        """Return what a pruning would delete."""
+        from astraguard_store.store.pruning import estimate
+
+        return estimate(self._store, pruning)
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to a new file."""
+        self._database.back_up(target)
+
+    def cache_info(self) -> CacheInfo:
+        """Return the hits and misses of this process, size and limit."""
+        return self._database.cache_info()
+
+    def is_in_place(self) -> bool:
+        """Return whether the database that was opened is still there."""
+        return self._store.shared.is_in_place()
+
+    def close(self) -> None:
+        """Let go of the store; its connections close with its last repository."""
+        self._store.shared.release()
+
+    def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
+        """Save runs, all or none."""
+        return save_rows(self._store, runs, satellite_buckets=satellite_buckets)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
+        """Set and, where None, remove tags of a stored run."""
+        set_tags(self._store, run_id, tags)
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete a run's measurements from the table; return how many there were."""
+        return purge_measurements(self._store, run_id)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        delete_run(self._store, run_id)
+
+    def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
+        """Delete old runs."""
+        from astraguard_store.store.pruning import prune
+
+        return prune(self._store, pruning, progress)
+
+    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:  # noqa: ARG002
+        """Do nothing: there are no folders."""
+        return ImportReport(0, 0, ())
+
+    def merge(self, other: Path, progress: Progress | None) -> MergeReport:
+        """Take over the rows of another store's runs."""
+        from astraguard_store.store.merging import merge_rows
+
+        return merge_rows(self._store, other, progress)
+
+    def recover(self) -> None:
+        """Do nothing: nothing is staged in memory."""
+
+
+class FolderSource(MemorySource):
+    """The rows of a store in a results folder, beside the runs' files.
+
+    Args:
+        store: The open store.
+        writes: Whether files that a dead process left staged may be published.
+    """
+
+    def __init__(self, store: FolderStore, *, writes: bool) -> None:
+        super().__init__(store)
+        self._folder = store
+        self._root = store.root
+        self._on_load = self._finish_publishing if writes else None
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+        return self._database.get(run_id, self._on_load).summary
+
+    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
+        """Return what the run's summary file holds, from memory if it is as it was saved."""
+        try:
+            run = self._database.get(run_id, self._on_load)
+        except RunNotFoundError:
+            pass
+        else:
+            if not afresh and self._is_as_saved(run):
+                return summary_document(run.summary, run.utc_offset_s or 0)
+        try:
+            return read_document(self._root, run_id)
+        except FileNotFoundError:
+            raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return a run's measurements, in the order of their recording."""
+        from astraguard_store.store.measurements import frame_of_stored
+
+        return frame_of_stored(self._folder, lambda: self._database.get(run_id, self._on_load))
+
+    def export(
+        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+    ) -> ExportReport:
+        """Copy runs out of the store."""
+        from astraguard_store.store.exporting import export
+
+        return export(self._root, self.get, self.measurements, run_ids, target, progress)
+
+    def check(self, progress: Progress | None) -> CheckReport:
+        """Hold database, rows and files against each other."""
+        from astraguard_store.store.checking import check_files
+
+        return check_files(self._folder, progress=progress)
+
+    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+        """Check, and mend what can be mended."""
+        from astraguard_store.store.checking import check_files
+
+        return check_files(self._folder, fix=True, progress=progress)
+
+    def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
+        """Save runs, all or none."""
+        if self._store.shared.unsettled:
+            recover(self._folder)
+        return save_runs(self._folder, runs, satellite_buckets=satellite_buckets)
+
+    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+        """Adopt the run folders that have no rows."""
+        return adopt_folders(self._folder, progress, jobs)
+
+    def merge(self, other: Path, progress: Progress | None) -> MergeReport:
+        """Take over the runs of another store."""
+        from astraguard_store.store.merging import merge_runs
+
+        if self._store.shared.unsettled:
+            self.recover()
+        return merge_runs(self._folder, other, progress)
+
+    def recover(self) -> None:
+        """Finish or undo what dead processes left behind."""
+        recover(self._folder)
+
+    def _is_as_saved(self, run: StoredRun) -> bool:
+        # The file of an adopted run was written by somebody else; merged, it has a token.
+        if run.staging_token is None or run.utc_offset_s is None:
+            return False
+        summary = run.summary
+        # They are in the order of their kinds, and another program may have deleted some.
+        noted = summary.artifacts[-1] if summary.artifacts else None
+        if noted is None or noted.kind != "summary_json":
+            return False
+        return is_as_saved(self._root, noted, epoch_us(summary.recorded_at))
+
+    def _finish_publishing(self, run: StoredRun) -> None:
+        """Publish a run's files if the process that saved it died in between."""
+        if run.staging_token is None:
+            return
+        files = (a.path for a in run.summary.artifacts if a.kind == "summary_json")
+        names = staged_files(
+            self._root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))
+        )
+        if names:
+            try:
+                settle(self._folder, names)
+            except (OSError, StoreError) as error:
+                logger.warning("files of run %r: %s", run.summary.run_id, error)
