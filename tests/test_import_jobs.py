@@ -150,7 +150,8 @@ class TestDeath:
 
     def test_no_process_is_left(self, fresh: Path) -> None:
         def kill_one(*_: int) -> None:
-            multiprocessing.active_children()[0].kill()
+            for child in multiprocessing.active_children():
+                child.kill()
 
         with (
             RunRepository.open(fresh, adopt=False) as repository,

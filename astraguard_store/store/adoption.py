@@ -22,7 +22,7 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.reports import ImportReport
 from astraguard_store.store.recovery import keep_unjudged
 from astraguard_store.store.store import FolderStore
-from astraguard_store.system.interrupts import ignore_ctrl_c, interrupts_held_back
+from astraguard_store.system.interrupts import ctrl_c_kept_from_children, interrupts_held_back
 
 __all__ = ["Progress", "adopt_folders"]
 
@@ -116,12 +116,13 @@ def _found(
         return
     # Spawned, since polars or a connection may be in use in this process.
     with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_begin_worker
+        jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent
     ) as pool:
         under_way: deque[tuple[int, Future[FoundRuns]]] = deque()
         try:
             for names in without_row:
-                future = pool.submit(_read_batch, store.root, names)
+                with ctrl_c_kept_from_children():
+                    future = pool.submit(_read_batch, store.root, names)
                 under_way.append((len(names), future))
                 # As many as keep the processes at work, and no more in memory.
                 if len(under_way) > jobs:
@@ -135,9 +136,8 @@ def _found(
             pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
+def _end_with_parent() -> None:
     """End with the process that started this one, even if that is killed."""
-    ignore_ctrl_c()
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - this is a child
 

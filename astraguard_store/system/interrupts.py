@@ -10,7 +10,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-__all__ = ["ignore_ctrl_c", "interrupts_held_back"]
+__all__ = ["ctrl_c_kept_from_children", "interrupts_held_back"]
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -67,6 +67,11 @@ def _put_back(handlers: dict[int, Handler]) -> None:
         raise raised
 
 
-def ignore_ctrl_c() -> None:
-    """Leave Ctrl-C, which comes to all processes of a terminal, to the one that started this."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def ctrl_c_kept_from_children() -> Iterator[None]:
+    """Start processes inside to which Ctrl-C, which all of a terminal get, means nothing."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
