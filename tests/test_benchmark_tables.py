@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bench_results import ROOT, a_result, timed
 
-from benchmarks import plot, targets_table, tables
+from benchmarks import plot, tables, targets_table
 from benchmarks.harness import section
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED, Result
 from benchmarks.targets import (
