@@ -5,14 +5,14 @@ ratio between sides that were timed in turn in one run (A B, B A …, medians), 
 absolute times drift with the machine.
 
     __main__            command line
-    ├─ arguments        what is asked, and what is refused before measuring
+    ├─ arguments        reads the command line, and refuses what can't be measured
     ├─ interruption     Ctrl-C and SIGTERM
-    ├─ questions/       one module a question; each returns sections of a result
+    ├─ questions/       one module for each question; returns sections of a result
     │   ├─ legacy/      the two file-based variants, written from their contract
     │   ├─ floors       bare `sqlite3`, and raw write + fsync + rename
     │   ├─ fill         databases and trees of many runs, made without the engine
     │   └─ children/    scripts that need a process of their own
-    ├─ targets          the announced bounds, and whether a result meets them
+    ├─ targets          the announced targets, and whether a result meets them
     ├─ tables · plot    text, Markdown, curves
     └─ harness · results · machine · stores · workloads
     targets_table       the table of targets in docs/performance.md, from a stored result

@@ -1,4 +1,4 @@
-"""The command line's arguments, and what is refused before minutes of measuring."""
+"""Reads the command line, and refuses before minutes of measuring what can't be done."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return what is asked, with all questions where none was named.
+    """Return the arguments, with all questions if none is named.
 
     Raises:
-        SystemExit: Status 2: it can't be followed; the message says why.
+        SystemExit: Status 2: the arguments are wrong; the message says why.
     """
     parser = build_parser()
     asked = parser.parse_args(arguments)
