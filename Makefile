@@ -3,18 +3,19 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Of tests: they wait for the disk, and for processes that they start.
+# Tests wait for the disk and for processes that they start, so one more than processors.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help demo test lint types layers unit wheel torture fuzz bench clean
+.PHONY: help demo test lint types layers unit wheel torture fuzz bench docs clean
 
 help:
-	@echo "make demo     set up, run a small swarm twice, save, list and compare the runs"
-	@echo "make test     set up, then lint, types, layers, tests, and the wheel on its own"
+	@echo "make demo     set up, fly a small swarm twice, save, list and compare the runs"
+	@echo "make test     set up, then lint, type checks, layer checks, tests, and the wheel"
+	@echo "make docs     build all pages of docs/ as a site, in site/"
 	@echo "make torture  the fault tests at full length, with a table (long)"
-	@echo "make fuzz     a minute of coverage-guided fuzzing for each reader of old files"
-	@echo "make bench    the benchmarks at full length, with a table (long)"
-	@echo "make clean    remove what the others made"
+	@echo "make fuzz     a minute of coverage-guided fuzzing for each reader of others' files"
+	@echo "make bench    the benchmarks at full length, with a table (a quarter of an hour)"
+	@echo "make clean    remove what the other targets made"
 
 # The stamp is newer than what decides what is installed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -22,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,bench,zstd,recipes]'
+		--constraint constraints.txt --editable '.[dev,bench,zstd,recipes,docs]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -62,6 +63,11 @@ fuzz: $(VENV)/.fuzz-installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
+# Warnings are errors (mkdocs.yml). The variable silences a notice of the theme.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "built: site/index.html"
+
 clean:
-	rm -rf $(VENV) build dist demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+	rm -rf $(VENV) build dist site demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,20 +1,20 @@
-"""Benchmarks: what `astraguard_store` costs beside what it replaces and beside the floor.
+"""Benchmarks: times of `astraguard_store`, of the class it replaces, and of the bare minimum.
 
-`python -m benchmarks` asks every question, or those that are named. Each figure
-is a ratio between sides that were timed in turn in one run (A B, B A …, medians),
-since absolute times drift with the machine.
+`python -m benchmarks` measures every question, or those that are named. Each figure is a
+ratio between sides that were timed in turn in one run (A B, B A …, medians), because
+absolute times drift with the machine.
 
     __main__            command line
-    ├─ arguments        what is asked, and what is refused before measuring
+    ├─ arguments        reads the command line, and refuses what can't be measured
     ├─ interruption     Ctrl-C and SIGTERM
-    ├─ questions/       one module a question; each returns sections of a result
+    ├─ questions/       one module for each question; returns sections of a result
     │   ├─ legacy/      the two file-based variants, written from their contract
     │   ├─ floors       bare `sqlite3`, and raw write + fsync + rename
     │   ├─ fill         databases and trees of many runs, made without the engine
     │   └─ children/    scripts that need a process of their own
-    ├─ targets          the announced bounds, and whether a result meets them
+    ├─ targets          the announced targets, and whether a result meets them
     ├─ tables · plot    text, Markdown, curves
     └─ harness · results · machine · stores · workloads
-    readme_table        README's table from a stored result
-    phases              where the time of ours goes, for docs/performance.md
+    targets_table       the table of targets in docs/performance.md, from a stored result
+    phases              where our time goes, for docs/performance.md
 """

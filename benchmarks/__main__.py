@@ -45,8 +45,8 @@ def measure(asked: Namespace) -> Result:
 def ask(questions: Sequence[str], bench: Bench, durability: str) -> Result:
     """Ask *questions* one after the other and return what they measured.
 
-    Ctrl-C or SIGTERM ends the asking: what was measured by then is returned, and
-    marked as incomplete.
+    Ctrl-C or SIGTERM ends it: what was measured by then is returned, marked as
+    incomplete.
     """
     start = time.perf_counter()
     machine = describe_machine(bench.folder)
@@ -84,7 +84,7 @@ def print_result(result: Result) -> None:
 
 
 def store(result: Result, asked: Namespace) -> None:
-    """Write the result and the curves where that is asked; none of incomplete ones.
+    """Write the result and the curves if asked to; no curves of an incomplete result.
 
     Raises:
         OSError: One can't be written.
@@ -104,9 +104,9 @@ def exit_status(result: Result) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let the store log errors only inside.
+    """Let the store log nothing but errors inside the block.
 
-    Warnings of the scans would be timed, at the speed of whatever shows stderr.
+    The scans' warnings would be timed too, and what shows stderr may be slow.
     """
     logger = logging.getLogger("astraguard_store")
     level = logger.level
@@ -121,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask the questions, print and store the result.
 
     Returns:
-        Exit status: 0 where no target that was judged is missed, 1 where one is, 2 where
-        the result couldn't be stored, 130 after Ctrl-C or SIGTERM.
+        Exit status: 0 if no target that was judged is missed, 1 if one is, 2 if the
+        result couldn't be stored, 130 after Ctrl-C or SIGTERM.
 
     Raises:
-        SystemExit: Status 2: the command line can't be followed.
+        SystemExit: Status 2: the command line is wrong.
     """
     asked = parse(arguments)
     # Only the measuring is interrupted: the rest takes seconds, and leaves nothing behind.

@@ -1,4 +1,4 @@
-"""The command line's arguments, and what is refused before minutes of measuring."""
+"""Reads the command line, and refuses before minutes of measuring what can't be done."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Time astraguard_store beside the file-based variants it replaces and "
         "beside the floor. Exit status 1 where a target is missed, 130 after Ctrl-C, which "
         "keeps what was measured.",
-        epilog="python -m benchmarks.readme_table puts a stored result's table into README; "
-        "python -m benchmarks.phases measures where the time of ours goes.",
+        epilog="python -m benchmarks.targets_table puts a stored result's table into "
+        "docs/performance.md; python -m benchmarks.phases measures where our time goes.",
     )
     parser.add_argument(
         "questions",
@@ -63,10 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return what is asked, with all questions where none was named.
+    """Return the arguments, with all questions if none is named.
 
     Raises:
-        SystemExit: Status 2: it can't be followed; the message says why.
+        SystemExit: Status 2: the arguments are wrong; the message says why.
     """
     parser = build_parser()
     asked = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Makes stores and trees of many runs in seconds, without the engine saving each.
 
 The rows are made by SQL in the store's own tables, so that the engine reads them
-as if it had saved them; the files of such runs don't exist.
+as if it had saved them. Such runs have no files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def fill_database(database: Path, first: int, last: int) -> None:
 
     The journal is off meanwhile: after a crash nothing here is worth keeping, and a
     million runs (about 5 GB) are written once instead of twice. They have a tenth of the
-    buckets that a run fills: with all of them it were 12 GB.
+    buckets that a run fills: with all of them the database would have 12 GB.
     """
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")

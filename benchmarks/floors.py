@@ -1,4 +1,4 @@
-"""The floors: bare `sqlite3` on the store's own tables, and the same bytes written raw.
+"""Floors: bare `sqlite3` on the store's own tables, and the same bytes written raw.
 
 No values are checked, made or frozen here, and nothing is coherent or cached: a
 floor is what the database or the disk alone would take.
@@ -56,7 +56,7 @@ class RunRows:
 
 
 class BareStore:
-    """A held connection to a store's database, and the statements that it answers.
+    """An open connection to a store's database, and the statements that it runs.
 
     Args:
         database: The store's database; its tables exist.
@@ -75,7 +75,7 @@ class BareStore:
         self.connection.close()
 
     def version(self) -> int:
-        """Return what moves with others' commits: what it takes to know that nobody committed."""
+        """Return SQLite's `data_version`, which changes with every commit of another."""
         version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return version
 

@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way of doing what a question asks.
+    """One way to do the work that a question is about.
 
     A sample is the time of `calls` calls, divided by the operations done in it.
 
@@ -86,13 +86,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a question is asked with.
+    """Folder, sizes and progress that a question is measured with.
 
     Attributes:
         folder: Empty folder for everything that the questions write.
         quick: Fewer rounds and smaller sizes.
         durabilities: `full`, `normal` or both, in this order.
-        progress: Where progress is said.
+        progress: Where progress is printed.
     """
 
     folder: Path
@@ -157,13 +157,13 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Return the samples (s an operation) of *sides*, timed in turn: A B, B A, A B ….
 
-    The order is drawn anew for each round, the same in every run: else a side would
-    always find the processor's caches as the same other one leaves them. A side that
+    The order changes from round to round, but is the same in every run. Otherwise a side
+    would always find the processor's caches as the same other side leaves them. A side that
     follows one of the same code, or of the same files, is up to a fifth faster.
 
-    What lives when it begins is frozen out of the garbage collector's sight: else
-    the objects of one side (100,000 measurements are as many objects in the old
-    collector) would be walked on the other side's time. What a side allocates
+    Objects that exist when it begins are hidden from the garbage collector
+    (`gc.freeze`). Otherwise the objects of one side (100,000 measurements are as many
+    objects in the old collector) would be walked on the other side's time. What a side allocates
     while it is timed is collected as always.
     """
     ordered = tuple(sides)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which end the measuring and nothing else."""
+"""Ctrl-C and SIGTERM: they end the measuring, and what was measured is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IGNORE: Handler = signal.SIG_IGN
 
 @contextmanager
 def on_interruption(handler: Handler) -> Iterator[None]:
-    """Answer both signals with *handler* inside; on the main thread only."""
+    """Call *handler* for both signals inside the block; on the main thread only."""
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield

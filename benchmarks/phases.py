@@ -1,7 +1,7 @@
-"""Where the time goes: `python -m benchmarks.phases`.
+"""Phases: where the time goes, by `python -m benchmarks.phases`.
 
-The engine has no timers in it: its functions are exchanged, for the time of the
-measurement, for ones that look at the clock before and after. The time of a
+The engine has no timers in it: while this measures, functions that read the clock
+before and after stand in for its own. The time of a
 phase is its own, without that of phases inside it.
 """
 

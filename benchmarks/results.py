@@ -1,4 +1,4 @@
-"""What a run of the benchmarks leaves: sections of sides, each with its spread."""
+"""Result of a run of the benchmarks: sections of sides, each with its spread."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Result:
         """Store the result in *path*, whole or not at all.
 
         Raises:
-            OSError: It can't be written; what was there is as it was.
+            OSError: It can't be written; the file that was there stays.
         """
         staged = path.with_name(f"{path.name}.part")
         staged.write_text(self.to_json(), encoding="utf-8")

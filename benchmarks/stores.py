@@ -1,4 +1,4 @@
-"""Stores and trees that several questions ask."""
+"""Stores and trees that several questions measure."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def create_store(results: Path, runs: int) -> Path:
 def open_stores(bench: Bench, stack: ExitStack, label: str, runs: int) -> dict[str, RunRepository]:
     """Return a repository of its own for each of our sides, closed with *stack*.
 
-    Somebody else has each store open too: a store that nobody can be writing to
-    is told from a changed one by less than what is to be timed.
+    Somebody else has each store open too. Without that, the store would need less work
+    to know that nothing has changed, and that work is what is timed.
     """
     stores = {}
     for name, durability in bench.ours():

@@ -64,7 +64,7 @@ def target_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def proportions(result: Result) -> list[str]:
-    """Return a line for each missed limit of which it is known what the like took elsewhere."""
+    """Return a line for each missed limit whose like was timed on the machine of the targets."""
     lines = []
     for verdict in judge(result):
         section, limit = verdict.section, verdict.target.bound is Bound.LIMIT
@@ -79,7 +79,7 @@ def proportions(result: Result) -> list[str]:
 
 
 def render_targets(result: Result) -> str:
-    """Return the table of targets for a terminal, with what it must be read with."""
+    """Return the table of targets for a terminal, with the remarks that belong to it."""
     lines = [render_columns([TARGET_COLUMNS, *target_rows(result)]), *proportions(result)]
     count = Counter(verdict.met for verdict in judge(result))
     not_judged = f", {count[None]} not judged" if count[None] else ""

@@ -1,4 +1,4 @@
-"""The announced bounds, and whether a result keeps them."""
+"""Targets: the announced bounds, and whether a result keeps them."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class Verdict:
         target: The target.
         section: The section that it is about.
         ratio: What the target's number bounds, of medians; for `Bound.LIMIT` our median.
-        of_minima: The same of minima, to be read beside it: where others use the machine,
-            too, one of the two alone can be luck.
+        of_minima: The same of minima, to be read beside it: on a shared machine one of the two
+            alone can be luck.
         opponent: Side that the ratio was taken with, or None.
         met: The bound is kept; None where the section is reduced, and not judged.
     """

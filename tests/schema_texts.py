@@ -1,11 +1,10 @@
-"""The texts that are made from `schema_doc`: `docs/schema.md`, and a table in the README.
+"""The page that is made from `schema_doc`: `docs/schema.md`.
 
-`python tests/schema_texts.py` writes both anew; tests hold them against a new store.
+`python tests/schema_texts.py` writes it anew; a test holds it against a new store.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import tempfile
 import textwrap
@@ -18,8 +17,6 @@ from astraguard_store.cli import main
 
 PROJECT = Path(__file__).parent.parent
 PAGE = PROJECT / "docs" / "schema.md"
-README = PROJECT / "README.md"
-_BETWEEN = re.compile(r"(?<=<!-- schema:begin -->\n).*?(?=<!-- schema:end -->)", re.DOTALL)
 
 
 def described(results: Path, *words: str) -> str:
@@ -28,18 +25,6 @@ def described(results: Path, *words: str) -> str:
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     return done.stdout
-
-
-def part_of_readme() -> str:
-    """Give what stands between the README's marks."""
-    (part,) = _BETWEEN.findall(README.read_text(encoding="utf-8"))
-    return str(part)
-
-
-def views_of(brief: str) -> str:
-    """Give the table without its tables: the README names what to ask."""
-    lines = brief.splitlines(keepends=True)
-    return "".join(line for line in lines if "| table |" not in line)
 
 
 def sql_in_description(connection: sqlite3.Connection, name: str) -> list[str]:
@@ -52,16 +37,12 @@ def sql_in_description(connection: sqlite3.Connection, name: str) -> list[str]:
 
 
 def write() -> None:
-    """Write both texts anew."""
+    """Write the page anew."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder)
         RunRepository.open(results).close()
         page = described(results, "--markdown")
-        part = views_of(described(results, "--markdown", "--brief"))
-    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page, encoding="utf-8")
-    readme = README.read_text(encoding="utf-8")
-    README.write_text(_BETWEEN.sub(lambda _: part, readme), encoding="utf-8")
 
 
 if __name__ == "__main__":

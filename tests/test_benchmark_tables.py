@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bench_results import ROOT, a_result, timed
 
-from benchmarks import plot, readme_table, tables
+from benchmarks import plot, tables, targets_table
 from benchmarks.harness import section
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED, Result
 from benchmarks.targets import (
@@ -161,7 +161,7 @@ def test_missed_limit_is_put_in_proportion_and_a_met_one_is_not() -> None:
 
     assert tables.proportions(result) == [said]
     assert said in tables.render_targets(result)
-    assert said in readme_table.render_markdown(result)
+    assert said in targets_table.render_markdown(result)
 
 
 def test_result_survives_its_file() -> None:
@@ -186,36 +186,36 @@ def test_growth_curve_goes_as_far_as_its_side() -> None:
     assert plot.growth_curve(result, "get", SEQUENTIAL) == ([100], [2.0])
 
 
-# README's table is the stored result's.
+# The table in docs/performance.md is that of the stored result.
 
 
-def test_readme_table_is_the_stored_result_s() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme_table.render_markdown(Result.read(readme_table.STORED))
+def test_table_in_the_page_is_that_of_the_stored_result() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = targets_table.render_markdown(Result.read(targets_table.STORED))
 
-    assert tables.replace_between(readme, readme_table.BEGIN, readme_table.END, table) == readme, (
-        "run python -m benchmarks.readme_table --write README.md"
+    assert tables.replace_between(page, targets_table.BEGIN, targets_table.END, table) == page, (
+        "run python -m benchmarks.targets_table --write docs/performance.md"
     )
 
 
 def test_stored_result_is_a_full_run_that_judges_every_target() -> None:
-    result = Result.read(readme_table.STORED)
+    result = Result.read(targets_table.STORED)
 
     verdicts = judge(result)
 
-    readme_table.require_full_run(result)
+    targets_table.require_full_run(result)
     assert [verdict.target for verdict in verdicts] == list(TARGETS)
 
 
 def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Path) -> None:
-    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
-    readme.write_text(f"above\n{readme_table.BEGIN}\nold\n{readme_table.END}\nbelow\n")
+    page, stored = tmp_path / "page.md", tmp_path / "result.json"
+    page.write_text(f"above\n{targets_table.BEGIN}\nold\n{targets_table.END}\nbelow\n")
     a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
-    written = readme_table.main([str(stored), "--write", str(readme)])
-    checked = readme_table.main([str(stored), "--check", str(readme)])
-    readme.write_text(readme.read_text().replace("2.00×", "3.00×"))
-    edited = readme_table.main([str(stored), "--check", str(readme)])
+    written = targets_table.main([str(stored), "--write", str(page)])
+    checked = targets_table.main([str(stored), "--check", str(page)])
+    page.write_text(page.read_text().replace("2.00×", "3.00×"))
+    edited = targets_table.main([str(stored), "--check", str(page)])
 
     assert (written, checked, edited) == (0, 0, 1)
 
@@ -237,16 +237,16 @@ def test_result_that_is_no_full_run_s_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
-    readme.write_text(f"{readme_table.BEGIN}\nold\n{readme_table.END}\n")
+    page, stored = tmp_path / "page.md", tmp_path / "result.json"
+    page.write_text(f"{targets_table.BEGIN}\nold\n{targets_table.END}\n")
     a_result(timed("record", ours=1e-6, sequential=2e-6), **settings).write(stored)
 
-    status = readme_table.main([str(stored), *([option, str(readme)] if option else [])])
+    status = targets_table.main([str(stored), *([option, str(page)] if option else [])])
 
     shown = capsys.readouterr()
     assert (status, shown.out) == (1, "")
     assert message in shown.err
-    assert "old" in readme.read_text()
+    assert "old" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -259,23 +259,23 @@ def test_unreadable_result_is_one_line(
     if content is not None:
         stored.write_bytes(content)
 
-    status = readme_table.main([str(stored)])
+    status = targets_table.main([str(stored)])
 
     (line,) = capsys.readouterr().err.splitlines()
     assert status == 1
     assert line.startswith(f"{stored}: ")
 
 
-def test_missing_readme_fails_the_check(tmp_path: Path) -> None:
+def test_missing_page_fails_the_check(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     a_result().write(stored)
 
-    assert readme_table.main([str(stored), "--check", str(tmp_path / "README.md")]) == 1
+    assert targets_table.main([str(stored), "--check", str(tmp_path / "page.md")]) == 1
 
 
-def test_readme_without_markers_fails_the_check(tmp_path: Path) -> None:
-    readme, stored = tmp_path / "README.md", tmp_path / "result.json"
-    readme.write_text("no table here\n")
+def test_page_without_markers_fails_the_check(tmp_path: Path) -> None:
+    page, stored = tmp_path / "page.md", tmp_path / "result.json"
+    page.write_text("no table here\n")
     a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
-    assert readme_table.main([str(stored), "--check", str(readme)]) == 1
+    assert targets_table.main([str(stored), "--check", str(page)]) == 1

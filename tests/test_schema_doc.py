@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from schema_texts import PAGE, described, part_of_readme, sql_in_description, views_of
+from schema_texts import PAGE, described, sql_in_description
 
 from astraguard_store import RunRepository, StoreNotFoundError
 from astraguard_store.cli import main
@@ -228,13 +228,10 @@ class TestCommand:
 
 
 class TestTexts:
-    """The page and the README's table are made from it."""
+    """The page is made from it."""
 
     def test_the_page_is_what_the_command_prints(self, store: Path) -> None:
         assert PAGE.read_text(encoding="utf-8") == described(store, "--markdown"), ANEW
-
-    def test_the_readmes_table_is_what_the_command_prints(self, store: Path) -> None:
-        assert part_of_readme() == views_of(described(store, "--markdown", "--brief")), ANEW
 
     def test_a_bar_does_not_end_a_cell(self, store: Path) -> None:
         for line in described(store, "--markdown").splitlines():

@@ -1,7 +1,7 @@
 """The two file-based variants that `astraguard_store` replaces.
 
 Written here from the description of the old class: the same calls, the same
-files, the same work a call. They are the opponents of the benchmarks, so they are
+files, the same work a call. The benchmarks compare with them, so they are
 neither slowed down nor tuned. `LatencyCollector` is shared by both.
 """
 

@@ -78,7 +78,7 @@ class ThreadedStorage:
 
     @staticmethod
     def get_recent_runs(results_dir: str = "astraguard/hil/results", limit: int = 10) -> list[str]:
-        """Return run ids by modification time, newest first: ask thrice a folder, then a heap."""
+        """Return run ids by modification time, newest first: three calls a folder, then a heap."""
         root = Path(results_dir)
         if not root.exists():
             return []

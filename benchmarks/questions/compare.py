@@ -29,7 +29,7 @@ WARM_CALLS = 200
 def ask(bench: Bench) -> list[Section]:
     """Time comparisons in a store and in a legacy tree of 10,000 runs.
 
-    By satellite there is no old variant to beat: they can't.
+    No old variant compares by satellite.
     """
     stored = stored_runs(bench)
     tree = shared_tree(bench, stored)

@@ -52,7 +52,7 @@ def _cached(
 ) -> Section:
     """Time the same run again and again; the old cache is neither private nor coherent.
 
-    The floor is to ask whether somebody has committed.
+    The floor is the question whether somebody has committed.
     """
     run = run_id(stored_runs(bench) // 2)
     ours = [again(name, store.get, run, calls=WARM_CALLS) for name, store in stores.items()]

@@ -64,8 +64,8 @@ FLAT = ("get", "recent", "compare", "save")
 def ask(bench: Bench) -> Iterator[Section]:
     """Time the four operations at each size, beside a store of 100 runs in the same rounds.
 
-    The old variants go as far as their folders are made in a minute. One
-    durability only: the first that was asked for.
+    The old variants stop at the number of folders that can be made in a minute. One
+    durability only: the first that is asked for.
     """
     results, tree = bench.folder / "growth", bench.folder / "growth-tree"
     database = create_store(results, 0)

@@ -24,9 +24,9 @@ ROW_BYTES = 32
 def ask(bench: Bench) -> list[Section]:
     """Save in a fresh process and read its peak from the kernel (VmHWM).
 
-    Counted from before the recording, the columns themselves included, in a
-    process that has saved a smaller run before: the libraries' own memory isn't
-    counted, what they keep for this save is. `recorded` is what the collector
+    Counted from before the recording, with the columns themselves, in a process that has
+    saved a smaller run before. So the libraries' own memory isn't counted, but what they
+    allocate for this save is. `recorded` is what the collector
     took, `columns` the measurements' own size.
     """
     rounds = bench.size(3, 1)

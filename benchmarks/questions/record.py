@@ -51,9 +51,9 @@ def ask_slowest(bench: Bench) -> Section:
     The mean of the other section can't show a pause: 1 ms in one of 10,000 calls is
     100 ns of it. Here it is the sample.
 
-    A machine that has other things to do stops any side for milliseconds, the longer it
-    works the more often. So the medians are the collectors' own only on a machine that
-    is left alone: there `nothing` stays in microseconds.
+    A machine with other work stops any side for milliseconds, and a slower side more
+    often. So the medians tell of the collectors only on a machine that does nothing else:
+    there `nothing` takes microseconds.
     """
     title = f"record, the slowest of {MEASUREMENTS:,}"
     rounds = bench.size(60, 15)

@@ -1,4 +1,7 @@
-"""README's table of figures, made from a stored result: `python -m benchmarks.readme_table`."""
+"""Table of targets in docs/performance.md, made from a stored result.
+
+`python -m benchmarks.targets_table --write docs/performance.md` puts it there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STORED = Path(__file__).parent / "results" / "full.json"
-"""The result that README shows: a full run, both durabilities."""
+"""The result that docs/performance.md shows: a full run, both durabilities."""
 
 BEGIN = "<!-- benchmarks:begin -->"
 END = "<!-- benchmarks:end -->"
@@ -37,10 +40,10 @@ def render_markdown(result: Result) -> str:
 
 
 def require_full_run(result: Result) -> None:
-    """Check that everything was asked at full length, as what README shows must be.
+    """Check that the result is one that the page may show: every question, at full length.
 
     Raises:
-        ValueError: It wasn't; the message says what is wrong with the result.
+        ValueError: It isn't; the message says what is wrong with the result.
     """
     settings = result.settings
     if settings.get("quick"):
@@ -68,31 +71,33 @@ def read_table(stored: Path) -> str:
     return render_markdown(result)
 
 
-def put(table: str, readme: Path, *, write: bool) -> None:
-    """Write *table* into *readme* or, if not *write*, check that it is there.
+def put(table: str, page: Path, *, write: bool) -> None:
+    """Write *table* into *page* or, if not *write*, check that it is there.
 
     Raises:
         ValueError: It isn't; or the file can't be read or written, or has no place for it.
     """
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
         expected = replace_between(text, BEGIN, END, table)
         if write:
-            readme.write_text(expected, encoding="utf-8")
+            page.write_text(expected, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{readme}: {error}") from error
+        raise ValueError(f"{page}: {error}") from error
     if not write and text != expected:
-        raise ValueError(f"{readme}: the table is another one; --write {readme} puts this there")
+        raise ValueError(f"{page}: the table is another one; --write {page} puts this there")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table, or write it into or check it against a README.
+    """Print the table, write it into a page, or check the one that the page has.
 
     Returns:
-        Exit status: 1 where the result is no full run's, or the README holds something
-        else or has no markers.
+        Exit status: 1 if the result isn't of a full run, or the page has another table or
+        no markers.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme_table", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.targets_table", description=__doc__
+    )
     parser.add_argument(
         "result",
         type=Path,
@@ -101,16 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="result file of python -m benchmarks --json, of a full run (default: the stored one)",
     )
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--write", type=Path, metavar="README", help="put the table into README")
-    action.add_argument("--check", type=Path, metavar="README", help="fail where README differs")
+    action.add_argument("--write", type=Path, metavar="PAGE", help="put the table into PAGE")
+    action.add_argument("--check", type=Path, metavar="PAGE", help="fail where PAGE differs")
     asked = parser.parse_args(arguments)
-    readme: Path | None = asked.write or asked.check
+    page: Path | None = asked.write or asked.check
     try:
         table = read_table(asked.result)
-        if readme is None:
+        if page is None:
             print(table)
         else:
-            put(table, readme, write=bool(asked.write))
+            put(table, page, write=bool(asked.write))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
