@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,7 +19,6 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.reports import ImportReport
-from astraguard_store.store.recovery import keep_unjudged
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_kept_from_children, interrupts_held_back
 
@@ -97,8 +95,6 @@ def adopt_folders(
         done += len(batch)
         if progress:
             progress(done, len(names))
-    if not store.database.adopted():
-        _finish_first_adoption(store)
     return ImportReport(adopted, skipped, tuple(refused), ignored)
 
 
@@ -166,11 +162,3 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
 def _insert(store: FolderStore, runs: list[RunRows]) -> int:
     with interrupts_held_back(), store.write("adopting old runs") as transaction:
         return len(transaction.insert_new(runs))
-
-
-def _finish_first_adoption(store: FolderStore) -> None:
-    with interrupts_held_back():
-        # What was staged when a former database was lost: before this one is an ordinary one.
-        if keep_unjudged(store):
-            with store.write("adopting old runs") as transaction:
-                transaction.mark_adopted(time.time_ns() // 1000)

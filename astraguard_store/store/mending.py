@@ -23,7 +23,7 @@ from astraguard_store.formats.summary import render_document, summary_document
 from astraguard_store.model import Artifact, MetricSummary, RunSummary, epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.adoption import adopt_folders
-from astraguard_store.store.recovery import recover
+from astraguard_store.store.recovery import finish_first_adoption, recover
 from astraguard_store.store.store import FolderStore
 
 __all__ = ["Mender"]
@@ -62,7 +62,9 @@ class Mender:
             StoreError: The database can't be written.
             OSError: The results folder can't be listed.
         """
-        return dict(adopt_folders(self._store).refused)
+        refused = dict(adopt_folders(self._store).refused)
+        finish_first_adoption(self._store)
+        return refused
 
     def restore_summary(self, run: FilesOfRun, noted: Artifact) -> str:
         """Write a run's summary file anew, byte for byte, and keep what lies in its place.

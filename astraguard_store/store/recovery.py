@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -24,8 +25,9 @@ from astraguard_store.formats.layout import STAGING_NAME
 from astraguard_store.store.store import FolderStore
 from astraguard_store.store.uncommitted import KeptSave, is_complete, is_kept, read_kept
 from astraguard_store.system.files import sync_folder
+from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["keep_unjudged", "recover", "settle"]
+__all__ = ["finish_first_adoption", "keep_unjudged", "recover", "settle"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -54,6 +56,20 @@ def recover(store: FolderStore) -> None:
             settled = False
             _warn(store, names, error)
     store.shared.unsettled = not settled
+
+
+def finish_first_adoption(store: FolderStore) -> None:
+    """Note that the run folders from before the database are in it, if it isn't noted yet.
+
+    What was staged when a former database was lost is kept before: this one is then an
+    ordinary one. If that fails, which the log says, the next opening tries again.
+    """
+    if store.database.adopted():
+        return
+    with interrupts_held_back():
+        if keep_unjudged(store):
+            with store.write("adopting old runs") as transaction:
+                transaction.mark_adopted(time.time_ns() // 1000)
 
 
 def keep_unjudged(store: FolderStore) -> bool:

@@ -36,7 +36,7 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import Progress, adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
-from astraguard_store.store.recovery import recover, settle
+from astraguard_store.store.recovery import finish_first_adoption, recover, settle
 from astraguard_store.store.saving import save_rows, save_runs
 from astraguard_store.store.store import FolderStore, Store
 
@@ -319,7 +319,9 @@ class FolderSource(MemorySource):
 
     def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
         """Adopt the run folders that have no rows."""
-        return adopt_folders(self._folder, progress, jobs)
+        report = adopt_folders(self._folder, progress, jobs)
+        finish_first_adoption(self._folder)
+        return report
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the runs of another store."""
