@@ -1,15 +1,13 @@
-"""The command that shows the store at work: `demo`."""
+"""`astraguard-store demo`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from astraguard_store.cli import shapes
-from astraguard_store.cli.comparing import print_comparison
-from astraguard_store.cli.options import demo_results_option, examples, json_option
-from astraguard_store.cli.reading import print_headers
-from astraguard_store.cli.render import print_line, progress_bar
+from astraguard_store.cli import options, output
+from astraguard_store.cli.compare import print_comparison
+from astraguard_store.cli.recent import print_headers
 from astraguard_store.comparison import Comparison
 from astraguard_store.demo import (
     Detector,
@@ -20,6 +18,7 @@ from astraguard_store.demo import (
     fly,
 )
 from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.presentation import shapes
 from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
 
@@ -39,13 +38,13 @@ class _SavedFlight:
 
 
 @click.command(
-    epilog=examples(
+    epilog=options.examples(
         "astraguard-store demo",
         "astraguard-store compare demo-quick demo-slow --by-satellite --results demo_results",
     )
 )
-@demo_results_option
-@json_option
+@options.demo_results
+@options.as_json
 def demo(results: Path, as_json: bool) -> None:
     """Fly a simulated swarm twice, save both runs, list and compare them.
 
@@ -58,24 +57,23 @@ def demo(results: Path, as_json: bool) -> None:
         saved = [_fly_and_save(repository, run_id, quiet=as_json) for run_id in _DETECTORS]
         headers = repository.recent(limit=10)
         comparison = repository.compare(_BASELINE, _CANDIDATE)
-        root, database = repository.results_dir, repository.database_path
+        origin = options.database_of(repository)
     if as_json:
-        shapes.print_json(
+        output.print_json(
             {
-                "results_dir": str(root),
-                "database": str(database),
+                **origin,
                 "flights": [_flight_shape(flight) for flight in saved],
                 "recent": shapes.headers_shape(headers),
                 "comparison": shapes.comparison_shape(comparison, by_satellite=False),
             }
         )
     else:
-        _print_outcome(results, database, headers, comparison)
+        _print_outcome(results, origin["database"], headers, comparison)
 
 
 def _fly_and_save(repository: RunRepository, run_id: str, *, quiet: bool) -> _SavedFlight:
     detector = _DETECTORS[run_id]
-    with progress_bar(f"Flying {run_id}", hidden=quiet) as progress:
+    with output.progress_bar(f"Flying {run_id}", hidden=quiet) as progress:
         flight = fly(_PLAN, detector, progress)
     run = repository.save(
         run_id,
@@ -91,7 +89,7 @@ def _fly_and_save(repository: RunRepository, run_id: str, *, quiet: bool) -> _Sa
 
 def _print_flight(saved: _SavedFlight) -> None:
     flight = saved.flight
-    print_line(
+    output.print_line(
         f"{saved.run.run_id}: {_PLAN.satellites} satellites, {_PLAN.duration_s} simulated seconds "
         f"in {flight.elapsed_s:.2f} s with {saved.detector}; {flight.recovered} of "
         f"{flight.injected} faults recovered, {flight.false_alarms} false alarms; "
@@ -100,16 +98,16 @@ def _print_flight(saved: _SavedFlight) -> None:
 
 
 def _print_outcome(
-    results: Path, database: Path | None, headers: list[RunHeader], comparison: Comparison
+    results: Path, database: str, headers: list[RunHeader], comparison: Comparison
 ) -> None:
-    print_line()
+    output.print_line()
     print_headers(headers)
-    print_line()
+    output.print_line()
     print_comparison(comparison, by_satellite=False)
-    print_line()
+    output.print_line()
     for run_id in (comparison.baseline, comparison.candidate):
-        print_line(f"files     {results / run_id}")
-    print_line(f"database  {database}")
+        output.print_line(f"files     {results / run_id}")
+    output.print_line(f"database  {database}")
 
 
 def _flight_shape(saved: _SavedFlight) -> shapes.Shape:
