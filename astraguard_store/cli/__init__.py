@@ -20,8 +20,8 @@ import sys
 try:
     from astraguard_store.cli.app import main
 except KeyboardInterrupt:
-    # From here on `main` says the same.
-    sys.stderr.write("astraguard-store: interrupted\n")
+    # Below the terminal's ^C, as `main` says it from here on.
+    sys.stderr.write("\nastraguard-store: interrupted\n")
     sys.exit(130)
 
 __all__ = ["main"]

@@ -42,7 +42,6 @@ def compare(
 
     Exit code 0, whatever the difference; 1 where a run doesn't exist; 2 for an error.
     """
-    options.check_one_form(as_json=as_json, as_markdown=as_markdown)
     with RunRepository.open(results, read_only=True) as repository:
         comparison = repository.compare(baseline, candidate, by_satellite=by_satellite)
         origin = options.answers_from(repository)

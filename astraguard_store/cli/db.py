@@ -77,7 +77,6 @@ def describe(
 
     Exit code 0; 2 for an error, such as an OBJECT that isn't there.
     """
-    options.check_one_form(as_json=as_json, as_markdown=as_markdown)
     objects = _chosen(described_schema(results), name)
     if as_json:
         origin = _origin(schema_status(results))

@@ -1,6 +1,5 @@
 """`astraguard-store demo`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -30,13 +29,6 @@ _DETECTORS: dict[str, type[Detector]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _SavedFlight:
-    detector: str
-    flight: Flight
-    run: RunSummary
-
-
 @click.command(
     epilog=options.examples(
         "astraguard-store demo",
@@ -53,47 +45,37 @@ def demo(results: Path, as_json: bool) -> None:
 
     Exit code 0; 2 for an error.
     """
+    flights = []
     with RunRepository.open(results) as repository:
-        saved = [_fly_and_save(repository, run_id, quiet=as_json) for run_id in _DETECTORS]
+        for run_id, detector in _DETECTORS.items():
+            with output.progress_bar(f"Flying {run_id}", hidden=as_json) as progress:
+                flight = fly(_PLAN, detector, progress)
+            run = repository.save(
+                run_id,
+                flight.collector,
+                provenance=Provenance(scenario="demo swarm", seed=_PLAN.seed, rig="simulated"),
+                tags={"detector": detector.__name__},
+            )
+            flights.append(_flight_shape(detector, flight, run))
+            if not as_json:
+                _print_flight(detector, flight, run)
         headers = repository.recent(limit=10)
         comparison = repository.compare(_BASELINE, _CANDIDATE)
         origin = options.database_of(repository)
     if as_json:
-        output.print_json(
-            {
-                **origin,
-                "flights": [_flight_shape(flight) for flight in saved],
-                "recent": shapes.headers_shape(headers),
-                "comparison": shapes.comparison_shape(comparison, by_satellite=False),
-            }
-        )
+        compared = shapes.comparison_shape(comparison, by_satellite=False)
+        shape = {"recent": shapes.headers_shape(headers), "comparison": compared}
+        output.print_json({**origin, "flights": flights, **shape})
     else:
         _print_outcome(results, origin["database"], headers, comparison)
 
 
-def _fly_and_save(repository: RunRepository, run_id: str, *, quiet: bool) -> _SavedFlight:
-    detector = _DETECTORS[run_id]
-    with output.progress_bar(f"Flying {run_id}", hidden=quiet) as progress:
-        flight = fly(_PLAN, detector, progress)
-    run = repository.save(
-        run_id,
-        flight.collector,
-        provenance=Provenance(scenario="demo swarm", seed=_PLAN.seed, rig="simulated"),
-        tags={"detector": detector.__name__},
-    )
-    saved = _SavedFlight(detector.__name__, flight, run)
-    if not quiet:
-        _print_flight(saved)
-    return saved
-
-
-def _print_flight(saved: _SavedFlight) -> None:
-    flight = saved.flight
+def _print_flight(detector: type[Detector], flight: Flight, run: RunSummary) -> None:
     output.print_line(
-        f"{saved.run.run_id}: {_PLAN.satellites} satellites, {_PLAN.duration_s} simulated seconds "
-        f"in {flight.elapsed_s:.2f} s with {saved.detector}; {flight.recovered} of "
+        f"{run.run_id}: {_PLAN.satellites} satellites, {_PLAN.duration_s} simulated seconds "
+        f"in {flight.elapsed_s:.2f} s with {detector.__name__}; {flight.recovered} of "
         f"{flight.injected} faults recovered, {flight.false_alarms} false alarms; "
-        f"saved {saved.run.total_measurements} measurements"
+        f"saved {run.total_measurements} measurements"
     )
 
 
@@ -110,14 +92,14 @@ def _print_outcome(
     output.print_line(f"database  {database}")
 
 
-def _flight_shape(saved: _SavedFlight) -> shapes.Shape:
+def _flight_shape(detector: type[Detector], flight: Flight, run: RunSummary) -> shapes.Shape:
     return {
-        "detector": saved.detector,
+        "detector": detector.__name__,
         "satellites": _PLAN.satellites,
         "simulated_s": _PLAN.duration_s,
-        "elapsed_s": saved.flight.elapsed_s,
-        "faults": saved.flight.injected,
-        "recovered": saved.flight.recovered,
-        "false_alarms": saved.flight.false_alarms,
-        "run": shapes.run_shape(saved.run),
+        "elapsed_s": flight.elapsed_s,
+        "faults": flight.injected,
+        "recovered": flight.recovered,
+        "false_alarms": flight.false_alarms,
+        "run": shapes.run_shape(run),
     }

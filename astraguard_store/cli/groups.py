@@ -18,8 +18,9 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -69,21 +70,10 @@ class StoreGroup(click.Group):
     A command returns its exit code, or None for 0.
     """
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line, and exit unless *standalone_mode* is off."""
-
-        def run() -> object:
-            return super(StoreGroup, self).main(
-                args, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra
-            )
-
+        extra = {"prog_name": PROGRAM, **extra, "standalone_mode": False}
+        run = partial(super().main, *args, **extra)
         if not standalone_mode:
             return run()
         with _warnings_on_stderr():

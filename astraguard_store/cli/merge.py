@@ -37,8 +37,8 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
         options.check_has_database(other)
     elif is_zipfile(other):
         raise click.UsageError(
-            f"{other} is a zip of runs and no store: unpack it into a new folder, "
-            f"`{PROGRAM} import --results` that folder, and merge it then."
+            f"{other} is a zip, not a store: unpack it into a new folder, "
+            f"`{PROGRAM} import --results` that folder, then merge it."
         )
     is_new = not (results / DATABASE_NAME).exists()
     with RunRepository.open(results) as repository:

@@ -59,9 +59,22 @@ demo_results = click.option(
     help="The folder to save the two runs in; created where it is missing.",
 )
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
-as_markdown = click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+def _one_form(ctx: click.Context, option: click.Parameter, is_wanted: bool) -> bool:
+    """Refuse `--json` and `--markdown` together: whichever comes second sees the other."""
+    other = "as_markdown" if option.name == "as_json" else "as_json"
+    if is_wanted and ctx.params.get(other):
+        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+    return is_wanted
+
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, callback=_one_form, help="Print JSON, for scripts."
+)
+
+as_markdown = click.option(
+    "--markdown", "as_markdown", is_flag=True, callback=_one_form, help="Print Markdown."
+)
 
 yes = click.option("--yes", is_flag=True, help="Don't ask.")
 
@@ -82,16 +95,6 @@ def agrees(question: str) -> bool:
         return True
     complain("nothing is deleted")
     return False
-
-
-def check_one_form(*, as_json: bool, as_markdown: bool) -> None:
-    """Refuse both at a time.
-
-    Raises:
-        click.UsageError: Both were asked for.
-    """
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown can't be had together; choose one.")
 
 
 def check_is_folder(results: Path) -> None:

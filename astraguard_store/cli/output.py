@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,9 +65,12 @@ def print_table(
         _draw(console, columns, rows)
         return
     texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
-    lines = as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts)
+    write_lines(as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts))
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write many lines: click would flush each, and takes an ASCII output for one of UTF-8."""
     if sys.stdout:
-        # Not by click, which takes an ASCII output for one of UTF-8.
         sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
 

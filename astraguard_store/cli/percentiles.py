@@ -75,7 +75,6 @@ def percentiles(
 
     Exit code 0; 1 where nothing was measured, or a run doesn't exist; 2 for an error.
     """
-    options.check_one_form(as_json=as_json, as_markdown=as_markdown)
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
     is_filtered = any(value is not None for value in (scenario, tag, since))

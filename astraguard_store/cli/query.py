@@ -2,9 +2,8 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +137,8 @@ def _print_table(answer: QueryResult, *, markdown: bool = False) -> None:
 
 
 def _print_csv(answer: QueryResult) -> None:
-    _echo_all(",".join(map(_in_csv, row)) + "\r\n" for row in (answer.columns, *answer.rows))
-
-
-def _echo_all(lines: Iterable[str]) -> None:
-    remaining = iter(lines)
-    # Echoing flushes: a thousand lines at a time.
-    while text := "".join(islice(remaining, 1_000)):
-        click.echo(text, nl=False)
+    rows = (answer.columns, *answer.rows)
+    output.write_lines(",".join(map(_in_csv, row)) + "\r" for row in rows)
 
 
 def _numeric_columns(answer: QueryResult) -> list[bool]:

@@ -65,7 +65,6 @@ def recent(
     Exit code 0, also where there is no run; 1 where the run of --before doesn't exist,
     or no run has the metric type of --above; 2 for an error.
     """
-    options.check_one_form(as_json=as_json, as_markdown=as_markdown)
     with RunRepository.open(results, read_only=True) as repository:
         headers = repository.recent(
             limit + 1,

@@ -31,7 +31,6 @@ def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: 
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
-    options.check_one_form(as_json=as_json, as_markdown=as_markdown)
     with RunRepository.open(results, read_only=True) as repository:
         summary = repository.get(run)
         if as_json:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from astraguard_store.presentation.text import Column, printable
 from astraguard_store.reports import DescribedObject
 
-__all__ = ["brief_schema", "field_lines", "first_sentence", "schema", "table_lines"]
-
 # An underscore inside a word, and an ampersand without an entity, are only themselves.
 _MARKS = re.compile(r"[\\|*`<\[~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 

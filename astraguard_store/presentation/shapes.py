@@ -80,16 +80,6 @@ from astraguard_store.reports import (
     QueryResult,
 )
 
-__all__ = [
-    "Shape",
-    "comparison_shape",
-    "groups_shape",
-    "headers_shape",
-    "objects_shape",
-    "report_shape",
-    "run_shape",
-]
-
 Shape = dict[str, Any]
 _Done = ExportReport | ImportReport | MergeReport | PruneReport
 _Found = CheckReport | Percentiles | QueryResult

@@ -11,27 +11,6 @@ from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import MetricSummary
 from astraguard_store.provenance import ProvenanceValue
 
-__all__ = [
-    "STATISTICS",
-    "ChangeTexts",
-    "Column",
-    "change_texts",
-    "counted",
-    "duration_text",
-    "few_names",
-    "lower_bound",
-    "numbers",
-    "printable",
-    "provenance_text",
-    "quantile_text",
-    "side_present",
-    "size_text",
-    "statistic_text",
-    "tags_text",
-    "time_text",
-    "words",
-]
-
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""
 
