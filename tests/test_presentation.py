@@ -1,11 +1,22 @@
-"""What all front ends show alike: text for people, and Markdown."""
+"""What all front ends show alike: text for people, Markdown and JSON."""
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
+
 import pytest
 
-from astraguard_store import LatencyCollector, RunRepository
-from astraguard_store.presentation import markdown, text
+from astraguard_store import (
+    Artifact,
+    LatencyCollector,
+    MetricSummary,
+    Provenance,
+    RunHeader,
+    RunRepository,
+    reports,
+)
+from astraguard_store.presentation import markdown, shapes, text
 
 
 class TestText:
@@ -77,3 +88,34 @@ class TestMarkdown:
         *_, row = markdown.table_lines(text.words("name"), [[name]])
 
         assert row == f"| {cell} |"
+
+
+class TestShapes:
+    """The JSON comes from the fields of reports, so its documentation is held against them."""
+
+    @pytest.mark.parametrize(
+        ("name", "report"),
+        [
+            ("HEADER", RunHeader),
+            ("STATISTICS", MetricSummary),
+            ("PROVENANCE", Provenance),
+            ("ARTIFACT", Artifact),
+            ("PERCENTILES", reports.Percentiles),
+            ("prune", reports.PruneReport),
+            ("import", reports.ImportReport),
+            ("export", reports.ExportReport),
+            ("merge", reports.MergeReport),
+            ("OBJECT", reports.DescribedObject),
+            ("check", reports.CheckReport),
+            ("FINDING", reports.Finding),
+            ("query", reports.QueryResult),
+        ],
+    )
+    def test_each_key_is_documented(self, name: str, report: type) -> None:
+        lines = (shapes.__doc__ or "").splitlines()
+        start = next(number for number, line in enumerate(lines) if line.startswith(f"{name} "))
+        rest = takewhile(lambda line: line.startswith(" "), lines[start + 1 :])
+
+        documented = set(re.findall(r"\w+", " ".join([lines[start], *rest])))
+
+        assert set(report.__annotations__) - documented == set()

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import reference
-from click.testing import CliRunner, Result
+from command_line import run, run_json
 from recordings import recorded
 
 from astraguard_store import Provenance, RunRepository
-from astraguard_store.cli import main
-
-
-def run(*args: str | Path) -> Result:
-    """Run a command line in this process."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="astraguard-store")
-
-
-def run_json(*args: str | Path) -> dict[str, Any]:
-    shape: dict[str, Any] = json.loads(run(*args, "--json").stdout)
-    return shape
 
 
 @pytest.fixture
