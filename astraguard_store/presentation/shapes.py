@@ -200,6 +200,4 @@ def _plain(value: Any) -> Any:
             return str(value)
         case list() | tuple() if not hasattr(value, "_fields"):
             return [_plain(item) for item in value]
-        case tuple():
-            return _shape_of(value)
     return _shape_of(value)
