@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 __all__ = [
     "CacheInfo",
     "CheckReport",
+    "DescribedColumn",
+    "DescribedObject",
     "ExportReport",
     "Finding",
     "FindingKind",
@@ -179,6 +181,36 @@ class CheckReport:
     def is_sound(self) -> bool:
         """Whether no fault is left; notes may be."""
         return all(finding.severity == "note" for finding in self.findings)
+
+
+class DescribedColumn(NamedTuple):
+    """A column of a table or view.
+
+    Attributes:
+        name: The column's name.
+        unit: Unit of its values, such as ``ms``; None where they have none.
+        description: What it means, in one paragraph.
+    """
+
+    name: str
+    unit: str | None
+    description: str
+
+
+class DescribedObject(NamedTuple):
+    """A table or a view.
+
+    Attributes:
+        name: Its name.
+        kind: ``table`` or ``view``.
+        description: What a row is; paragraphs, and SQL indented by four spaces.
+        columns: In the order in which ``SELECT *`` gives them.
+    """
+
+    name: str
+    kind: str
+    description: str
+    columns: tuple[DescribedColumn, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -123,6 +123,21 @@ class TestRecent:
         assert result.exit_code == 2
         assert_one_line(result, option.lstrip("-"))
 
+    def test_a_metric_type_that_no_run_has_is_a_no(self, store: Path) -> None:
+        result = run("recent", "--above", "typo.p95_ms=1", "--results", store)
+
+        assert result.exit_code == 1
+        assert_one_line(result, "'typo'", "there are: fault_detection")
+
+    def test_a_metric_type_of_filtered_runs_may_be_missing(self, store: Path) -> None:
+        result = run(
+            *("recent", "--above", "fault_detection.p95_ms=1", "--scenario", "none"),
+            *("--results", store),
+        )
+
+        assert result.exit_code == 0
+        assert result.stdout.startswith("No such runs in ")
+
     def test_a_run_before_that_is_not_there_is_a_no(self, store: Path) -> None:
         result = run("recent", "--before", "missing", "--results", store)
 
@@ -262,6 +277,12 @@ class TestCompare:
 
         assert "missed" not in result.stdout
 
+    def test_markdown_holds_the_warnings(self, store: Path) -> None:
+        result = run("compare", "r1", "r2", "--markdown", "--results", store)
+
+        warning = "- warning: not comparable: scenario is 'swarm' in 'r1' and 'solo' in 'r2'"
+        assert warning in result.stdout.splitlines()
+
     def test_markdown_holds_both_tables_and_no_arrows(self, store: Path) -> None:
         result = run("compare", "r1", "r2", "--markdown", "--results", store)
 
@@ -326,7 +347,7 @@ class TestPercentiles:
         result = run("percentiles", "fault_detektion", "--results", store)
 
         assert result.exit_code == 1
-        assert_one_line(result, "fault_detektion")
+        assert_one_line(result, "fault_detektion", "there are: fault_detection")
 
     def test_runs_without_buckets_are_a_warning(self, old_tree: Path) -> None:
         with RunRepository.open(old_tree) as repository:

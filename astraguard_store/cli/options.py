@@ -1,25 +1,36 @@
-"""Options and arguments that several commands share."""
+"""Options, arguments and their types, which several commands share."""
+
+from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
+from astraguard_store.presentation.shapes import Shape
 from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
+from astraguard_store.store.store import DATABASE_NAME
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Tag = str | tuple[str, str]
 
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
+_ALL_RUNS = 2**62
 # Read in some 20 ms; more than these nobody looks through.
 _RUNS_OFFERED = 5_000
 _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
-
+_SPAN = re.compile(r"(\d{1,9})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -28,60 +39,63 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def results_option(command: Command) -> Command:
-    """Add `--results DIR`, which the environment may set, as `results`."""
-    option = click.option(
-        "--results",
-        type=_FOLDER,
-        default=Path(DEFAULT_RESULTS_DIR),
-        envvar=RESULTS_VARIABLE,
-        show_default=True,
-        show_envvar=True,
-        metavar="DIR",
-        help="The folder of runs, with the database in it.",
-    )
-    return option(command)
+results = click.option(
+    "--results",
+    type=_FOLDER,
+    default=Path(DEFAULT_RESULTS_DIR),
+    envvar=RESULTS_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    metavar="DIR",
+    help="The folder of runs, with the database in it.",
+)
+
+# No variable sets it: these runs don't belong beside real ones.
+demo_results = click.option(
+    "--results",
+    type=_FOLDER,
+    default=Path("demo_results"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to save the two runs in; created where it is missing.",
+)
 
 
-def demo_results_option(command: Command) -> Command:
-    """Add `--results DIR` for runs that don't belong beside real ones."""
-    option = click.option(
-        "--results",
-        type=_FOLDER,
-        default=Path("demo_results"),
-        show_default=True,
-        metavar="DIR",
-        help="The folder to save the two runs in; created where it is missing.",
-    )
-    return option(command)
+def _one_form(ctx: click.Context, option: click.Parameter, is_wanted: bool) -> bool:
+    """Refuse `--json` and `--markdown` together: whichever comes second sees the other."""
+    other = "as_markdown" if option.name == "as_json" else "as_json"
+    if is_wanted and ctx.params.get(other):
+        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+    return is_wanted
 
 
-def json_option(command: Command) -> Command:
-    """Add `--json` as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(
-        command
-    )
+as_json = click.option(
+    "--json", "as_json", is_flag=True, callback=_one_form, help="Print JSON, for scripts."
+)
+
+as_markdown = click.option(
+    "--markdown", "as_markdown", is_flag=True, callback=_one_form, help="Print Markdown."
+)
+
+yes = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
-def yes_option(command: Command) -> Command:
-    """Add `--yes`, not to be asked."""
-    return click.option("--yes", is_flag=True, help="Don't ask.")(command)
-
-
-def markdown_option(command: Command) -> Command:
-    """Add `--markdown` as `as_markdown`."""
-    option = click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
-    return option(command)
-
-
-def check_one_form(*, as_json: bool, as_markdown: bool) -> None:
-    """Refuse both at a time.
+def check_can_ask(yes: bool) -> None:
+    """Refuse to go on where nobody can be asked.
 
     Raises:
-        click.UsageError: Both were asked for.
+        click.UsageError: There is neither `--yes` nor a terminal.
     """
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown can't be had together; choose one.")
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on: add --yes to go on without.")
+
+
+def agrees(question: str) -> bool:
+    """Ask on the terminal; say so where nothing will be deleted."""
+    if click.confirm(question, err=True):
+        return True
+    complain("nothing is deleted")
+    return False
 
 
 def check_is_folder(results: Path) -> None:
@@ -94,7 +108,60 @@ def check_is_folder(results: Path) -> None:
         raise StoreNotFoundError(f"the results folder {results} does not exist; name another")
 
 
-def runs_argument(name: str, *, required: bool) -> Callable[[Command], Command]:
+def check_has_database(folder: Path) -> None:
+    """Refuse a folder without a database.
+
+    Raises:
+        StoreNotFoundError: There is none in it.
+    """
+    if not (folder / DATABASE_NAME).exists():
+        raise StoreNotFoundError(
+            f"there is no database in {folder}; `{PROGRAM} import` makes it from the run folders"
+        )
+
+
+@contextmanager
+def open_existing(results: Path) -> Iterator[RunRepository]:
+    """Open a store for writing that is there already: a mistyped folder must not become one.
+
+    Raises:
+        StoreNotFoundError: There is none.
+    """
+    check_is_folder(results)
+    check_has_database(results)
+    with RunRepository.open(results) as repository:
+        yield repository
+
+
+def answers_from(repository: RunRepository) -> Shape:
+    """Return the JSON of where an answer comes from."""
+    return {"results_dir": str(repository.results_dir), "answers_from": repository.answers_from}
+
+
+def database_of(repository: RunRepository) -> Shape:
+    """Return the JSON of which database was used."""
+    path = repository.database_path
+    return {"results_dir": str(repository.results_dir), "database": str(path)}
+
+
+def filtered_ids(
+    repository: RunRepository, scenario: str | None, tag: Tag | None, since: datetime | None
+) -> list[str]:
+    """Return the ids of all runs that pass the filters of `scenario_filters`, newest first."""
+    found = repository.recent(_ALL_RUNS, scenario=scenario, tag=tag, since=since)
+    return [header.run_id for header in found]
+
+
+def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
+    """Return a sentence that names the metric types there are; None where this is one of them."""
+    types = "SELECT DISTINCT metric_type FROM v_latency WHERE satellite_id IS NULL ORDER BY 1"
+    found = [str(name) for (name,) in repository.query(types).rows]
+    if metric_type in found or not found:
+        return None
+    return f"no run has the metric type {metric_type!r}; there are: {', '.join(found)}"
+
+
+def runs(name: str, *, required: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds any number of run ids, completed as one is."""
     shown = f"{name.upper()}..." if required else f"[{name.upper()}]..."
     return click.argument(
@@ -102,7 +169,7 @@ def runs_argument(name: str, *, required: bool) -> Callable[[Command], Command]:
     )
 
 
-def run_argument(name: str) -> Callable[[Command], Command]:
+def run(name: str) -> Callable[[Command], Command]:
     """Return a decorator that adds a run id, completed by the shell from the newest runs."""
     return click.argument(name, metavar=name.upper(), shell_complete=complete_run)
 
@@ -122,3 +189,95 @@ def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
         return found
     # bash puts into the line what it gets, and click's `read` takes away one backslash.
     return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", run_id) for run_id in found]
+
+
+def span(text: str) -> timedelta:
+    """Return how long ``90d``, ``12h`` or ``2w`` is.
+
+    Raises:
+        click.BadParameter: It is no such thing.
+    """
+    found = _span(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no span of time such as 12h, 90d or 2w.")
+    return found
+
+
+def time(text: str) -> datetime:
+    """Return an ISO date or time, or the time a span back from now; aware.
+
+    Raises:
+        click.BadParameter: It is neither.
+    """
+    try:
+        back = _span(text)
+        found = datetime.fromisoformat(text) if back is None else datetime.now(UTC) - back
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is neither a time such as 2026-03-01 or 2026-03-01T12:00+01:00, "
+            "nor a span such as 12h, 7d or 2w."
+        ) from None
+    # The lists show UTC, so that is meant where no zone is given.
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def named_value(text: str) -> tuple[str, str]:
+    """Return (name, value) of ``name=value``; the value is empty where it has none."""
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def tag_filter(text: str) -> Tag:
+    """Return the pair of ``name=value``, or the name where it says no value."""
+    return named_value(text) if "=" in text else text
+
+
+def metric_limit(text: str) -> tuple[str, str, float]:
+    """Return (metric type, statistic, limit in ms) of ``fault_detection.p95_ms=100``.
+
+    Raises:
+        click.BadParameter: It is no such thing.
+    """
+    # From the right: the name of a metric type may hold both signs.
+    measured, _, number = text.rpartition("=")
+    metric_type, _, statistic = measured.rpartition(".")
+    try:
+        limit_ms = float(number)
+    except ValueError:
+        metric_type = ""
+    if not metric_type:
+        raise click.BadParameter(
+            f"{text!r} is no METRIC.STATISTIC=MS such as fault_detection.p95_ms=100."
+        )
+    return metric_type, statistic, limit_ms
+
+
+def scenario_filters(command: Command) -> Command:
+    """Add `--scenario`, `--tag` and `--since`."""
+    for option in (
+        click.option(
+            "--since",
+            type=time,
+            metavar="TIME",
+            help="Only runs recorded since: an ISO date or time (UTC, if it has no zone), "
+            "or a span back from now such as 12h, 7d or 2w.",
+        ),
+        click.option(
+            "--tag",
+            type=tag_filter,
+            metavar="NAME[=VALUE]",
+            help="Only runs with this tag (and value).",
+        ),
+        click.option("--scenario", metavar="NAME", help="Only runs of this scenario."),
+    ):
+        command = option(command)
+    return command
+
+
+def _span(text: str) -> timedelta | None:
+    """Return how long ``90d``, ``12h`` or ``2w`` is; None if *text* is no such thing."""
+    found = _SPAN.fullmatch(text)
+    try:
+        return int(found[1]) * _UNITS[found[2]] if found else None
+    except OverflowError:
+        return None

@@ -5,39 +5,11 @@ from __future__ import annotations
 import sqlite3
 from itertools import groupby
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
+
+from astraguard_store.reports import DescribedColumn, DescribedObject
 
 __all__ = ["DescribedColumn", "DescribedObject", "described_objects"]
-
-
-class DescribedColumn(NamedTuple):
-    """A column of a table or view.
-
-    Attributes:
-        name: The column's name.
-        unit: Unit of its values, such as ``ms``; None where they have none.
-        description: What it means, in one paragraph.
-    """
-
-    name: str
-    unit: str | None
-    description: str
-
-
-class DescribedObject(NamedTuple):
-    """A table or a view.
-
-    Attributes:
-        name: Its name.
-        kind: ``table`` or ``view``.
-        description: What a row is; paragraphs, and SQL indented by four spaces.
-        columns: In the order in which ``SELECT *`` gives them.
-    """
-
-    name: str
-    kind: str
-    description: str
-    columns: tuple[DescribedColumn, ...]
 
 
 # The views first, for they are what to ask; the row about the object before its columns.

@@ -1,4 +1,6 @@
-"""How a command ends: exit codes, and one line on standard error instead of a traceback.
+"""Groups of commands: late imports, and how a command ends.
+
+A command ends with an exit code, and with one line on standard error instead of a traceback:
 
 ```
 0    done; the answer is yes, or there is one
@@ -10,17 +12,22 @@
 ```
 """
 
+from __future__ import annotations
+
 import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import click
 
 from astraguard_store.exceptions import RunNotFoundError, StoreError
+from astraguard_store.presentation.text import printable
 
 OK = 0
 ANSWER_IS_NO = 1
@@ -30,25 +37,43 @@ READER_WENT_AWAY = 141
 
 PROGRAM = "astraguard-store"
 
+_WHOLE = 1_000  # characters that no first sentence has
+# `import` is no name for a module.
+_MODULES = {"import": "import_runs"}
 
-class StoreCommands(click.Group):
-    """A group whose commands end as this module's docstring says."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+class LateCommands(Mapping[str, click.Command]):
+    """Commands by name, each imported from the module of its name when it is asked for."""
+
+    def __init__(self, package: str, summaries: Mapping[str, str]) -> None:
+        """Take {name: first sentence of the help}, in the order of the group's help."""
+        self.summaries = summaries
+        self._package = package
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self.summaries:
+            raise KeyError(name)
+        module = _MODULES.get(name, name)
+        command: click.Command = getattr(import_module(f"{self._package}.{module}"), module)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.summaries)
+
+    def __len__(self) -> int:
+        return len(self.summaries)
+
+
+class StoreGroup(click.Group):
+    """A group whose commands end as this module's docstring says; help lists them in order.
+
+    A command returns its exit code, or None for 0.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line, and exit unless *standalone_mode* is off."""
-
-        def run() -> object:
-            return super(StoreCommands, self).main(
-                args, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra
-            )
-
+        extra = {"prog_name": PROGRAM, **extra, "standalone_mode": False}
+        run = partial(super().main, *args, **extra)
         if not standalone_mode:
             return run()
         with _warnings_on_stderr():
@@ -64,6 +89,20 @@ class StoreCommands(click.Group):
             _silence_stdout()
             ctx.exit(READER_WENT_AWAY)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names in the order in which the commands were added, not by alphabet."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command's first sentence, whole and without importing the command."""
+        if isinstance(self.commands, LateCommands):
+            summaries = self.commands.summaries
+        else:
+            names = self.list_commands(ctx)
+            summaries = {n: self.commands[n].get_short_help_str(_WHOLE) for n in names}
+        with formatter.section("Commands"):
+            formatter.write_dl(list(summaries.items()))
+
 
 def _exit_code_of(run: Callable[[], object]) -> int:
     try:
@@ -74,7 +113,7 @@ def _exit_code_of(run: Callable[[], object]) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return READER_WENT_AWAY
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         complain("interrupted; what was not finished is as it was before")
         return INTERRUPTED
     except (click.ClickException, StoreError, OSError) as error:
@@ -122,13 +161,6 @@ class _Complaints(logging.Handler):
 def complain(message: str) -> None:
     """Say *message* on standard error, in one line and under the program's name."""
     click.echo(f"{PROGRAM}: {printable(' '.join(message.split()))}", err=True)
-
-
-def printable(text: str) -> str:
-    """Return *text* with control characters escaped: names come from files, not from us."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _silence_stdout() -> None:

@@ -1,21 +1,19 @@
-"""The command for one's own SQL: `query`."""
+"""`astraguard-store query`."""
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from astraguard_store.cli import report_shapes, shapes
-from astraguard_store.cli.options import examples, json_option, results_option
-from astraguard_store.cli.outcome import complain, printable
-from astraguard_store.cli.reading import open_for_reading
-from astraguard_store.cli.render import Column, print_table
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import complain
+from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import QueryResult
+from astraguard_store.repository import RunRepository
 
 # What a table shows of a BLOB; CSV and JSON have all of it.
 _BLOB_BYTES_SHOWN = 16
@@ -25,7 +23,7 @@ _QUOTED_IN_CSV = re.compile(r'[",\r\n]')
 
 
 @click.command(
-    epilog=examples(
+    epilog=options.examples(
         'astraguard-store query "SELECT * FROM v_runs LIMIT 5"',
         'astraguard-store query "SELECT * FROM schema_doc" --format markdown',
         'astraguard-store query "SELECT * FROM v_latency WHERE run_id = :run" --param run=run_001',
@@ -59,8 +57,8 @@ _QUOTED_IN_CSV = re.compile(r'[",\r\n]')
 @click.option(
     "--limit", type=click.IntRange(min=0), metavar="ROWS", help="Print so many rows at most."
 )
-@results_option
-@json_option
+@options.results
+@options.as_json
 def query(
     sql: str,
     parameters: tuple[str, ...],
@@ -85,14 +83,11 @@ def query(
         raise click.UsageError(f"--json and --format {form} can't be had together; choose one.")
     bound = _bound(parameters)
     statement = _from_stdin() if sql == "-" else sql
-    with open_for_reading(results) as repository:
+    with RunRepository.open(results, read_only=True) as repository:
         answer = repository.query(statement, bound, time_limit_s=time_limit, row_limit=limit)
-        origin = {
-            "results_dir": str(repository.results_dir),
-            "database": str(repository.database_path),
-        }
+        origin = options.database_of(repository)
     if as_json or form == "json":
-        shapes.print_json({**origin, **report_shapes.query_shape(answer)})
+        output.print_json({**origin, **shapes.report_shape(answer)})
         return
     _PRINTERS[form](answer)
     if answer.truncated:
@@ -133,23 +128,17 @@ def _value(text: str) -> str | int | float:
 
 def _print_table(answer: QueryResult, *, markdown: bool = False) -> None:
     columns = [
-        Column(printable(name), numeric=numeric)
+        text.Column(text.printable(name), numeric=numeric)
         for name, numeric in zip(answer.columns, _numeric_columns(answer), strict=True)
     ]
     null = "" if markdown else "NULL"
     rows = [[_shown(value, null) for value in row] for row in answer.rows]
-    print_table(columns, rows, markdown=markdown)
+    output.print_table(columns, rows, markdown=markdown)
 
 
 def _print_csv(answer: QueryResult) -> None:
-    _echo_all(",".join(map(_in_csv, row)) + "\r\n" for row in (answer.columns, *answer.rows))
-
-
-def _echo_all(lines: Iterable[str]) -> None:
-    remaining = iter(lines)
-    # Echoing flushes: a thousand lines at a time.
-    while text := "".join(islice(remaining, 1_000)):
-        click.echo(text, nl=False)
+    rows = (answer.columns, *answer.rows)
+    output.write_lines(",".join(map(_in_csv, row)) + "\r" for row in rows)
 
 
 def _numeric_columns(answer: QueryResult) -> list[bool]:

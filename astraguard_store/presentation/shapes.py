@@ -1,4 +1,4 @@
-"""What `--json` prints: here of runs, in `report_shapes` of what was done or asked.
+"""The JSON of every command: each shape, and what its keys mean.
 
 A script may rely on these shapes. Keys may be added, none is renamed or taken
 away. Times are ISO 8601 in UTC with microseconds, durations milliseconds,
@@ -8,7 +8,7 @@ HEADER      run_id, revision (0: not known, read from the run's folder),
             recorded_at, total_measurements
 STATISTICS  count, mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms, missed, and
             p50_above_ms, p95_above_ms, p99_above_ms: where a percentile falls among
-            the missed events it is null, and this is what it is above of; else null
+            the missed events it is null, and this is its lower bound; else null
 PROVENANCE  scenario, seed, software_version, git_commit, git_branch, git_dirty, host,
             platform, python, rig, firmware, started_at, finished_at, percentile_definition
 ARTIFACT    kind, path (relative to results_dir), bytes, sha256, rows
@@ -57,57 +57,49 @@ FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
             false_alarms, run: as in show, from HEADER on
 """
 
-import json
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-
-import click
+from pathlib import Path
+from typing import Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
-from astraguard_store.provenance import ProvenanceValue
-from astraguard_store.reports import Percentiles
+from astraguard_store.model import MetricSummary, RunHeader, RunSummary
+from astraguard_store.presentation.text import STATISTICS, lower_bound, side_present
+from astraguard_store.reports import (
+    CheckReport,
+    DescribedObject,
+    ExportReport,
+    ImportReport,
+    MergeReport,
+    Percentiles,
+    PruneReport,
+    QueryResult,
+)
 
-STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
-ABOVE = {"p50_ms": "p50_above_ms", "p95_ms": "p95_above_ms", "p99_ms": "p99_above_ms"}
-"""Which statistics may fall among the missed events, and what then says above what."""
+Shape = dict[str, Any]
+_Done = ExportReport | ImportReport | MergeReport | PruneReport
+_Found = CheckReport | Percentiles | QueryResult
 
-Shape = dict[str, object]
-
-
-def print_json(shape: Shape) -> None:
-    """Write one JSON document, in ASCII so that any terminal and any pipe takes it."""
-    click.echo(json.dumps(shape, indent=2, allow_nan=False))
-
-
-def header_shape(header: RunHeader) -> Shape:
-    """Return HEADER."""
-    return {
-        "run_id": header.run_id,
-        "revision": header.revision,
-        "recorded_at": _iso(header.recorded_at),
-        "total_measurements": header.total_measurements,
-    }
+_SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
 
 
 def headers_shape(headers: Sequence[RunHeader]) -> list[Shape]:
     """Return [HEADER]."""
-    return [header_shape(header) for header in headers]
+    return [_shape_of(header) for header in headers]
 
 
 def run_shape(run: RunSummary) -> Shape:
     """Return what `show` says of a run."""
     return {
-        **header_shape(run.header),
+        **_shape_of(run.header),
         "metrics": _metrics_shape(run.metrics),
         "satellites": {name: _metrics_shape(metrics) for name, metrics in run.satellites.items()},
-        "artifacts": [_artifact_shape(artifact) for artifact in run.artifacts],
-        "provenance": {
-            field.name: _plain(getattr(run.provenance, field.name))
-            for field in fields(run.provenance)
-        },
+        "artifacts": _plain(run.artifacts),
+        "provenance": _shape_of(run.provenance),
         "tags": dict(run.tags),
     }
 
@@ -120,12 +112,7 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "by_satellite": by_satellite,
         "changes": [_change_shape(change) for change in comparison.changes],
         "provenance_changes": [
-            {
-                "name": change.name,
-                "baseline": _plain(change.baseline),
-                "candidate": _plain(change.candidate),
-                "forbids_comparison": change.forbids_comparison,
-            }
+            {**_shape_of(change), "forbids_comparison": change.forbids_comparison}
             for change in comparison.provenance_changes
         ],
         "warnings": list(comparison.warnings),
@@ -137,88 +124,80 @@ def groups_shape(
 ) -> list[Shape]:
     """Return what `percentiles --by` says of each group."""
     return [
-        {"group": dict(zip(by, group, strict=True)), **percentiles_shape(percentiles)}
+        {"group": dict(zip(by, group, strict=True)), **_shape_of(percentiles)}
         for group, percentiles in groups.items()
     ]
 
 
-def percentiles_shape(percentiles: Percentiles) -> Shape:
-    """Return PERCENTILES."""
-    return {
-        "metric_type": percentiles.metric_type,
-        "satellite_id": percentiles.satellite_id,
-        "count": percentiles.count,
-        "missed": percentiles.missed,
-        "runs": percentiles.runs,
-        "values": [value._asdict() for value in percentiles.values],
-        "runs_without_buckets": list(percentiles.runs_without_buckets),
-    }
+def report_shape(report: _Done | _Found) -> Shape:
+    """Return a report, or an answer, by its fields."""
+    shape = _shape_of(report)
+    for key in shape.keys() & {"refused", "conflicts"}:
+        shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
+    if isinstance(report, PruneReport):
+        shape["freed_bytes"] = report.freed_bytes
+    if isinstance(report, CheckReport):
+        shape["sound"] = report.is_sound
+    return shape
+
+
+def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
+    """Return [OBJECT]."""
+    shapes = [_shape_of(described) for described in objects]
+    if brief:
+        for shape in shapes:
+            del shape["columns"]
+    return shapes
 
 
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
-        metric_type: {
-            name: finite(getattr(summary, name)) for name in (*STATISTICS, *ABOVE.values())
-        }
+        metric_type: {name: _plain(getattr(summary, name)) for name in _SUMMARY_KEYS}
         for metric_type, summary in metrics.items()
     }
 
 
-def _artifact_shape(artifact: Artifact) -> Shape:
-    return {
-        "kind": artifact.kind,
-        "path": artifact.path,
-        "bytes": artifact.bytes,
-        "sha256": artifact.sha256,
-        "rows": artifact.rows,
-    }
-
-
 def _change_shape(change: MetricChange) -> Shape:
-    values = {name: _value_shape(change, name) for name in STATISTICS}
     return {
         "metric_type": change.metric_type,
         "satellite_id": change.satellite_id,
-        "present_in": present_in(change),
-        **values,
+        "present_in": side_present(change),
+        **{name: _value_shape(change, name) for name in STATISTICS},
     }
-
-
-def present_in(change: MetricChange) -> str:
-    """Return which side has measurements: ``both``, ``baseline`` or ``candidate``."""
-    if change.baseline and change.candidate:
-        return "both"
-    return "baseline" if change.baseline else "candidate"
-
-
-def above(summary: MetricSummary | None, statistic: str) -> float | None:
-    """Return what the statistic is above of, where it falls among the missed events."""
-    if summary is None or statistic not in ABOVE:
-        return None
-    bound: float | None = getattr(summary, ABOVE[statistic])
-    return bound
 
 
 def _value_shape(change: MetricChange, statistic: str) -> Shape:
     value: ValueChange = getattr(change, statistic)
-    return {
-        "baseline": finite(value.baseline),
-        "candidate": finite(value.candidate),
-        "difference": finite(value.difference),
-        "relative_change": finite(value.relative_change),
-        "baseline_above": finite(above(change.baseline, statistic)),
-        "candidate_above": finite(above(change.candidate, statistic)),
+    shape = {
+        "baseline": value.baseline,
+        "candidate": value.candidate,
+        "difference": value.difference,
+        "relative_change": value.relative_change,
+        "baseline_above": lower_bound(change.baseline, statistic),
+        "candidate_above": lower_bound(change.candidate, statistic),
     }
+    return {key: _plain(number) for key, number in shape.items()}
 
 
-def _plain(value: ProvenanceValue) -> ProvenanceValue:
-    return _iso(value) if isinstance(value, datetime) else value
+def _shape_of(value: Any) -> Shape:
+    """Return the fields of a dataclass or named tuple, in their order."""
+    names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
+    return {name: _plain(getattr(value, name)) for name in names}
 
 
-def finite(value: float | None) -> float | None:
-    """Return *value*, or None for what JSON has no number for."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")
+def _plain(value: Any) -> Any:
+    """Return *value* as JSON has it; null where JSON has no number for it."""
+    match value:
+        case str() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return value.isoformat(timespec="microseconds")
+        case bytes():
+            return value.hex()
+        case Path():
+            return str(value)
+        case list() | tuple() if not hasattr(value, "_fields"):
+            return [_plain(item) for item in value]
+    return _shape_of(value)

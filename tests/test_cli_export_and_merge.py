@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import reference
-from click.testing import CliRunner, Result
+from command_line import run, run_json
 from recordings import recorded
 
 from astraguard_store import Provenance, RunRepository
-from astraguard_store.cli import main
-
-
-def run(*args: str | Path) -> Result:
-    """Run a command line in this process."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="astraguard-store")
-
-
-def run_json(*args: str | Path) -> dict[str, Any]:
-    shape: dict[str, Any] = json.loads(run(*args, "--json").stdout)
-    return shape
 
 
 @pytest.fixture
@@ -122,6 +109,22 @@ class TestExport:
         assert result.exit_code == 2
         assert "is there already" in result.stderr
 
+    @pytest.mark.parametrize("name", ["x.tar.gz", "x.csv", "x.TGZ"])
+    def test_a_kind_that_it_cannot_make_is_an_error(
+        self, store: Path, tmp_path: Path, name: str
+    ) -> None:
+        result = run("export", "--all", "--to", tmp_path / name, "--results", store)
+
+        assert result.exit_code == 2
+        assert "a folder, FILE.zip or FILE.parquet" in result.stderr
+        assert not (tmp_path / name).exists()
+
+    def test_a_folder_may_have_a_dot_in_its_name(self, store: Path, tmp_path: Path) -> None:
+        result = run("export", "--all", "--to", tmp_path / "runs.2026-03", "--results", store)
+
+        assert result.exit_code == 0
+        assert (tmp_path / "runs.2026-03" / "a").is_dir()
+
 
 class TestMerge:
     """`astraguard-store merge`."""
@@ -200,6 +203,15 @@ class TestMerge:
 
         assert result.exit_code == 2
         assert "astraguard-store import" in result.stderr
+        assert not (tmp_path / "all_rigs").exists()
+
+    def test_a_zip_is_to_be_unpacked_and_imported(self, store: Path, tmp_path: Path) -> None:
+        run("export", "--all", "--to", tmp_path / "runs.zip", "--results", store)
+
+        result = run("merge", tmp_path / "runs.zip", "--results", tmp_path / "all_rigs")
+
+        assert result.exit_code == 2
+        assert "unpack it into a new folder, `astraguard-store import" in result.stderr
         assert not (tmp_path / "all_rigs").exists()
 
     def test_itself_is_an_error(self, store: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands about the database itself: what it is, what it means, copies of it."""
+"""`astraguard-store db`: what the database is, what it means, and copies of it."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,20 +6,12 @@ from pathlib import Path
 
 import click
 
-from astraguard_store.cli import report_shapes, shapes
-from astraguard_store.cli.described import brief_markdown, described_markdown, print_described
-from astraguard_store.cli.options import (
-    check_one_form,
-    examples,
-    json_option,
-    markdown_option,
-    results_option,
-)
-from astraguard_store.cli.outcome import ANSWER_IS_NO, PROGRAM, StoreCommands
-from astraguard_store.cli.render import print_line
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, StoreGroup
+from astraguard_store.presentation import markdown, shapes, text
+from astraguard_store.reports import DescribedObject
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.schema_versions import (
-    DescribedObject,
     SchemaStatus,
     described_schema,
     schema_status,
@@ -28,9 +20,9 @@ from astraguard_store.store.schema_versions import (
 
 
 @click.group(
-    cls=StoreCommands,
+    cls=StoreGroup,
     no_args_is_help=False,
-    epilog=examples(
+    epilog=options.examples(
         "astraguard-store db current",
         "astraguard-store db describe v_latency",
         "astraguard-store db upgrade",
@@ -42,12 +34,11 @@ def db() -> None:
 
 
 @db.command(
-    epilog=examples("astraguard-store db current || astraguard-store db upgrade"),
+    epilog=options.examples("astraguard-store db current || astraguard-store db upgrade"),
 )
-@results_option
-@json_option
-@click.pass_context
-def current(ctx: click.Context, results: Path, as_json: bool) -> None:
+@options.results
+@options.as_json
+def current(results: Path, as_json: bool) -> int:
     """Say which schema revision the database has, and which one this version needs.
 
     Exit code 0 at head; 1 for another revision or no database; 2 for an error.
@@ -56,18 +47,17 @@ def current(ctx: click.Context, results: Path, as_json: bool) -> None:
     at_head = status.found == status.head
     if as_json:
         shape = {"found": status.found, "head": status.head, "at_head": at_head}
-        shapes.print_json({**_origin(status), **shape})
+        output.print_json({**_origin(status), **shape})
     else:
-        print_line(f"database {status.database_path}")
-        print_line(f"found    {status.found or 'none'}")
-        print_line(f"head     {status.head}")
-        print_line(_advice(status))
-    if not at_head:
-        ctx.exit(ANSWER_IS_NO)
+        output.print_line(f"database {status.database_path}")
+        output.print_line(f"found    {status.found or 'none'}")
+        output.print_line(f"head     {status.head}")
+        output.print_line(_advice(status))
+    return OK if at_head else ANSWER_IS_NO
 
 
 @db.command(
-    epilog=examples(
+    epilog=options.examples(
         "astraguard-store db describe v_latency",
         "astraguard-store db describe --brief",
         "astraguard-store db describe --json | jq -r '.objects[].name'",
@@ -75,9 +65,9 @@ def current(ctx: click.Context, results: Path, as_json: bool) -> None:
 )
 @click.argument("name", metavar="[OBJECT]", required=False)
 @click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
-@markdown_option
-@results_option
-@json_option
+@options.as_markdown
+@options.results
+@options.as_json
 def describe(
     name: str | None, brief: bool, as_markdown: bool, results: Path, as_json: bool
 ) -> None:
@@ -87,21 +77,20 @@ def describe(
 
     Exit code 0; 2 for an error, such as an OBJECT that isn't there.
     """
-    check_one_form(as_json=as_json, as_markdown=as_markdown)
     objects = _chosen(described_schema(results), name)
     if as_json:
         origin = _origin(schema_status(results))
-        shapes.print_json({**origin, "objects": report_shapes.objects_shape(objects, brief=brief)})
+        output.print_json({**origin, "objects": shapes.objects_shape(objects, brief=brief)})
     elif as_markdown:
-        shown = brief_markdown(objects) if brief else described_markdown(objects)
+        shown = markdown.brief_schema(objects) if brief else markdown.schema(objects)
         click.echo(shown, nl=False)
     else:
-        print_described(objects, brief=brief)
+        _print_objects(objects, brief=brief)
 
 
-@db.command(epilog=examples("astraguard-store db upgrade --results results"))
-@results_option
-@json_option
+@db.command(epilog=options.examples("astraguard-store db upgrade --results results"))
+@options.results
+@options.as_json
 def upgrade(results: Path, as_json: bool) -> None:
     """Bring the database to the schema revision that this version needs.
 
@@ -114,18 +103,18 @@ def upgrade(results: Path, as_json: bool) -> None:
     if as_json:
         backup = str(after.backup_path) if after.backup_path else None
         shape = {"before": before.found, "after": after.found, "head": after.head}
-        shapes.print_json({**_origin(after), **shape, "backup": backup})
+        output.print_json({**_origin(after), **shape, "backup": backup})
     elif after.backup_path is None:
-        print_line(f"{after.database_path} is at {after.head} already.")
+        output.print_line(f"{after.database_path} is at {after.head} already.")
     else:
-        print_line(f"{after.database_path} went from {before.found} to {after.found}.")
-        print_line(f"A copy from before is kept as {after.backup_path}.")
+        output.print_line(f"{after.database_path} went from {before.found} to {after.found}.")
+        output.print_line(f"A copy from before is kept as {after.backup_path}.")
 
 
-@db.command(epilog=examples("astraguard-store db backup runs.backup.db --results results"))
+@db.command(epilog=options.examples("astraguard-store db backup runs.backup.db --results results"))
 @click.argument("file", type=click.Path(path_type=Path))
-@results_option
-@json_option
+@options.results
+@options.as_json
 def backup(file: Path, results: Path, as_json: bool) -> None:
     """Copy the database to the new file FILE while others go on writing, and check the copy.
 
@@ -134,14 +123,15 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
     Exit code 0; 2 for an error, such as a file that is there already.
     """
     with RunRepository.open(results, read_only=True) as repository:
-        root, database = repository.results_dir, repository.database_path
+        origin = options.database_of(repository)
         repository.back_up(file)
     size = file.stat().st_size
     if as_json:
-        shape: shapes.Shape = {"results_dir": str(root), "database": str(database)}
-        shapes.print_json({**shape, "backup": str(file.resolve()), "bytes": size})
+        output.print_json({**origin, "backup": str(file.resolve()), "bytes": size})
     else:
-        print_line(f"{database} is copied to {file} ({size} bytes), and the copy is sound.")
+        output.print_line(
+            f"{origin['database']} is copied to {file} ({size} bytes), and the copy is sound."
+        )
 
 
 def _chosen(objects: Sequence[DescribedObject], name: str | None) -> Sequence[DescribedObject]:
@@ -150,6 +140,21 @@ def _chosen(objects: Sequence[DescribedObject], name: str | None) -> Sequence[De
         names = ", ".join(described.name for described in objects)
         raise click.UsageError(f"There is no table or view {name!r}; there are {names}.")
     return chosen
+
+
+def _print_objects(objects: Sequence[DescribedObject], *, brief: bool) -> None:
+    if brief:
+        rows = [[o.name, o.kind, markdown.first_sentence(o)] for o in objects]
+        output.print_table(text.words("name", "kind", "meaning"), rows)
+        return
+    for number, described in enumerate(objects):
+        if number:
+            output.print_line()
+        output.print_line(f"{described.kind} {described.name}")
+        for line in ("", *described.description.splitlines(), ""):
+            output.print_line(line)
+        rows = [[c.name, c.unit or "-", c.description] for c in described.columns]
+        output.print_table(text.words("column", "unit", "meaning"), rows)
 
 
 def _origin(status: SchemaStatus) -> shapes.Shape:

@@ -1,0 +1,79 @@
+"""`astraguard-store export`."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
+from astraguard_store.presentation import shapes, text
+from astraguard_store.repository import RunRepository
+
+# Names by which nobody means a folder.
+_OTHER_KINDS = re.compile(
+    r"\.(7z|arrow|bz2|csv|db|feather|gz|hdf5|json|rar|sqlite|tar|tgz|xlsx|xz|zst)", re.IGNORECASE
+)
+
+
+@click.command(
+    epilog=options.examples(
+        "astraguard-store export run_001 run_002 --to runs.zip",
+        "astraguard-store export --scenario eclipse --since 4w --to eclipse.parquet",
+        "astraguard-store export --all --to copy_of_results",
+    )
+)
+@options.runs("run", required=False)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="TARGET",
+    help="What to make: a folder, FILE.zip or FILE.parquet. Nothing may be there yet.",
+)
+@click.option("--all", "every_run", is_flag=True, help="Export all runs.")
+@options.scenario_filters
+@options.results
+@options.as_json
+def export(
+    run: tuple[str, ...],
+    target: Path,
+    every_run: bool,
+    scenario: str | None,
+    tag: options.Tag | None,
+    since: datetime | None,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Copy runs into a folder, a zip or a parquet file: all of them, or nothing.
+
+    Name the runs, or filter them, or take --all. A folder and a zip have a folder of files
+    for each run, which `import` and the old readers take. A parquet file has one row for
+    each measurement, with its run_id. Files are held against their SHA-256 on the way.
+
+    Exit code 0; 1 where there is no such run; 2 for an error, such as a damaged file or a
+    target that is there already.
+    """
+    filters = any((scenario, tag, since))
+    if bool(run) + every_run + filters != 1:
+        raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
+    if _OTHER_KINDS.fullmatch(target.suffix):
+        raise click.UsageError(
+            f"{target.name!r} can't be made: --to takes a folder, FILE.zip or FILE.parquet."
+        )
+    with RunRepository.open(results, read_only=True) as repository:
+        chosen = run or options.filtered_ids(repository, scenario, tag, since)
+        if not chosen:
+            complain(f"there are no such runs in {results}; nothing is exported")
+            return ANSWER_IS_NO
+        with output.progress_bar("Exporting", hidden=as_json) as progress:
+            report = repository.export(chosen, target, progress)
+        origin = options.answers_from(repository)
+    if as_json:
+        output.print_json({**origin, **shapes.report_shape(report)})
+    else:
+        files = f"{text.counted(report.files, 'file')}, {text.size_text(report.bytes)}"
+        output.print_line(f"{report.target}: {text.counted(report.runs, 'run')}, {files}")
+    return OK

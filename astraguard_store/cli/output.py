@@ -1,0 +1,177 @@
+"""Tables, lines, progress and JSON on the terminal: the only module that knows rich.
+
+On a terminal a table is drawn, or, where it is too narrow for that, turned into
+one `name  value` line a field. In a pipe the same table comes without frame,
+colour or folding, so that `grep` and `awk` see whole lines; rich isn't imported then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+from rich.cells import cell_len
+
+from astraguard_store.presentation import markdown as as_markdown
+from astraguard_store.presentation.shapes import Shape
+from astraguard_store.presentation.text import Column, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_UNFOLDED = 100_000  # columns that no terminal has
+
+
+class Coloured(NamedTuple):
+    """Text of a cell in a colour."""
+
+    text: str
+    colour: str
+
+
+Cell = str | Coloured
+
+
+def print_json(shape: Shape) -> None:
+    """Write one JSON document, in ASCII so that any terminal and any pipe takes it."""
+    click.echo(json.dumps(shape, indent=2, allow_nan=False))
+
+
+def print_line(text: str = "") -> None:
+    """Print one line as it is, whatever the width."""
+    click.echo(printable(text))
+
+
+def print_fields(fields: Sequence[tuple[str, str]], *, markdown: bool = False) -> None:
+    """Print one line for each (name, value)."""
+    width = max((len(name) for name, _ in fields), default=0)
+    plain = (f"{name:<{width}} {value}" for name, value in fields)
+    for line in as_markdown.field_lines(fields) if markdown else plain:
+        print_line(line)
+
+
+def print_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, markdown: bool = False
+) -> None:
+    """Print the rows in the form that the output has room for, or as Markdown."""
+    console = None if markdown else _terminal()
+    if console:
+        _draw(console, columns, rows)
+        return
+    texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
+    write_lines(as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts))
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write many lines: click would flush each, and takes an ASCII output for one of UTF-8."""
+    if sys.stdout:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
+
+
+def shows_arrows() -> bool:
+    """Return whether the output is a terminal that shows colour, and has the arrows."""
+    console = _terminal()
+    if console is None or console.no_color or console.color_system is None:
+        return False
+    try:
+        "▲▼".encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def progress_bar(
+    description: str, *, hidden: bool = False
+) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error while the block runs, if that is a terminal.
+
+    Yields:
+        To be called with what is done and what there is in all.
+    """
+    console = None if hidden else _terminal(stderr=True)
+    if console is None:
+        yield lambda _done, _total: None
+        return
+    from rich import progress
+
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _terminal(*, stderr: bool = False) -> Console | None:
+    """Return the terminal behind an output; None for a pipe or a file, without importing rich."""
+    stream = sys.stderr if stderr else sys.stdout
+    # Variables by which a pipe may ask to be taken for a terminal.
+    is_asked = "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ
+    if not is_asked and not (stream and stream.isatty()):
+        return None
+    from rich.console import Console
+
+    class _PipeConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1 by itself
+
+    console = _PipeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    return console if console.is_terminal else None
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a pipe's lines: rich would take 5 s for 20,000 rows, and pad the last column."""
+    lines = [[column.title for column in columns], *(list(map(printable, row)) for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(map(_padded, columns, widths, line)).rstrip()
+
+
+def _padded(column: Column, width: int, text: str) -> str:
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if column.numeric else text + spaces
+
+
+def _draw(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    from rich import box
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [
+        [Text(printable(c)) if isinstance(c, str) else Text(c.text, style=c.colour) for c in row]
+        for row in rows
+    ]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
+    for row in cells:
+        table.add_row(*row)
+    unfolded = console.options.update(width=_UNFOLDED)
+    if Measurement.get(console, unfolded, table).maximum <= console.width:
+        console.print(table)
+    else:
+        _stack(console, columns, cells)
+
+
+def _stack(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
+    """Print one line a field, for a terminal too narrow for the table."""
+    width = max(len(column.title) for column in columns)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for column, value in zip(columns, row, strict=True):
+            console.print(column.title.ljust(width), style="bold", end="  ")
+            console.print(value, soft_wrap=True)

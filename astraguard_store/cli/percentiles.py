@@ -1,0 +1,152 @@
+"""`astraguard-store percentiles`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, complain
+from astraguard_store.presentation import shapes, text
+from astraguard_store.reports import Percentiles
+from astraguard_store.repository import RunRepository
+
+_Groups = Mapping[tuple[str | None, ...], Percentiles]
+
+
+def _names(listed: str | None) -> tuple[str, ...] | None:
+    return None if listed is None else tuple([name.strip() for name in listed.split(",")])
+
+
+@click.command(
+    epilog=options.examples(
+        "astraguard-store percentiles fault_detection",
+        "astraguard-store percentiles fault_detection --scenario swarm --since 4w -q 0.999",
+        "astraguard-store percentiles fault_detection --by scenario,week -q 0.99",
+        "astraguard-store percentiles recovery_action run_001 run_002 --satellite SAT003",
+    )
+)
+@click.argument("metric")
+@options.runs("run", required=False)
+@click.option(
+    "-q",
+    "--quantile",
+    "quantiles",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    default=(0.5, 0.95, 0.99),
+    show_default=True,
+    metavar="Q",
+    help="Which one, from 0 to 1. May be repeated.",
+)
+@click.option(
+    "--by",
+    metavar="NAME[,NAME]...",
+    callback=lambda _ctx, _option, listed: _names(listed),
+    help="One row for each group of runs that have this in common: run, satellite, scenario, "
+    "host, rig, firmware, software_version, git_branch, git_commit, platform, python, or when "
+    "they were recorded (UTC): day, week, month.",
+)
+@click.option("--satellite", metavar="NAME", help="Of one satellite; its buckets must be kept.")
+@options.scenario_filters
+@options.as_markdown
+@options.results
+@options.as_json
+def percentiles(
+    metric: str,
+    run: tuple[str, ...],
+    quantiles: tuple[float, ...],
+    by: tuple[str, ...] | None,
+    satellite: str | None,
+    scenario: str | None,
+    tag: options.Tag | None,
+    since: datetime | None,
+    as_markdown: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Say the percentiles of METRIC over many runs, each within 1 %.
+
+    Over all runs, those that pass the filters, or those that are named. They come from
+    the sums of the runs' buckets, never from percentiles of runs. `above 12.5` is a
+    percentile that falls among missed events: 12.5 ms is its lower bound. With --by, a
+    table of one row for each group of runs.
+
+    Exit code 0; 1 where nothing was measured, or a run doesn't exist; 2 for an error.
+    """
+    if by and "satellite" in by and satellite is not None:
+        raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
+    is_filtered = any(value is not None for value in (scenario, tag, since))
+    if run and is_filtered:
+        raise click.UsageError("Runs can be named or filtered, not both.")
+    with RunRepository.open(results, read_only=True) as repository:
+        runs: Sequence[str] | None = run or None
+        if is_filtered:
+            runs = options.filtered_ids(repository, scenario, tag, since)
+        groups = repository.grouped_percentiles(
+            by or (), quantiles, metric_type=metric, runs=runs, satellite_id=satellite
+        )
+        is_measured = any(answer.count for answer in groups.values())
+        mistyped = None if is_measured else options.why_no_metric(repository, metric)
+        origin = options.answers_from(repository)
+    if as_json:
+        output.print_json({**origin, **_shape(by, groups)})
+    elif is_measured:
+        _print(by, groups, quantiles, markdown=as_markdown)
+    if not _complain_of_gaps(groups.values()) and not is_measured:
+        complain(mistyped or f"none of the runs measured {metric!r}")
+    return OK if is_measured else ANSWER_IS_NO
+
+
+def _shape(by: tuple[str, ...] | None, groups: _Groups) -> shapes.Shape:
+    if by is None:
+        return shapes.report_shape(groups[()])
+    return {"groups": shapes.groups_shape(by, groups)}
+
+
+def _print(
+    by: tuple[str, ...] | None, groups: _Groups, quantiles: Sequence[float], *, markdown: bool
+) -> None:
+    if by is None:
+        _print_percentiles(groups[()], markdown=markdown)
+        return
+    columns = text.words(*(name.replace("_", " ") for name in by))
+    columns += text.numbers("runs", "events", "missed")
+    columns += text.numbers(*(f"{text.quantile_text(q)} ms" for q in quantiles))
+    rows = [
+        [
+            *["-" if value is None else value for value in group],
+            *[str(number) for number in (answer.runs, answer.count, answer.missed)],
+            *[text.duration_text(v.value_ms, v.above_ms) for v in answer.values],
+        ]
+        for group, answer in groups.items()
+    ]
+    output.print_table(columns, rows, markdown=markdown)
+
+
+def _print_percentiles(answer: Percentiles, *, markdown: bool) -> None:
+    on_one = [("satellite", answer.satellite_id)] if answer.satellite_id else []
+    fields = [
+        ("metric type", answer.metric_type),
+        *on_one,
+        ("runs", str(answer.runs)),
+        ("events", str(answer.count)),
+        ("missed", str(answer.missed)),
+    ]
+    output.print_fields(fields, markdown=markdown)
+    output.print_line()
+    rows = [[f"{v.quantile:g}", text.duration_text(v.value_ms, v.above_ms)] for v in answer.values]
+    output.print_table(text.numbers("quantile", "ms"), rows, markdown=markdown)
+
+
+def _complain_of_gaps(answers: Collection[Percentiles]) -> bool:
+    """Warn of runs without buckets; return whether there are any."""
+    # A run is in several groups where these are satellites.
+    without = sorted({run_id for answer in answers for run_id in answer.runs_without_buckets})
+    if without:
+        complain(
+            f"warning: {text.counted(len(without), 'run')} without buckets can't be in it: "
+            f"{text.few_names(without)}; `{PROGRAM} check --fix` counts them from the CSVs"
+        )
+    return bool(without)
