@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from astraguard_store.columns import Columns
 from astraguard_store.database import queries, row_writing
 from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
-from astraguard_store.database.document_writing import renew_document
+from astraguard_store.database.documents import renew_document
 from astraguard_store.database.engine import Durability
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.run_rows import RunRows, insert_rows
