@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from astraguard_store.frozen import unchecked
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "RunSummary",
     "epoch_us",
     "percentile_ranks",
-    "summary_of_own",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -264,7 +262,3 @@ class RunSummary:
     def header(self) -> RunHeader:
         """The run as a list shows it."""
         return RunHeader(self.run_id, self.revision, self.recorded_at, self.total_measurements)
-
-
-summary_of_own = unchecked(RunSummary)
-"""Makes a run of its attributes' values, whose mappings are frozen already."""

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -27,12 +27,7 @@ from astraguard_store.artifacts.writer import StagingOptions, stage_runs
 from astraguard_store.database.queries import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import DatabaseError, RunNotFoundError
-from astraguard_store.model import (
-    FrozenMapping,
-    RunSummary,
-    summary_of_own,
-    utc_from_epoch_us,
-)
+from astraguard_store.model import RunSummary, utc_from_epoch_us
 from astraguard_store.repository.new_runs import NewRun
 from astraguard_store.repository.save_notes import SaveNotes, render_notes
 from astraguard_store.repository.shared_store import SharedStore
@@ -265,19 +260,7 @@ def _write(
     measurements = new.columns if save_options.keep_measurements == "database" else None
     revision = transaction.save(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
-    return summary_of_own(
-        (
-            new.run_id,
-            revision,
-            summary.recorded_at,
-            summary.total_measurements,
-            summary.metrics,
-            summary.satellites,
-            summary.artifacts,
-            summary.provenance,
-            FrozenMapping(tags),
-        )
-    )
+    return replace(summary, revision=revision, tags=tags)
 
 
 def _settle_failed(
