@@ -23,6 +23,7 @@ from astraguard_store.latency import LatencyCollector
 from astraguard_store.metrics_storage import MetricsStorage
 from astraguard_store.model import (
     Artifact,
+    AtLeast,
     LatencyMeasurement,
     MetricSummary,
     RunHeader,
@@ -49,6 +50,7 @@ __all__ = [
     "ArtifactReadError",
     "ArtifactWriteError",
     "AsyncRunRepository",
+    "AtLeast",
     "CacheInfo",
     "CheckReport",
     "ClosedStoreError",

@@ -10,11 +10,10 @@ from pathlib import Path
 from astraguard_store.artifacts.layout import NAMES_BY_KIND, compression_of, file_name
 from astraguard_store.artifacts.reader import SummaryFile, read_summary_file, run_time_us
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
-from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.comparison import Comparison, compare
 from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
 from astraguard_store.model import (
     Artifact,
-    MetricSummary,
     RunHeader,
     RunSummary,
     utc_from_epoch_us,
@@ -73,16 +72,7 @@ class FolderRuns:
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from *baseline* to *candidate*; raises as `get`."""
-        runs = (self.get(baseline), self.get(candidate))
-        before, after = (_by_key(run, by_satellite=by_satellite) for run in runs)
-        return Comparison(
-            baseline,
-            candidate,
-            tuple(
-                MetricChange(key[1], key[0] or None, before.get(key), after.get(key))
-                for key in sorted(before.keys() | after.keys())
-            ),
-        )
+        return compare(self.get(baseline), self.get(candidate), by_satellite=by_satellite)
 
     def _header(self, run_id: str) -> RunHeader | None:
         try:
@@ -147,17 +137,3 @@ def _found_artifacts(
             found.append(Artifact(kind, f"{run_id}/{name}", size, None, None))
             break
     return tuple(sorted(found))
-
-
-Key = tuple[str, str]
-"""(satellite, metric type), the satellite empty for all together."""
-
-
-def _by_key(run: RunSummary, *, by_satellite: bool) -> dict[Key, MetricSummary]:
-    if not by_satellite:
-        return {("", metric_type): summary for metric_type, summary in run.metrics.items()}
-    return {
-        (satellite_id, metric_type): summary
-        for satellite_id, metrics in run.satellites.items()
-        for metric_type, summary in metrics.items()
-    }

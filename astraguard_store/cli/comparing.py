@@ -18,8 +18,9 @@ from astraguard_store.cli.outcome import complain
 from astraguard_store.cli.reading import open_for_reading, origin, statistic_text, value_text
 from astraguard_store.cli.render import (
     Column,
+    at_least_sign,
     change_text,
-    milliseconds,
+    difference_text,
     percentage,
     print_fields,
     print_line,
@@ -27,6 +28,7 @@ from astraguard_store.cli.render import (
     shows_arrows,
 )
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+from astraguard_store.model import AtLeast
 
 
 @click.command(
@@ -86,11 +88,12 @@ def print_comparison(
         columns.insert(0, Column("satellite", numeric=False))
     columns += [Column("baseline"), Column("candidate"), Column("difference"), Column("change")]
     arrows = shows_arrows() and not markdown
+    at_least = "≥" if markdown else at_least_sign()
     rows = [
         [
             *_names(change, by_satellite=by_satellite),
             name,
-            *_cells(change, name, comparison, arrows),
+            *_cells(change, name, comparison, arrows=arrows, at_least=at_least),
         ]
         for change in comparison.changes
         for name in shapes.STATISTICS
@@ -115,20 +118,22 @@ def _names(change: MetricChange, *, by_satellite: bool) -> list[str]:
 
 
 def _cells(
-    change: MetricChange, name: str, comparison: Comparison, arrows: bool
+    change: MetricChange, name: str, comparison: Comparison, *, arrows: bool, at_least: str
 ) -> list[str | Text]:
     value: ValueChange = getattr(change, name)
     difference = value.difference
     is_number = name in {"count", "missed"}
     shown = (
-        f"{difference:.0f}" if is_number and difference is not None else milliseconds(difference)
+        f"{difference:.0f}"
+        if is_number and difference is not None
+        else difference_text(difference, at_least)
     )
     return [
         statistic_text(change.baseline, name),
         statistic_text(change.candidate, name),
         shown,
         change_text(
-            _remark(change, name, comparison),
+            _remark(change, name, comparison, at_least),
             # More or fewer measurements are neither better nor worse.
             difference=None if name == "count" else difference,
             arrow=arrows,
@@ -136,12 +141,12 @@ def _cells(
     ]
 
 
-def _remark(change: MetricChange, name: str, comparison: Comparison) -> str:
+def _remark(change: MetricChange, name: str, comparison: Comparison, at_least: str) -> str:
     side = shapes.present_in(change)
     if side != "both":
         return f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
-    bounds = (shapes.above(change.baseline, name), shapes.above(change.candidate, name))
-    if bounds != (None, None):
-        return "among the missed"
     value: ValueChange = getattr(change, name)
-    return percentage(value.relative_change)
+    is_bound = isinstance(value.baseline, AtLeast) or isinstance(value.candidate, AtLeast)
+    if is_bound and value.relative_change is None:
+        return "among the missed"
+    return percentage(value.relative_change, at_least)

@@ -143,7 +143,7 @@ def _print(
             [
                 *["-" if value is None else value for value in group],
                 *[str(number) for number in (answer.runs, answer.count, answer.missed)],
-                *[duration_text(v.value_ms, v.above_ms) for v in answer.values],
+                *[duration_text(v.value) for v in answer.values],
             ]
             for group, answer in groups.items()
         ],
@@ -169,7 +169,7 @@ def _print_percentiles(answer: Percentiles, *, markdown: bool) -> None:
     print_line()
     print_table(
         [Column("quantile"), Column("ms")],
-        [[f"{v.quantile:g}", duration_text(v.value_ms, v.above_ms)] for v in answer.values],
+        [[f"{v.quantile:g}", duration_text(v.value)] for v in answer.values],
         markdown=markdown,
     )
 

@@ -184,13 +184,14 @@ def print_headers(headers: list[RunHeader], *, markdown: bool = False) -> None:
 
 
 def statistic_text(summary: MetricSummary | None, name: str) -> str:
-    """Return one of the statistics, or what it is above of; ``-`` where there is none."""
+    """Return one of the statistics, or its lower bound; ``-`` where there is none."""
     if summary is None:
         return "-"
-    value: float | None = getattr(summary, name)
     if name in {"count", "missed"}:
-        return str(value)
-    return duration_text(value, shapes.above(summary, name))
+        return str(getattr(summary, name))
+    # `p95` has the number of `p95_ms`, or its bound.
+    attribute = name.removesuffix("_ms") if name in shapes.ABOVE else name
+    return duration_text(getattr(summary, attribute))
 
 
 def tags_text(tags: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from astraguard_store.cli.outcome import printable
+from astraguard_store.model import AtLeast
 
 _UNFOLDED = 100_000  # columns that no terminal has
 _MARKS = re.compile(r"([\\|*`<\[])")
@@ -76,24 +77,38 @@ def print_table(
 def shows_arrows() -> bool:
     """Return whether the output is a terminal that shows colour, and has the arrows."""
     console = _console()
+    shows_colour = not console.no_color and console.color_system is not None
+    return shows_colour and _is_terminal_with(console, "▲▼")
+
+
+def at_least_sign() -> str:
+    """Return what stands before a lower bound: ``>=`` in a pipe, which stays ASCII."""
+    return "≥" if _is_terminal_with(_console(), "≥") else ">="
+
+
+def _is_terminal_with(console: Console, characters: str) -> bool:
     try:
-        "▲▼".encode(console.encoding)
+        characters.encode(console.encoding)
     except UnicodeEncodeError:
         return False
-    return console.is_terminal and not console.no_color and console.color_system is not None
+    return console.is_terminal
 
 
-def change_text(text: str, *, difference: float | None, arrow: bool) -> Text:
+def change_text(text: str, *, difference: float | AtLeast | None, arrow: bool) -> Text:
     """Return *text*, coloured by whether the candidate is slower or quicker.
 
     Args:
         text: What changed.
-        difference: Candidate - baseline; None or 0 is neither.
+        difference: Candidate - baseline; None or 0 is neither. A lower bound is the worst:
+            a percentile fell among the missed events.
         arrow: Whether to say it by an arrow too, for those who don't see red and green.
     """
-    if not difference:
+    if isinstance(difference, AtLeast):
+        sign, style = "▲ ", "bold red"
+    elif not difference:
         return Text(text)
-    sign, style = ("▲ ", "red") if difference > 0 else ("▼ ", "green")
+    else:
+        sign, style = ("▲ ", "red") if difference > 0 else ("▼ ", "green")
     return Text(f"{sign if arrow else ''}{text}", style=style)
 
 
@@ -115,17 +130,31 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def duration_text(value: float | None, above: float | None) -> str:
-    """Return a duration in milliseconds, or, of one that isn't known, what it is above of."""
-    return milliseconds(value) if above is None else f"above {milliseconds(above)}"
+def duration_text(value: float | AtLeast | None) -> str:
+    """Return a duration in milliseconds, of a lower bound as ``above 5000.0000``."""
+    return f"{'above ' * isinstance(value, AtLeast)}{milliseconds(value)}"
 
 
-def percentage(relative_change: float | None) -> str:
-    """Return a relative change as ``+12.3 %``."""
+def difference_text(difference: float | AtLeast | None, at_least: str = "≥") -> str:
+    """Return a difference in milliseconds, of a lower bound as ``≥ +4901 ms``."""
+    if isinstance(difference, AtLeast):
+        return f"{at_least} {_signed(difference)} ms"
+    return milliseconds(difference)
+
+
+def percentage(relative_change: float | AtLeast | None, at_least: str = "≥") -> str:
+    """Return a relative change as ``+12.3 %``, of a lower bound as ``≥ +4966 %``."""
     if relative_change is None:
         return "-"
+    if isinstance(relative_change, AtLeast):
+        return f"{at_least} {_signed(float(relative_change) * 100)} %"
     text = f"{relative_change * 100:+.1f} %"
     return "0.0 %" if text in ("+0.0 %", "-0.0 %") else text
+
+
+def _signed(value: float) -> str:
+    """Return a number with its sign and some four digits."""
+    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.4g}"
 
 
 @contextmanager

@@ -8,14 +8,16 @@ HEADER      run_id, revision (0: not known, read from the run's folder),
             recorded_at, total_measurements
 STATISTICS  count, mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms, missed, and
             p50_above_ms, p95_above_ms, p99_above_ms: where a percentile falls among
-            the missed events it is null, and this is what it is above of; else null
+            the missed events it is null, and this is its lower bound; else null
 PROVENANCE  scenario, seed, software_version, git_commit, git_branch, git_dirty, host,
             platform, python, rig, firmware, started_at, finished_at, percentile_definition
 ARTIFACT    kind, path (relative to results_dir), bytes, sha256, rows
 CHANGE      metric_type, satellite_id (null: all), present_in ("both", "baseline",
             "candidate"), and a VALUE for each name from count to missed
 VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more),
-            baseline_above, candidate_above (as p50_above_ms)
+            baseline_above, candidate_above (as p50_above_ms), difference_at_least,
+            relative_change_at_least (the same number, or, where that is null because the
+            candidate's is only known to be above, its lower bound)
 DIFFERENCE  name (as in PROVENANCE), baseline, candidate, forbids_comparison
 
 recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
@@ -66,13 +68,13 @@ from datetime import datetime
 import click
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.model import Artifact, MetricSummary, RunHeader, RunSummary
+from astraguard_store.model import Artifact, AtLeast, MetricSummary, RunHeader, RunSummary
 from astraguard_store.provenance import ProvenanceValue
 from astraguard_store.reports import Percentiles
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 ABOVE = {"p50_ms": "p50_above_ms", "p95_ms": "p95_above_ms", "p99_ms": "p99_above_ms"}
-"""Which statistics may fall among the missed events, and what then says above what."""
+"""Which statistics may fall among the missed events, and which has then the lower bound."""
 
 Shape = dict[str, object]
 
@@ -191,14 +193,6 @@ def present_in(change: MetricChange) -> str:
     return "baseline" if change.baseline else "candidate"
 
 
-def above(summary: MetricSummary | None, statistic: str) -> float | None:
-    """Return what the statistic is above of, where it falls among the missed events."""
-    if summary is None or statistic not in ABOVE:
-        return None
-    bound: float | None = getattr(summary, ABOVE[statistic])
-    return bound
-
-
 def _value_shape(change: MetricChange, statistic: str) -> Shape:
     value: ValueChange = getattr(change, statistic)
     return {
@@ -206,18 +200,30 @@ def _value_shape(change: MetricChange, statistic: str) -> Shape:
         "candidate": finite(value.candidate),
         "difference": finite(value.difference),
         "relative_change": finite(value.relative_change),
-        "baseline_above": finite(above(change.baseline, statistic)),
-        "candidate_above": finite(above(change.candidate, statistic)),
+        "baseline_above": _bound(value.baseline),
+        "candidate_above": _bound(value.candidate),
+        "difference_at_least": _at_least(value.difference),
+        "relative_change_at_least": _at_least(value.relative_change),
     }
+
+
+def _bound(value: float | AtLeast | None) -> float | None:
+    return _at_least(value) if isinstance(value, AtLeast) else None
+
+
+def _at_least(value: float | AtLeast | None) -> float | None:
+    return finite(float(value) if isinstance(value, AtLeast) else value)
 
 
 def _plain(value: ProvenanceValue) -> ProvenanceValue:
     return _iso(value) if isinstance(value, datetime) else value
 
 
-def finite(value: float | None) -> float | None:
-    """Return *value*, or None for what JSON has no number for."""
-    return value if value is not None and math.isfinite(value) else None
+def finite(value: float | AtLeast | None) -> float | None:
+    """Return *value*, or None for what JSON has no number for; a lower bound is none either."""
+    if value is None or isinstance(value, AtLeast) or not math.isfinite(value):
+        return None
+    return value
 
 
 def _iso(time: datetime) -> str:
