@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from astraguard_store.metrics_storage import MetricsStorage
     from astraguard_store.model import (
         Artifact,
+        AtLeast,
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
@@ -56,6 +57,7 @@ __all__ = [
     "ArtifactReadError",
     "ArtifactWriteError",
     "AsyncRunRepository",
+    "AtLeast",
     "CacheInfo",
     "CheckReport",
     "ClosedStoreError",
@@ -116,7 +118,14 @@ _MODULES = {
     ),
     "latency": ("LatencyCollector",),
     "metrics_storage": ("MetricsStorage",),
-    "model": ("Artifact", "LatencyMeasurement", "MetricSummary", "RunHeader", "RunSummary"),
+    "model": (
+        "Artifact",
+        "AtLeast",
+        "LatencyMeasurement",
+        "MetricSummary",
+        "RunHeader",
+        "RunSummary",
+    ),
     "provenance": ("Provenance", "ProvenanceChange"),
     "reports": (
         "CacheInfo",

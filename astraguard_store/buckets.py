@@ -22,6 +22,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.model import AtLeast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,6 @@ __all__ = [
     "ZERO_BUCKET",
     "Bucket",
     "BucketColumns",
-    "Quantile",
     "bucket_of",
     "bucket_value",
     "count_by_bucket",
@@ -75,19 +75,6 @@ class BucketColumns(NamedTuple):
     buckets: list[int]
     counts: list[int]
     missed: list[int]
-
-
-class Quantile(NamedTuple):
-    """A percentile, or what it is above of; both None where there are no events.
-
-    Attributes:
-        value_ms: Within 1 % of the order statistic, ms; None if that falls among
-            the missed events.
-        above_ms: If it does: what it is above of, within 1 %, ms; else None.
-    """
-
-    value_ms: float | None
-    above_ms: float | None
 
 
 def bucket_of(duration_ms: float) -> int:
@@ -158,8 +145,8 @@ def rank_of(count: int, q: float) -> int:
     return min(int(count * q), count - 1)
 
 
-def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> Quantile:
-    """Return a percentile of all that *rows* count.
+def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> float | AtLeast | None:
+    """Return a percentile of all that *rows* count, ms.
 
     The rule is that of a run's own percentiles: the missed events come last.
 
@@ -167,8 +154,12 @@ def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> Quantile:
         rows: (bucket, count, missed) of any number of runs, in any order.
         q: From 0 to 1.
 
+    Returns:
+        Within 1 % of the order statistic, or of its lower bound if that falls among
+        the missed events; None where there are no events.
+
     Raises:
-        InvalidRunError: It isn't.
+        InvalidRunError: *q* isn't from 0 to 1.
     """
     if not 0 <= q <= 1:
         raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
@@ -176,12 +167,12 @@ def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> Quantile:
     measured = sum(row.count for row in buckets)
     events = measured + sum(row.missed for row in buckets)
     if not events:
-        return Quantile(None, None)
+        return None
     rank = rank_of(events, q)
     if rank < measured:
-        return Quantile(_value_at(rank, ((row.bucket, row.count) for row in buckets)), None)
+        return _value_at(rank, ((row.bucket, row.count) for row in buckets))
     among_all = ((row.bucket, row.count + row.missed) for row in buckets)
-    return Quantile(None, _value_at(rank, among_all))
+    return AtLeast(_value_at(rank, among_all))
 
 
 def _value_at(rank: int, counts: Iterable[tuple[int, int]]) -> float:

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from astraguard_store.model import MetricSummary
-from astraguard_store.provenance import ProvenanceChange
+from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.provenance import ProvenanceChange, provenance_changes
 
-__all__ = ["Comparison", "MetricChange", "ValueChange"]
+__all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
+
+# A repr is one line in a notebook.
+_SHOWN: Final = 3
 
 
 class ValueChange(NamedTuple):
     """One statistic in two runs.
 
+    A percentile that fell among the missed events of the candidate has a lower bound of
+    the difference: from 98.7 ms to `AtLeast` 5000 ms, at least 4901.3 ms more. With such a
+    baseline nothing is known of the difference that a gate could rely on.
+
     Attributes:
-        baseline: Its value in the baseline; None where that run doesn't have it.
-        candidate: Its value in the candidate; None where that run doesn't have it.
+        baseline: Its value in the baseline, `AtLeast` where that has only a lower bound;
+            None where that run doesn't have it.
+        candidate: The same of the candidate.
     """
 
-    baseline: float | None
-    candidate: float | None
+    baseline: float | AtLeast | None
+    candidate: float | AtLeast | None
 
     @property
-    def difference(self) -> float | None:
-        """Candidate − baseline; None where a side is missing."""
+    def difference(self) -> float | AtLeast | None:
+        """Candidate − baseline; None where a side is missing or the baseline is a bound."""
         if self.baseline is None or self.candidate is None:
             return None
         return self.candidate - self.baseline
 
     @property
-    def relative_change(self) -> float | None:
-        """Difference / baseline, 0.1 for 10 % more; None where a side is missing or zero."""
+    def relative_change(self) -> float | AtLeast | None:
+        """Difference / baseline, 0.1 for 10 % more; None as `difference`, or if it is zero."""
         if self.difference is None or not self.baseline:
             return None
         return self.difference / self.baseline
 
     def __repr__(self) -> str:
-        relative = self.relative_change
-        change = "" if relative is None else f", {relative:+.1%}"
+        difference, relative = self.difference, self.relative_change
+        at_least = "at least " if isinstance(difference, AtLeast) else ""
+        change = f", {at_least}{difference:+.5g}" if at_least else ""
+        change += "" if relative is None else f", {at_least}{relative:+.1%}"
         return f"<{self.baseline} -> {self.candidate}{change}>"
 
 
@@ -70,17 +81,17 @@ class MetricChange(NamedTuple):
     @property
     def p50_ms(self) -> ValueChange:
         """Median, ms."""
-        return self._change("p50_ms")
+        return self._change("p50")
 
     @property
     def p95_ms(self) -> ValueChange:
         """95th percentile, ms."""
-        return self._change("p95_ms")
+        return self._change("p95")
 
     @property
     def p99_ms(self) -> ValueChange:
         """99th percentile, ms."""
-        return self._change("p99_ms")
+        return self._change("p99")
 
     @property
     def missed(self) -> ValueChange:
@@ -152,6 +163,14 @@ class Comparison:
             if change.satellite_id is None and change.baseline and change.candidate
         ]
         parts.append(", ".join(shown) if shown else f"{len(self.changes)} changes")
+        parts += [
+            f"only in {run_id!r}: {names}"
+            for run_id, names in (
+                (self.baseline, _names(c for c in self.changes if c.candidate is None)),
+                (self.candidate, _names(c for c in self.changes if c.baseline is None)),
+            )
+            if names
+        ]
         differing = ", ".join(change.name for change in self.provenance_changes)
         parts += [f"another {differing}"] if differing else []
         parts += ["not comparable"] if self.warnings else []
@@ -167,3 +186,47 @@ class Comparison:
             if (change.metric_type, change.satellite_id) == (metric_type, satellite_id):
                 return change
         raise KeyError((metric_type, satellite_id))
+
+
+def compare(baseline: RunSummary, candidate: RunSummary, by_satellite: bool = False) -> Comparison:
+    """Return what changed from *baseline* to *candidate*.
+
+    This defines a comparison; the database answers the same by one join of two runs.
+
+    Args:
+        baseline: The run compared against.
+        candidate: The other.
+        by_satellite: Whether to compare each satellite by itself, instead of all together.
+    """
+    before, after = (_by_key(run, by_satellite=by_satellite) for run in (baseline, candidate))
+    return Comparison(
+        baseline.run_id,
+        candidate.run_id,
+        tuple(
+            MetricChange(metric_type, satellite_id or None, before.get(key), after.get(key))
+            for key in sorted(before.keys() | after.keys())
+            for satellite_id, metric_type in [key]
+        ),
+        provenance_changes(baseline.provenance, candidate.provenance),
+    )
+
+
+def _by_key(run: RunSummary, *, by_satellite: bool) -> dict[tuple[str, str], MetricSummary]:
+    """Return {(satellite, metric type): statistics}, the satellite empty for all together."""
+    parts = run.satellites if by_satellite else {"": run.metrics}
+    return {
+        (satellite_id, metric_type): summary
+        for satellite_id, metrics in parts.items()
+        for metric_type, summary in metrics.items()
+    }
+
+
+def _names(changes: Iterable[MetricChange]) -> str:
+    """Return what was measured, shortened for people."""
+    names = [
+        f"{change.metric_type} on {change.satellite_id}"
+        if change.satellite_id
+        else change.metric_type
+        for change in changes
+    ]
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

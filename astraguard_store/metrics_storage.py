@@ -179,8 +179,8 @@ def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
             "this_mean_ms": change.mean_ms.candidate,
             "other_mean_ms": change.mean_ms.baseline,
             "diff_ms": change.mean_ms.difference,
-            "this_p95_ms": change.p95_ms.candidate,
-            "other_p95_ms": change.p95_ms.baseline,
+            "this_p95_ms": change.candidate.p95_ms,
+            "other_p95_ms": change.baseline.p95_ms,
         }
         for change in comparison.changes
         if change.baseline and change.candidate

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import sub, truediv
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from astraguard_store.frozen import unchecked
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 
 __all__ = [
     "NO_TAGS",
     "Artifact",
     "ArtifactKind",
+    "AtLeast",
     "FrozenMapping",
     "LatencyMeasurement",
     "MetricSummary",
@@ -21,7 +22,6 @@ __all__ = [
     "RunSummary",
     "epoch_us",
     "percentile_ranks",
-    "summary_of_own",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -123,6 +123,60 @@ class LatencyMeasurement:
     missed: bool = False
 
 
+class AtLeast(float):
+    """A number of which only a lower bound is known, such as a percentile among missed events.
+
+    It is ordered as its bound, so that ``change.p99_ms.relative_change > 0.1`` holds for a
+    percentile that fell among the missed. It equals another `AtLeast` of the same bound, and
+    no plain number. ``AtLeast - number`` and ``AtLeast / positive number`` are `AtLeast`;
+    ``number - AtLeast`` and ``number / AtLeast`` are None, because these are upper bounds.
+    ``float(…)`` gives the bound, and any other arithmetic counts with it.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"AtLeast({float(self)!r})"
+
+    def __str__(self) -> str:
+        return f"at least {float(self)!r}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AtLeast) and float(self) == float(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((AtLeast, float(self)))
+
+    def __sub__(self, other: float) -> float | AtLeast | None:  # type: ignore[override]
+        return _combined(sub, self, other)
+
+    def __rsub__(self, other: float) -> float | AtLeast | None:  # type: ignore[override, misc]
+        return _combined(sub, other, self)
+
+    def __truediv__(self, other: float) -> float | AtLeast | None:  # type: ignore[override]
+        return _combined(truediv, self, other)
+
+    def __rtruediv__(self, other: float) -> float | AtLeast | None:  # type: ignore[override, misc]
+        return _combined(truediv, other, self)
+
+
+def _combined(
+    operation: Callable[[Any, Any], float], left: float, right: float
+) -> float | AtLeast | None:
+    """Return *left* − *right* or *left* / *right*, of which at least one is `AtLeast`.
+
+    Returns:
+        `AtLeast` where only *left* is; None where *right* is, for which only an upper
+        bound could be given, or where dividing by a negative number makes it one.
+    """
+    if isinstance(right, AtLeast) or (operation is truediv and right < 0):
+        return None
+    return AtLeast(operation(float(left), right))
+
+
 class MetricSummary(NamedTuple):
     """The statistics of one metric type, of a whole run or of one satellite in it.
 
@@ -133,7 +187,7 @@ class MetricSummary(NamedTuple):
     it. It counts as that time in the mean, the smallest and the largest, which
     are then lower bounds. In the order it comes last, for nobody knows how long
     it would have taken: a percentile that falls among the missed is None, and
-    its ``_above_ms`` says what it is above of.
+    its ``_above_ms`` is its lower bound. `p50`, `p95` and `p99` have either.
 
     Attributes:
         count: Number of events, at least 1, the missed ones among them.
@@ -145,7 +199,7 @@ class MetricSummary(NamedTuple):
         min_ms: ms; None for a satellite of such an adopted run.
         max_ms: ms.
         missed: How many of the events were missed.
-        p50_above_ms: What the median is above of, where it falls among the missed:
+        p50_above_ms: The median's lower bound where it falls among the missed:
             the order statistic with each missed event at what was waited; else None.
         p95_above_ms: The same for the 95th percentile.
         p99_above_ms: The same for the 99th percentile.
@@ -162,6 +216,25 @@ class MetricSummary(NamedTuple):
     p50_above_ms: float | None = None
     p95_above_ms: float | None = None
     p99_above_ms: float | None = None
+
+    @property
+    def p50(self) -> float | AtLeast | None:
+        """Median, ms, or its lower bound; None if it isn't known."""
+        return _number_or_bound(self.p50_ms, self.p50_above_ms)
+
+    @property
+    def p95(self) -> float | AtLeast | None:
+        """95th percentile, ms, or its lower bound; None if it isn't known."""
+        return _number_or_bound(self.p95_ms, self.p95_above_ms)
+
+    @property
+    def p99(self) -> float | AtLeast | None:
+        """99th percentile, ms, or its lower bound; None if it isn't known."""
+        return _number_or_bound(self.p99_ms, self.p99_above_ms)
+
+
+def _number_or_bound(number: float | None, bound: float | None) -> float | AtLeast | None:
+    return number if bound is None else AtLeast(bound)
 
 
 def percentile_ranks(count: int) -> tuple[int, int, int]:
@@ -264,7 +337,3 @@ class RunSummary:
     def header(self) -> RunHeader:
         """The run as a list shows it."""
         return RunHeader(self.run_id, self.revision, self.recorded_at, self.total_measurements)
-
-
-summary_of_own = unchecked(RunSummary)
-"""Makes a run of its attributes' values, whose mappings are frozen already."""

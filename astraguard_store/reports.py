@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from astraguard_store.model import AtLeast
+
 __all__ = [
     "CacheInfo",
     "CheckReport",
@@ -240,19 +242,30 @@ class Percentile(NamedTuple):
         quantile: Which one, from 0 to 1.
         value_ms: Within 1 % of the order statistic; None if that falls among the
             missed events, or if there are no events.
-        above_ms: Where it falls among the missed, what it is above of, within 1 %.
+        above_ms: Its lower bound where it falls among the missed, within 1 %; else None.
     """
 
     quantile: float
     value_ms: float | None
     above_ms: float | None
 
+    @classmethod
+    def of(cls, quantile: float, value: float | AtLeast | None) -> Percentile:
+        """Return the percentile of this value, ms, or of this bound."""
+        if isinstance(value, AtLeast):
+            return cls(quantile, None, float(value))
+        return cls(quantile, value, None)
+
+    @property
+    def value(self) -> float | AtLeast | None:
+        """The percentile, ms, or its lower bound; None if there are no events."""
+        return self.value_ms if self.above_ms is None else AtLeast(self.above_ms)
+
     def __str__(self) -> str:
-        if self.value_ms is not None:
-            return f"{self.quantile:g}: {self.value_ms:.4g} ms"
-        return f"{self.quantile:g}: " + (
-            "none" if self.above_ms is None else f"above {self.above_ms:.4g} ms"
-        )
+        value = self.value
+        if value is None:
+            return f"{self.quantile:g}: none"
+        return f"{self.quantile:g}: {'above ' * isinstance(value, AtLeast)}{value:.4g} ms"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

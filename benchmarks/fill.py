@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
-from astraguard_store.database.document_writing import write_document
+from astraguard_store.database.documents import write_document
 from benchmarks.floors import ARTIFACTS, RUNS, STATISTICS, RunRows
 from benchmarks.legacy import LatencyCollector
 from benchmarks.legacy.summaries import SUMMARY_NAME, summary_document

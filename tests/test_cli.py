@@ -225,6 +225,8 @@ def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
         "relative_change": 1.0,
         "baseline_above": None,
         "candidate_above": None,
+        "difference_at_least": 2.5,
+        "relative_change_at_least": 1.0,
     }
 
 
@@ -240,6 +242,8 @@ def test_compare_json_has_null_for_a_missing_side(store: Path) -> None:
         "relative_change": None,
         "baseline_above": None,
         "candidate_above": None,
+        "difference_at_least": None,
+        "relative_change_at_least": None,
     }
 
 

@@ -251,14 +251,27 @@ class TestCompare:
         }
         assert shape["warnings"][0].startswith("not comparable: scenario")
 
-    def test_a_percentile_among_the_missed_has_no_change(self, store: Path) -> None:
+    def test_a_percentile_among_the_missed_has_a_bound_of_its_change(self, store: Path) -> None:
         result = run("compare", "r4", "r5", "--results", store)
 
         row = next(line for line in result.stdout.splitlines() if "p95_ms" in line)
         assert re.split(r" {2,}", row.strip())[1:] == [
-            *["p95_ms", "3.0000", "above 200.0000", "-", "among the missed"]
+            *["p95_ms", "3.0000", "above 200.0000", ">= +197 ms", ">= +6567 %"]
         ]
         assert re.search(r"^fault_detection +missed +0 +2 +2 ", result.stdout, re.MULTILINE)
+
+    def test_in_markdown_a_bound_has_its_sign(self, store: Path) -> None:
+        result = run("compare", "r4", "r5", "--markdown", "--results", store)
+
+        assert re.search(r"above 200\.0000 \| ≥ \+197 ms \| ≥ \+6567 % \|", result.stdout)
+
+    def test_from_a_bound_to_a_number_no_change_is_known(self, store: Path) -> None:
+        result = run("compare", "r5", "r4", "--results", store)
+
+        row = next(line for line in result.stdout.splitlines() if "p95_ms" in line)
+        assert re.split(r" {2,}", row.strip())[1:] == [
+            *["p95_ms", "above 200.0000", "3.0000", "-", "among the missed"]
+        ]
 
     def test_json_says_what_a_side_is_above_of(self, store: Path) -> None:
         shape = run_json("compare", "r4", "r5", "--results", store)
@@ -270,6 +283,8 @@ class TestCompare:
             "relative_change": None,
             "baseline_above": None,
             "candidate_above": 200.0,
+            "difference_at_least": 197.0,
+            "relative_change_at_least": 197.0 / 3.0,
         }
 
     def test_without_missed_events_there_is_no_row_of_them(self, store: Path) -> None:
@@ -391,6 +406,13 @@ class TestTerminals:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", written)
         assert re.search(r"^metric type +fault_detection$", plain, re.MULTILINE)
         assert "above 200.0000" in plain
+
+    def test_on_a_terminal_a_bound_is_coloured_as_the_worst(self, store: Path) -> None:
+        written = on_terminal(120, "compare", "r4", "r5", "--results", store)
+
+        (row,) = [line for line in written.splitlines() if "p95_ms" in line]
+        assert "≥ +197 ms" in row
+        assert re.search(r"\x1b\[1;31m▲ ≥ \+6567 %", row)
 
     def test_a_pipe_gets_no_arrow_and_no_colour(self, store: Path) -> None:
         piped = subprocess.run(

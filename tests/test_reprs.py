@@ -27,6 +27,7 @@ from astraguard_store import (
 MANY = tuple(f"run_{number:04}" for number in range(2_000))
 METRIC = MetricSummary(600, 4.0, 4.0, 6.0, 6.0, 2.0, 6.0)
 SLOWER = METRIC._replace(mean_ms=6.0)
+MISSED = METRIC._replace(missed=60, p95_ms=None, p95_above_ms=5000.0)
 NOTE = Finding("sqlite_version", "note", "astraguard.db", "old", "use a newer SQLite")
 FAULT = Finding("changed_file", "fault", "a/latency_raw.csv", "other hash", "save again")
 
@@ -49,6 +50,28 @@ REPRS: list[tuple[Any, str]] = [
     (
         comparison(MetricChange("fault_detection", None, METRIC, SLOWER)),
         "<Comparison 'run_001' -> 'run_002'; fault_detection mean 4 -> 6 ms (+50.0%)>",
+    ),
+    (
+        MetricChange("fault_detection", None, METRIC, MISSED).p95_ms,
+        "<6.0 -> at least 5000.0, at least +4994, at least +83233.3%>",
+    ),
+    (
+        comparison(
+            MetricChange("a", None, METRIC, None),
+            MetricChange("fault_detection", None, METRIC, SLOWER),
+            MetricChange("z", None, None, METRIC),
+        ),
+        (
+            "<Comparison 'run_001' -> 'run_002'; fault_detection mean 4 -> 6 ms (+50.0%); "
+            "only in 'run_001': a; only in 'run_002': z>"
+        ),
+    ),
+    (
+        comparison(*(MetricChange("a", f"S{n}", None, METRIC) for n in range(500))),
+        (
+            "<Comparison 'run_001' -> 'run_002'; 500 changes; "
+            "only in 'run_002': a on S0, a on S1, a on S2, …>"
+        ),
     ),
     (
         comparison(provenance=(ProvenanceChange("host", "rig-a", "rig-b"),)),

@@ -69,12 +69,13 @@ def print_comparison(
         output.print_line()
     names = ["satellite"] if by_satellite else []
     arrows = output.shows_arrows() and not markdown
+    at_least = "≥ " if markdown else output.at_least_sign()
     rows = [
         [
             *([change.satellite_id or ""] if by_satellite else []),
             change.metric_type,
             statistic,
-            *_cells(change, statistic, comparison, arrows=arrows),
+            *_cells(change, statistic, comparison, arrows=arrows, at_least=at_least),
         ]
         for change in comparison.changes
         for statistic in text.STATISTICS
@@ -96,9 +97,9 @@ def _print_provenance(comparison: Comparison, *, markdown: bool) -> None:
 
 
 def _cells(
-    change: MetricChange, statistic: str, comparison: Comparison, *, arrows: bool
+    change: MetricChange, statistic: str, comparison: Comparison, *, arrows: bool, at_least: str
 ) -> list[output.Cell]:
-    texts = text.change_texts(change, statistic, comparison)
+    texts = text.change_texts(change, statistic, comparison, at_least=at_least)
     remark: output.Cell = texts.change
     if texts.is_slower is not None:
         # The arrow is for those who don't see red and green.

@@ -80,8 +80,18 @@ def shows_arrows() -> bool:
     console = _terminal()
     if console is None or console.no_color or console.color_system is None:
         return False
+    return _has("▲▼", console)
+
+
+def at_least_sign() -> str:
+    """Return what stands before a lower bound: ``>=`` in a pipe, which stays ASCII."""
+    console = _terminal()
+    return "≥ " if console is not None and _has("≥", console) else ">= "
+
+
+def _has(characters: str, console: Console) -> bool:
     try:
-        "▲▼".encode(console.encoding)
+        characters.encode(console.encoding)
     except UnicodeEncodeError:
         return False
     return True

@@ -118,7 +118,7 @@ def _print(
         [
             *["-" if value is None else value for value in group],
             *[str(number) for number in (answer.runs, answer.count, answer.missed)],
-            *[text.duration_text(v.value_ms, v.above_ms) for v in answer.values],
+            *[text.duration_text(v.value) for v in answer.values],
         ]
         for group, answer in groups.items()
     ]
@@ -136,7 +136,7 @@ def _print_percentiles(answer: Percentiles, *, markdown: bool) -> None:
     ]
     output.print_fields(fields, markdown=markdown)
     output.print_line()
-    rows = [[f"{v.quantile:g}", text.duration_text(v.value_ms, v.above_ms)] for v in answer.values]
+    rows = [[f"{v.quantile:g}", text.duration_text(v.value)] for v in answer.values]
     output.print_table(text.numbers("quantile", "ms"), rows, markdown=markdown)
 
 

@@ -11,12 +11,12 @@ run_database       the runs of one database: get, recent, compare, write
    ├─ transaction      what one write transaction may do
    │    ├─ row_writing      values → rows
    │    │    ├─ bulk_insert      many rows of one table
-   │    │    └─ document_writing a run's rows as one value, beside them
+   │    │    └─ documents        a run's rows as one value, beside them
    │    ├─ run_rows         all rows of a run, on their way from elsewhere
    │    └─ adopted_csv      what a check learns from a run's files, put into its rows
    └─ queries          rows → values
         ├─ kept_measurements   columns ↔ the table of measurements
-        ├─ documents           rows ↔ one packed value
+        ├─ documents           rows ↔ one value
         └─ statements          the hot statements
 recent, percentiles, prunable      questions that are composed: of filters, of
    └─ groupings                    groups, of what may go

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
-from astraguard_store.database.document_writing import renew_document
+from astraguard_store.database.documents import renew_document
 from astraguard_store.database.rows import insert_buckets
 from astraguard_store.database.runs import load_run
 from astraguard_store.database.schema import artifacts, metric_buckets, satellite_statistics

@@ -1,26 +1,36 @@
-"""The rows of a run packed into one value, its document, and what a document tells; pure.
+"""Documents: a copy of a run's rows in one value, read instead of some 20 rows.
 
-A document is a copy of a run's rows of three tables, statistics and files: one value
-to read instead of some 20, as exact as they are and half their size. What can't be
-packed has none, and is read from its rows. The satellites are unpacked when somebody
-first looks at them: they are most of a document, and few who get a run ask for them.
+A document copies three tables, statistics and files, as exactly as the rows and in half
+their size. A run whose rows can't be copied so has none, and is read from its rows. The
+satellites are decoded when somebody first looks at them: they are most of a document,
+and few callers of `get` ask for them.
 
-Format 1, little-endian, one after the other: a head; the names of the metric types and
-of the satellites; where not every satellite has every type in this order, how many each
-has, and which; the files; the numbers of the metric types, then of the satellites. These
-are columns: counts; missed events, if there are any; mean, median, p95 and max; p99 and
-min, unless these are known to be none, or the max.
+Format 2 is a MessagePack array: the format; {metric type: statistics}; the files; and
+{satellite: {place of the metric type among those above: statistics}}. Statistics are the
+fields of `MetricSummary`. Its CRC-32 follows, so that a damaged document isn't read.
+Documents of format 1, packed by hand, aren't read either; `check --fix` renews them.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import chain, repeat
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+from zlib import crc32
 
+import msgspec
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.dialects import sqlite
+
+from astraguard_store.database.schema import (
+    artifacts,
+    metric_statistics,
+    run_documents,
+    satellite_statistics,
+)
+from astraguard_store.database.statements import statements
 from astraguard_store.model import (
     Artifact,
     ArtifactKind,
@@ -29,29 +39,28 @@ from astraguard_store.model import (
     with_bounds,
 )
 
-__all__ = ["RunParts", "decode", "encode"]
+__all__ = [
+    "DocumentState",
+    "RunParts",
+    "decode",
+    "document_state",
+    "encode",
+    "renew_document",
+    "write_document",
+]
 
 Row = tuple[Any, ...]
+DocumentState = Literal["right", "missing", "wrong"]
 
-_VERSION: Final = 1
-_ALL, _NONE, _AS_MAX = range(3)
-_INTEGERS: Final = ("", "H", "Q")
-_FILE: Final = struct.Struct("<BIi32s")
-_NO_HASH: Final = bytes(32)
+_COPIED = (metric_statistics, satellite_statistics, artifacts)
+_FORMAT: Final = 2
+_BEGINNING: Final = b"\x94\x02"
+"""An array of four, the first of them the format."""
+_CRC_BYTES: Final = 4
+# The CRC-32 of any bytes with their own CRC-32 behind them.
+_RESIDUE: Final = 0x2144DF1C
 # SQLite stores it as 0.0.
-_MINUS_ZERO: Final = struct.pack("<d", -0.0)
-# In a document a file is the place of its name here: names are only ever added at the end.
-_FILES: Final[tuple[tuple[ArtifactKind, str], ...]] = (
-    ("raw_csv", "latency_raw.csv"),
-    ("raw_csv", "latency_raw.csv.gz"),
-    ("raw_csv", "latency_raw.csv.zst"),
-    ("raw_parquet", "latency_raw.parquet"),
-    ("summary_json", "latency_summary.json"),
-    ("summary_json", "latency_summary.json.gz"),
-    ("summary_json", "latency_summary.json.zst"),
-)
-_PLACES: Final = {file: place for place, file in enumerate(_FILES)}
-_frozen = FrozenMapping.of_own
+_MINUS_ZERO: Final = b"\xcb\x80" + bytes(7)
 
 
 class RunParts(NamedTuple):
@@ -62,194 +71,45 @@ class RunParts(NamedTuple):
     artifacts: tuple[Artifact, ...]
 
 
-class _UnpackableError(Exception):
-    """The rows can't be packed."""
+_File = tuple[ArtifactKind, str, int, bytes | None, int | None]
+"""An `Artifact`, its name in the run's folder, and its hash in 32 bytes."""
 
 
-class _Form(NamedTuple):
-    """How the numbers of some rows are packed: for each column how, or in how many bytes."""
-
-    rows: int
-    counts: int
-    """Place in `_INTEGERS`, as of `missed`."""
-    missed: int
-    p99: int
-    least: int
-
-    @classmethod
-    def of(cls, columns: Sequence[tuple[Any, ...]]) -> _Form:
-        """Return the shortest form of *columns*, those of statistics in their order."""
-        counts, _, _, _, p99, least, largest, missed = columns
-        return cls(
-            len(counts),
-            1 if max(counts) < 2**16 else 2,
-            0 if not any(missed) else 1 if max(missed) < 2**16 else 2,
-            _AS_MAX if p99 == largest else _none_or_all(p99),
-            _none_or_all(least),
-        )
-
-    @lru_cache(maxsize=64)  # noqa: B019 - of a tuple of numbers
-    def structure(self) -> struct.Struct:
-        """Return how the bytes are laid: the same for all runs of a rig."""
-        integers = "".join(
-            f"{self.rows}{_INTEGERS[way]}" for way in (self.counts, self.missed) if way
-        )
-        columns = 4 + (self.p99 == _ALL) + (self.least == _ALL)
-        return struct.Struct(f"<{integers}{columns * self.rows}d")
-
-    def packed(self, columns: Sequence[tuple[Any, ...]]) -> bytes:
-        """Return the bytes of *columns*."""
-        counts, mean, p50, p95, p99, least, largest, missed = columns
-        values = [*counts, *(missed if self.missed else ()), *mean, *p50, *p95, *largest]
-        values += p99 if self.p99 == _ALL else ()
-        values += least if self.least == _ALL else ()
-        numbers = self.structure().pack(*values)
-        if _MINUS_ZERO in numbers:
-            raise _UnpackableError
-        return numbers
-
-    def summaries(self, values: tuple[Any, ...]) -> list[MetricSummary]:
-        """Return the statistics of each row; the loops are C's, for it is most of a document."""
-        columns = self._columns()(values + (0,) * self.rows + (None,) * self.rows)
-        rows = zip(*columns)  # noqa: B905
-        summaries = list(map(tuple.__new__, repeat(MetricSummary), rows))
-        if self.missed:
-            return [with_bounds(summary) if summary.missed else summary for summary in summaries]
-        return summaries
-
-    @lru_cache(maxsize=64)  # noqa: B019 - as above
-    def _columns(self) -> itemgetter[Any]:
-        """Return what takes the columns of `MetricSummary` out of all values, zeros and Nones."""
-        n = self.rows
-        packed = 5 + bool(self.missed) + (self.p99 == _ALL) + (self.least == _ALL)
-        *starts, zeros, nones = range(0, (packed + 2) * n, n)
-        rest = iter(starts)
-        counts = next(rest)
-        missed = next(rest) if self.missed else zeros
-        mean, p50, p95, largest = next(rest), next(rest), next(rest), next(rest)
-        p99 = next(rest) if self.p99 == _ALL else largest if self.p99 == _AS_MAX else nones
-        least = next(rest) if self.least == _ALL else nones
-        columns = (counts, mean, p50, p95, p99, least, largest, missed, nones, nones, nones)
-        return itemgetter(*(slice(start, start + n) for start in columns))
+class _Document(NamedTuple):
+    format: int
+    metrics: dict[str, MetricSummary]
+    files: list[_File]
+    satellites: msgspec.Raw
 
 
-_HEAD: Final = struct.Struct("<BBHHHBBBBHBBBB")
-_ENDS: Final = struct.Struct("<BBHH")
-"""The beginning of the head: format, number of files, bytes of names, of names and places."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Document).decode
+_decode_satellites = msgspec.msgpack.Decoder(dict[str, dict[int, MetricSummary]]).decode
 
 
-def encode(
-    run_id: str, metrics: Iterable[Row], satellites: Iterable[Row], artifacts: Iterable[Row]
-) -> bytes | None:
-    """Return the document of rows, whose values come in the order of their tables' columns.
+class _LazySatellites(FrozenMapping[str, FrozenMapping[str, MetricSummary]]):
+    """The satellites of a run, decoded when somebody first looks.
 
-    Returns:
-        None if they can't be packed: there is none, or one that no save writes.
-    """
-    try:
-        return _encoded(run_id, metrics, satellites, artifacts)
-    except (_UnpackableError, struct.error, TypeError, ValueError):
-        return None
-
-
-def _encoded(
-    run_id: str, metrics: Iterable[Row], satellites: Iterable[Row], artifacts: Iterable[Row]
-) -> bytes:
-    of_types = sorted(metrics, key=itemgetter(2))
-    by_satellite: dict[str, list[Row]] = {}
-    for row in sorted(satellites, key=itemgetter(3)):
-        by_satellite.setdefault(row[1], []).append(row)
-    of_satellites = list(chain.from_iterable(by_satellite.values()))
-    types = [row[1] for row in of_types]
-    names = "\0".join([*types, *by_satellite]).encode()
-    places = _places(types, [[row[2] for row in rows] for rows in by_satellite.values()])
-    files = [_packed_file(run_id, row) for row in sorted(artifacts)]
-    first = list(zip(*(row[3:] for row in of_types), strict=True))
-    second = list(zip(*(row[4:] for row in of_satellites), strict=True))
-    forms = _Form.of(first), _Form.of(second)
-    ends = len(names), len(names) + len(places)
-    return b"".join(
-        (
-            _HEAD.pack(_VERSION, len(files), *ends, *forms[0], *forms[1]),
-            names,
-            places,
-            *files,
-            forms[0].packed(first),
-            forms[1].packed(second),
-        )
-    )
-
-
-def _none_or_all(column: tuple[float | None, ...]) -> int:
-    missing = column.count(None)
-    if missing and missing < len(column):
-        raise _UnpackableError
-    return _NONE if missing else _ALL
-
-
-def _places(types: list[str], of_each: list[list[str]]) -> bytes:
-    """Return of each satellite the number of its types, and their places in *types*."""
-    if all(measured == types for measured in of_each):
-        return b""
-    place_of = {name: place for place, name in enumerate(types)}
-    if not place_of.keys() >= set(chain.from_iterable(of_each)):
-        raise _UnpackableError
-    flat = [n for some in of_each for n in (len(some), *map(place_of.__getitem__, some))]
-    return struct.pack(f"<{len(flat)}H", *flat)
-
-
-def _packed_file(run_id: str, row: Row) -> bytes:
-    _, kind, path, size, sha256, rows = row
-    folder, _, name = path.partition("/")
-    digest = _NO_HASH if sha256 is None else bytes.fromhex(sha256)
-    if folder != run_id or (kind, name) not in _PLACES or sha256 != _hex(digest):
-        raise _UnpackableError
-    return _FILE.pack(_PLACES[kind, name], size, -1 if rows is None else rows, digest)
-
-
-def _hex(digest: bytes) -> str | None:
-    return None if digest == _NO_HASH else digest.hex()
-
-
-class _Plan(NamedTuple):
-    """What a document's beginning says of the rest: the same for all runs of a rig."""
-
-    types: list[str]
-    satellites: list[tuple[str, list[str]]]
-    of_types: _Form
-    of_satellites: _Form
-    numbers_of_types: struct.Struct
-    numbers_of_satellites: struct.Struct
-    at_types: int
-    at_satellites: int
-    size: int
-
-
-class _Packed(FrozenMapping[str, FrozenMapping[str, MetricSummary]]):
-    """The satellites of a run, unpacked when one first looks.
-
-    Threads that look at the same time may unpack it twice, and get equal values.
+    Threads that look at the same time may decode them twice, and get equal values.
     """
 
     __slots__ = ("_source",)
 
-    def __init__(self, plan: _Plan, document: bytes) -> None:
-        self._source: tuple[_Plan, bytes] | None = (plan, document)
+    def __init__(self, types: Iterable[str], encoded: msgspec.Raw) -> None:
+        self._source: tuple[Iterable[str], msgspec.Raw] | None = (types, encoded)
 
     def __getattr__(self, name: str) -> Any:
-        # Only asked for what isn't set yet.
+        # Only called for what isn't set yet.
         if name != "_items":
             raise AttributeError(name)
         source = self._source
         if source is None:
+            # Another thread has just set it.
             return object.__getattribute__(self, "_items")
-        plan, document = source
-        values = plan.numbers_of_satellites.unpack_from(document, plan.at_satellites)
-        # Each zip takes as many as it has names.
-        summaries = iter(plan.of_satellites.summaries(values))
+        types = list(source[0])
         self._items = {
-            name: _frozen(dict(zip(measured, summaries)))  # noqa: B905
-            for name, measured in plan.satellites
+            satellite: FrozenMapping.of_own({types[place]: m for place, m in metrics.items()})
+            for satellite, metrics in _decode_satellites(source[1]).items()
         }
         self._source = None
         return self._items
@@ -258,61 +118,124 @@ class _Packed(FrozenMapping[str, FrozenMapping[str, MetricSummary]]):
         return FrozenMapping, (dict(self._items),)
 
 
+def encode(
+    run_id: str, metrics: Iterable[Row], satellites: Iterable[Row], artifacts: Iterable[Row]
+) -> bytes | None:
+    """Return the document of rows, whose values come in the order of their tables' columns.
+
+    Returns:
+        None if rows that no save writes are among them.
+    """
+    try:
+        of_types = {row[1]: _statistics(row[3:]) for row in sorted(metrics, key=itemgetter(2))}
+        place_of = {name: place for place, name in enumerate(of_types)}
+        by_satellite: dict[str, dict[int, Row]] = {}
+        for row in sorted(satellites, key=itemgetter(3)):
+            by_satellite.setdefault(row[1], {})[place_of[row[2]]] = _statistics(row[4:])
+        files = [_file(run_id, row) for row in sorted(artifacts)]
+        content = _encode((_FORMAT, of_types, files, by_satellite))
+    # KeyError: a satellite has a metric type that the run as a whole hasn't.
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if _MINUS_ZERO in content:
+        return None
+    return content + crc32(content).to_bytes(_CRC_BYTES, "little")
+
+
+def _statistics(row: Row) -> Row:
+    """Return the fields of `MetricSummary`, the last three only where any event was missed."""
+    return with_bounds(MetricSummary(*row)) if row[-1] else row
+
+
+def _file(run_id: str, row: Row) -> _File:
+    _, kind, path, size, sha256, rows = row
+    folder, _, name = path.partition("/")
+    digest = None if sha256 is None else bytes.fromhex(sha256)
+    if folder != run_id or (digest is not None and (len(digest), digest.hex()) != (32, sha256)):
+        raise ValueError("no save writes such a file")
+    return kind, name, size, digest, rows
+
+
 def decode(run_id: str, document: bytes) -> RunParts | None:
     """Return what the document of a run tells, None if it is of another format or damaged."""
-    try:
-        if document[0] != _VERSION:
-            return None
-        _, _, _, end = _ENDS.unpack_from(document)
-        beginning = _HEAD.size + end
-        plan = _plan(document[:beginning])
-        if len(document) != plan.size:
-            return None
-        values = plan.numbers_of_types.unpack_from(document, plan.at_types)
-        return RunParts(
-            _frozen(dict(zip(plan.types, plan.of_types.summaries(values), strict=True))),
-            _Packed(plan, document),
-            _files(run_id, document[beginning : plan.at_types]),
-        )
-    # StopIteration: it has fewer places than its numbers of types ask for.
-    except (struct.error, IndexError, StopIteration, ValueError):
+    if document[:2] != _BEGINNING or crc32(document) != _RESIDUE:
         return None
-
-
-def _files(run_id: str, packed: bytes) -> tuple[Artifact, ...]:
-    files = []
-    for place, size, rows, digest in _FILE.iter_unpack(packed):
-        kind, name = _FILES[place]
-        file = (kind, f"{run_id}/{name}", size, _hex(digest), None if rows < 0 else rows)
-        # Half the time of the class's own ways.
-        files.append(tuple.__new__(Artifact, file))
-    return tuple(files)
-
-
-@lru_cache(maxsize=64)
-def _plan(beginning: bytes) -> _Plan:
-    _, files, at_places, _, *forms = _HEAD.unpack_from(beginning)
-    of_types, of_satellites = _Form._make(forms[:5]), _Form._make(forms[5:])
-    packed_names = beginning[_HEAD.size : _HEAD.size + at_places]
-    packed_places = beginning[_HEAD.size + at_places :]
-    names = packed_names.decode().split("\0")
-    types, satellites = names[: of_types.rows], names[of_types.rows :]
-    of_each = [types] * len(satellites)
-    if packed_places:
-        places = iter(struct.unpack(f"<{len(packed_places) // 2}H", packed_places))
-        of_each = [[types[next(places)] for _ in range(next(places))] for _ in satellites]
-    if sum(map(len, of_each)) != of_satellites.rows:
-        raise ValueError("it names other rows than it has")
-    of_numbers = of_types.structure(), of_satellites.structure()
-    at_types = len(beginning) + files * _FILE.size
-    at_satellites = at_types + of_numbers[0].size
-    return _Plan(
-        types,
-        list(zip(satellites, of_each, strict=True)),
-        of_types,
-        of_satellites,
-        *of_numbers,
-        at_types,
-        at_satellites,
-        at_satellites + of_numbers[1].size,
+    try:
+        _, metrics, files, satellites = _decode(memoryview(document)[:-_CRC_BYTES])
+    except msgspec.MsgspecError:
+        return None
+    return RunParts(
+        FrozenMapping.of_own(metrics),
+        _LazySatellites(metrics, satellites),
+        tuple(
+            [
+                Artifact(kind, f"{run_id}/{name}", size, digest and digest.hex(), rows)  # type: ignore[arg-type]
+                for kind, name, size, digest, rows in files
+            ]
+        ),
     )
+
+
+def write_document(
+    connection: sqlite3.Connection,
+    run_id: str,
+    rows: Mapping[str, Iterable[Sequence[Any]]],
+) -> None:
+    """Write the document of a run whose rows, {table: rows}, have all been written.
+
+    It comes last, because every row that is written later drops it. Does nothing if the
+    rows can't be copied.
+    """
+    document = _encoded(run_id, rows)
+    if document is not None:
+        connection.execute(statements().write_document, (run_id, document))
+
+
+def renew_document(connection: sqlite3.Connection, run_id: str) -> None:
+    """Write the document of a run anew, from the rows that it has; none if it has none."""
+    connection.execute(_statements().delete, (run_id,))
+    write_document(connection, run_id, _rows(connection, run_id))
+
+
+def document_state(connection: sqlite3.Connection, run_id: str) -> DocumentState:
+    """Return whether the document of a run says what its rows say; one snapshot is needed.
+
+    Returns:
+        ``missing`` also for one of another format, which isn't read.
+    """
+    stored = connection.execute(_statements().document, (run_id,)).fetchone()
+    right = _encoded(run_id, _rows(connection, run_id))
+    if stored is None:
+        return "right" if right is None else "missing"
+    if stored[0] == right:
+        return "right"
+    return "wrong" if stored[0].startswith(_BEGINNING) else "missing"
+
+
+def _encoded(run_id: str, rows: Mapping[str, Iterable[Any]]) -> bytes | None:
+    return encode(run_id, *(rows.get(table.name, ()) for table in _COPIED))
+
+
+def _rows(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Any]]:
+    return {
+        name: connection.execute(sql, (run_id,)).fetchall()
+        for name, sql in _statements().rows.items()
+    }
+
+
+class _Statements:
+    def __init__(self) -> None:
+        run_id: Any = bindparam("run_id")
+        self.rows = {t.name: _sql(select(t).where(t.c.run_id == run_id)) for t in _COPIED}
+        documents = run_documents
+        self.document = _sql(select(documents.c.document).where(documents.c.run_id == run_id))
+        self.delete = _sql(delete(documents).where(documents.c.run_id == run_id))
+
+
+def _sql(statement: Any) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
+@cache
+def _statements() -> _Statements:
+    return _Statements()

@@ -12,7 +12,7 @@ from typing import Any
 from astraguard_store.buckets import BucketColumns
 from astraguard_store.columns import Columns
 from astraguard_store.database.bulk_insert import insert_many
-from astraguard_store.database.document_writing import write_document
+from astraguard_store.database.documents import write_document
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.schema import metric_buckets

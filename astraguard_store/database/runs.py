@@ -26,7 +26,6 @@ from astraguard_store.database.statements import (
     STATISTICS,
     statements,
 )
-from astraguard_store.frozen import unchecked
 from astraguard_store.model import (
     NO_TAGS,
     Artifact,
@@ -34,7 +33,6 @@ from astraguard_store.model import (
     MetricSummary,
     RunHeader,
     RunSummary,
-    summary_of_own,
     utc_from_epoch_us,
     with_bounds,
 )
@@ -57,7 +55,6 @@ __all__ = [
 _KIND_AND_POSITION = itemgetter(0, 3)
 _TYPE = itemgetter(0)
 _SATELLITE_AND_TYPE = itemgetter(1, 0)
-_comparison_of = unchecked(Comparison)
 _END_OF_RUN = 1 + len(RUN)
 _OF_SIDE = 2 + len(PROVENANCE)
 _DIRTY = PROVENANCE.index("git_dirty")
@@ -159,16 +156,14 @@ def _stored_run(
     tags: dict[str, str],
 ) -> StoredRun:
     revision, recorded_at_us, total, utc_offset_s, staging_token = run
-    summary = summary_of_own(
-        (
-            run_id,
-            revision,
-            utc_from_epoch_us(recorded_at_us),
-            total,
-            *parts,
-            Provenance.of_values(_provenance(provenance)),
-            FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
-        )
+    summary = RunSummary(
+        run_id,
+        revision,
+        utc_from_epoch_us(recorded_at_us),
+        total,
+        *parts,
+        Provenance.of_values(_provenance(provenance)),
+        FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
     )
     return StoredRun(summary, utc_offset_s, staging_token)
 
@@ -245,7 +240,7 @@ def compare(
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
-    return _comparison_of((baseline, candidate, tuple(changes), of_provenance))
+    return Comparison(baseline, candidate, tuple(changes), of_provenance)
 
 
 def _provenance_changes(

@@ -9,7 +9,7 @@ from astraguard_store.columns import Columns
 from astraguard_store.database import rows as row_writing
 from astraguard_store.database import runs as queries
 from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_file
-from astraguard_store.database.document_writing import renew_document
+from astraguard_store.database.documents import renew_document
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, insert_rows
 from astraguard_store.model import Artifact, MetricSummary

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
 from astraguard_store.database.bulk_insert import insert_many
-from astraguard_store.database.document_writing import write_document
+from astraguard_store.database.documents import write_document
 from astraguard_store.database.rows import child_rows, run_row
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.schema import (

@@ -1,24 +1,22 @@
-"""What a save knew beside its measurements, kept beside files that no database took."""
+"""Notes of a save: what it knew beside its measurements, for files that no database took."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
-import orjson
+import msgspec
 
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.formats.summary import parse_document
 from astraguard_store.model import NO_TAGS
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
 
 __all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes"]
 
-_MOMENTS = ("started_at", "finished_at")
 
-
-class SaveNotes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SaveNotes:
     """What the files of a run don't tell.
 
     Attributes:
@@ -28,18 +26,18 @@ class SaveNotes(NamedTuple):
         in_database: Whether its measurements are to be kept in the table too.
     """
 
-    provenance: Provenance = UNKNOWN_PROVENANCE
-    tags: Mapping[str, str] = NO_TAGS
-    satellite_buckets: bool = False
-    in_database: bool = False
+    provenance: Provenance
+    tags: Mapping[str, str]
+    satellite_buckets: bool
+    in_database: bool
 
 
-NO_NOTES: Final = SaveNotes()
+NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
 
 
 def render_notes(notes: SaveNotes) -> bytes:
     """Return *notes* as JSON; times are ISO 8601."""
-    return orjson.dumps(
+    return msgspec.json.encode(
         {
             "provenance": dict(notes.provenance.known()),
             "tags": dict(notes.tags),
@@ -55,17 +53,8 @@ def parse_notes(content: bytes) -> SaveNotes:
     Raises:
         ArtifactReadError: It isn't what `render_notes` gives.
     """
-    document = parse_document(content)
     try:
-        known: dict[str, Any] = dict(document["provenance"])
-        for name in _MOMENTS:
-            if name in known:
-                known[name] = datetime.fromisoformat(known[name])
-        return SaveNotes(
-            Provenance(**known),
-            check_tags(document["tags"]),
-            document["satellite_buckets"] is True,
-            document["in_database"] is True,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidRunError) as error:
+        notes = msgspec.json.decode(content, type=SaveNotes)
+        return replace(notes, tags=check_tags(notes.tags))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
         raise ArtifactReadError(f"no notes of a save: {error}") from error

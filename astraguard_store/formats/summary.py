@@ -1,19 +1,21 @@
 """Summaries ↔ the JSON document of ``latency_summary.json``; pure.
 
 Statistics without missed events have the keys that they always had. With some,
-``missed`` follows, their number; a percentile that falls among them is null,
-and a key such as ``p95_above_ms`` at the end says what it is above of.
+``missed`` follows, their number; a percentile that falls among them is null, and
+a key such as ``p95_above_ms`` at the end has its lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+import re
+import sys
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import inf, isfinite
-from typing import Any
+from typing import Annotated, Any, Final
 
+import msgspec
 import orjson
 
 from astraguard_store.buckets import rank_of
@@ -36,8 +38,45 @@ __all__ = [
 
 _METRIC_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "min_ms")
 _SATELLITE_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "max_ms")
-_NUMBERS = MetricSummary._fields[:7]
+# How many of the first fields of `MetricSummary` a file must have; `max_ms` always.
+_OF_SATELLITE: Final = MetricSummary._fields.index("p99_ms")
+_OF_RUN: Final = MetricSummary._fields.index("missed")
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_LARGEST_INTEGER: Final = 2**63 - 1
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+
+
+class _Statistics(msgspec.Struct, kw_only=True):
+    """The numbers of one metric type, in the order of `MetricSummary`; other keys may follow."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_INTEGER)]
+    mean_ms: _Milliseconds
+    p50_ms: _Milliseconds | None = None
+    p95_ms: _Milliseconds | None = None
+    p99_ms: _Milliseconds | None = None
+    min_ms: _Milliseconds | None = None
+    max_ms: _Milliseconds
+    missed: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_INTEGER)] | None = None
+    p50_above_ms: _Milliseconds | None = None
+    p95_above_ms: _Milliseconds | None = None
+    p99_above_ms: _Milliseconds | None = None
+
+
+class _Summary(msgspec.Struct):
+    """The document, as far as it is read; other keys may follow."""
+
+    total_measurements: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_INTEGER)]
+    stats: dict[str, _Statistics]
+    stats_by_satellite: dict[str, dict[str, _Statistics]] = {}
+    timestamp: Any = None
+
+
+_BELOW: Final[dict[str, tuple[Any, ...]]] = {
+    "stats": (_Statistics,),
+    "stats_by_satellite": (dict[str, _Statistics], _Statistics),
+}
+"""{field of `_Summary`: what the mappings in it hold, outermost first}."""
 
 
 def stats_document(metrics: Mapping[str, MetricSummary]) -> dict[str, dict[str, Any]]:
@@ -170,28 +209,22 @@ def parse_summary(document: dict[str, Any]) -> AdoptedSummary:
         ArtifactReadError: Something is missing or of the wrong type; the message
             names it.
     """
-    total = _count(document.get("total_measurements"), "total_measurements", at_least=0)
-    stats = _object(document.get("stats"), "stats")
-    by_satellite = _object(document.get("stats_by_satellite", {}), "stats_by_satellite")
-    _names(stats, "stats")
-    _names(by_satellite, "stats_by_satellite")
-    for satellite, metrics in by_satellite.items():
-        _names(
-            _object(metrics, f"stats_by_satellite.{satellite}"), f"stats_by_satellite.{satellite}"
-        )
+    try:
+        found = msgspec.convert(document, _Summary)
+    except msgspec.ValidationError as error:
+        raise ArtifactReadError(_explained(error, document)) from error
+    for satellite_id in found.stats_by_satellite:
+        _check_name(satellite_id, "stats_by_satellite")
     return AdoptedSummary(
-        total,
-        {name: _metric(values, f"stats.{name}", _METRIC_KEYS) for name, values in stats.items()},
+        found.total_measurements,
+        _metrics(found.stats, "stats", _OF_RUN),
         {
-            satellite: {
-                name: _metric(values, f"stats_by_satellite.{satellite}.{name}", _SATELLITE_KEYS)
-                for name, values in metrics.items()
-            }
-            for satellite, metrics in by_satellite.items()
+            satellite_id: _metrics(metrics, f"stats_by_satellite.{satellite_id}", _OF_SATELLITE)
+            for satellite_id, metrics in found.stats_by_satellite.items()
             # One without measurements has no row either.
             if metrics
         },
-        parse_timestamp(document.get("timestamp")),
+        parse_timestamp(found.timestamp),
     )
 
 
@@ -211,78 +244,101 @@ def utc_offset_s(epoch_time_us: int) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def _metric(values: object, where: str, needed: tuple[str, ...]) -> MetricSummary:
-    numbers = _object(values, where)
-    missed = numbers.get("missed")
-    if missed is not None and missed != 0:
-        return _metric_with_missed(numbers, where, needed)
-    count, *durations = map(numbers.get, _NUMBERS)
-    for name, value in zip(_NUMBERS[1:], durations, strict=True):
-        # Nearly all are exact floats; asking a function for each takes twice as long.
-        if not (type(value) is float and 0.0 <= value < inf) and (
-            value is not None or name in needed
-        ):
-            _check_number(value, f"{where}.{name}")
-    if int in map(type, durations):
-        durations = [None if value is None else float(value) for value in durations]
-    return MetricSummary(_count(count, f"{where}.count", at_least=1), *durations)  # type: ignore[arg-type]
+def _metrics(
+    by_type: Mapping[str, _Statistics], where: str, needed: int
+) -> dict[str, MetricSummary]:
+    metrics = {}
+    for name, found in by_type.items():
+        _check_name(name, where)
+        numbers: tuple[Any, ...] = msgspec.structs.astuple(found)
+        if not found.missed:
+            # Without missed events the keys of bounds mean nothing, whatever they hold.
+            numbers = numbers[:_OF_RUN]
+        if found.missed or None in numbers[:needed]:
+            _check_complete(found, f"{where}.{name}", MetricSummary._fields[:needed])
+        metrics[name] = MetricSummary(*numbers)
+    return metrics
 
 
-def _metric_with_missed(
-    numbers: dict[str, Any], where: str, needed: tuple[str, ...]
-) -> MetricSummary:
-    count = _count(numbers.get("count"), f"{where}.count", at_least=1)
-    missed = _count(numbers["missed"], f"{where}.missed", at_least=1)
-    if missed > count:
-        raise ArtifactReadError(f"{where}.missed is {missed}, of {count} events")
-    bounded = {name for name, q in _PERCENTILES.items() if rank_of(count, q) >= count - missed}
-    # Of the two keys of a percentile, one must hold a number and the other nothing.
-    empty = {f"{name}_ms" if name in bounded else f"{name}_above_ms" for name in _PERCENTILES}
-    required = {"mean_ms", "max_ms", *needed} | {f"{name}_above_ms" for name in _PERCENTILES}
-    if "p99_ms" not in needed:
-        required -= {"p99_above_ms"}
-    durations: dict[str, float | None] = {}
-    for name in (*_NUMBERS[1:], *(f"{name}_above_ms" for name in _PERCENTILES)):
-        value = numbers.get(name)
-        if name in empty and value is not None:
-            raise ArtifactReadError(
-                f"{where}.{name} is {_shown(value)}, with {missed} of {count} events missed"
-            )
-        if value is not None or (name in required and name not in empty):
-            _check_number(value, f"{where}.{name}")
-        durations[name] = None if value is None else float(value)
-    return MetricSummary(count=count, missed=missed, **durations)  # type: ignore[arg-type]
+def _check_complete(found: _Statistics, where: str, needed: Container[str]) -> None:
+    """Raise `ArtifactReadError` unless each percentile has a number, or the bound of one."""
+    missed = found.missed or 0
+    if missed > found.count:
+        raise ArtifactReadError(f"{where}.missed is {missed}, of {found.count} events")
+    if found.min_ms is None and "min_ms" in needed:
+        raise ArtifactReadError(f"{where}.min_ms is missing")
+    for name, q in _PERCENTILES.items():
+        is_bound = rank_of(found.count, q) >= found.count - missed
+        # Of the two keys, one must hold a number and the other nothing.
+        for key, is_filled in ((f"{name}_ms", not is_bound), (f"{name}_above_ms", is_bound)):
+            value = getattr(found, key)
+            if value is None and is_filled and f"{name}_ms" in needed:
+                raise ArtifactReadError(f"{where}.{key} is missing")
+            if value is not None and missed and not is_filled:
+                raise ArtifactReadError(
+                    f"{where}.{key} is {value!r}, with {missed} of {found.count} events missed"
+                )
 
 
-def _object(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ArtifactReadError(f"{where} is no object but {_shown(value)}")
-    return value
+def _check_name(name: str, where: str) -> None:
+    try:
+        check_name(name, "name")
+    except InvalidRunError as error:
+        raise ArtifactReadError(f"{where}: {error}") from error
+
+
+def _explained(error: msgspec.ValidationError, document: dict[str, Any]) -> str:
+    """Return which key of *document* is wrong, what it holds and what is expected.
+
+    msgspec's own message leaves out the keys of mappings.
+    """
+    path = str(error).partition(" - at `$.")[2]
+    key, in_mapping, _ = path.partition("[...]")
+    if in_mapping:
+        return _first_fault(document[key], _BELOW[key], key)
+    return _fault(error, document, "")
+
+
+def _first_fault(values: dict[str, Any], kinds: tuple[Any, ...], where: str) -> str:
+    for name, value in values.items():
+        try:
+            msgspec.convert(value, kinds[0])
+        except msgspec.ValidationError as error:
+            if "[...]" in str(error):
+                return _first_fault(value, kinds[1:], f"{where}.{name}")
+            return _fault(error, value, f"{where}.{name}")
+    raise AssertionError(f"nothing is wrong below {where}")
+
+
+def _fault(error: msgspec.ValidationError, value: Any, where: str) -> str:
+    expected, _, path = str(error).partition(" - at `$.")
+    key = path.rstrip("`")
+    place = ".".join(filter(None, (where, key))) or "the document"
+    if expected.startswith("Object missing"):
+        return f"{place} has no {expected.split('`')[1]}"
+    return f"{place} is {_shown(value[key] if key else value)}: {_in_words(expected)}"
+
+
+_WORDS: Final = {
+    "float": "a number",
+    "float | null": "a number or null",
+    "int": "an integer",
+    "int | null": "an integer or null",
+    "object": "an object",
+    "array": "a list",
+    "str": "a text",
+    "bool": "a truth value",
+}
+
+
+def _in_words(expected: str) -> str:
+    """Return what msgspec expected, types by the names that JSON has for them."""
+    text = re.sub(r"`([^`]+)`", lambda found: _WORDS.get(found[1], found[1]), expected)
+    return text[:1].lower() + text[1:]
 
 
 def _shown(value: object) -> str:
     # Not the repr of a container: of one that is deep it fails, and of a large one it's long.
     if isinstance(value, str | int | float | None):
         return f"{value!r:.40}"
-    return type(value).__name__
-
-
-def _names(names: Iterable[str], where: str) -> None:
-    for name in names:
-        try:
-            check_name(name, "name")
-        except InvalidRunError as error:
-            raise ArtifactReadError(f"{where}: {error}") from error
-
-
-def _count(value: object, where: str, at_least: int) -> int:
-    if type(value) is not int or not at_least <= value < 2**63:
-        raise ArtifactReadError(f"{where} is no count but {_shown(value)}")
-    return value
-
-
-def _check_number(value: object, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ArtifactReadError(f"{where} is no number but {_shown(value)}")
-    if value < 0:
-        raise ArtifactReadError(f"{where} is negative: {_shown(value)}")
+    return "a list" if isinstance(value, list) else "an object"

@@ -15,7 +15,9 @@ ARTIFACT    kind, path (relative to results_dir), bytes, sha256, rows
 CHANGE      metric_type, satellite_id (null: all), present_in ("both", "baseline",
             "candidate"), and a VALUE for each name from count to missed
 VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more),
-            baseline_above, candidate_above (as p50_above_ms)
+            baseline_above, candidate_above (as p50_above_ms), difference_at_least,
+            relative_change_at_least (the same number, or, where that is null because the
+            candidate's is only known to be above, its lower bound)
 DIFFERENCE  name (as in PROVENANCE), baseline, candidate, forbids_comparison
 
 recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
@@ -67,8 +69,8 @@ from pathlib import Path
 from typing import Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.model import MetricSummary, RunHeader, RunSummary
-from astraguard_store.presentation.text import STATISTICS, lower_bound, side_present
+from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
+from astraguard_store.presentation.text import STATISTICS, side_present
 from astraguard_store.reports import (
     CheckReport,
     DescribedObject,
@@ -173,10 +175,21 @@ def _value_shape(change: MetricChange, statistic: str) -> Shape:
         "candidate": value.candidate,
         "difference": value.difference,
         "relative_change": value.relative_change,
-        "baseline_above": lower_bound(change.baseline, statistic),
-        "candidate_above": lower_bound(change.candidate, statistic),
+        "baseline_above": _bound(value.baseline),
+        "candidate_above": _bound(value.candidate),
+        "difference_at_least": _at_least(value.difference),
+        "relative_change_at_least": _at_least(value.relative_change),
     }
     return {key: _plain(number) for key, number in shape.items()}
+
+
+def _bound(value: float | AtLeast | None) -> float | None:
+    return float(value) if isinstance(value, AtLeast) else None
+
+
+def _at_least(value: float | AtLeast | None) -> float | None:
+    """Return the number, or its lower bound: what a gate compares with its limit."""
+    return None if value is None else float(value)
 
 
 def _shape_of(value: Any) -> Shape:
@@ -188,6 +201,9 @@ def _shape_of(value: Any) -> Shape:
 def _plain(value: Any) -> Any:
     """Return *value* as JSON has it; null where JSON has no number for it."""
     match value:
+        case AtLeast():
+            # A key of its own has the bound.
+            return None
         case str() | int() | None:
             return value
         case float():

@@ -8,14 +8,14 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.model import MetricSummary
+from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.provenance import ProvenanceValue
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""
 
 _COUNTS = frozenset({"count", "missed"})
-_LOWER_BOUNDS = {"p50_ms": "p50_above_ms", "p95_ms": "p95_above_ms", "p99_ms": "p99_above_ms"}
+_NUMBER_OR_BOUND = {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99"}
 
 
 class Column(NamedTuple):
@@ -54,50 +54,55 @@ class ChangeTexts(NamedTuple):
     is_slower: bool | None
 
 
-def lower_bound(summary: MetricSummary | None, statistic: str) -> float | None:
-    """Return the lower bound of a percentile that falls among the missed events, else None."""
-    if summary is None or statistic not in _LOWER_BOUNDS:
-        return None
-    bound: float | None = getattr(summary, _LOWER_BOUNDS[statistic])
-    return bound
-
-
-def duration_text(value_ms: float | None, above_ms: float | None = None) -> str:
+def duration_text(value_ms: float | AtLeast | None, *, sign: str = "above ") -> str:
     """Return milliseconds, as ``above 12.5000`` where only a lower bound is known.
 
     Four digits after the point are a tenth of a microsecond; the clocks give no more.
+
+    Args:
+        value_ms: What to show.
+        sign: What stands before a lower bound.
     """
-    if above_ms is not None:
-        return f"above {above_ms:.4f}"
-    return "-" if value_ms is None else f"{value_ms:z.4f}"
+    if value_ms is None:
+        return "-"
+    return f"{sign if isinstance(value_ms, AtLeast) else ''}{float(value_ms):z.4f}"
 
 
 def statistic_text(summary: MetricSummary | None, statistic: str) -> str:
     """Return a statistic, as a lower bound where only that is known; ``-`` without a summary."""
     if summary is None:
         return "-"
-    value: float | None = getattr(summary, statistic)
     if statistic in _COUNTS:
-        return str(value)
-    return duration_text(value, lower_bound(summary, statistic))
+        return str(getattr(summary, statistic))
+    # `p95` has the number of `p95_ms`, or its lower bound.
+    return duration_text(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)))
 
 
-def change_texts(change: MetricChange, statistic: str, comparison: Comparison) -> ChangeTexts:
-    """Return one statistic of *change*, which is one of *comparison*."""
+def change_texts(
+    change: MetricChange, statistic: str, comparison: Comparison, *, at_least: str = "≥ "
+) -> ChangeTexts:
+    """Return one statistic of *change*, which is one of *comparison*.
+
+    Args:
+        change: The metric type.
+        statistic: One of `STATISTICS`.
+        comparison: Whose runs are named.
+        at_least: What stands before a lower bound of a difference.
+    """
     value: ValueChange = getattr(change, statistic)
     difference = value.difference
     if difference is not None and statistic in _COUNTS:
         shown = f"{difference:.0f}"
     else:
-        shown = duration_text(difference)
+        shown = duration_text(difference, sign=at_least)
     side = side_present(change)
-    bounds = (lower_bound(change.baseline, statistic), lower_bound(change.candidate, statistic))
     if side != "both":
         remark = f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
-    elif bounds != (None, None):
+    elif isinstance(value.baseline, AtLeast):
+        # Nothing is known of the change that could be shown.
         remark = "among the missed"
     else:
-        remark = _percentage(value.relative_change)
+        remark = _percentage(value.relative_change, at_least)
     return ChangeTexts(
         statistic_text(change.baseline, statistic),
         statistic_text(change.candidate, statistic),
@@ -165,9 +170,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _percentage(relative_change: float | None) -> str:
+def _percentage(relative_change: float | AtLeast | None, at_least: str) -> str:
     """Return a relative change as ``+12.3 %``."""
     if relative_change is None:
         return "-"
-    text = f"{relative_change * 100:+.1f} %"
-    return "0.0 %" if text in ("+0.0 %", "-0.0 %") else text
+    text = f"{float(relative_change) * 100:+.1f} %"
+    text = "0.0 %" if text in ("+0.0 %", "-0.0 %") else text
+    return f"{at_least}{text}" if isinstance(relative_change, AtLeast) else text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from astraguard_store.artifacts.reader import found_run, read_document, read_summary_file
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
 from astraguard_store.checks import check_run_id
-from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.comparison import Comparison, compare
 from astraguard_store.database.lists import RunFilters
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.sqlite.user_sql import Question
@@ -19,7 +19,7 @@ from astraguard_store.exceptions import (
     RunNotFoundError,
     StoreNotFoundError,
 )
-from astraguard_store.model import MetricSummary, RunHeader, RunSummary
+from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -107,16 +107,7 @@ class FolderRuns:
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from *baseline* to *candidate*; raises as `get`."""
-        runs = (self.get(baseline), self.get(candidate))
-        before, after = (_by_key(run, by_satellite=by_satellite) for run in runs)
-        return Comparison(
-            baseline,
-            candidate,
-            tuple(
-                MetricChange(key[1], key[0] or None, before.get(key), after.get(key))
-                for key in sorted(before.keys() | after.keys())
-            ),
-        )
+        return compare(self.get(baseline), self.get(candidate), by_satellite=by_satellite)
 
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:  # noqa: ARG002
         """Refuse: summaries hold no buckets."""
@@ -186,17 +177,3 @@ class FolderRuns:
         except (ArtifactReadError, RunNotFoundError) as error:
             logger.warning("left out of the recent runs: %s", error)
             return None
-
-
-Key = tuple[str, str]
-"""(satellite, metric type), the satellite empty for all together."""
-
-
-def _by_key(run: RunSummary, *, by_satellite: bool) -> dict[Key, MetricSummary]:
-    if not by_satellite:
-        return {("", metric_type): summary for metric_type, summary in run.metrics.items()}
-    return {
-        (satellite_id, metric_type): summary
-        for satellite_id, metrics in run.satellites.items()
-        for metric_type, summary in metrics.items()
-    }

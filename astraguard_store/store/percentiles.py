@@ -86,7 +86,7 @@ class PercentilesQuestion:
         return Percentiles(
             self._metric_type,
             satellite_id,
-            tuple([Percentile(q, *quantile(found.buckets, q)) for q in self._quantiles]),
+            tuple([Percentile.of(q, quantile(found.buckets, q)) for q in self._quantiles]),
             sum(bucket.count for bucket in found.buckets) + missed,
             missed,
             found.runs,

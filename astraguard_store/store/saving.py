@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -21,12 +22,7 @@ from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.formats.notes import SaveNotes, render_notes
 from astraguard_store.formats.summary import utc_offset_s
-from astraguard_store.model import (
-    FrozenMapping,
-    RunSummary,
-    summary_of_own,
-    utc_from_epoch_us,
-)
+from astraguard_store.model import RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.changes import later_if_it_fails
@@ -144,19 +140,7 @@ def _write(
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
-    return summary_of_own(
-        (
-            new.run_id,
-            revision,
-            summary.recorded_at,
-            summary.total_measurements,
-            summary.metrics,
-            summary.satellites,
-            summary.artifacts,
-            summary.provenance,
-            FrozenMapping(tags),
-        )
-    )
+    return replace(summary, revision=revision, tags=tags)
 
 
 def _settle_failed(

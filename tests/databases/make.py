@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from astraguard_store import (
+    AtLeast,
     Comparison,
     LatencyCollector,
     MetricSummary,
@@ -24,6 +25,7 @@ from astraguard_store import (
     RunHeader,
     RunRepository,
     RunSummary,
+    ValueChange,
 )
 from astraguard_store.database.schema import HEAD_REVISION
 
@@ -101,6 +103,12 @@ def summary(run: RunSummary) -> dict[str, Any]:
     }
 
 
+def numbers(change: ValueChange) -> dict[str, float | None]:
+    """Give both sides of one statistic, None where a side has only a lower bound."""
+    sides = fields(change, "baseline", "candidate")
+    return {name: None if isinstance(v, AtLeast) else v for name, v in sides.items()}
+
+
 def comparison(found: Comparison) -> dict[str, Any]:
     """Give both sides of every statistic."""
     return {
@@ -108,10 +116,7 @@ def comparison(found: Comparison) -> dict[str, Any]:
         "changes": [
             {
                 **fields(change, "metric_type", "satellite_id"),
-                **{
-                    name: fields(getattr(change, name), "baseline", "candidate")
-                    for name in STATISTICS
-                },
+                **{name: numbers(getattr(change, name)) for name in STATISTICS},
             }
             for change in found.changes
         ],

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, select
 from sqlalchemy.dialects import sqlite
 
-from astraguard_store.database.document_writing import DocumentState, document_state
+from astraguard_store.database.documents import DocumentState, document_state
 from astraguard_store.database.schema import artifacts, metric_buckets, metric_statistics, runs
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.model import Artifact
