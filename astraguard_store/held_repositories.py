@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from astraguard_store.exceptions import DatabaseError, StoreNotFoundError
 from astraguard_store.store import DATABASE_NAME, RunRepository
+from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["ask", "writable"]
 
@@ -103,9 +104,9 @@ def _close_all() -> None:
         _held.popitem()[1].repository.close()
 
 
-def _after_fork_in_child() -> None:
+def _new_lock() -> None:
     global _lock
     _lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_new_lock)

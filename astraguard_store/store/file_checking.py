@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeVar
 
 from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.scanner import folder_names
-from astraguard_store.artifacts.staging import DELETION_SUFFIX, staged_names, staged_of
+from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
     file_state,
@@ -34,7 +34,7 @@ from astraguard_store.database.sqlite.integrity import (
 )
 from astraguard_store.database.sqlite.reader import Query
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
-from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAME
+from astraguard_store.formats.layout import DELETION_SUFFIX, STAGING_NAME, SUMMARY_NAME
 from astraguard_store.model import Artifact
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.completing import Completion

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from astraguard_store.artifacts.copying import checked_chunks, modified_ns, name_of
-from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
-from astraguard_store.artifacts.staging import ensure_staging, staged_of
-from astraguard_store.artifacts.verification import has_files
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
+from astraguard_store.artifacts.verification import (
+    checked_chunks,
+    has_files,
+    modified_ns,
+    name_of,
+)
 from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun, load_run
@@ -185,7 +189,7 @@ class _Merge:
         except ArtifactWriteError as error:
             raise _InTheWayError(error) from error
         time_us = epoch_us(there.summary.recorded_at)
-        staged = StagedRun(root, run_id, time_us, sync=self.options.durability == "full")
+        staged = StagedRun(root, run_id, time_us, durable=self.options.durability == "full")
         if token:
             self._settle_left_overs(root, run_id, token)
             staged.token = token

@@ -9,8 +9,8 @@ from typing import Literal, Self
 
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ClosedStoreError, ReadOnlyStoreError, StoreNotFoundError
+from astraguard_store.options import StoreOptions
 from astraguard_store.store.folder_runs import FolderRuns
-from astraguard_store.store.saving import SaveOptions
 from astraguard_store.store.store import DATABASE_NAME, SharedStore
 
 __all__ = ["OpenRepository"]
@@ -27,7 +27,7 @@ class OpenRepository:
         options: WriteOptions,
         *,
         read_only: bool,
-        save_options: SaveOptions | None = None,
+        save_options: StoreOptions | None = None,
     ) -> None:
         """Use `RunRepository.open` or `RunRepository.in_memory`."""
         self.results_dir = results_dir
@@ -36,7 +36,7 @@ class OpenRepository:
         self._folders = folders
         self._options = options
         self._read_only = read_only
-        self._save_options = save_options or SaveOptions()
+        self._save_options = save_options or StoreOptions()
         self._closed = False
         self._finalizer = weakref.finalize(self, store.release) if store else None
 

@@ -9,7 +9,6 @@ from some 5,000 runs on, with cores that have nothing else to do.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +22,7 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.store.folder_runs import read_run
+from astraguard_store.system.interrupts import ctrl_c_blocked
 
 __all__ = ["FoundRuns", "summaries_read"]
 
@@ -125,12 +125,11 @@ def _started(root: Path, workers: ExitStack) -> Connection:
     # Ctrl-C comes to all processes of a terminal; this one ends the others. Blocked
     # here, it stays so in a process that is started.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process = context.Process(target=_serve, args=(root, theirs), daemon=True)
-        process.start()
+        with ctrl_c_blocked():
+            process = context.Process(target=_serve, args=(root, theirs), daemon=True)
+            process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
     workers.callback(process.join)
     workers.callback(process.terminate)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from astraguard_store.artifacts.scanner import has_folders
-from astraguard_store.database.sqlite.engine import Durability
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import DatabaseError, StoreNotFoundError
-from astraguard_store.formats.compression import check_compression
 from astraguard_store.formats.layout import Compression
+from astraguard_store.options import Durability, KeptMeasurements, StoreOptions
 from astraguard_store.store.changes import Changes
 from astraguard_store.store.folder_runs import FolderRuns
-from astraguard_store.store.saving import KeptMeasurements, SaveOptions
 from astraguard_store.store.store import SharedStore, acquire, existing_root
 from astraguard_store.store.upkeep import Upkeep
 from astraguard_store.system.machine import begin_asking
@@ -102,22 +100,19 @@ class RunRepository(Changes, Upkeep):
                 package zstandard, which ``pip install 'astraguard-store[zstd]'``
                 installs.
         """
-        check_compression(compression)
-        if keep_measurements not in get_args(KeptMeasurements):
-            raise ValueError(
-                f"keep_measurements is 'csv', 'database' or 'parquet', not {keep_measurements!r}"
-            )
-        if durability not in {"full", "normal"}:
-            raise ValueError(f"durability is 'full' or 'normal', not {durability!r}")
+        save_options = StoreOptions(
+            durability=durability,
+            busy_timeout_s=busy_timeout_s,
+            safe_csv=safe_csv,
+            compression=compression,
+            keep_measurements=keep_measurements,
+        )
         options = WriteOptions(durability, busy_timeout_s)
         root = existing_root(results_dir, create=not read_only)
         if read_only:
             return cls._open_for_reading(root, options)
         begin_asking()
         store = acquire(root, options, create=True)
-        save_options = SaveOptions(
-            safe_csv=safe_csv, compression=compression, keep_measurements=keep_measurements
-        )
         repository = cls(store, None, root, options, read_only=False, save_options=save_options)
         try:
             if adopt and not store.database.adopted():
@@ -150,7 +145,7 @@ class RunRepository(Changes, Upkeep):
             None,
             WriteOptions(),
             read_only=False,
-            save_options=SaveOptions(keep_measurements=keep_measurements or "csv"),
+            save_options=StoreOptions(keep_measurements=keep_measurements or "csv"),
         )
 
     @classmethod

@@ -1,9 +1,13 @@
 """Saving and deleting: the order of steps that loses and tears nothing.
 
-A save: the files staged and synced; one transaction, whose COMMIT is the commit
-point; the files published under the same ticket, so that no older save can
-publish over a newer one. Whatever fails before the commit is undone at once;
-whatever fails after it is finished later, here or by `recovery`.
+A save: one transaction, whose COMMIT is the commit point; before it the files are
+staged and synced; after it they are published under the same ticket, so that no
+older save can publish over a newer one. Whatever fails before the commit is undone
+at once; whatever fails after it is finished later, here or by `recovery`.
+
+Threads write the files (see `artifacts.writer`). Meanwhile the caller summarises,
+and writes the rows; what is noted of the files, sizes and hashes, comes last. Before
+the files of a large run are written the ticket isn't taken: others would wait.
 """
 
 from __future__ import annotations
@@ -12,27 +16,25 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from astraguard_store.artifacts.publishing import StagedDeletion
-from astraguard_store.artifacts.staged_run import StagedRun
-from astraguard_store.artifacts.staged_runs import StagedRuns
-from astraguard_store.artifacts.writer import StagingOptions, stage_runs
+from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
+from astraguard_store.artifacts.writer import begin_measurements, begin_summary
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction, WriteOptions
 from astraguard_store.exceptions import DatabaseError, RunNotFoundError
-from astraguard_store.formats.layout import Compression
 from astraguard_store.formats.notes import SaveNotes, render_notes
-from astraguard_store.formats.summary import utc_offset_s
-from astraguard_store.model import (
-    FrozenMapping,
-    RunSummary,
-    summary_of_own,
-    utc_from_epoch_us,
+from astraguard_store.formats.summary import (
+    local_timestamp,
+    statistics_document,
+    utc_offset_s,
 )
+from astraguard_store.model import Artifact, RunSummary, utc_from_epoch_us
+from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.store import SharedStore
@@ -40,8 +42,6 @@ from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
 __all__ = [
-    "KeptMeasurements",
-    "SaveOptions",
     "close_all",
     "delete_run",
     "later_if_it_fails",
@@ -51,43 +51,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
-
-
-KeptMeasurements = Literal["csv", "database", "parquet"]
-"""Where measurements are kept: in the CSV alone, in the table too, or in parquet too."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaveOptions:
-    """What a save keeps, and how.
-
-    Attributes:
-        safe_csv: Put an apostrophe before names that look like formulas.
-        satellite_buckets: Keep the buckets of each satellite too.
-        compression: Of the CSV and the summary.
-        keep_measurements: Where else than in the CSV they are kept.
-    """
-
-    safe_csv: bool = False
-    satellite_buckets: bool = False
-    compression: Compression | None = None
-    keep_measurements: KeptMeasurements = "csv"
-
-    def staging(self, *, sync: bool) -> StagingOptions:
-        """Return what of it is for the files."""
-        return StagingOptions(
-            sync,
-            self.safe_csv,
-            self.satellite_buckets,
-            self.compression,
-            self.keep_measurements == "parquet",
-        )
-
-    def notes(self, run: NewRun) -> SaveNotes:
-        """Return what the files of *run* don't tell."""
-        return SaveNotes(
-            run.provenance, run.tags, self.satellite_buckets, self.keep_measurements == "database"
-        )
 
 
 class _Moment(NamedTuple):
@@ -106,7 +69,7 @@ def save_runs(
     store: SharedStore,
     options: WriteOptions,
     runs: Mapping[str, NewRun],
-    save_options: SaveOptions,
+    save_options: StoreOptions,
 ) -> list[RunSummary]:
     """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
     if not runs:
@@ -114,27 +77,26 @@ def save_runs(
     moment = _Moment.now()
     if store.root is None:
         return _save_rows_only(store, options, runs, save_options, moment)
-    staged = stage_runs(
-        store.root,
-        {run_id: run.columns for run_id, run in runs.items()},
-        *moment,
-        save_options.staging(sync=options.durability == "full"),
-    )
+    staged, statistics = _stage(store.root, runs, save_options, moment)
     transaction: Transaction | None = None
     try:
         with store.ticket.held(_purpose("saving", runs), options.busy_timeout_s):
             with store.database.transaction(options) as transaction:
                 saved = [
-                    _write(transaction, runs[s.run_id], s.statistics, moment, save_options, s)
-                    for s in staged.runs
+                    _write(transaction, run, statistics[run_id], moment, save_options, save.token)
+                    for (run_id, run), save in zip(runs.items(), staged.runs, strict=True)
                 ]
                 staged.wait()
+                saved = [
+                    _note_files(transaction, run, save.artifacts)
+                    for run, save in zip(saved, staged.runs, strict=True)
+                ]
             for save in staged.runs:
                 later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
     except BaseException as error:
-        notes = {run_id: save_options.notes(run) for run_id, run in runs.items()}
+        notes = {run_id: _notes(run, save_options) for run_id, run in runs.items()}
         _settle_failed(store, staged, notes, transaction, error)
         raise
     close_all(store, store.root, staged.runs)
@@ -168,7 +130,7 @@ def delete_run(
                 rows_only.delete(run_id)
         return True
     # Its lock first, then the ticket: everybody's order.
-    deletion = StagedDeletion(store.root, run_id, sync=options.durability == "full")
+    deletion = StagedDeletion(store.root, run_id, durable=options.durability == "full")
     transaction: Transaction | None = None
     try:
         with store.ticket.held(_purpose("deleting", [run_id]), options.busy_timeout_s):
@@ -221,11 +183,51 @@ def _changing(
         yield transaction
 
 
+def _stage(
+    root: Path, runs: Mapping[str, NewRun], options: StoreOptions, moment: _Moment
+) -> tuple[StagedRuns, dict[str, RunStatistics]]:
+    """Summarise runs while threads write their files: of all of them, or of none.
+
+    Files of small runs may still be on their way: see `StagedRuns.wait`.
+
+    Raises:
+        ArtifactWriteError: A file can't be written; nothing is left of any.
+    """
+    durable = options.durability == "full"
+    staged = StagedRuns(root, moment.now_us, durable=durable, compression=options.compression)
+    statistics: dict[str, RunStatistics] = {}
+    try:
+        for run_id, run in runs.items():
+            begin_measurements(staged, root, run_id, run.columns, options)
+        staged.begin_sync_of_names()
+        for save in staged.runs:
+            columns = runs[save.run_id].columns
+            of_run = summarize(columns, satellite_buckets=options.satellite_buckets)
+            statistics[save.run_id] = of_run
+            begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
+        staged.wait_if_long()
+    except BaseException:
+        staged.discard()
+        raise
+    return staged, statistics
+
+
+def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[str, Any]:
+    """Return the content of a run's summary file."""
+    return {
+        "run_id": run_id,
+        "timestamp": local_timestamp(utc_from_epoch_us(moment.now_us), moment.utc_offset_s),
+        **statistics_document(
+            statistics.total_measurements, statistics.metrics, statistics.satellites
+        ),
+    }
+
+
 def _save_rows_only(
     store: SharedStore,
     options: WriteOptions,
     runs: Mapping[str, NewRun],
-    save_options: SaveOptions,
+    save_options: StoreOptions,
     moment: _Moment,
 ) -> list[RunSummary]:
     statistics = {
@@ -236,10 +238,11 @@ def _save_rows_only(
         store.ticket.held(_purpose("saving", runs), options.busy_timeout_s),
         store.database.transaction(options) as transaction,
     ):
-        return [
-            _write(transaction, runs[run_id], of_run, moment, save_options)
-            for run_id, of_run in statistics.items()
+        saved = [
+            _write(transaction, run, statistics[run_id], moment, save_options, None)
+            for run_id, run in runs.items()
         ]
+        return [_note_files(transaction, run, ()) for run in saved]
 
 
 def _write(
@@ -247,9 +250,10 @@ def _write(
     new: NewRun,
     statistics: RunStatistics,
     moment: _Moment,
-    save_options: SaveOptions,
-    staged: StagedRun | None = None,
+    save_options: StoreOptions,
+    token: str | None,
 ) -> RunSummary:
+    """Write the rows of a run, but not what is noted of its files."""
     summary = RunSummary(
         new.run_id,
         0,
@@ -257,27 +261,30 @@ def _write(
         statistics.total_measurements,
         statistics.metrics,
         statistics.satellites,
-        staged.artifacts if staged else (),
+        (),
         new.provenance,
         new.tags,
     )
-    run = StoredRun(summary, moment.utc_offset_s, staged.token if staged else None)
+    run = StoredRun(summary, moment.utc_offset_s, token)
     measurements = new.columns if save_options.keep_measurements == "database" else None
-    revision = transaction.save(run, statistics, measurements)
+    revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
-    return summary_of_own(
-        (
-            new.run_id,
-            revision,
-            summary.recorded_at,
-            summary.total_measurements,
-            summary.metrics,
-            summary.satellites,
-            summary.artifacts,
-            summary.provenance,
-            FrozenMapping(tags),
-        )
-    )
+    return replace(summary, revision=revision, tags=tags)
+
+
+def _note_files(
+    transaction: Transaction, run: RunSummary, artifacts: tuple[Artifact, ...]
+) -> RunSummary:
+    """Write the rows of a run's files, the last of its rows; return the run with them."""
+    with_files = replace(run, artifacts=artifacts)
+    transaction.note_files(with_files)
+    return with_files
+
+
+def _notes(run: NewRun, options: StoreOptions) -> SaveNotes:
+    """Return what the files of *run* don't tell."""
+    in_database = options.keep_measurements == "database"
+    return SaveNotes(run.provenance, run.tags, options.satellite_buckets, in_database)
 
 
 def _settle_failed(

@@ -13,6 +13,7 @@ from astraguard_store.database.sqlite.migrate import create_database
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
 from astraguard_store.system.files import make_folder
+from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
@@ -136,9 +137,9 @@ def _create_once(path: Path, ticket: WriteTicket, options: WriteOptions) -> None
             create_database(path)
 
 
-def _after_fork_in_child() -> None:
+def _new_lock() -> None:
     global _registry_lock
     _registry_lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_new_lock)

@@ -1,4 +1,4 @@
-"""Threads beside the caller's: many that wait for the disk, two that render a CSV.
+"""Threads beside the caller's, that make files and wait for the disk.
 
 They are kept: handing them work takes 40 µs, starting one 100. And there are many,
 since file systems commit syncs together that come at the same time: 200 files take
@@ -7,32 +7,28 @@ since file systems commit syncs together that come at the same time: 200 files t
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from itertools import islice
 from typing import TypeVar
 
-__all__ = ["RenderedAhead", "begin_all", "in_background", "run_all", "wait_for_all"]
+from astraguard_store.system.forks import before_forks, in_forked_child
+
+__all__ = ["begin_all", "in_background", "run_all", "wait_for_all"]
 
 T = TypeVar("T")
 
-_WAITING, _RENDERING = "astraguard-store", "astraguard-store-csv"
-_SHARES = 16
-_THREADS = {_WAITING: _SHARES, _RENDERING: 2}
-# What is rendered before it is asked for: 1 MB each, of text.
-_AHEAD = 4
+_THREADS = 16
 
 _pools: dict[str, ThreadPoolExecutor] = {}
+_POOL = "astraguard-store"
 
 
-def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
+def in_background(work: Callable[[], T]) -> Future[T]:
     """Begin *work* in a thread; the future tells when it is over, and what came of it.
 
-    Nothing that is begun may wait for something else that is begun in the same pool.
+    Nothing that is begun may wait for something else that is begun.
     """
     future: Future[T] = Future()
     once = threading.Lock()
@@ -47,10 +43,8 @@ def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
 
     try:
         # Two threads that come here first may make two: one of them is dropped, unharmed.
-        executor = _pools.get(pool) or _pools.setdefault(
-            pool, ThreadPoolExecutor(_THREADS[pool], pool)
-        )
-        executor.submit(run)
+        pool = _pools.get(_POOL) or _pools.setdefault(_POOL, ThreadPoolExecutor(_THREADS, _POOL))
+        pool.submit(run)
     except RuntimeError:
         # No new threads while the interpreter exits, while another thread forks, or for want
         # of memory. Then the work may have been queued all the same, for a thread that is
@@ -59,37 +53,13 @@ def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
     return future
 
 
-class RenderedAhead:
-    """The chunks that *parts* return, in their order; threads make some before they are asked for.
-
-    Iterate over it once, in one thread. It begins with the first `begin`, or when it is
-    iterated over; what is under way when nobody asks any more is dropped.
-    """
-
-    def __init__(self, parts: Iterator[Callable[[], bytes]]) -> None:
-        self._parts = parts
-        self._begun: deque[Future[bytes]] = deque()
-
-    def begin(self) -> None:
-        """Let threads begin."""
-        for part in islice(self._parts, _AHEAD - len(self._begun)):
-            self._begun.append(in_background(part, _RENDERING))
-
-    def __iter__(self) -> Iterator[bytes]:
-        self.begin()
-        while self._begun:
-            chunk = self._begun.popleft().result()
-            self.begin()
-            yield chunk
-
-
 def begin_all(works: Sequence[Callable[[], None]]) -> list[Future[None]]:
     """Begin all *works*, as many at a time as there are threads: each thread takes a share.
 
     Of a share in which one work fails the rest isn't done.
     """
     # Handing a thread one work takes as long as a sync that has others beside it.
-    shares = [works[first::_SHARES] for first in range(min(_SHARES, len(works)))]
+    shares = [works[first::_THREADS] for first in range(min(_THREADS, len(works)))]
     return [in_background(partial(_do_in_turn, share)) for share in shares]
 
 
@@ -125,7 +95,7 @@ def wait_for_all(futures: Iterable[Future[T]]) -> None:
         raise raised
 
 
-def _before_fork() -> None:
+def _end_threads() -> None:
     """Let the threads end: a child has none of them, and Python 3.12 warns of them."""
     while _pools:
         _, pool = _pools.popitem()
@@ -133,4 +103,5 @@ def _before_fork() -> None:
 
 
 # Whoever wants a thread meanwhile makes a pool anew, or does the work itself.
-os.register_at_fork(before=_before_fork, after_in_child=_pools.clear)
+before_forks(_end_threads)
+in_forked_child(_pools.clear)

@@ -11,10 +11,11 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, StaticPool
 
+from astraguard_store.options import Durability
+
 __all__ = [
     "BEGIN_TO_WRITE",
     "WRITES",
-    "Durability",
     "Mode",
     "database_engine",
     "memory_engine",
@@ -23,7 +24,6 @@ __all__ = [
     "write_pragmas",
 ]
 
-Durability = Literal["full", "normal"]
 Mode = Literal["immutable", "ro", "rw", "rwc"]
 
 WRITES = "astraguard_writes"
