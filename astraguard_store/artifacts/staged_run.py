@@ -93,8 +93,10 @@ class StagedRun:
         for kind in kinds:
             self._create(file_name(kind, self.compression))
 
-    def write(self, kind: ArtifactKind, chunks: Iterable[bytes], rows: int) -> None:
-        """Write and sync one file, compressed as all of the run are; any thread.
+    def write(
+        self, kind: ArtifactKind, chunks: Iterable[bytes], rows: int, *, and_sync: bool = True
+    ) -> None:
+        """Write one file, compressed as all of the run are, and sync it; any thread.
 
         Raises:
             ArtifactWriteError: It can't be written; the message names it.
@@ -102,7 +104,16 @@ class StagedRun:
         name = file_name(kind, self.compression)
         packed = compressed(chunks, FILES[name].compression)
         self.copy(name, packed, rows, self.recorded_at_us * 1000)
-        self._sync(name)
+        if and_sync:
+            self.sync(kind)
+
+    def sync(self, kind: ArtifactKind) -> None:
+        """Make one file's content survive a power cut, if it must; any thread.
+
+        Raises:
+            ArtifactWriteError: It can't be synced; the message names it.
+        """
+        self._sync(file_name(kind, self.compression))
 
     def copy(self, name: str, chunks: Iterable[bytes], rows: int | None, time_ns: int) -> None:
         """Write one file, as the *chunks* are; `sync_all` makes it durable.

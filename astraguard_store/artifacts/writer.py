@@ -1,8 +1,13 @@
 """A run's files on their way to disk: one thread an artifact.
 
-A thread renders, writes, hashes and syncs the CSV, another the parquet file, and
-another the names; the caller summarises meanwhile. When it has, a third one writes
-the summary, and the caller goes on to the rows.
+A thread renders, hashes, writes and syncs the CSV, another the parquet file, and
+another syncs their names; the caller summarises meanwhile. When it has, one more
+does the same with the summary, and the caller goes on to the rows. Two threads
+render parts of a CSV ahead of the one that writes it.
+
+The CSV of a small run, which plain Python renders, is written by the caller and only
+synced by its thread: both would want the interpreter's lock, and a save of 1,000
+rows took 7 % longer.
 
 Nothing here knows the database: the caller commits the run's row between
 `StagedRuns.wait` and `StagedRun.publish`.
@@ -18,9 +23,9 @@ from typing import Any
 
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
 from astraguard_store.artifacts.staging import ensure_staging
-from astraguard_store.columns import Columns
+from astraguard_store.columns import Columns, polars_pays
 from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
-from astraguard_store.formats.csv import render_csv, safe_labels
+from astraguard_store.formats.csv import csv_parts, render_csv, safe_labels
 from astraguard_store.formats.layout import CSV, FILES, PARQUET, STAGING_NAME, SUMMARY
 from astraguard_store.formats.parquet import check_parquet, render_parquet
 from astraguard_store.formats.summary import render_document
@@ -28,6 +33,7 @@ from astraguard_store.model import ArtifactKind
 from astraguard_store.options import StoreOptions
 from astraguard_store.system.files import open_folder
 from astraguard_store.system.mounts import case_twin
+from astraguard_store.system.threads import made_ahead
 
 __all__ = ["begin_measurements", "begin_summary", "check_target"]
 
@@ -35,7 +41,7 @@ __all__ = ["begin_measurements", "begin_summary", "check_target"]
 def begin_measurements(
     staged: StagedRuns, root: Path, run_id: str, columns: Columns, options: StoreOptions
 ) -> StagedRun:
-    """Make a run's files, and let threads write its measurements.
+    """Make a run's files, and let threads write its measurements, or at least sync them.
 
     Raises:
         ArtifactWriteError: A file can't be made.
@@ -44,7 +50,11 @@ def begin_measurements(
     check_target(root, run_id)
     run = staged.add(run_id, columns.rows, _kinds(options))
     labelled = safe_labels(columns) if options.safe_csv else columns
-    staged.begin(lambda: run.write(CSV, render_csv(labelled), columns.rows))
+    if polars_pays(columns.rows):
+        staged.begin(lambda: run.write(CSV, made_ahead(csv_parts(labelled)), columns.rows))
+    else:
+        run.write(CSV, render_csv(labelled), columns.rows, and_sync=False)
+        staged.begin(lambda: run.sync(CSV))
     if PARQUET in _kinds(options):
         staged.begin(lambda: run.write(PARQUET, [render_parquet(columns)], columns.rows))
     return run

@@ -1,4 +1,4 @@
-"""Threads beside the caller's, that make files and wait for the disk.
+"""Threads beside the caller's: many that write files and wait for the disk, two that render.
 
 They are kept: handing them work takes 40 µs, starting one 100. And there are many,
 since file systems commit syncs together that come at the same time: 200 files take
@@ -8,27 +8,32 @@ since file systems commit syncs together that come at the same time: 200 files t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from astraguard_store.system.forks import before_forks, in_forked_child
 
-__all__ = ["begin_all", "in_background", "run_all", "wait_for_all"]
+__all__ = ["in_background", "made_ahead", "run_all", "wait_for_all"]
 
 T = TypeVar("T")
 
-_THREADS = 16
+_WRITING, _RENDERING = "astraguard-store", "astraguard-store-csv"
+_SHARES = 16
+_THREADS = {_WRITING: _SHARES, _RENDERING: 2}
+# What is rendered before it is asked for: 1 MB each, of text.
+_AHEAD = 4
 
 _pools: dict[str, ThreadPoolExecutor] = {}
-_POOL = "astraguard-store"
 
 
-def in_background(work: Callable[[], T]) -> Future[T]:
+def in_background(work: Callable[[], T], pool: str = _WRITING) -> Future[T]:
     """Begin *work* in a thread; the future tells when it is over, and what came of it.
 
-    Nothing that is begun may wait for something else that is begun.
+    Nothing that is begun may wait for something else that is begun in the same pool.
     """
     future: Future[T] = Future()
     once = threading.Lock()
@@ -43,8 +48,10 @@ def in_background(work: Callable[[], T]) -> Future[T]:
 
     try:
         # Two threads that come here first may make two: one of them is dropped, unharmed.
-        pool = _pools.get(_POOL) or _pools.setdefault(_POOL, ThreadPoolExecutor(_THREADS, _POOL))
-        pool.submit(run)
+        executor = _pools.get(pool) or _pools.setdefault(
+            pool, ThreadPoolExecutor(_THREADS[pool], pool)
+        )
+        executor.submit(run)
     except RuntimeError:
         # No new threads while the interpreter exits, while another thread forks, or for want
         # of memory. Then the work may have been queued all the same, for a thread that is
@@ -53,22 +60,28 @@ def in_background(work: Callable[[], T]) -> Future[T]:
     return future
 
 
-def begin_all(works: Sequence[Callable[[], None]]) -> list[Future[None]]:
-    """Begin all *works*, as many at a time as there are threads: each thread takes a share.
+def made_ahead(parts: Iterator[Callable[[], bytes]]) -> Iterator[bytes]:
+    """Yield what *parts* return, in their order; two threads make some before they are asked for.
 
-    Of a share in which one work fails the rest isn't done.
+    Who writes a CSV of 100,000 rows so is done in 0.7 of the time.
     """
-    # Handing a thread one work takes as long as a sync that has others beside it.
-    shares = [works[first::_THREADS] for first in range(min(_THREADS, len(works)))]
-    return [in_background(partial(_do_in_turn, share)) for share in shares]
+    begun = deque(in_background(part, _RENDERING) for part in islice(parts, _AHEAD))
+    while begun:
+        chunk = begun.popleft().result()
+        begun.extend(in_background(part, _RENDERING) for part in islice(parts, 1))
+        yield chunk
 
 
 def run_all(works: Sequence[Callable[[], None]]) -> None:
     """Do all *works* at the same time, the first in this thread.
 
-    Raises what the first of them raised, when all are over.
+    Of the others each thread takes a share; of a share in which one fails the rest
+    isn't done. Raises what the first of them raised, when all are over.
     """
-    futures = begin_all(works[1:])
+    others = works[1:]
+    # Handing a thread one work takes as long as a sync that has others beside it.
+    shares = [others[first::_SHARES] for first in range(min(_SHARES, len(others)))]
+    futures = [in_background(partial(_do_in_turn, share)) for share in shares]
     try:
         _do_in_turn(works[:1])
     finally:
