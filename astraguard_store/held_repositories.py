@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _LIMIT = 8
 
-FilesState = tuple[tuple[int, int, int] | None, ...]
+FilesState = tuple[tuple[int, int, int, int] | None, ...]
 """(inode, size, time of last change in ns) of each file; None where there is none."""
 
 
@@ -87,12 +87,12 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
 
 
 def _database_state(results_dir: str) -> FilesState:
-    def state(path: str) -> tuple[int, int, int] | None:
+    def state(path: str) -> tuple[int, int, int, int] | None:
         try:
             found = os.stat(path)
         except OSError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     path = f"{results_dir}/{DATABASE_NAME}"
     return state(path), state(f"{path}-wal")

@@ -93,11 +93,12 @@ class WriteTicket:
         while True:
             try:
                 descriptor = open_lock_file(path)
+                is_locked = _locked_within(descriptor, deadline - time.monotonic())
             except OSError as error:
                 raise DatabaseError(
                     f"{path}: the write lock can't be had: {error.strerror}"
                 ) from error
-            if not _locked_within(descriptor, deadline - time.monotonic()):
+            if not is_locked:
                 raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
             if still_names(path, descriptor):
                 return descriptor
@@ -142,7 +143,13 @@ def _note_holder(descriptor: int, purpose: str) -> None:
 
 def _locked_within(descriptor: int, timeout_s: float) -> bool:
     """Lock *descriptor* within *timeout_s*; closes it if that fails."""
-    return try_lock(descriptor) or _lock_in_turn(descriptor, timeout_s)
+    try:
+        is_locked = try_lock(descriptor)
+    except OSError:
+        # A file system without locks, or out of them.
+        os.close(descriptor)
+        raise
+    return is_locked or _lock_in_turn(descriptor, timeout_s)
 
 
 def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:

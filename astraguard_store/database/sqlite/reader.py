@@ -25,7 +25,7 @@ __all__ = ["FileReader", "Query", "Reader", "driver_connection"]
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
-FileState = tuple[int, int, int]
+FileState = tuple[int, int, int, int]
 """(inode, size, time of last change in ns)"""
 
 _TICKS_NS = 20_000_000
@@ -312,7 +312,7 @@ def _check_is_file(path: Path) -> None:
 
 
 def _file_state(found: os.stat_result) -> FileState:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_fresh(state: os.stat_result) -> bool:
