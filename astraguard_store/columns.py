@@ -9,7 +9,6 @@ blocks only ever grow, so recording may go on while a snapshot is read.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
@@ -23,6 +22,7 @@ from astraguard_store.checks import (
 )
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import LatencyMeasurement
+from astraguard_store.system.forks import in_forked_child
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,12 +58,12 @@ pack_row = _ROW.pack
 _forked_beside_polars = False
 
 
-def _after_fork_in_child() -> None:
+def _note_fork() -> None:
     global _forked_beside_polars
     _forked_beside_polars = "polars" in sys.modules
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_note_fork)
 
 
 def polars_pays(rows: int) -> bool:

@@ -27,6 +27,7 @@ from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
 from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
 from astraguard_store.store.new_runs import Collector
 from astraguard_store.store.store import DATABASE_NAME
+from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["MetricsStorage"]
 
@@ -240,8 +241,8 @@ T = TypeVar("T")
 
 _LIMIT = 8
 
-FilesState = tuple[tuple[int, int, int] | None, ...]
-"""(inode, size, time of last change in ns) of each file; None where there is none."""
+FilesState = tuple[tuple[int, int, int, int] | None, ...]
+"""(device, inode, size, time of last change in ns) of each file; None where there is none."""
 
 
 class _Held(NamedTuple):
@@ -309,12 +310,12 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
 
 
 def _database_state(results_dir: str) -> FilesState:
-    def state(path: str) -> tuple[int, int, int] | None:
+    def state(path: str) -> tuple[int, int, int, int] | None:
         try:
             found = os.stat(path)
         except OSError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     path = f"{results_dir}/{DATABASE_NAME}"
     return state(path), state(f"{path}-wal")
@@ -326,9 +327,9 @@ def _close_all() -> None:
         _held.popitem()[1].repository.close()
 
 
-def _after_fork_in_child() -> None:
+def _new_lock() -> None:
     global _lock
     _lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_new_lock)

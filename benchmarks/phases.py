@@ -43,13 +43,14 @@ BATCH = 100
 # (module, function or method, what it is for), innermost names last.
 SAVE = (
     ("repository.changes", "new_run", "snapshot, checks, provenance"),
-    ("artifacts.writer", "StagedRun.write", "files made, hashed and written"),
-    ("artifacts.background", "RenderedAhead.__iter__", "files made, hashed and written"),
-    ("csv_format", "_render_in_python", "CSV as text"),
-    ("artifacts.writer", "summarize", "statistics and buckets"),
-    ("artifacts.staged_runs", "begin_all", "threads told to sync"),
-    ("database.transaction", "Transaction.save", "rows written (files synced beside it)"),
-    ("artifacts.staged_runs", "StagedRuns.wait", "syncs waited for"),
+    ("artifacts.staged_run", "StagedRun.create", "files made, empty"),
+    ("artifacts.staged_run", "StagedRun.write", "CSV of a small run hashed and written"),
+    ("formats.csv", "_render_in_python", "CSV as text"),
+    ("store.saving", "summarize", "statistics and buckets"),
+    ("artifacts.staged_run", "in_background", "threads told to write and sync"),
+    ("database.transaction", "Transaction.save_without_files", "rows written (files beside it)"),
+    ("artifacts.staged_run", "StagedRuns.wait", "files waited for"),
+    ("database.transaction", "Transaction.note_files", "rows of files, document written"),
     ("database.run_database", "commit", "commit, log synced"),
     ("artifacts.staged_run", "StagedRun.publish", "files moved"),
     ("repository.writing", "close_all", "run's and results folder synced"),
@@ -76,7 +77,7 @@ DOCUMENT = (
     ("repository.questions", "is_as_saved", "is the summary file as it was saved?"),
     ("repository.questions", "summary_document", "the dict made"),
 )
-SCAN = (("artifacts.scanner", "newest_summaries", "listing, and a question for each folder"),)
+SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a question for each folder"),)
 IMPORT = (
     ("repository.reading_summaries", "read_run", "objects of the summary made and checked"),
     ("artifacts.folder_runs", "read_summary_file", "summary file read"),

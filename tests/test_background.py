@@ -1,12 +1,14 @@
 """Threads that sync and render: all is over when it is said to be, and no error is lost."""
 
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,11 @@ import pytest
 from recordings import recorded
 from stepping import right_after, right_before
 
-from astraguard_store import ArtifactWriteError, RunRepository
-from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store import ArtifactWriteError, DatabaseBusyError, RunRepository
 from astraguard_store.database import run_database
 from astraguard_store.database.sqlite import writer as write_connection
 from astraguard_store.system import threads as background
-from astraguard_store.system.threads import (
-    RenderedAhead,
-    in_background,
-    run_all,
-    wait_for_all,
-)
+from astraguard_store.system.threads import in_background, made_ahead, run_all, wait_for_all
 
 Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
 
@@ -97,7 +93,7 @@ class TestInBackground:
         done: list[int] = []
 
         # What that fork does first.
-        with moment("setdefault", background._before_fork, 1):
+        with moment("setdefault", background._end_threads, 1):
             run_all([partial(done.append, number) for number in range(3)])
 
         assert sorted(done) == [0, 1, 2]
@@ -107,7 +103,7 @@ class TestInBackground:
         subprocess.run([sys.executable, "-W", "error", "-c", FORK], check=True, timeout=60)
 
 
-class TestRenderedAhead:
+class TestMadeAhead:
     """Chunks that threads make before they are asked for."""
 
     def test_chunks_come_in_order_however_long_each_takes(self) -> None:
@@ -117,7 +113,7 @@ class TestRenderedAhead:
 
         parts = (partial(part, number) for number in range(20))
 
-        assert list(RenderedAhead(parts)) == [b"%d" % number for number in range(20)]
+        assert list(made_ahead(parts)) == [b"%d" % number for number in range(20)]
 
     def test_no_more_is_rendered_than_is_soon_asked_for(self) -> None:
         rendered: list[int] = []
@@ -126,17 +122,17 @@ class TestRenderedAhead:
             rendered.append(number)
             return b""
 
-        ahead = iter(RenderedAhead((lambda i=i: part(i)) for i in range(50)))  # type: ignore[misc]
+        ahead = made_ahead((lambda i=i: part(i)) for i in range(50))  # type: ignore[misc]
         next(ahead)
         time.sleep(0.05)
 
         assert len(rendered) <= 6
 
 
-class TestSyncsBesideRows:
-    """The rows of a small save are written while its files are synced; the commit waits."""
+class TestFilesBesideRows:
+    """The rows of a small save are written while its files are; the commit waits for both."""
 
-    def test_the_commit_waits_for_all_syncs(
+    def test_the_commit_waits_for_all_files(
         self, results: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         events: list[str] = []
@@ -160,23 +156,69 @@ class TestSyncsBesideRows:
         # Both files and the staging folder before; the run's and the results folder after.
         assert events == ["synced"] * 3 + ["commit"] + ["synced"] * 2
 
+    @pytest.mark.parametrize("rows", [10, 5_000, 50_000])
+    @pytest.mark.parametrize("file", [".csv", ".json", ".staging"])
     def test_a_sync_that_fails_fails_the_save_and_leaves_nothing(
-        self, results: Path, monkeypatch: pytest.MonkeyPatch
+        self, results: Path, monkeypatch: pytest.MonkeyPatch, rows: int, file: str
     ) -> None:
-        def fail(run: StagedRun, kind: str) -> None:
+        fsync = os.fsync
+
+        def fail(descriptor: int) -> None:
             time.sleep(0.05)
-            raise ArtifactWriteError(f"{run.run_id}: {kind} can't be synced")
+            if os.readlink(f"/proc/self/fd/{descriptor}").endswith(file):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
 
         with RunRepository.open(results) as repository:
             repository.save("before", recorded(10))
             with monkeypatch.context() as patch:
-                patch.setattr(StagedRun, "sync", fail)
-                with pytest.raises(ArtifactWriteError, match="raw_csv can't be synced"):
-                    repository.save("run", recorded(10))
+                patch.setattr(os, "fsync", fail)
+                with pytest.raises(ArtifactWriteError, match="Input/output error"):
+                    repository.save("run", recorded(rows))
 
             assert [header.run_id for header in repository.recent()] == ["before"]
             assert os.listdir(results / ".staging") == []
             assert repository.save("run", recorded(10)).revision == 1
+
+    def test_of_several_runs_none_is_saved_if_one_file_fails(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fsync = os.fsync
+
+        def fail(descriptor: int) -> None:
+            if "run_07~" in os.readlink(f"/proc/self/fd/{descriptor}"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
+
+        with RunRepository.open(results) as repository:
+            monkeypatch.setattr(os, "fsync", fail)
+            with pytest.raises(ArtifactWriteError, match="run_07"):
+                repository.save_many((f"run_{i:02}", recorded(10)) for i in range(20))
+
+            assert repository.recent() == []
+            assert os.listdir(results / ".staging") == []
+
+    def test_a_busy_database_keeps_only_files_that_could_be_written(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = os.write
+
+        def full_disk(descriptor: int, content: bytes) -> int:
+            if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".json"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(descriptor, content)
+
+        with (
+            RunRepository.open(results, busy_timeout_s=0.1) as repository,
+            closing(sqlite3.connect(results / "astraguard.db")) as other,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            monkeypatch.setattr(os, "write", full_disk)
+            with pytest.raises(DatabaseBusyError) as raised:
+                repository.save("run", recorded(10))
+
+        assert raised.value.kept == ()
+        assert os.listdir(results / ".staging") == []
 
 
 def test_the_log_is_written_over_and_stays_short(results: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +14,8 @@ import pytest
 from recordings import recorded
 from stepping import right_after, right_before
 
-from astraguard_store import DatabaseBusyError, QueryError, RunRepository
+from astraguard_store import QueryError, RunRepository
 from astraguard_store.database.sqlite import user_sql as asking
-from astraguard_store.system.ticket import WriteTicket
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Moment = Callable[[str, Callable[[], object], int], AbstractContextManager[None]]
@@ -108,34 +107,6 @@ class TestFollowing:
 
         assert repository.get("run").revision == 7
         assert save_in_a_thread(repository)
-
-    def test_an_interrupt_that_strikes_as_the_ticket_is_taken_gives_it_back(
-        self, tmp_path: Path
-    ) -> None:
-        ticket = WriteTicket(tmp_path / "lock", "the database")
-
-        with (
-            pytest.raises(KeyboardInterrupt),
-            right_after("acquire", interrupt, 1),
-            ticket.held("saving", 1.0),
-        ):
-            pass
-
-        assert others_have(ticket)
-
-
-def others_have(ticket: WriteTicket) -> bool:
-    """Return whether another thread gets the ticket."""
-    had: list[bool] = []
-
-    def take() -> None:
-        with suppress(DatabaseBusyError), ticket.held("trying", 0.2):
-            had.append(True)
-
-    other = threading.Thread(target=take)
-    other.start()
-    other.join(20)
-    return had == [True]
 
 
 class TestQuestions:

@@ -1,8 +1,9 @@
-"""Signals that come while their handlers are taken away or put back."""
+"""Ctrl-C and SIGTERM that come while their handlers are taken away or put back."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -12,7 +13,7 @@ from stepping import right_before
 
 from astraguard_store.system.interrupts import interrupts_held_back
 
-SIGNALS = (signal.SIGINT, signal.SIGUSR1, signal.SIGALRM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(Exception):
@@ -25,18 +26,23 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 @pytest.fixture
 def handlers() -> Iterator[dict[signal.Signals, Any]]:
-    """Install handlers that raise, and give those that are there now."""
-    before = {number: signal.signal(number, stop) for number in SIGNALS[1:]}
+    """Install handlers that raise, and give them."""
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
     yield {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("sent", SIGNALS[1:])
-@pytest.mark.parametrize("call", range(1, 2 * len(SIGNALS) + 1))
+def installed() -> dict[signal.Signals, Any]:
+    return {number: signal.getsignal(number) for number in SIGNALS}
+
+
+@pytest.mark.parametrize("sent", SIGNALS)
+@pytest.mark.parametrize("call", range(1, 4 * len(SIGNALS) + 1))
 def test_whenever_one_strikes_all_handlers_are_back_after(
     handlers: dict[signal.Signals, Any], sent: signal.Signals, call: int
 ) -> None:
+    # The module's function in Python, and the one in C that it calls, have one name.
     with (
         pytest.raises(StoppedError),
         right_before("signal", lambda: signal.raise_signal(sent), call),
@@ -44,19 +50,76 @@ def test_whenever_one_strikes_all_handlers_are_back_after(
     ):
         pass
 
-    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
+    assert installed() == handlers
 
 
-def test_one_that_comes_inside_waits_for_the_end(handlers: dict[signal.Signals, Any]) -> None:
+@pytest.mark.parametrize("sent", SIGNALS)
+def test_one_that_comes_inside_waits_for_the_end(
+    handlers: dict[signal.Signals, Any], sent: signal.Signals
+) -> None:
     reached: list[bool] = []
 
     def block() -> None:
         with interrupts_held_back():
-            signal.raise_signal(signal.SIGALRM)
+            signal.raise_signal(sent)
             reached.append(True)
 
     with pytest.raises(StoppedError):
         block()
 
     assert reached
-    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
+    assert installed() == handlers
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_second_one_does_not_wait() -> None:
+    reached: list[bool] = []
+
+    def block() -> None:
+        with interrupts_held_back():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            reached.append(True)
+
+    with pytest.raises(StoppedError):
+        block()
+
+    assert reached == []
+
+
+def test_a_signal_that_the_process_ignores_goes_on_being_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interrupts_held_back():
+            signal.raise_signal(signal.SIGTERM)
+
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_other_signals_run_their_handlers_as_they_come() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: came.append(number))
+    try:
+        with interrupts_held_back():
+            signal.raise_signal(signal.SIGUSR1)
+            inside = list(came)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert inside == [signal.SIGUSR1]
+
+
+def test_in_another_thread_nothing_is_held_back(handlers: dict[signal.Signals, Any]) -> None:
+    seen: list[dict[signal.Signals, Any]] = []
+
+    def look() -> None:
+        with interrupts_held_back():
+            seen.append(installed())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == [handlers]

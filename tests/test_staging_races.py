@@ -11,7 +11,7 @@ from recordings import recorded
 from stepping import right_before
 
 from astraguard_store import RunRepository
-from astraguard_store.artifacts.staging import claim, create_locked, unlock
+from astraguard_store.system.files import claim, create_locked, unlock
 
 
 @pytest.fixture

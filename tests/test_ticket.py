@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -14,7 +15,7 @@ from observing import in_child
 from other_process import OtherProcess
 from stepping import right_before
 
-from astraguard_store import DatabaseBusyError, RunRepository
+from astraguard_store import DatabaseBusyError, DatabaseError, RunRepository
 from astraguard_store.system.ticket import WriteTicket
 
 # More than a process may address.
@@ -90,6 +91,21 @@ class TestWithoutNewThreads:
                 pass
 
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_system_without_locks_is_named_and_leaves_no_file_open(
+    ticket: WriteTicket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(DatabaseError, match="No locks available"), ticket.held("saving", 1.0):
+        pass
+
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_lock_file_that_is_removed_meanwhile_is_made_again(

@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.artifacts.copying import checked_chunks, modified_ns, name_of
 from astraguard_store.artifacts.staging import new_token
+from astraguard_store.artifacts.verification import checked_chunks, modified_ns, name_of
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
-from astraguard_store.formats.layout import compression_of
+from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import Artifact, RunSummary
-from astraguard_store.system.files import sync_folder
+from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +63,7 @@ def appearing(target: Path) -> Iterator[Path]:
         yield beside
         _check_free(target)
         beside.rename(target)
-        sync_folder(target.parent)
+        sync_folder(target.parent.resolve())
     except StoreError:
         raise
     except OSError as error:
@@ -106,7 +106,7 @@ class FolderOfRuns:
                 copy.write(chunk)
             copy.flush()
             os.utime(copy.fileno(), ns=(time_ns, time_ns))
-            os.fsync(copy.fileno())
+            sync(copy.fileno())
             self._bytes += copy.tell()
 
     def finish(self) -> int:
@@ -130,7 +130,7 @@ class ZipOfRuns:
         member.external_attr = _PLAIN_FILE
         # zipfile decides by it whether the member needs ZIP64.
         member.file_size = file.bytes
-        packed = file.kind == "raw_parquet" or compression_of(name)
+        packed = file.kind == PARQUET or compression_of(name)
         member.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
         try:
             with self._zip.open(member, "w") as copy:
@@ -146,7 +146,7 @@ class ZipOfRuns:
     def finish(self) -> int:
         """Write the directory; see `RunsTarget.finish`."""
         self._zip.close()
-        return _synced_size(self._path)
+        return sync_file(self._path)
 
 
 def _zip_time(time: datetime) -> tuple[int, int, int, int, int, int]:
@@ -203,11 +203,4 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
         if isinstance(error, pl.exceptions.PolarsError):
             raise ArtifactWriteError(f"{path.parent} can't take the file: {error}") from error
         raise
-    return _synced_size(path)
-
-
-def _synced_size(path: Path) -> int:
-    """Make a file's content survive a power cut; return its size in bytes."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size
+    return sync_file(path)

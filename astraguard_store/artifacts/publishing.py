@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.staging import (
-    DELETION_SUFFIX,
-    KEPT_SUFFIXES,
-    SUFFIXES,
     StagedName,
-    create_locked,
     ensure_staging,
     new_token,
     staged_path,
-    unlock,
 )
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.formats.layout import FILE_KINDS, name_in
+from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, name_in
 from astraguard_store.model import Artifact
-from astraguard_store.system.files import open_folder, sync_folder
+from astraguard_store.system.files import (
+    create_locked,
+    open_folder,
+    sync,
+    sync_folder,
+    unlock,
+)
 
-__all__ = ["StagedDeletion", "found_artifact", "publish_files", "remove_files"]
+__all__ = ["StagedDeletion", "publish_files", "remove_files"]
 
 logger = logging.getLogger("astraguard_store")
-
-
-def found_artifact(run_id: str, name: str, path: Path, rows: int) -> Artifact:
-    """Return the description of the file *name* that somebody else wrote, and that lies at *path*.
-
-    Raises:
-        OSError: It can't be read.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Artifact(FILE_KINDS[name], f"{run_id}/{name}", file.tell(), digest, rows)
 
 
 def publish_files(
@@ -48,9 +37,9 @@ def publish_files(
     token: str,
     artifacts: Iterable[Artifact],
     *,
-    sync: bool,
-    replaced: Collection[str] = FILE_KINDS,
-    staged_as: Sequence[Mapping[str, str]] = (SUFFIXES, KEPT_SUFFIXES),
+    durable: bool,
+    replaced: Collection[str] = FILES,
+    may_be_kept: bool = True,
 ) -> bool:
     """Move the staged files of save *token* to the run's folder; those already moved are skipped.
 
@@ -61,10 +50,10 @@ def publish_files(
         run_id: The run.
         token: The save.
         artifacts: Its files.
-        sync: Whether a power cut must find old files gone before the save is done.
+        durable: Whether a power cut must find old files gone before the save is done.
         replaced: Names of an older save that are removed where this one has none of
             them: it may have been compressed in another way.
-        staged_as: {name: suffix} of the ways in which they may be staged.
+        may_be_kept: Whether they may be staged as kept, too.
 
     Returns:
         Whether the folder is new.
@@ -78,7 +67,7 @@ def publish_files(
         new_folder = True
     except FileExistsError:
         new_folder = False
-    order = list(FILE_KINDS)
+    order = list(FILES)
     names = sorted((name_in(artifact.path) for artifact in artifacts), key=order.index)
     with open_folder(folder) as descriptor:
         found = set() if new_folder else set(os.listdir(descriptor))
@@ -87,22 +76,23 @@ def publish_files(
         for name in names:
             # The last one is the summary, and what says that there is something to do.
             is_last = name == names[-1]
+            suffixes = (FILES[name].staged, *([FILES[name].kept] if may_be_kept else []))
             moved = [
                 _moved(
-                    staged_path(root, run_id, token, suffixes[name]),
+                    staged_path(root, run_id, token, suffix),
                     name,
                     descriptor,
                     old if is_last else [],
-                    sync=sync,
+                    durable=durable,
                 )
-                for suffixes in staged_as
+                for suffix in suffixes
             ]
             if not any(moved) and not _is_there(name, descriptor):
                 _warn_of_missing(root, run_id, name)
     return new_folder
 
 
-def _moved(staged: str, name: str, descriptor: int, old: list[str], *, sync: bool) -> bool:
+def _moved(staged: str, name: str, descriptor: int, old: list[str], *, durable: bool) -> bool:
     """Move one file to its folder, and remove the *old* names there.
 
     It keeps its staged name until they are gone, so that recovery finds out; and
@@ -117,8 +107,8 @@ def _moved(staged: str, name: str, descriptor: int, old: list[str], *, sync: boo
             with suppress(FileNotFoundError):
                 os.unlink(old_name, dir_fd=descriptor)
         if is_linked:
-            if sync:
-                os.fsync(descriptor)
+            if durable:
+                sync(descriptor)
             os.unlink(staged)
         else:
             os.replace(staged, name, dst_dir_fd=descriptor)
@@ -166,11 +156,11 @@ def remove_files(root: Path, run_id: str) -> None:
     try:
         with open_folder(folder) as descriptor:
             found = set(os.listdir(descriptor))
-            for name in reversed(FILE_KINDS):
+            for name in reversed(FILES):
                 if name in found:
                     with suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=descriptor)
-            os.fsync(descriptor)
+            sync(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         # Also a file or a link in its place, which is somebody else's.
         return
@@ -184,17 +174,17 @@ def remove_files(root: Path, run_id: str) -> None:
 class StagedDeletion:
     """The intent to remove a run's files, kept on disk until they are removed."""
 
-    def __init__(self, root: Path, run_id: str, *, sync: bool) -> None:
+    def __init__(self, root: Path, run_id: str, *, durable: bool) -> None:
         self._root = root
         self._run_id = run_id
-        self._sync = sync
+        self._durable = durable
         self._path = StagedName(run_id, new_token(), DELETION_SUFFIX).path(root)
         try:
             ensure_staging(root)
             self._descriptor = create_locked(self._path)
             try:
-                if sync:
-                    os.fsync(self._descriptor)
+                if durable:
+                    sync(self._descriptor)
                     sync_folder(self._path.parent)
             except BaseException:
                 self.discard()
@@ -212,7 +202,7 @@ class StagedDeletion:
             OSError: A file couldn't be removed; recovery does it later.
         """
         remove_files(self._root, self._run_id)
-        if self._sync:
+        if self._durable:
             sync_folder(self._root)
         self._path.unlink()
 

@@ -27,7 +27,12 @@ from astraguard_store.formats.layout import (
 )
 from astraguard_store.formats.summary import parse_document, parse_summary, parse_timestamp
 from astraguard_store.model import Artifact, RunSummary, epoch_us, utc_from_epoch_us
-from astraguard_store.system.files import MAX_SUMMARY_BYTES, open_for_reading, read_file
+from astraguard_store.system.files import (
+    MAX_SUMMARY_BYTES,
+    digest_of,
+    open_for_reading,
+    read_file,
+)
 
 __all__ = [
     "SummaryFile",
@@ -273,13 +278,11 @@ def read_noted(path: Path, noted: Artifact) -> bytes:
 
 def _check_content(descriptor: int, noted: str) -> None:
     """Hash an open file, and go back to its beginning; so what is read next is what was hashed."""
-    digest = hashlib.sha256()
-    while chunk := os.read(descriptor, _CHUNK_BYTES):
-        digest.update(chunk)
-    if digest.hexdigest() != noted:
+    found = digest_of(descriptor).sha256
+    if found != noted:
         raise ArtifactReadError(
             "its content is not the one that was saved: "
-            f"the SHA-256 noted is {noted}, found is {digest.hexdigest()}"
+            f"the SHA-256 noted is {noted}, found is {found}"
         )
     os.lseek(descriptor, 0, os.SEEK_SET)
 

@@ -6,18 +6,18 @@ import os
 from itertools import count
 from pathlib import Path
 
-from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
-from astraguard_store.artifacts.staging import ensure_staging
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.staging import ensure_staging, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.formats.layout import SUMMARY_NAMES, compression_of, name_in
+from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAMES, compression_of, name_in
 from astraguard_store.model import Artifact
-from astraguard_store.system.files import open_folder, sync_folder
+from astraguard_store.system.files import is_same_file, open_folder, sync_folder
 
 __all__ = ["publish_summary", "stage_summary"]
 
 
 def stage_summary(
-    root: Path, noted: Artifact, content: bytes, recorded_at_us: int, *, sync: bool
+    root: Path, noted: Artifact, content: bytes, recorded_at_us: int, *, durable: bool
 ) -> StagedRun:
     """Write a run's summary to the staging folder; the caller publishes or discards it.
 
@@ -26,7 +26,7 @@ def stage_summary(
         noted: What is known of the file, its name and its rows.
         content: The document; compressed as the name says.
         recorded_at_us: The time of the run, microseconds since 1970, UTC.
-        sync: Whether it must survive a power cut.
+        durable: Whether it must survive a power cut.
 
     Raises:
         ArtifactWriteError: It can't be written; nothing is left of it.
@@ -37,11 +37,10 @@ def stage_summary(
         raise ArtifactWriteError(f"{error.filename} can't be made: {error.strerror}") from error
     run_id = noted.path.partition("/")[0]
     compression = compression_of(name_in(noted.path))
-    staged = StagedRun(root, run_id, recorded_at_us, sync=sync, compression=compression)
+    staged = StagedRun(root, run_id, recorded_at_us, durable=durable, compression=compression)
     try:
-        staged.write("summary_json", [content], noted.rows or 0)
-        staged.sync("summary_json")
-        if sync:
+        staged.write(SUMMARY, [content], noted.rows or 0)
+        if durable:
             sync_staging(root)
     except BaseException:
         staged.discard()
@@ -96,4 +95,4 @@ def _second_name(path: Path, name: str) -> str | None:
 
 def _is_same(folder: int, name: str, second: str) -> bool:
     states = (os.stat(n, dir_fd=folder, follow_symlinks=False) for n in (name, second))
-    return os.path.samestat(*states)
+    return is_same_file(*states)

@@ -3,10 +3,15 @@
 One question to the file system a folder: the time of its summary file, which a
 save sets to the time of the run. Where it wasn't set by a save, it may be the
 time of a copy; then the run's CSV is asked.
+
+One thread asks: of two, both want the interpreter's lock after every answer and
+wake each other on the same core. On a machine with other work to do, two took
+1.03 to 1.06 times as long as one.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 import stat
@@ -14,7 +19,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.artifacts.newest_summaries import newest_summaries
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
@@ -22,7 +26,7 @@ from astraguard_store.artifacts.reader import (
 )
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.formats.layout import STAGING_NAME
+from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
 
 __all__ = ["MANY_FOLDERS", "file_time_us", "folder_names", "has_folders", "newest_runs"]
@@ -100,7 +104,7 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
     """Return (file time in ns, name) of the newest *limit* runs, newest first."""
     wanted, limit = limit, limit + _SPARE
     with open_folder(root) as folder:
-        newest, seen = newest_summaries(folder, limit)
+        newest, seen = _newest_summaries(folder, limit)
         newest.sort(reverse=True)
         # Only now, and not for every folder: the check takes as long as the question.
         are_runs = (i for i in newest if _is_run_id(i[1]) and _is_folder(i[1], folder))
@@ -110,6 +114,47 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
     if len(runs) < wanted and len(newest) == limit:
         return _newest_by_file_time(root, 2 * limit)[:wanted]
     return runs
+
+
+def _newest_summaries(folder: int, limit: int) -> tuple[list[tuple[int, str]], int]:
+    """Return (file time in ns, run folder) of the newest *limit* summaries, in no order.
+
+    And how many there are. A symbolic link counts, but is no summary; whether the
+    folder is one is for the caller to find out.
+
+    Raises:
+        OSError: The open *folder* can't be listed.
+    """
+    newest: list[tuple[int, str]] = []
+    seen = 0
+    oldest_ns = -(2**63)
+    for name in os.listdir(folder):
+        found = _summary_status(folder, name)
+        if found is None:
+            continue
+        seen += 1
+        modified_ns = found.st_mtime_ns
+        if modified_ns < oldest_ns or not stat.S_ISREG(found.st_mode):
+            continue
+        if len(newest) < limit:
+            heapq.heappush(newest, (modified_ns, name))
+        else:
+            heapq.heappushpop(newest, (modified_ns, name))
+            oldest_ns = newest[0][0]
+    return newest, seen
+
+
+def _summary_status(folder: int, name: str) -> os.stat_result | None:
+    """Return what the file system says of the summary in folder *name*, None if there is none."""
+    for summary in SUMMARY_NAMES:
+        try:
+            return os.stat(f"{name}/{summary}", dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # No folder.
+            return None
+    return None
 
 
 def _is_folder(name: str, folder: int) -> bool:

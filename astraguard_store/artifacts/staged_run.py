@@ -5,48 +5,49 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files
-from astraguard_store.artifacts.staging import (
-    KEPT_RUN_SUFFIX,
-    KEPT_SUFFIXES,
-    SUFFIXES,
-    create_locked,
-    new_token,
-    staged_path,
-    unlock,
-)
+from astraguard_store.artifacts.staging import new_token, staged_path, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.compression import compressed
-from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME, file_name
+from astraguard_store.formats.layout import FILES, KEPT_RUN_SUFFIX, STAGING_NAME, file_name
 from astraguard_store.model import Artifact, ArtifactKind
 from astraguard_store.options import Compression
-from astraguard_store.statistics import RunStatistics
-from astraguard_store.system.files import sync_folder
+from astraguard_store.system.files import (
+    begin_writeback,
+    create_locked,
+    sync,
+    sync_folder,
+    unlock,
+    write_all,
+)
+from astraguard_store.system.threads import in_background, wait_for_all
 
-__all__ = ["StagedRun", "sync_staging"]
+__all__ = ["StagedRun", "StagedRuns"]
 
 logger = logging.getLogger("astraguard_store")
 
 _WORTH_BEGINNING_BYTES = 500_000
+# So much is written while its rows are: others who want to write wait for it. A small
+# save's files take 1 ms, and its rows as long.
+_WRITTEN_BESIDE_ROWS = 40_000
 
 
 class StagedRun:
-    """The files of one save, written and synced but not yet where readers look.
+    """The files of one save of a run, written and synced but not yet where readers look.
 
-    It is used by one thread at a time, but for `sync` and `sync_all`: other threads call
-    these while the next file is written. Ends with `publish` and `close`, or `discard`,
-    or `keep`.
+    Each file may be written by a thread of its own; the rest is for one thread, when
+    these are over. Ends with `publish` and `close`, or `discard`, or `keep`, or `leave`.
 
     Attributes:
         run_id: The run.
         token: The name of this save.
         recorded_at_us: Microseconds since 1970, UTC; also the files' time.
         compression: How its CSV and summary are compressed.
-        statistics: Of the staged measurements.
     """
 
     def __init__(
@@ -55,16 +56,15 @@ class StagedRun:
         run_id: str,
         recorded_at_us: int,
         *,
-        sync: bool,
+        durable: bool,
         compression: Compression | None = None,
     ) -> None:
         self.run_id = run_id
         self.token = new_token()
         self.recorded_at_us = recorded_at_us
         self.compression = compression
-        self.statistics: RunStatistics
         self._root = root
-        self._sync = sync
+        self._durable = durable
         self._artifacts: dict[ArtifactKind, Artifact] = {}
         self._descriptors: dict[str, int] = {}
         self._new_folder = True
@@ -74,19 +74,44 @@ class StagedRun:
         """The files as they will be, in the order of their kinds."""
         return tuple(self._artifacts[kind] for kind in sorted(self._artifacts))
 
-    def write(self, kind: ArtifactKind, chunks: Iterable[bytes], rows: int) -> None:
-        """Write one file, compressed as all of the run are.
+    @property
+    def is_written(self) -> bool:
+        """Whether all files that were made have their content."""
+        return len(self._artifacts) == len(self._descriptors)
+
+    def create(self, kinds: Iterable[ArtifactKind]) -> None:
+        """Make the files, empty, so that their names can be synced while they are written.
+
+        Raises:
+            ArtifactWriteError: One can't be made; the message names it.
+        """
+        for kind in kinds:
+            self._create(file_name(kind, self.compression))
+
+    def write(
+        self, kind: ArtifactKind, chunks: Iterable[bytes], rows: int, *, and_sync: bool = True
+    ) -> None:
+        """Write one file, compressed as all of the run are, and sync it; any thread.
 
         Raises:
             ArtifactWriteError: It can't be written; the message names it.
         """
-        # A parquet file has its compression inside.
-        compression = None if kind == "raw_parquet" else self.compression
         name = file_name(kind, self.compression)
-        self.copy(name, compressed(chunks, compression), rows, self.recorded_at_us * 1000)
+        packed = compressed(chunks, FILES[name].compression)
+        self.copy(name, packed, rows, self.recorded_at_us * 1000)
+        if and_sync:
+            self.sync(kind)
+
+    def sync(self, kind: ArtifactKind) -> None:
+        """Make one file's content survive a power cut, if it must; any thread.
+
+        Raises:
+            ArtifactWriteError: It can't be synced; the message names it.
+        """
+        self._sync(file_name(kind, self.compression))
 
     def copy(self, name: str, chunks: Iterable[bytes], rows: int | None, time_ns: int) -> None:
-        """Write one file, as the *chunks* are.
+        """Write one file, as the *chunks* are; `sync_all` makes it durable.
 
         Args:
             name: Its name in the run's folder.
@@ -97,42 +122,33 @@ class StagedRun:
         Raises:
             ArtifactWriteError: It can't be written; the message names it.
         """
+        if name not in self._descriptors:
+            self._create(name)
+        descriptor = self._descriptors[name]
         digest = hashlib.sha256()
         size = 0
         with self._errors_name(name):
-            descriptor = self._descriptors[name] = create_locked(self._staged_path(SUFFIXES[name]))
             for chunk in chunks:
                 digest.update(chunk)
-                _write_all(descriptor, chunk)
-                if self._sync and len(chunk) >= _WORTH_BEGINNING_BYTES:
-                    # Begins the writing to disk: `sync` finds it half done, and takes
-                    # 1 ms instead of 5 for 7 MB.
-                    os.posix_fadvise(descriptor, size, len(chunk), os.POSIX_FADV_DONTNEED)
+                write_all(descriptor, chunk)
+                if self._durable and len(chunk) >= _WORTH_BEGINNING_BYTES:
+                    begin_writeback(descriptor, size, len(chunk))
                 size += len(chunk)
             os.utime(descriptor, ns=(time_ns, time_ns))
-        kind = FILE_KINDS[name]
+        kind = FILES[name].kind
         path = f"{self.run_id}/{name}"
         self._artifacts[kind] = Artifact(kind, path, size, digest.hexdigest(), rows)
 
-    def sync(self, kind: ArtifactKind) -> None:
-        """Make one file's content survive a power cut; any thread.
+    def sync_all(self) -> None:
+        """Make the content of all files survive a power cut.
 
         Raises:
-            ArtifactWriteError: It can't be synced; the message names it.
+            ArtifactWriteError: One can't be synced; the message names it.
         """
-        if self._sync:
-            name = file_name(kind, self.compression)
-            with self._errors_name(name):
-                os.fsync(self._descriptors[name])
+        for name in self._descriptors:
+            self._sync(name)
 
-    def sync_all(self) -> None:
-        """Make the content of all files survive a power cut; raises as `sync`."""
-        for name, descriptor in self._descriptors.items():
-            with self._errors_name(name):
-                if self._sync:
-                    os.fsync(descriptor)
-
-    def publish(self, replaced: Collection[str] = FILE_KINDS) -> None:
+    def publish(self, replaced: Collection[str] = FILES) -> None:
         """Move the files where readers look; the row is committed and the ticket held.
 
         Args:
@@ -146,15 +162,15 @@ class StagedRun:
             self.run_id,
             self.token,
             self.artifacts,
-            sync=self._sync,
+            durable=self._durable,
             replaced=replaced,
-            staged_as=(SUFFIXES,),
+            may_be_kept=False,
         )
 
     @property
     def needs_folder_sync(self) -> bool:
         """Whether the results folder is to be synced too: it has a new folder since `publish`."""
-        return self._sync and self._new_folder
+        return self._durable and self._new_folder
 
     def close(self) -> None:
         """Make the published names durable and let go of the files.
@@ -163,10 +179,10 @@ class StagedRun:
             OSError: The folder can't be synced.
         """
         try:
-            if self._sync:
+            if self._durable:
                 sync_folder(f"{self._root}/{self.run_id}")
         finally:
-            self._unlock()
+            self.leave()
 
     def discard(self) -> None:
         """Remove what was staged; the row was not committed."""
@@ -175,8 +191,8 @@ class StagedRun:
             # What can't be removed now is removed by recovery; the failure that
             # led here is the one to raise.
             with suppress(OSError):
-                os.unlink(self._staged_path(SUFFIXES[name]))
-        self._unlock()
+                os.unlink(self._staged_path(FILES[name].staged))
+        self.leave()
 
     def keep(self, known: bytes) -> tuple[Path, ...]:
         """Leave the files for the next opening to adopt: the database was not to be had.
@@ -190,33 +206,40 @@ class StagedRun:
             another was by then, the next opening adopts the run all the same.
         """
         kept = []
+        names = sorted(self._descriptors)
         self._keep_known(known)
         try:
-            for name in sorted(self._descriptors.keys() & SUFFIXES.keys()):
-                path = Path(self._staged_path(SUFFIXES[name]))
-                kept.append(path.rename(self._staged_path(KEPT_SUFFIXES[name])))
+            for name in names:
+                path = Path(self._staged_path(FILES[name].staged))
+                kept.append(path.rename(self._staged_path(FILES[name].kept)))
         except OSError as error:
             logger.warning("the files of run %r could not be kept: %s", self.run_id, error)
             return ()
         finally:
-            self._unlock()
+            self.leave()
         try:
-            if self._sync:
+            if self._durable:
                 sync_folder(self._root / STAGING_NAME)
         except OSError as error:
             # They are there, and only a power cut could take their new names back.
             logger.warning("the kept files of run %r could not be synced: %s", self.run_id, error)
         return tuple(kept)
 
+    def leave(self) -> None:
+        """Let go of the files; what is staged is for recovery to settle."""
+        descriptors, self._descriptors = self._descriptors, {}
+        for descriptor in descriptors.values():
+            unlock(descriptor)
+
     def _keep_known(self, known: bytes) -> None:
         path = self._staged_path(KEPT_RUN_SUFFIX)
         try:
             # Locked until all are kept: whoever recovers needs the locks of all.
             descriptor = self._descriptors[KEPT_RUN_SUFFIX] = create_locked(path)
-            _write_all(descriptor, known)
+            write_all(descriptor, known)
             os.utime(descriptor, ns=(self.recorded_at_us * 1000,) * 2)
-            if self._sync:
-                os.fsync(descriptor)
+            if self._durable:
+                sync(descriptor)
         except OSError as error:
             with suppress(OSError):
                 os.unlink(path)
@@ -224,17 +247,17 @@ class StagedRun:
                 "run %r is kept without its provenance and tags: %s", self.run_id, error
             )
 
-    def leave(self) -> None:
-        """Leave the files as they are, for recovery to settle."""
-        self._unlock()
+    def _create(self, name: str) -> None:
+        with self._errors_name(name):
+            self._descriptors[name] = create_locked(self._staged_path(FILES[name].staged))
+
+    def _sync(self, name: str) -> None:
+        if self._durable:
+            with self._errors_name(name):
+                sync(self._descriptors[name])
 
     def _staged_path(self, suffix: str) -> str:
         return staged_path(self._root, self.run_id, self.token, suffix)
-
-    def _unlock(self) -> None:
-        descriptors, self._descriptors = self._descriptors, {}
-        for descriptor in descriptors.values():
-            unlock(descriptor)
 
     @contextmanager
     def _errors_name(self, name: str) -> Iterator[None]:
@@ -247,21 +270,104 @@ class StagedRun:
             ) from error
 
 
-def sync_staging(root: Path) -> None:
-    """Make the staged names durable; from here on the rows may be committed.
+class StagedRuns:
+    """The files of one save, of one run or of several, while threads write them.
 
-    Raises:
-        ArtifactWriteError: They can't be.
+    It is used by one thread. Ends with `discard`, `keep` or `leave`, or, when `wait`
+    has returned and the rows are committed, with each run's `publish` and `close`.
+
+    Attributes:
+        runs: The runs, in the order of `add`.
     """
-    try:
-        sync_folder(root / STAGING_NAME)
-    except OSError as error:
-        raise ArtifactWriteError(
-            f"{root / STAGING_NAME} can't be synced: {error.strerror}; nothing was saved"
-        ) from error
 
+    def __init__(
+        self,
+        root: Path,
+        recorded_at_us: int,
+        *,
+        durable: bool,
+        compression: Compression | None,
+    ) -> None:
+        self.runs: list[StagedRun] = []
+        self._root = root
+        self._recorded_at_us = recorded_at_us
+        self._durable = durable
+        self._compression = compression
+        self._works: list[Future[None]] = []
+        self._rows = 0
 
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    def add(self, run_id: str, rows: int, kinds: Iterable[ArtifactKind]) -> StagedRun:
+        """Return a run whose files are made and still empty; raises as `StagedRun.create`."""
+        run = StagedRun(
+            self._root,
+            run_id,
+            self._recorded_at_us,
+            durable=self._durable,
+            compression=self._compression,
+        )
+        self.runs.append(run)
+        run.create(kinds)
+        self._rows += rows
+        return run
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Let a thread do *work*: write a file, or several."""
+        self._works.append(in_background(work))
+
+    def begin_sync_of_names(self) -> None:
+        """Let a thread make the staged names durable, if they must be: all files are made."""
+        if self._durable:
+            self.begin(lambda: sync_staging(self._root))
+
+    def wait_if_long(self) -> None:
+        """Wait, as `wait` does, if others would wait too long for the write ticket.
+
+        Little is written while the rows are.
+        """
+        if self._rows > _WRITTEN_BESIDE_ROWS:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all is as durable as it has to be; from here on rows may be committed.
+
+        Raises:
+            ArtifactWriteError: A file or a name can't be written or synced.
+        """
+        wait_for_all(self._works)
+        for work in self._works:
+            work.result()
+
+    def discard(self) -> None:
+        """Remove what was staged; the rows were not committed."""
+        wait_for_all(self._works)
+        for run in self.runs:
+            run.discard()
+
+    def keep(self, notes: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Leave the files for the next opening to adopt: the database was not to be had.
+
+        Args:
+            notes: {run id: what the save knew beside its measurements}.
+
+        Returns:
+            Where they lie, as far as they could be kept: a file that couldn't be written
+            either is removed, with the others of its run.
+        """
+        try:
+            self.wait()
+        except ArtifactWriteError as error:
+            # What is written is there, and only a power cut could take it.
+            logger.warning("files that are kept could not be written or synced: %s", error)
+        kept: list[Path] = []
+        for run in self.runs:
+            if run.is_written:
+                kept += run.keep(notes[run.run_id])
+            else:
+                run.discard()
+        return tuple(kept)
+
+    def leave(self) -> None:
+        """Leave the files as they are, for recovery to settle."""
+        wait_for_all(self._works)
+        for run in self.runs:
+            run.leave()

@@ -1,15 +1,14 @@
 """The staging folder: files that are on their way into a run's folder, or out of it.
 
-A staged file is named ``<run id>~<token>.<suffix>``, where the token is that of
+A staged file is named ``<run id>~<token><suffix>``, where the token is that of
 one save and the suffix tells the name that it will have. Its saver holds an
-exclusive `flock` on it until it is done. So whoever gets the lock knows that
+exclusive lock on it until it is done. So whoever gets the lock knows that
 the saver is gone. The lock goes with the file when it is renamed, and no lock
 file is left behind.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -19,39 +18,29 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.checks import check_run_id
-from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
+from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
+from astraguard_store.formats.layout import (
+    DELETION_SUFFIX,
+    FILES,
+    KEPT_RUN_SUFFIX,
+    STAGING_NAME,
+)
 from astraguard_store.system.files import sync_folder
 
 __all__ = [
-    "DELETION_SUFFIX",
-    "KEPT_RUN_SUFFIX",
-    "KEPT_SUFFIXES",
-    "SUFFIXES",
     "StagedName",
-    "claim",
-    "create_locked",
     "ensure_staging",
     "new_token",
     "staged_files",
     "staged_names",
     "staged_of",
     "staged_path",
-    "unlock",
+    "sync_staging",
 ]
 
-# By the name in the run's folder: ".csv.gz" for latency_raw.csv.gz.
-SUFFIXES: Final[dict[str, str]] = {name: name[name.index(".") :] for name in FILE_KINDS}
-# Files of a save whose database was not to be had: finished by the next opening.
-KEPT_SUFFIXES: Final[dict[str, str]] = {
-    name: f".kept{suffix}" for name, suffix in SUFFIXES.items()
-}
-# What such a save knew beside its measurements.
-KEPT_RUN_SUFFIX: Final = ".kept.run"
-DELETION_SUFFIX: Final = ".delete"
-_NAMES: Final = {suffix: name for name, suffix in SUFFIXES.items()}
-_KEPT_NAMES: Final = {suffix: name for name, suffix in KEPT_SUFFIXES.items()}
-_ALL_SUFFIXES: Final = {*_NAMES, *_KEPT_NAMES, KEPT_RUN_SUFFIX, DELETION_SUFFIX}
+_STAGED: Final = {file.staged: file for file in FILES.values()}
+_KEPT: Final = {file.kept: file for file in FILES.values()}
+_SUFFIXES: Final = {*_STAGED, *_KEPT, KEPT_RUN_SUFFIX, DELETION_SUFFIX}
 _TOKEN_LENGTH = 16
 
 
@@ -69,12 +58,18 @@ class StagedName:
     @property
     def file_name(self) -> str | None:
         """The name that it will have in the run's folder; None if it isn't for there."""
-        return _NAMES.get(self.suffix) or _KEPT_NAMES.get(self.suffix)
+        file = _STAGED.get(self.suffix) or _KEPT.get(self.suffix)
+        return file.name if file else None
 
     @property
     def is_kept(self) -> bool:
         """Whether the save could not be committed, and left this to be adopted."""
-        return self.suffix in _KEPT_NAMES or self.suffix == KEPT_RUN_SUFFIX
+        return self.suffix in _KEPT or self.suffix == KEPT_RUN_SUFFIX
+
+    @property
+    def is_deletion(self) -> bool:
+        """Whether it is the intent to delete the run."""
+        return self.suffix == DELETION_SUFFIX
 
     def path(self, root: Path) -> Path:
         """Return where it lies below the results folder *root*."""
@@ -85,7 +80,7 @@ class StagedName:
         """Return the parts of *name*, or None if the store gave no such name."""
         run_id, _, rest = name.rpartition("~")
         token, dot, suffix = rest.partition(".")
-        if len(token) != _TOKEN_LENGTH or dot + suffix not in _ALL_SUFFIXES:
+        if len(token) != _TOKEN_LENGTH or dot + suffix not in _SUFFIXES:
             return None
         try:
             return cls(check_run_id(run_id), token, dot + suffix)
@@ -109,53 +104,23 @@ def ensure_staging(root: Path) -> None:
         sync_folder(root)
 
 
+def sync_staging(root: Path) -> None:
+    """Make the staged names durable; from here on the rows may be committed.
+
+    Raises:
+        ArtifactWriteError: They can't be.
+    """
+    try:
+        sync_folder(root / STAGING_NAME)
+    except OSError as error:
+        raise ArtifactWriteError(
+            f"{root / STAGING_NAME} can't be synced: {error.strerror}; nothing was saved"
+        ) from error
+
+
 def staged_path(root: Path, run_id: str, token: str, suffix: str) -> str:
     """Return where a staged file lies: 0.5 µs, of 4 for a `Path`, and a save asks 10 times."""
     return f"{root}/{STAGING_NAME}/{run_id}~{token}{suffix}"
-
-
-def create_locked(path: Path | str) -> int:
-    """Create the file *path* and return a descriptor that holds its lock.
-
-    Raises:
-        OSError: It can't be created.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    while True:
-        descriptor = os.open(path, flags, 0o666)
-        try:
-            # Somebody who recovers may have it already, and is about to remove it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _still_names(path, descriptor):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        # Removed: it must not be done here, since by now the name may be another file's.
-        os.close(descriptor)
-
-
-def claim(path: Path) -> int | None:
-    """Return a descriptor that holds the lock of *path*; None if its saver is alive or it's gone.
-
-    Raises:
-        OSError: It can't be opened.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    # Between open and lock it may have been published or removed by another.
-    if _lock(descriptor) and _still_names(path, descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def unlock(descriptor: int) -> None:
-    """Give the lock back and close; a forked child that has a copy doesn't keep it."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
 
 
 def staged_names(root: Path) -> Iterator[StagedName]:
@@ -180,34 +145,17 @@ def staged_files(root: Path, run_id: str, token: str, summary_name: str) -> tupl
         summary_name: Its summary's name in the run's folder, which is published
             last: without it nothing is left to be done.
     """
-    if summary_name not in SUFFIXES:
+    summary = FILES.get(summary_name)
+    if summary is None:
         # Another program changed the row: no save has such a file.
         return ()
-    stem = f"{root}/{STAGING_NAME}/{run_id}~{token}"
-    suffixes = (SUFFIXES[summary_name], KEPT_SUFFIXES[summary_name])
-    if not any(os.access(stem + suffix, os.F_OK) for suffix in suffixes):
+    stem = staged_path(root, run_id, token, "")
+    if not any(os.access(stem + suffix, os.F_OK) for suffix in (summary.staged, summary.kept)):
         return ()
     return staged_of(root, run_id, token)
 
 
 def staged_of(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
     """Return what is staged of one save, kept or on its way, in the order of names."""
-    names = (StagedName(run_id, token, suffix) for suffix in sorted(_ALL_SUFFIXES))
+    names = (StagedName(run_id, token, suffix) for suffix in sorted(_SUFFIXES))
     return tuple(name for name in names if os.path.lexists(name.path(root)))
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _still_names(path: Path | str, descriptor: int) -> bool:
-    try:
-        named = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    held = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)

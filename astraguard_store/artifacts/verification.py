@@ -5,47 +5,39 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from astraguard_store.artifacts.staging import (
-    DELETION_SUFFIX,
-    StagedName,
-    claim,
-    unlock,
-)
+from astraguard_store.artifacts.staging import StagedName
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
 from astraguard_store.model import Artifact
-from astraguard_store.system.files import open_for_reading
+from astraguard_store.system.files import (
+    Digest,
+    chunks_of,
+    claim,
+    digest_of,
+    open_for_reading,
+    unlock,
+)
 
 __all__ = [
-    "FileState",
     "LeftOver",
+    "checked_chunks",
     "file_state",
+    "found_artifact",
     "has_files",
     "is_left_over",
     "left_overs",
+    "modified_ns",
+    "name_of",
     "size_of",
     "why_changed",
 ]
 
-_CHUNK_BYTES = 2**20
 # Between making a file and locking it a live saver needs some 10 µs.
 _PAUSE_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What a file holds.
-
-    Attributes:
-        bytes: Size.
-        sha256: Of the content, hex.
-    """
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +55,84 @@ class LeftOver:
     is_ours: bool
 
 
-def file_state(root: Path, path: str) -> FileState:
-    """Return what the file *path* below the results folder holds.
+def name_of(run_id: str, noted: Artifact) -> str:
+    """Return the name of a run's file in its folder.
+
+    Raises:
+        ArtifactReadError: It is none that a run's file has: another program's row
+            must not lead anywhere else.
+    """
+    folder, _, name = noted.path.rpartition("/")
+    if folder != run_id or FILE_KINDS.get(name) != noted.kind:
+        raise ArtifactReadError(
+            f"run {run_id!r} notes {noted.path!r} as its {noted.kind}, which is no such file"
+        )
+    return name
+
+
+def found_artifact(run_id: str, name: str, path: Path, rows: int) -> Artifact:
+    """Return the description of the file *name* that somebody else wrote, and that lies at *path*.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        found = digest_of(file.fileno())
+    return Artifact(FILE_KINDS[name], f"{run_id}/{name}", found.bytes, found.sha256, rows)
+
+
+def file_state(root: Path, path: str) -> Digest:
+    """Return size and hash of the file *path* below the results folder.
 
     Raises:
         FileNotFoundError: It isn't there.
         ArtifactReadError: It is a link, no file, or can't be read.
     """
     file = root / path
-    digest = hashlib.sha256()
-    size = 0
     with open_for_reading(file.parent, file.name) as descriptor:
         try:
-            while chunk := os.read(descriptor, _CHUNK_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
+            return digest_of(descriptor)
         except OSError as error:
             raise ArtifactReadError(f"{file} can't be read: {error.strerror}") from error
-    return FileState(size, digest.hexdigest())
+
+
+def checked_chunks(root: Path, noted: Artifact) -> Iterator[bytes]:
+    """Yield the content of a file, 1 MB at a time; only at the end is known if it is right.
+
+    Raises:
+        ArtifactReadError: It is missing, can't be read, or isn't what was noted;
+            the message names it.
+    """
+    file = root / noted.path
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with open_for_reading(file.parent, file.name) as descriptor:
+            for chunk in chunks_of(descriptor):
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+    except FileNotFoundError:
+        raise ArtifactReadError(f"{file} is missing") from None
+    except OSError as error:
+        raise ArtifactReadError(f"{file} can't be read: {error.strerror}") from error
+    # Files of adopted runs may never have been hashed.
+    found = digest.hexdigest() if noted.sha256 else None
+    changed = why_changed(size, found, noted)
+    if changed:
+        raise ArtifactReadError(
+            f"{file} was changed: {changed}; `astraguard-store check` tells what can be mended"
+        )
+
+
+def modified_ns(root: Path, noted: Artifact) -> int:
+    """Return the time of a file, nanoseconds since 1970; raises as `checked_chunks`."""
+    file = root / noted.path
+    try:
+        with open_for_reading(file.parent, file.name) as descriptor:
+            return os.fstat(descriptor).st_mtime_ns
+    except FileNotFoundError:
+        raise ArtifactReadError(f"{file} is missing") from None
 
 
 def size_of(root: Path, path: str) -> int:
@@ -133,7 +185,7 @@ def _left_overs(root: Path) -> list[LeftOver]:
 
 
 def _rest_of(name: StagedName) -> str:
-    if name.suffix == DELETION_SUFFIX:
+    if name.is_deletion:
         return f"an unfinished deletion of run {name.run_id!r}"
     if name.is_kept:
         return f"a save of run {name.run_id!r} that the database could not take"

@@ -169,9 +169,8 @@ def _silence_stdout() -> None:
         return
     with suppress(OSError):  # a stream without a descriptor
         descriptor = sys.stdout.fileno()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, descriptor)
-        os.close(null)
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), descriptor)
 
 
 def _escape_what_the_terminal_lacks() -> None:

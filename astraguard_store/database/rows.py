@@ -27,10 +27,12 @@ __all__ = [
     "delete_run",
     "fence",
     "insert_buckets",
+    "insert_files",
     "mark_adopted",
     "purge_measurements",
     "run_row",
     "save_run",
+    "save_without_files",
     "set_tags",
 ]
 
@@ -54,13 +56,27 @@ def save_run(
     Returns:
         Its revision.
     """
+    revision = save_without_files(connection, run, statistics, measurements)
+    insert_files(connection, run.summary)
+    return revision
+
+
+def save_without_files(
+    connection: sqlite3.Connection,
+    run: StoredRun,
+    statistics: RunStatistics | None,
+    measurements: Columns | None,
+) -> int:
+    """Write a run as `save_run` does, but for the rows of its files and its document."""
     sql = statements()
     row = connection.execute(sql.save_run, run_row(run)).fetchall()
     revision: int = row[0][0]
     if revision > 1:
         for delete_rows in sql.delete_children:
             connection.execute(delete_rows, {"run_id": run.summary.run_id})
-    _insert_children(connection, run.summary)
+    rows = child_rows(run.summary)
+    connection.executemany(sql.insert_metric, rows["metric_statistics"])
+    connection.executemany(sql.insert_satellite, rows["satellite_statistics"])
     set_tags(connection, run.summary.run_id, run.summary.tags)
     if statistics:
         insert_buckets(connection, run.summary, statistics)
@@ -144,11 +160,10 @@ def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
     return (count, mean, *percentiles, least, largest, missed)
 
 
-def _insert_children(connection: sqlite3.Connection, summary: RunSummary) -> None:
-    sql, rows = statements(), child_rows(summary)
-    connection.executemany(sql.insert_metric, rows["metric_statistics"])
-    connection.executemany(sql.insert_satellite, rows["satellite_statistics"])
-    connection.executemany(sql.insert_artifact, rows["artifacts"])
+def insert_files(connection: sqlite3.Connection, summary: RunSummary) -> None:
+    """Write the rows of a run's files and, for all other rows are there, its document."""
+    rows = child_rows(summary)
+    connection.executemany(statements().insert_artifact, rows["artifacts"])
     write_document(connection, summary.run_id, rows)
 
 

@@ -12,7 +12,7 @@ from astraguard_store.database.adopted_csv import add_buckets, note_csv, note_fi
 from astraguard_store.database.documents import renew_document
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, insert_rows
-from astraguard_store.model import Artifact, MetricSummary
+from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 
 __all__ = ["Transaction"]
@@ -51,6 +51,20 @@ class Transaction:
         """
         self._changed.add(run.summary.run_id)
         return row_writing.save_run(self._connection, run, statistics, measurements)
+
+    def save_without_files(
+        self, run: StoredRun, statistics: RunStatistics, measurements: Columns | None
+    ) -> int:
+        """Write *run* as `save` does, but for what is noted of its files.
+
+        `note_files` ends it, in the same transaction.
+        """
+        self._changed.add(run.summary.run_id)
+        return row_writing.save_without_files(self._connection, run, statistics, measurements)
+
+    def note_files(self, run: RunSummary) -> None:
+        """Write the rows of the files of *run*; see `save_without_files`."""
+        row_writing.insert_files(self._connection, run)
 
     def tags_of(self, run_id: str) -> dict[str, str]:
         """Return a run's tags, by name."""

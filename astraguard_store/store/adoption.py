@@ -20,7 +20,7 @@ from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.reports import ImportReport
 from astraguard_store.store.store import FolderStore
-from astraguard_store.system.interrupts import ctrl_c_kept_from_children, interrupts_held_back
+from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
 
 __all__ = ["Progress", "adopt_folders"]
 
@@ -117,7 +117,7 @@ def _found(
         under_way: deque[tuple[int, Future[FoundRuns]]] = deque()
         try:
             for names in without_row:
-                with ctrl_c_kept_from_children():
+                with ctrl_c_blocked():
                     future = pool.submit(_read_batch, store.root, names)
                 under_way.append((len(names), future))
                 # As many as keep the processes at work, and no more in memory.

@@ -17,7 +17,7 @@ from typing import Literal
 
 from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.scanner import folder_names, has_folders
-from astraguard_store.artifacts.staging import DELETION_SUFFIX, staged_names, staged_of
+from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
     file_state,
@@ -50,7 +50,7 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.formats.layout import RAW_NAME, STAGING_NAME, SUMMARY_NAME
+from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_NAME, SUMMARY_NAME
 from astraguard_store.model import Artifact
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astraguard_store.artifacts.copying import name_of
 from astraguard_store.artifacts.reader import read_columns, read_noted
 from astraguard_store.artifacts.staging import staged_of
+from astraguard_store.artifacts.verification import name_of
 from astraguard_store.columns import Columns, polars_pays
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.runs import StoredRun

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
 from astraguard_store.artifacts.restoring import publish_summary, stage_summary
-from astraguard_store.artifacts.verification import FileState, file_state
+from astraguard_store.artifacts.verification import file_state
 from astraguard_store.columns import Columns
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sqlite.integrity import FilesOfRun, files_of_run
@@ -25,6 +25,7 @@ from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.recovery import finish_first_adoption, recover
 from astraguard_store.store.store import FolderStore
+from astraguard_store.system.files import Digest
 
 __all__ = ["Mender"]
 
@@ -83,7 +84,7 @@ class Mender:
             noted,
             _rendered(stored, noted),
             epoch_us(stored.summary.recorded_at),
-            sync=self._store.options.sync,
+            durable=self._store.options.sync,
         )
         try:
             with self._store.turn(f"mending run {run.run_id!r}"):
@@ -183,7 +184,7 @@ def _rendered(stored: StoredRun, noted: Artifact) -> bytes:
     )
 
 
-def _changed_meanwhile(states: Mapping[Artifact, FileState]) -> str | None:
+def _changed_meanwhile(states: Mapping[Artifact, Digest]) -> str | None:
     if all(found.bytes == noted.bytes for noted, found in states.items()):
         return None
     return "it is being written"

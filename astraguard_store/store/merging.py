@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from astraguard_store.artifacts.copying import checked_chunks, modified_ns, name_of
-from astraguard_store.artifacts.staged_run import StagedRun, sync_staging
-from astraguard_store.artifacts.staging import ensure_staging, staged_of
-from astraguard_store.artifacts.verification import has_files
+from astraguard_store.artifacts.staged_run import StagedRun
+from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
+from astraguard_store.artifacts.verification import (
+    checked_chunks,
+    has_files,
+    modified_ns,
+    name_of,
+)
 from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.run_database import RunDatabase
@@ -251,7 +255,7 @@ class _FolderMerge(_Merge):
         except ArtifactWriteError as error:
             raise _InTheWayError(error) from error
         time_us = epoch_us(there.summary.recorded_at)
-        staged = StagedRun(root, run_id, time_us, sync=self._folder.options.sync)
+        staged = StagedRun(root, run_id, time_us, durable=self._folder.options.sync)
         if token:
             self._settle_left_overs(run_id, token)
             staged.token = token

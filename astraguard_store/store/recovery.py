@@ -11,20 +11,13 @@ from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files, remove_files
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.staging import (
-    DELETION_SUFFIX,
-    KEPT_SUFFIXES,
-    StagedName,
-    claim,
-    staged_names,
-    unlock,
-)
+from astraguard_store.artifacts.staging import StagedName, staged_names
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import RunNotFoundError, StoreError
-from astraguard_store.formats.layout import STAGING_NAME
+from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
 from astraguard_store.store.store import FolderStore
 from astraguard_store.store.uncommitted import KeptSave, is_complete, is_kept, read_kept
-from astraguard_store.system.files import sync_folder
+from astraguard_store.system.files import claim, sync_folder, unlock
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["finish_first_adoption", "keep_unjudged", "recover", "settle"]
@@ -117,7 +110,7 @@ def _keep_if_complete(store: FolderStore, names: tuple[StagedName, ...]) -> None
 def _mark_kept(root: Path, names: Iterable[StagedName]) -> None:
     for name in names:
         if name.file_name and not name.is_kept:
-            kept = StagedName(name.run_id, name.token, KEPT_SUFFIXES[name.file_name])
+            kept = StagedName(name.run_id, name.token, FILES[name.file_name].kept)
             name.path(root).rename(kept.path(root))
 
 
@@ -170,7 +163,7 @@ def settle(store: FolderStore, names: tuple[StagedName, ...]) -> None:
                 _finish_deletion(root, names[0], run_is_gone=stored is None)
             elif stored is not None and stored.staging_token == token:
                 artifacts = stored.summary.artifacts
-                publish_files(root, run_id, token, artifacts, sync=store.options.sync)
+                publish_files(root, run_id, token, artifacts, durable=store.options.sync)
                 sync_folder(root / run_id)
                 sync_folder(root)
                 # After a power cut a file may have both names, and moving it then

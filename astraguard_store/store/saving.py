@@ -1,9 +1,13 @@
 """Saving: the order of steps that loses and tears nothing.
 
-A save: the files staged and synced; one transaction, whose COMMIT is the commit
-point; the files published under the same ticket, so that no older save can
-publish over a newer one. Whatever fails before the commit is undone at once;
-whatever fails after it is finished later, here or by `recovery`.
+A save: one transaction, whose COMMIT is the commit point; before it the files are
+staged and synced; after it they are published under the same ticket, so that no
+older save can publish over a newer one. Whatever fails before the commit is undone
+at once; whatever fails after it is finished later, here or by `recovery`.
+
+Threads write the files (see `artifacts.writer`). Meanwhile the caller summarises,
+and writes the rows; what is noted of the files, sizes and hashes, comes last. Before
+the files of a large run are written the ticket isn't taken: others would wait.
 """
 
 from __future__ import annotations
@@ -12,17 +16,21 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from astraguard_store.artifacts.staged_run import StagedRun
-from astraguard_store.artifacts.staged_runs import StagedRuns
-from astraguard_store.artifacts.writer import StagingOptions, stage_runs
+from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
+from astraguard_store.artifacts.writer import begin_measurements, begin_summary
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.formats.notes import SaveNotes, render_notes
-from astraguard_store.formats.summary import utc_offset_s
-from astraguard_store.model import RunSummary, utc_from_epoch_us
+from astraguard_store.formats.summary import (
+    local_timestamp,
+    statistics_document,
+    utc_offset_s,
+)
+from astraguard_store.model import Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.changes import later_if_it_fails
@@ -47,74 +55,93 @@ class _Moment(NamedTuple):
 
 
 def save_runs(
-    store: FolderStore, runs: Mapping[str, NewRun], *, satellite_buckets: bool
+    store: FolderStore, runs: Mapping[str, NewRun], options: StoreOptions
 ) -> list[RunSummary]:
     """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
     if not runs:
         return []
     moment = _Moment.now()
-    staged = stage_runs(
-        store.root,
-        {run_id: run.columns for run_id, run in runs.items()},
-        *moment,
-        StagingOptions(
-            store.options.sync,
-            store.options.safe_csv,
-            satellite_buckets,
-            store.options.compression,
-            store.options.keep_measurements == "parquet",
-        ),
-    )
+    staged, statistics = _stage(store.root, runs, options, moment)
     transaction: Transaction | None = None
     purpose = _purpose("saving", runs)
     try:
         with store.turn(purpose):
             with store.write(purpose) as transaction:
                 saved = [
-                    _write(transaction, runs[s.run_id], s.statistics, moment, store.options, s)
-                    for s in staged.runs
+                    _write(transaction, run, statistics[run_id], moment, options, save.token)
+                    for (run_id, run), save in zip(runs.items(), staged.runs, strict=True)
                 ]
                 staged.wait()
+                saved = [
+                    _note_files(transaction, run, save.artifacts)
+                    for run, save in zip(saved, staged.runs, strict=True)
+                ]
             for save in staged.runs:
                 later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
     except BaseException as error:
-        notes = {
-            run_id: _notes(run, store.options, satellite_buckets) for run_id, run in runs.items()
-        }
+        notes = {run_id: _notes(run, options) for run_id, run in runs.items()}
         _settle_failed(store, staged, notes, transaction, error)
         raise
     close_all(store, staged.runs)
     return saved
 
 
-def save_rows(
-    store: Store, runs: Mapping[str, NewRun], *, satellite_buckets: bool
-) -> list[RunSummary]:
+def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
     """Save {run id: run} into a store without files; raises as `RunRepository.save`."""
-    statistics = {
-        run_id: summarize(run.columns, satellite_buckets=satellite_buckets)
-        for run_id, run in runs.items()
-    }
-    if not statistics:
+    if not runs:
         return []
     moment = _Moment.now()
+    statistics = {
+        run_id: summarize(run.columns, satellite_buckets=options.satellite_buckets)
+        for run_id, run in runs.items()
+    }
     with store.write(_purpose("saving", runs)) as transaction:
-        return [
-            _write(transaction, runs[run_id], of_run, moment, store.options)
-            for run_id, of_run in statistics.items()
+        saved = [
+            _write(transaction, run, statistics[run_id], moment, options, None)
+            for run_id, run in runs.items()
         ]
+        return [_note_files(transaction, run, ()) for run in saved]
 
 
-def _notes(run: NewRun, options: StoreOptions, satellite_buckets: bool) -> SaveNotes:
-    """Return what the files of *run* don't tell."""
-    return SaveNotes(
-        run.provenance,
-        run.tags,
-        satellite_buckets,
-        options.keep_measurements == "database",
-    )
+def _stage(
+    root: Path, runs: Mapping[str, NewRun], options: StoreOptions, moment: _Moment
+) -> tuple[StagedRuns, dict[str, RunStatistics]]:
+    """Summarise runs while threads write their files: of all of them, or of none.
+
+    Files of small runs may still be on their way: see `StagedRuns.wait`.
+
+    Raises:
+        ArtifactWriteError: A file can't be written; nothing is left of any.
+    """
+    staged = StagedRuns(root, moment.now_us, durable=options.sync, compression=options.compression)
+    statistics: dict[str, RunStatistics] = {}
+    try:
+        for run_id, run in runs.items():
+            begin_measurements(staged, root, run_id, run.columns, options)
+        staged.begin_sync_of_names()
+        for save in staged.runs:
+            columns = runs[save.run_id].columns
+            of_run = summarize(columns, satellite_buckets=options.satellite_buckets)
+            statistics[save.run_id] = of_run
+            begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
+        staged.wait_if_long()
+    except BaseException:
+        staged.discard()
+        raise
+    return staged, statistics
+
+
+def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[str, Any]:
+    """Return the content of a run's summary file."""
+    return {
+        "run_id": run_id,
+        "timestamp": local_timestamp(utc_from_epoch_us(moment.now_us), moment.utc_offset_s),
+        **statistics_document(
+            statistics.total_measurements, statistics.metrics, statistics.satellites
+        ),
+    }
 
 
 def _write(
@@ -123,8 +150,9 @@ def _write(
     statistics: RunStatistics,
     moment: _Moment,
     options: StoreOptions,
-    staged: StagedRun | None = None,
+    token: str | None,
 ) -> RunSummary:
+    """Write the rows of a run, but not what is noted of its files."""
     summary = RunSummary(
         new.run_id,
         0,
@@ -132,15 +160,30 @@ def _write(
         statistics.total_measurements,
         statistics.metrics,
         statistics.satellites,
-        staged.artifacts if staged else (),
+        (),
         new.provenance,
         new.tags,
     )
-    run = StoredRun(summary, moment.utc_offset_s, staged.token if staged else None)
+    run = StoredRun(summary, moment.utc_offset_s, token)
     measurements = new.columns if options.keep_measurements == "database" else None
-    revision = transaction.save(run, statistics, measurements)
+    revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
     return replace(summary, revision=revision, tags=tags)
+
+
+def _note_files(
+    transaction: Transaction, run: RunSummary, artifacts: tuple[Artifact, ...]
+) -> RunSummary:
+    """Write the rows of a run's files, the last of its rows; return the run with them."""
+    with_files = replace(run, artifacts=artifacts)
+    transaction.note_files(with_files)
+    return with_files
+
+
+def _notes(run: NewRun, options: StoreOptions) -> SaveNotes:
+    """Return what the files of *run* don't tell."""
+    in_database = options.keep_measurements == "database"
+    return SaveNotes(run.provenance, run.tags, options.satellite_buckets, in_database)
 
 
 def _settle_failed(

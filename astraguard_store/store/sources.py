@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -23,6 +24,7 @@ from astraguard_store.exceptions import RunNotFoundError, StoreError, StoreNotFo
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
+from astraguard_store.options import StoreOptions
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -219,7 +221,7 @@ class MemorySource:
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
-        return save_rows(self._store, runs, satellite_buckets=satellite_buckets)
+        return save_rows(self._store, runs, self._options(satellite_buckets))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
@@ -251,6 +253,10 @@ class MemorySource:
 
     def recover(self) -> None:
         """Do nothing: nothing is staged in memory."""
+
+    def _options(self, satellite_buckets: bool) -> StoreOptions:
+        options = self._store.options
+        return replace(options, satellite_buckets=True) if satellite_buckets else options
 
 
 class FolderSource(MemorySource):
@@ -315,7 +321,7 @@ class FolderSource(MemorySource):
         """Save runs, all or none."""
         if self._store.shared.unsettled:
             recover(self._folder)
-        return save_runs(self._folder, runs, satellite_buckets=satellite_buckets)
+        return save_runs(self._folder, runs, self._options(satellite_buckets))
 
     def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
         """Adopt the run folders that have no rows."""

@@ -19,6 +19,7 @@ from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, Store
 from astraguard_store.model import RunSummary
 from astraguard_store.options import StoreOptions
 from astraguard_store.system.files import make_folder, size_if_there
+from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
@@ -161,7 +162,7 @@ class FolderStore(Store):
         Raises:
             ArtifactWriteError: It can't be noted.
         """
-        return StagedDeletion(self.root, run_id, sync=self.options.sync)
+        return StagedDeletion(self.root, run_id, durable=self.options.sync)
 
     def file_bytes(self, run: RunSummary) -> int:
         """Return what those of the run's files that are there hold together."""
@@ -243,9 +244,9 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
     return root
 
 
-def _after_fork_in_child() -> None:
+def _new_lock() -> None:
     global _registry_lock
     _registry_lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_new_lock)

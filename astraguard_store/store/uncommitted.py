@@ -8,14 +8,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from astraguard_store.artifacts.publishing import found_artifact
 from astraguard_store.artifacts.reader import read_columns, read_summary_bytes
-from astraguard_store.artifacts.staging import KEPT_RUN_SUFFIX, StagedName
+from astraguard_store.artifacts.staging import StagedName
+from astraguard_store.artifacts.verification import found_artifact
 from astraguard_store.columns import Columns
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.csv import plain_labels
-from astraguard_store.formats.layout import FILE_KINDS, compression_of, file_name
+from astraguard_store.formats.layout import (
+    FILE_KINDS,
+    KEPT_RUN_SUFFIX,
+    compression_of,
+    file_name,
+)
 from astraguard_store.formats.notes import NO_NOTES, SaveNotes, parse_notes
 from astraguard_store.formats.summary import (
     AdoptedSummary,

@@ -1,19 +1,23 @@
-"""What has to happen around a fork.
+"""Preparing for a fork: the one module that registers with `os.register_at_fork`.
 
 SQLite's connections can't be carried into a child: it counts locks in the
 process's memory, which the child gets a copy of, while the kernel gives it none
 of them. A child that goes on with them, or opens others beside them, loses
 commits. So they are closed before the fork, with nobody in the middle of
 anything, and each side opens its own when it next needs one.
+
+The order: writers stop, members come to rest, threads end; after the fork the
+same backwards. Then a child renews what it can't share: locks and the like.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Forkable", "around_forks"]
+__all__ = ["Forkable", "around_forks", "before_forks", "in_forked_child"]
 
 
 class Forkable(Protocol):
@@ -35,11 +39,23 @@ class Forkable(Protocol):
 _members: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _without_writers: list[Forkable] = []
 _at_rest: list[Forkable] = []
+_last_before: list[Callable[[], object]] = []
+_in_child: list[Callable[[], object]] = []
 
 
 def around_forks(member: Forkable) -> None:
     """Let *member* take part in every fork for as long as it lives."""
     _members.add(member)
+
+
+def before_forks(step: Callable[[], object]) -> None:
+    """Call *step* before every fork, when all members are at rest."""
+    _last_before.append(step)
+
+
+def in_forked_child(step: Callable[[], object]) -> None:
+    """Call *step* in every forked child, to renew a lock or to forget what is the parent's."""
+    _in_child.append(step)
 
 
 def _before() -> None:
@@ -51,6 +67,8 @@ def _before() -> None:
     for member in members:
         member.before_fork()
         _at_rest.append(member)
+    for step in _last_before:
+        step()
 
 
 def _after(*, in_child: bool) -> None:
@@ -58,6 +76,9 @@ def _after(*, in_child: bool) -> None:
         _at_rest.pop().after_fork(in_child=in_child)
     while _without_writers:
         _without_writers.pop().go_on_writing()
+    if in_child:
+        for step in _in_child:
+            step()
 
 
 os.register_at_fork(

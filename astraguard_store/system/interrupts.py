@@ -1,33 +1,30 @@
-"""Ctrl-C, SIGTERM and the like wait for a write to end."""
+"""Ctrl-C and SIGTERM wait for a write to end."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["ctrl_c_kept_from_children", "interrupts_held_back"]
+__all__ = ["ctrl_c_blocked", "interrupts_held_back"]
 
 Handler = Callable[[int, FrameType | None], Any]
 
-_SIGNALS = tuple(map(int, signal.valid_signals()))
-# The function below `signal.getsignal`, which makes an enum of each question and answer:
-# 4 µs instead of 120 for all of them.
-_getsignal: Callable[[int], Any] = import_module("_signal").getsignal
+_HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Run Python's signal handlers after the block instead of in its middle; 10 µs.
+    """Run Python's handlers of SIGINT and SIGTERM after the block instead of in its middle.
 
     An exception out of a handler may strike between any two steps, and leave a
     lock or a file that nobody knows of. A second signal of the same number
     doesn't wait: somebody means it. Only the main thread runs handlers, so
-    elsewhere there is nothing to hold back.
+    elsewhere there is nothing to hold back. Handlers of other signals run as
+    they come: they may set a flag, and must neither raise nor use a store.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -41,9 +38,9 @@ def interrupts_held_back() -> Iterator[None]:
         came[number] = frame
 
     try:
-        # In here: a handler that isn't held back yet may strike between two.
-        for held in _SIGNALS:
-            handler = _getsignal(held)
+        # In here: a handler that isn't held back yet may strike between the two.
+        for held in _HELD_BACK:
+            handler = signal.getsignal(held)
             if callable(handler):
                 handlers[held] = handler
                 signal.signal(held, wait)
@@ -54,13 +51,15 @@ def interrupts_held_back() -> Iterator[None]:
             handlers[number](number, frame)
 
 
-def _put_back(handlers: dict[int, Handler]) -> None:
+def _put_back(handlers: Mapping[int, Handler]) -> None:
     """Install all *handlers* again; one that strikes meanwhile raises after that."""
     raised: BaseException | None = None
     for number, handler in handlers.items():
-        while _getsignal(number) is not handler:
+        is_back = False
+        while not is_back:
             try:
                 signal.signal(number, handler)
+                is_back = True
             except BaseException as error:  # noqa: BLE001 - raised below
                 raised = error
     if raised is not None:
@@ -68,8 +67,8 @@ def _put_back(handlers: dict[int, Handler]) -> None:
 
 
 @contextmanager
-def ctrl_c_kept_from_children() -> Iterator[None]:
-    """Start processes inside to which Ctrl-C, which all of a terminal get, means nothing."""
+def ctrl_c_blocked() -> Iterator[None]:
+    """Start processes inside that Ctrl-C doesn't reach: who started them ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

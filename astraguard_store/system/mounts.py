@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.formats.layout import STAGING_NAME
+from astraguard_store.system.files import is_same_file
 
 __all__ = ["case_twin", "network_file_system"]
 
@@ -62,22 +62,24 @@ def network_file_system(folder: Path) -> str | None:
     return kind if is_network else None
 
 
-def case_twin(root: Path, run_id: str) -> str | None:
+def case_twin(root: Path, run_id: str, probe: str) -> str | None:
     """Return the other run whose folder *run_id* would get, None if it gets its own.
 
-    Asked where the staging folder is there: whether it answers to capitals, too,
-    tells in 2 µs whether the file system is blind to case.
+    Args:
+        root: The results folder.
+        run_id: The run.
+        probe: A name in *root* in lower case. Whether it is found in capitals, too,
+            tells in 2 µs whether the file system is blind to case. Where there is no
+            such file, the answer is None.
 
     Raises:
         OSError: The folder can't be listed.
     """
     try:
-        named, shouted = (
-            os.stat(f"{root}/{name}") for name in (STAGING_NAME, STAGING_NAME.upper())
-        )
+        named, shouted = (os.stat(f"{root}/{name}") for name in (probe, probe.upper()))
     except FileNotFoundError:
         return None
-    if not os.path.samestat(named, shouted):
+    if not is_same_file(named, shouted):
         return None
     folded = run_id.casefold()
     return next((n for n in os.listdir(root) if n != run_id and n.casefold() == folded), None)

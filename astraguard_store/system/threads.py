@@ -1,4 +1,4 @@
-"""Threads beside the caller's: many that wait for the disk, two that render a CSV.
+"""Threads beside the caller's: many that write files and wait for the disk, two that render.
 
 They are kept: handing them work takes 40 µs, starting one 100. And there are many,
 since file systems commit syncs together that come at the same time: 200 files take
@@ -7,7 +7,6 @@ since file systems commit syncs together that come at the same time: 200 files t
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,20 +15,22 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["RenderedAhead", "begin_all", "in_background", "run_all", "wait_for_all"]
+from astraguard_store.system.forks import before_forks, in_forked_child
+
+__all__ = ["in_background", "made_ahead", "run_all", "wait_for_all"]
 
 T = TypeVar("T")
 
-_WAITING, _RENDERING = "astraguard-store", "astraguard-store-csv"
+_WRITING, _RENDERING = "astraguard-store", "astraguard-store-csv"
 _SHARES = 16
-_THREADS = {_WAITING: _SHARES, _RENDERING: 2}
+_THREADS = {_WRITING: _SHARES, _RENDERING: 2}
 # What is rendered before it is asked for: 1 MB each, of text.
 _AHEAD = 4
 
 _pools: dict[str, ThreadPoolExecutor] = {}
 
 
-def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
+def in_background(work: Callable[[], T], pool: str = _WRITING) -> Future[T]:
     """Begin *work* in a thread; the future tells when it is over, and what came of it.
 
     Nothing that is begun may wait for something else that is begun in the same pool.
@@ -59,46 +60,28 @@ def in_background(work: Callable[[], T], pool: str = _WAITING) -> Future[T]:
     return future
 
 
-class RenderedAhead:
-    """The chunks that *parts* return, in their order; threads make some before they are asked for.
+def made_ahead(parts: Iterator[Callable[[], bytes]]) -> Iterator[bytes]:
+    """Yield what *parts* return, in their order; two threads make some before they are asked for.
 
-    Iterate over it once, in one thread. It begins with the first `begin`, or when it is
-    iterated over; what is under way when nobody asks any more is dropped.
+    Who writes a CSV of 100,000 rows so is done in 0.7 of the time.
     """
-
-    def __init__(self, parts: Iterator[Callable[[], bytes]]) -> None:
-        self._parts = parts
-        self._begun: deque[Future[bytes]] = deque()
-
-    def begin(self) -> None:
-        """Let threads begin."""
-        for part in islice(self._parts, _AHEAD - len(self._begun)):
-            self._begun.append(in_background(part, _RENDERING))
-
-    def __iter__(self) -> Iterator[bytes]:
-        self.begin()
-        while self._begun:
-            chunk = self._begun.popleft().result()
-            self.begin()
-            yield chunk
-
-
-def begin_all(works: Sequence[Callable[[], None]]) -> list[Future[None]]:
-    """Begin all *works*, as many at a time as there are threads: each thread takes a share.
-
-    Of a share in which one work fails the rest isn't done.
-    """
-    # Handing a thread one work takes as long as a sync that has others beside it.
-    shares = [works[first::_SHARES] for first in range(min(_SHARES, len(works)))]
-    return [in_background(partial(_do_in_turn, share)) for share in shares]
+    begun = deque(in_background(part, _RENDERING) for part in islice(parts, _AHEAD))
+    while begun:
+        chunk = begun.popleft().result()
+        begun.extend(in_background(part, _RENDERING) for part in islice(parts, 1))
+        yield chunk
 
 
 def run_all(works: Sequence[Callable[[], None]]) -> None:
     """Do all *works* at the same time, the first in this thread.
 
-    Raises what the first of them raised, when all are over.
+    Of the others each thread takes a share; of a share in which one fails the rest
+    isn't done. Raises what the first of them raised, when all are over.
     """
-    futures = begin_all(works[1:])
+    others = works[1:]
+    # Handing a thread one work takes as long as a sync that has others beside it.
+    shares = [others[first::_SHARES] for first in range(min(_SHARES, len(others)))]
+    futures = [in_background(partial(_do_in_turn, share)) for share in shares]
     try:
         _do_in_turn(works[:1])
     finally:
@@ -125,7 +108,7 @@ def wait_for_all(futures: Iterable[Future[T]]) -> None:
         raise raised
 
 
-def _before_fork() -> None:
+def _end_threads() -> None:
     """Let the threads end: a child has none of them, and Python 3.12 warns of them."""
     while _pools:
         _, pool = _pools.popitem()
@@ -133,4 +116,5 @@ def _before_fork() -> None:
 
 
 # Whoever wants a thread meanwhile makes a pool anew, or does the work itself.
-os.register_at_fork(before=_before_fork, after_in_child=_pools.clear)
+before_forks(_end_threads)
+in_forked_child(_pools.clear)

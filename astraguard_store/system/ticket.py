@@ -8,7 +8,6 @@ lock stays the real guard, since other tools know no ticket.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -18,6 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from astraguard_store.exceptions import DatabaseBusyError, DatabaseError
+from astraguard_store.system.files import (
+    lock,
+    open_lock_file,
+    still_names,
+    try_lock,
+    unlock,
+)
 from astraguard_store.system.forks import around_forks
 
 __all__ = ["WriteTicket"]
@@ -56,25 +62,18 @@ class WriteTicket:
             DatabaseError: The lock file can't be made.
         """
         started = time.monotonic()
+        if not self._threads.acquire(timeout=timeout_s):
+            raise DatabaseBusyError(self._database, timeout_s, self._holder())
+        self._depth += 1
         try:
-            if not self._threads.acquire(timeout=timeout_s):
-                raise DatabaseBusyError(self._database, timeout_s, self._holder())
-            self._depth += 1
-            try:
-                if self._depth > 1 or self._path is None:
+            if self._depth > 1 or self._path is None:
+                yield
+            else:
+                with self._file_locked(self._path, purpose, started, timeout_s):
                     yield
-                else:
-                    with self._file_locked(self._path, purpose, started, timeout_s):
-                        yield
-            finally:
-                self._depth -= 1
         finally:
-            # An interrupt may strike as `acquire` returns, so only the lock knows. Nothing
-            # is called before `release`: there another one could strike.
-            try:  # noqa: SIM105 - as above
-                self._threads.release()
-            except RuntimeError:
-                pass  # another thread has it
+            self._depth -= 1
+            self._threads.release()
 
     @contextmanager
     def _file_locked(
@@ -88,23 +87,22 @@ class WriteTicket:
             _note_holder(descriptor, purpose)
             yield
         finally:
-            _unlock(descriptor)
+            unlock(descriptor)
 
     def _lock_file(self, path: Path, deadline: float, started: float) -> int:
         while True:
             try:
-                descriptor = os.open(
-                    path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-                )
+                descriptor = open_lock_file(path)
+                is_locked = _locked_within(descriptor, deadline - time.monotonic())
             except OSError as error:
                 raise DatabaseError(
                     f"{path}: the write lock can't be had: {error.strerror}"
                 ) from error
-            if not _flock(descriptor, deadline - time.monotonic()):
+            if not is_locked:
                 raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
-            if _still_names(path, descriptor):
+            if still_names(path, descriptor):
                 return descriptor
-            _unlock(descriptor)
+            unlock(descriptor)
 
     def stop_writing(self) -> None:
         """Nothing: a save of another thread may take long, and goes on in the parent."""
@@ -143,33 +141,35 @@ def _note_holder(descriptor: int, purpose: str) -> None:
         logger.debug("the holder of the write lock could not be noted", exc_info=True)
 
 
-def _flock(descriptor: int, timeout_s: float) -> bool:
+def _locked_within(descriptor: int, timeout_s: float) -> bool:
     """Lock *descriptor* within *timeout_s*; closes it if that fails."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _flock_in_turn(descriptor, timeout_s)
-    return True
+        is_locked = try_lock(descriptor)
+    except OSError:
+        # A file system without locks, or out of them.
+        os.close(descriptor)
+        raise
+    return is_locked or _lock_in_turn(descriptor, timeout_s)
 
 
-def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
+def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
     gate = threading.Lock()
     state = {"locked": False, "given_up": False}
 
     def wait() -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         with gate:
             state["locked"] = True
             if state["given_up"]:
-                _unlock(descriptor)
+                unlock(descriptor)
 
     thread = threading.Thread(target=wait, name="astraguard-store-ticket", daemon=True)
     try:
         thread.start()
     except RuntimeError:
         # No new threads while the interpreter exits, or for want of memory.
-        return _flock_by_asking(descriptor, timeout_s)
+        return _lock_by_asking(descriptor, timeout_s)
     try:
         thread.join(max(0.0, timeout_s))
     except BaseException:
@@ -177,42 +177,21 @@ def _flock_in_turn(descriptor: int, timeout_s: float) -> bool:
         with gate:
             state["given_up"] = True
             if state["locked"]:
-                _unlock(descriptor)
+                unlock(descriptor)
         raise
     with gate:
         state["given_up"] = not state["locked"]
         return state["locked"]
 
 
-def _flock_by_asking(descriptor: int, timeout_s: float) -> bool:
+def _lock_by_asking(descriptor: int, timeout_s: float) -> bool:
     """Ask for the lock again and again, out of turn; closes *descriptor* if that fails."""
     deadline = time.monotonic() + timeout_s
+    is_locked = False
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    os.close(descriptor)
-                    return False
-                time.sleep(_ASK_EVERY_S)
-            else:
-                return True
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _unlock(descriptor: int) -> None:
-    # Not only close: a forked child may hold a copy, and the lock with it.
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
-
-
-def _still_names(path: Path, descriptor: int) -> bool:
-    try:
-        named = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    held = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+        while not (is_locked := try_lock(descriptor)) and time.monotonic() < deadline:
+            time.sleep(_ASK_EVERY_S)
+    finally:
+        if not is_locked:
+            os.close(descriptor)
+    return is_locked

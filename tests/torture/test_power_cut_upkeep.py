@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astraguard_store.artifacts.staging import DELETION_SUFFIX
+from astraguard_store.formats.layout import DELETION_SUFFIX
 
 from .audit import DATABASE, audit
 from .cases import new_case

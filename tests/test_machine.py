@@ -44,15 +44,6 @@ def wait_until(happened: Callable[[], bool]) -> bool:
     return True
 
 
-def is_running(process: int) -> bool:
-    """Whether it runs or waits to be reaped."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def ended(process: int) -> bool:
     """Whether it is gone, or dead and only waits for init, which need not reap here."""
     try:
@@ -70,7 +61,7 @@ def _patient_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Somebody")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "somebody@example.org")
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+    for name in asked.REPOSITORY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -100,7 +91,9 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGit:
     def make(script: str) -> Path:
         commands = tmp_path / "commands"
         commands.mkdir()
-        (commands / "git").write_text(f"#!/bin/sh\n{script}\n")
+        # That no filter is configured: asked before the question.
+        first = 'if [ "$1" = config ]; then exit 1; fi'
+        (commands / "git").write_text(f"#!/bin/sh\n{first}\n{script}\n")
         (commands / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
         return commands
@@ -237,6 +230,148 @@ class TestRepository:
         assert provenance.host == os.uname().nodename
 
 
+class TestForeignSettings:
+    """What the environment names or the checkout configures has no say."""
+
+    def test_the_variables_are_those_that_git_lists(self, folder: Path) -> None:
+        listed = git(folder, "rev-parse", "--local-env-vars").split()
+
+        assert set(listed) <= asked.REPOSITORY_VARIABLES
+
+    def test_inside_a_hook_of_another_repository_the_directory_counts(
+        self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        git(other, "init", "--quiet", "--initial-branch=elsewhere")
+        commit = git(repository, "rev-parse", "HEAD")
+        monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+        monkeypatch.setenv("GIT_WORK_TREE", str(other))
+        monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+
+        provenance = surroundings()
+
+        assert fields(provenance) == (commit, "trunk", False)
+
+    def marking(self, folder: Path) -> tuple[str, Path]:
+        """Return a command that leaves a marker, and the marker."""
+        marker = folder.parent / "marker"
+        program = folder.parent / "program"
+        program.write_text(f"#!/bin/sh\necho ran >> {marker}\ncat\n")
+        program.chmod(0o755)
+        return str(program), marker
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "filter.rig.clean",
+            "filter.rig.process",
+            "filter.rig.smudge",
+            "filter.R i.g=.clean",
+            "diff.rig.textconv",
+            "diff.external",
+            "core.fsmonitor",
+            "core.pager",
+            "pager.status",
+            "core.sshCommand",
+        ],
+    )
+    @pytest.mark.parametrize("attributes", [".gitattributes", ".git/info/attributes"])
+    def test_no_program_that_the_checkout_names_is_run(
+        self, repository: Path, key: str, attributes: str
+    ) -> None:
+        program, marker = self.marking(repository)
+        driver = "R i.g=" if "R i.g=" in key else "rig"
+        (repository / attributes).write_text(
+            f"*.py filter={driver} diff=rig\n".replace(" i.", "?i.")
+        )
+        git(repository, "config", key, program)
+        git(repository, "config", f"filter.{driver}.required", "true")
+        os.utime(repository / "runner.py", (1, 1))
+
+        provenance = surroundings()
+
+        assert provenance.git_branch == "trunk"
+        assert not marker.exists()
+
+    def test_no_hook_is_run(self, repository: Path) -> None:
+        program, marker = self.marking(repository)
+        for hook in ("post-index-change", "fsmonitor-watchman", "post-checkout"):
+            (repository / ".git" / "hooks" / hook).symlink_to(program)
+        os.utime(repository / "runner.py", (1, 1))
+
+        surroundings()
+
+        assert not marker.exists()
+
+    def test_no_filter_of_a_submodule_is_run(self, repository: Path, tmp_path: Path) -> None:
+        program, marker = self.marking(repository)
+        git(tmp_path, "clone", "--quiet", str(repository), "library")
+        allowed = "protocol.file.allow=always"
+        git(repository, "-c", allowed, "submodule", "--quiet", "add", f"{tmp_path}/library")
+        git(repository, "commit", "--quiet", "--message=Add")
+        inner = repository / "library"
+        (inner / ".gitattributes").write_text("* filter=rig\n")
+        git(inner, "config", "filter.rig.clean", program)
+        os.utime(inner / "runner.py", (1, 1))
+
+        provenance = surroundings()
+
+        assert provenance.git_dirty is False
+        assert not marker.exists()
+
+    def test_a_git_in_the_directory_is_not_run(
+        self, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        program, marker = self.marking(repository)
+        (repository / "git").symlink_to(program)
+        monkeypatch.setenv("PATH", f".::{os.environ['PATH']}")
+
+        provenance = surroundings()
+
+        assert provenance.git_branch == "trunk"
+        assert not marker.exists()
+
+    @pytest.fixture
+    def filtered(self, repository: Path) -> Path:
+        """Give a committed file that a filter wrote in another way."""
+        (repository / ".gitattributes").write_text("*.bin filter=rig\n")
+        git(repository, "config", "filter.rig.clean", "tr a-z A-Z")
+        (repository / "trace.bin").write_text("trace")
+        git(repository, "add", ".")
+        git(repository, "commit", "--quiet", "--message=Trace")
+        return repository / "trace.bin"
+
+    def test_whether_a_filtered_file_was_changed_is_unknown(self, filtered: Path) -> None:
+        os.utime(filtered, (1, 1))
+
+        provenance = surroundings()
+
+        assert provenance.git_branch == "trunk"
+        assert provenance.git_dirty is None
+
+    def test_beside_a_filtered_file_a_plain_one_makes_it_dirty(
+        self, filtered: Path, repository: Path
+    ) -> None:
+        os.utime(filtered, (1, 1))
+        (repository / "runner.py").write_text("print('storm')\n")
+
+        provenance = surroundings()
+
+        assert provenance.git_dirty is True
+
+    def test_a_staged_change_of_a_filtered_file_makes_it_dirty(
+        self, filtered: Path, repository: Path
+    ) -> None:
+        filtered.write_text("another")
+        git(repository, "add", filtered.name)
+        filtered.write_text("and another")
+
+        provenance = surroundings()
+
+        assert provenance.git_dirty is True
+
+
 class TestAsking:
     """When git is asked, and how often."""
 
@@ -360,8 +495,7 @@ class TestMisbehavingGit:
 
         shell, sleeper = map(int, (commands / "ids").read_text().split())
         assert fields(provenance) == NOTHING
-        assert not is_running(shell)
-        assert wait_until(lambda: ended(sleeper))
+        assert wait_until(lambda: ended(shell) and ended(sleeper))
 
     def test_a_git_that_closes_its_output_and_hangs_is_ended(self, fake_git: FakeGit) -> None:
         commands = fake_git('echo $$ > "$(dirname "$0")/id"; exec sleep 600 > /dev/null')
@@ -369,7 +503,7 @@ class TestMisbehavingGit:
         provenance = surroundings()
 
         assert fields(provenance) == NOTHING
-        assert not is_running(int((commands / "id").read_text()))
+        assert wait_until(lambda: ended(int((commands / "id").read_text())))
 
     def test_the_log_has_one_line_about_it(
         self, folder: Path, fake_git: FakeGit, caplog: pytest.LogCaptureFixture
@@ -418,7 +552,7 @@ class TestProcess:
         said = self.run(
             repository,
             "import os\n"
-            "from astraguard_store import surroundings as asked\n"
+            "from astraguard_store.system import machine as asked\n"
             "asked.PATIENCE_S = 20\n"
             "print(asked.surroundings().git_branch)\n"
             "try: os.waitpid(-1, os.WNOHANG)\n"
@@ -441,21 +575,9 @@ class TestProcess:
 
         assert said == f"{os.uname().nodename}\n" * 2
 
-    def test_a_process_that_can_start_no_thread_gets_the_rest(self, repository: Path) -> None:
-        said = self.run(
-            repository,
-            "import resource, threading\n"
-            "from astraguard_store.system.machine import begin_asking, surroundings\n"
-            "threading.stack_size(2**40)\n"  # more than any machine can map
-            "begin_asking()\n"
-            "print(surroundings().git_commit, surroundings().host)\n",
-        )
-
-        assert said == f"None {os.uname().nodename}\n"
-
     FORK = (
         "import os, time\n"
-        "from astraguard_store import surroundings as asked\n"
+        "from astraguard_store.system import machine as asked\n"
         "def say_in_child():\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
@@ -469,7 +591,7 @@ class TestProcess:
 
         said = self.run(
             folder,
-            self.FORK + "asked.PATIENCE_S = 20\nasked.begin_asking()\nsay_in_child()\n",
+            self.FORK + "asked.PATIENCE_S = 20\nasked.surroundings()\nsay_in_child()\n",
         )
 
         assert said == f"{COMMIT}\n"
@@ -488,8 +610,6 @@ class TestProcess:
             + f"while not os.path.exists({str(folder.parent / 'commands/first')!r}):\n"
             + "    time.sleep(0.01)\n"
             + "asked.PATIENCE_S = 20\n"
-            # The thread that waits for the git that hangs is the one to warn of.
-            + "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
             + "say_in_child()\n",
         )
 
