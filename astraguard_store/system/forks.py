@@ -12,6 +12,9 @@ same backwards. Then a child renews what it can't share: locks and the like.
 
 from __future__ import annotations
 
+# Its own hook holds the lock that `submit` needs, and hooks run in the reverse order of
+# their registration: registered after it, ours runs first, and pools can still come to rest.
+import concurrent.futures.thread  # noqa: F401
 import os
 import weakref
 from collections.abc import Callable
