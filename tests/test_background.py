@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from recordings import recorded
@@ -17,8 +16,7 @@ from stepping import right_after, right_before
 
 from astraguard_store import ArtifactWriteError, RunRepository
 from astraguard_store.artifacts.staged_run import StagedRun
-from astraguard_store.database import run_database
-from astraguard_store.database.sqlite import writer as write_connection
+from astraguard_store.database.sqlite.connections import SqliteWrite
 from astraguard_store.system import threads as background
 from astraguard_store.system.threads import (
     RenderedAhead,
@@ -140,21 +138,21 @@ class TestSyncsBesideRows:
         self, results: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         events: list[str] = []
-        fsync = os.fsync
+        fsync, commit = os.fsync, SqliteWrite.commit
 
         def slow_fsync(descriptor: int) -> None:
             time.sleep(0.05)
             fsync(descriptor)
             events.append("synced")
 
-        def noted_commit(*arguments: Any) -> None:
+        def noted_commit(write: SqliteWrite) -> None:
             events.append("commit")
-            write_connection.commit(*arguments)
+            commit(write)
 
         with RunRepository.open(results) as repository:
             repository.save("before", recorded(10))
             monkeypatch.setattr(os, "fsync", slow_fsync)
-            monkeypatch.setattr(run_database, "commit", noted_commit)
+            monkeypatch.setattr(SqliteWrite, "commit", noted_commit)
             repository.save("run", recorded(10))
 
         # Both files and the staging folder before; the run's and the results folder after.

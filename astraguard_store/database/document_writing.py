@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects import sqlite
 
 from astraguard_store.database.documents import decode, encode
 from astraguard_store.database.schema import (
@@ -17,17 +15,24 @@ from astraguard_store.database.schema import (
     run_documents,
     satellite_statistics,
 )
-from astraguard_store.database.statements import statements
+from astraguard_store.database.sql import Connection, compiled, upsert
+from astraguard_store.model import Artifact
 
 __all__ = ["DocumentState", "document_state", "renew_document", "write_document"]
 
 DocumentState = Literal["right", "missing", "wrong"]
 
 _COPIED = (metric_statistics, satellite_statistics, artifacts)
+_FILE_WIDTH = 1 + len(Artifact._fields)
+
+
+@cache
+def _write_sql() -> str:
+    return compiled(upsert(run_documents))
 
 
 def write_document(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run_id: str,
     rows: Mapping[str, Iterable[Sequence[Any]]],
 ) -> None:
@@ -37,18 +42,29 @@ def write_document(
     """
     document = _packed(run_id, rows)
     if document is not None:
-        connection.execute(statements().write_document, (run_id, document))
+        connection.execute(_write_sql(), (run_id, document))
 
 
-def renew_document(connection: sqlite3.Connection, run_id: str) -> None:
+@cache
+def _delete_sql() -> str:
+    return compiled(delete(run_documents).where(run_documents.c.run_id == bindparam("run_id")))
+
+
+def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, of the rows that it has; none if it has none."""
-    connection.execute(_statements().delete, (run_id,))
+    connection.execute(_delete_sql(), (run_id,))
     write_document(connection, run_id, _rows(connection, run_id))
 
 
-def document_state(connection: sqlite3.Connection, run_id: str) -> DocumentState:
+@cache
+def _document_sql() -> str:
+    document = run_documents.c
+    return compiled(select(document.document).where(document.run_id == bindparam("run_id")))
+
+
+def document_state(connection: Connection, run_id: str) -> DocumentState:
     """Return whether the document of a run says what its rows say; one snapshot is needed."""
-    stored = connection.execute(_statements().document, (run_id,)).fetchone()
+    stored = connection.execute(_document_sql(), (run_id,)).fetchone()
     right = _packed(run_id, _rows(connection, run_id))
     if stored is None:
         return "right" if right is None else "missing"
@@ -59,29 +75,17 @@ def document_state(connection: sqlite3.Connection, run_id: str) -> DocumentState
 
 
 def _packed(run_id: str, rows: Mapping[str, Iterable[Any]]) -> bytes | None:
-    return encode(run_id, *(rows.get(table.name, ()) for table in _COPIED))
-
-
-def _rows(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Any]]:
-    return {
-        name: connection.execute(sql, (run_id,)).fetchall()
-        for name, sql in _statements().rows.items()
-    }
-
-
-class _Statements:
-    def __init__(self) -> None:
-        run_id: Any = bindparam("run_id")
-        self.rows = {t.name: _sql(select(t).where(t.c.run_id == run_id)) for t in _COPIED}
-        documents = run_documents
-        self.document = _sql(select(documents.c.document).where(documents.c.run_id == run_id))
-        self.delete = _sql(delete(documents).where(documents.c.run_id == run_id))
-
-
-def _sql(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+    metrics, satellites, files = (rows.get(table.name, ()) for table in _COPIED)
+    # Without the last column, the store whose folder they lie in: no value has it.
+    return encode(run_id, metrics, satellites, (row[:_FILE_WIDTH] for row in files))
 
 
 @cache
-def _statements() -> _Statements:
-    return _Statements()
+def _rows_sql() -> dict[str, str]:
+    return {t.name: compiled(select(t).where(t.c.run_id == bindparam("run_id"))) for t in _COPIED}
+
+
+def _rows(connection: Connection, run_id: str) -> dict[str, list[Any]]:
+    return {
+        name: connection.execute(sql, (run_id,)).fetchall() for name, sql in _rows_sql().items()
+    }

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from astraguard_store.artifacts.scanner import has_folders
+from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.integrity import (
     dangling_rows,
     has_wal_reset_bug,
     structural_problems,
     wal_reset_note,
 )
-from astraguard_store.database.sqlite.reader import FileReader
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import (
     DatabaseDamagedError,

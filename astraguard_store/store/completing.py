@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from astraguard_store.database.sqlite.integrity import FilesOfRun
+from astraguard_store.database.run_files import FilesOfRun
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.layout import RAW_NAME
 from astraguard_store.model import Artifact

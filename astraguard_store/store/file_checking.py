@@ -25,14 +25,10 @@ from astraguard_store.artifacts.verification import (
     why_changed,
 )
 from astraguard_store.checks import check_run_id
+from astraguard_store.database.lists import count_runs
+from astraguard_store.database.run_files import FilesOfRun, files_of_run, files_of_runs
 from astraguard_store.database.runs import run_exists
-from astraguard_store.database.sqlite.integrity import (
-    FilesOfRun,
-    count_runs,
-    files_of_run,
-    files_of_runs,
-)
-from astraguard_store.database.sqlite.reader import Query
+from astraguard_store.database.sql import Query
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAME
 from astraguard_store.model import Artifact

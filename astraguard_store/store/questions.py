@@ -10,10 +10,11 @@ from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.comparison import Comparison
-from astraguard_store.database.lists import RunFilters, filtered_headers
+from astraguard_store.database.backend import Parameters, Question
+from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sqlite.user_sql import Parameters, Question
 from astraguard_store.exceptions import RunNotFoundError, StoreError
+from astraguard_store.filters import RunFilters
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us

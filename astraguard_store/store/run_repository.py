@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from astraguard_store.artifacts.scanner import has_folders
-from astraguard_store.database.sqlite.engine import Durability
+from astraguard_store.database.backend import Durability
 from astraguard_store.database.transaction import WriteOptions
 from astraguard_store.exceptions import DatabaseError, StoreNotFoundError
 from astraguard_store.formats.compression import check_compression

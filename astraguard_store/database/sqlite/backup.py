@@ -6,23 +6,24 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from astraguard_store.database.sqlite.engine import database_engine
+from astraguard_store.database.sqlite.engine import database_engine, driver_connection
 from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
 from astraguard_store.database.sqlite.integrity import structural_problems
-from astraguard_store.database.sqlite.reader import Reader, driver_connection
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 
 __all__ = ["back_up"]
 
+Reading = Callable[[Callable[[sqlite3.Connection], None]], None]
 
-def back_up(reader: Reader, where: Path | str, target: Path) -> None:
-    """Copy what *reader* reads to the new file *target* and check the copy.
+
+def back_up(read: Reading, where: Path | str, target: Path) -> None:
+    """Copy what *read* reads to the new file *target* and check the copy.
 
     It goes through SQLite's backup interface, so writers go on meanwhile, and
     what is copied is the state of one moment. Nothing is written beside the
@@ -30,7 +31,7 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
     half of one that was killed; the next one under the name removes that.
 
     Args:
-        reader: The connections to the database.
+        read: Runs a query on the database.
         where: The database, for messages.
         target: The copy, one file without a log; it must not be there yet.
 
@@ -42,7 +43,7 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
     descriptor = _claim(unfinished, target)
     try:
         with translated(target), closing(_connect(unfinished)) as copy:
-            reader.read(lambda source: _copy(source, copy, target))
+            read(lambda source: _copy(source, copy, target))
             copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         _check(where, unfinished, target)
         _publish(unfinished, target)

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine
 
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up
-from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.connections import FileReader
+from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
 from astraguard_store.database.sqlite.errors import translated
-from astraguard_store.database.sqlite.reader import FileReader, driver_connection
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
@@ -37,7 +37,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003"})
+_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004"})
 
 
 def scripts_folder() -> Path:
@@ -183,7 +183,7 @@ def upgrade_database(path: Path) -> Path | None:
     backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
     reader = FileReader(path, busy_timeout_s=30.0)
     try:
-        back_up(reader, path, backup_path)
+        back_up(reader.read, path, backup_path)
     finally:
         # Before the migration opens a connection: it may have taken the file for one
         # that nobody writes.
