@@ -42,47 +42,51 @@ BATCH = 100
 
 # (module, function or method, what it is for), innermost names last.
 SAVE = (
-    ("repository.changes", "new_run", "snapshot, checks, provenance"),
+    ("store.changes", "new_run", "snapshot, checks, provenance"),
     ("artifacts.writer", "StagedRun.write", "files made, hashed and written"),
-    ("artifacts.background", "RenderedAhead.__iter__", "files made, hashed and written"),
-    ("csv_format", "_render_in_python", "CSV as text"),
+    ("system.threads", "RenderedAhead.__iter__", "files made, hashed and written"),
+    ("formats.csv", "_render_in_python", "CSV as text"),
     ("artifacts.writer", "summarize", "statistics and buckets"),
     ("artifacts.staged_runs", "begin_all", "threads told to sync"),
     ("database.transaction", "Transaction.save", "rows written (files synced beside it)"),
     ("artifacts.staged_runs", "StagedRuns.wait", "syncs waited for"),
-    ("database.run_database", "commit", "commit, log synced"),
+    ("database.sqlite.connections", "SqliteWrite.commit", "commit, log synced"),
     ("artifacts.staged_run", "StagedRun.publish", "files moved"),
-    ("repository.writing", "close_all", "run's and results folder synced"),
+    ("store.saving", "close_all", "run's and results folder synced"),
 )
-IN_PLACE = ("database.reader", "FileReader._checked_state", "is the file the one that was opened?")
-COMMITTED = ("database.reader", "FileReader.version", "has anybody committed?")
-CONNECTION = ("database.run_database", "FileReader.read", "connection, lock, errors")
+IN_PLACE = (
+    "database.sqlite.connections",
+    "FileReader._checked_state",
+    "is the file the one that was opened?",
+)
+COMMITTED = ("database.sqlite.connections", "FileReader.version", "has anybody committed?")
+CONNECTION = ("database.sqlite.connections", "FileReader.read", "connection, lock, errors")
 KEPT = ("database.identity_map", "IdentityMap.keep", "kept in the cache")
 GET = (
     IN_PLACE,
-    ("database.queries", "load_run", "statement, and objects of its rows"),
+    ("database.runs", "load_run", "statement, and objects of its rows"),
     CONNECTION,
     KEPT,
 )
 COMPARE = (
     IN_PLACE,
-    ("database.queries", "compare", "statement, and objects of its rows"),
+    ("database.runs", "compare", "statement, and objects of its rows"),
     CONNECTION,
     KEPT,
 )
 CACHED = (IN_PLACE, COMMITTED, ("database.identity_map", "IdentityMap.get", "looked up"))
 DOCUMENT = (
     *CACHED,
-    ("repository.questions", "is_as_saved", "is the summary file as it was saved?"),
-    ("repository.questions", "summary_document", "the dict made"),
+    ("store.questions", "is_as_saved", "is the summary file as it was saved?"),
+    ("store.questions", "summary_document", "the dict made"),
 )
 SCAN = (("artifacts.scanner", "newest_summaries", "listing, and a question for each folder"),)
 IMPORT = (
-    ("repository.reading_summaries", "read_run", "objects of the summary made and checked"),
-    ("artifacts.folder_runs", "read_summary_file", "summary file read"),
-    ("repository.reading_summaries", "rows_of", "rows made"),
+    ("store.reading_summaries", "read_run", "objects of the summary made and checked"),
+    ("store.folder_runs", "read_summary_file", "summary file read"),
+    ("store.reading_summaries", "rows_of", "rows made"),
     ("database.transaction", "Transaction.insert_new", "rows written"),
-    ("database.run_database", "commit", "commit, log synced"),
+    ("database.sqlite.connections", "SqliteWrite.commit", "commit, log synced"),
 )
 
 Phases = dict[str, float]

@@ -51,9 +51,7 @@ class TestStoreId:
 
         assert database.store_id() == STORE_ID
 
-    def test_one_of_a_transaction_that_is_interrupted_is_not_set(
-        self, database: RunDatabase
-    ) -> None:
+    def test_an_interrupted_transaction_sets_none(self, database: RunDatabase) -> None:
         before = database.store_id()
 
         with pytest.raises(KeyboardInterrupt):

@@ -1,9 +1,9 @@
 """Ids of stores, and lower bounds of changes.
 
 A database and its results folder get a common id, and a file can name the store whose
-folder it lies in. `v_changes` gets what a percentile changed by at least where it falls
-among the candidate's missed events, and doesn't list a run beside itself any more. Only
-adds columns and replaces a view, so an upgrade takes no longer for a large database.
+folder it lies in. `v_changes` says by how much a percentile changed at least where it
+falls among the candidate's missed events, and lists no run against itself any more.
+Only adds columns and replaces a view: the rows stay as they are.
 
 Revision: 0004
 """
