@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from astraguard_store.artifacts.scanner import has_folders
 from astraguard_store.checks import check_name, check_run_id
 from astraguard_store.comparison import Comparison
-from astraguard_store.database.lists import RunFilters
-from astraguard_store.database.sqlite.user_sql import Parameters, Question
+from astraguard_store.database.backend import Parameters, Question
 from astraguard_store.exceptions import (
     ClosedStoreError,
     DatabaseError,
@@ -23,6 +22,7 @@ from astraguard_store.exceptions import (
     ReadOnlyStoreError,
     StoreNotFoundError,
 )
+from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.options import Compression, Durability, KeptMeasurements, StoreOptions

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store.database.statements import statements
+from astraguard_store.database.runs import run_with_document_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +81,7 @@ class BareStore:
 
     def get(self, run_id: str) -> list[tuple[Any, ...]]:
         """Return a run's row with its document, and its tags, by the engine's own statement."""
-        sql = statements().run_and_document
-        return self.connection.execute(sql, (run_id, run_id)).fetchall()
+        return self.connection.execute(run_with_document_sql(), (run_id, run_id)).fetchall()
 
     def recent(self, limit: int = 10) -> list[tuple[Any, ...]]:
         """Return the newest runs' header rows."""

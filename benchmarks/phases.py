@@ -42,7 +42,7 @@ BATCH = 100
 
 # (module, function or method, what it is for), innermost names last.
 SAVE = (
-    ("repository.changes", "new_run", "snapshot, checks, provenance"),
+    ("repository", "new_run", "snapshot, checks, provenance"),
     ("artifacts.staged_run", "StagedRun.create", "files made, empty"),
     ("artifacts.staged_run", "StagedRun.write", "CSV of a small run hashed and written"),
     ("formats.csv", "_render_in_python", "CSV as text"),
@@ -51,39 +51,43 @@ SAVE = (
     ("database.transaction", "Transaction.save_without_files", "rows written (files beside it)"),
     ("artifacts.staged_run", "StagedRuns.wait", "files waited for"),
     ("database.transaction", "Transaction.note_files", "rows of files, document written"),
-    ("database.run_database", "commit", "commit, log synced"),
+    ("database.sqlite.connections", "SqliteWrite.commit", "commit, log synced"),
     ("artifacts.staged_run", "StagedRun.publish", "files moved"),
-    ("repository.writing", "close_all", "run's and results folder synced"),
+    ("store.saving", "close_all", "run's and results folder synced"),
 )
-IN_PLACE = ("database.reader", "FileReader._checked_state", "is the file the one that was opened?")
-COMMITTED = ("database.reader", "FileReader.version", "has anybody committed?")
-CONNECTION = ("database.run_database", "FileReader.read", "connection, lock, errors")
+IN_PLACE = (
+    "database.sqlite.connections",
+    "FileReader._checked_state",
+    "is the file the one that was opened?",
+)
+COMMITTED = ("database.sqlite.connections", "FileReader.version", "has anybody committed?")
+CONNECTION = ("database.sqlite.connections", "FileReader.read", "connection, lock, errors")
 KEPT = ("database.identity_map", "IdentityMap.keep", "kept in the cache")
 GET = (
     IN_PLACE,
-    ("database.queries", "load_run", "statement, and objects of its rows"),
+    ("database.runs", "load_run", "statement, and objects of its rows"),
     CONNECTION,
     KEPT,
 )
 COMPARE = (
     IN_PLACE,
-    ("database.queries", "compare", "statement, and objects of its rows"),
+    ("database.runs", "compare", "statement, and objects of its rows"),
     CONNECTION,
     KEPT,
 )
 CACHED = (IN_PLACE, COMMITTED, ("database.identity_map", "IdentityMap.get", "looked up"))
 DOCUMENT = (
     *CACHED,
-    ("repository.questions", "is_as_saved", "is the summary file as it was saved?"),
-    ("repository.questions", "summary_document", "the dict made"),
+    ("store.sources", "is_as_saved", "is the summary file as it was saved?"),
+    ("store.sources", "summary_document", "the dict made"),
 )
 SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a question for each folder"),)
 IMPORT = (
-    ("repository.reading_summaries", "read_run", "objects of the summary made and checked"),
-    ("artifacts.folder_runs", "read_summary_file", "summary file read"),
-    ("repository.reading_summaries", "rows_of", "rows made"),
+    ("store.adoption", "read_run", "objects of the summary made and checked"),
+    ("artifacts.reader", "read_summary_file", "summary file read"),
+    ("store.adoption", "rows_of", "rows made"),
     ("database.transaction", "Transaction.insert_new", "rows written"),
-    ("database.run_database", "commit", "commit, log synced"),
+    ("database.sqlite.connections", "SqliteWrite.commit", "commit, log synced"),
 )
 
 Phases = dict[str, float]

@@ -10,8 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, make_url
 
 from astraguard_store.database.schema import VERSION_TABLE, metadata
-from astraguard_store.database.sqlite.engine import WRITES, url_engine
-from astraguard_store.database.sqlite.reader import driver_connection
+from astraguard_store.database.sqlite.engine import WRITES, driver_connection, url_engine
 from astraguard_store.exceptions import DatabaseError
 
 DEFAULT_URL = "sqlite:///astraguard/hil/results/astraguard.db"

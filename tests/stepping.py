@@ -45,3 +45,27 @@ def _at(
     finally:
         sys.setprofile(None)
     assert calls >= max(call, 1), f"{name} was called {calls} times"
+
+
+@contextmanager
+def where_handlers_run(step: Callable[[], object], point: int) -> Iterator[list[int]]:
+    """Run *step* at the *point*-th place in this thread where a signal's handler could run.
+
+    These are where a function of Python begins, and where any call has returned. Gives a list
+    that is empty if there is no such place.
+    """
+    points = 0
+    reached: list[int] = []
+
+    def look(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal points
+        points += event in {"call", "c_return"}
+        if points == point and not reached:
+            reached.append(point)
+            step()
+
+    sys.setprofile(look)
+    try:
+        yield reached
+    finally:
+        sys.setprofile(None)

@@ -11,15 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from recordings import recorded
 from stepping import right_after, right_before
 
 from astraguard_store import ArtifactWriteError, DatabaseBusyError, RunRepository
-from astraguard_store.database import run_database
-from astraguard_store.database.sqlite import writer as write_connection
+from astraguard_store.database.sqlite.connections import SqliteWrite
 from astraguard_store.system import threads as background
 from astraguard_store.system.threads import in_background, made_ahead, run_all, wait_for_all
 
@@ -136,21 +134,21 @@ class TestFilesBesideRows:
         self, results: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         events: list[str] = []
-        fsync = os.fsync
+        fsync, commit = os.fsync, SqliteWrite.commit
 
         def slow_fsync(descriptor: int) -> None:
             time.sleep(0.05)
             fsync(descriptor)
             events.append("synced")
 
-        def noted_commit(*arguments: Any) -> None:
+        def noted_commit(write: SqliteWrite) -> None:
             events.append("commit")
-            write_connection.commit(*arguments)
+            commit(write)
 
         with RunRepository.open(results) as repository:
             repository.save("before", recorded(10))
             monkeypatch.setattr(os, "fsync", slow_fsync)
-            monkeypatch.setattr(run_database, "commit", noted_commit)
+            monkeypatch.setattr(SqliteWrite, "commit", noted_commit)
             repository.save("run", recorded(10))
 
         # Both files and the staging folder before; the run's and the results folder after.

@@ -206,7 +206,7 @@ class TestCoherence:
             "DELETE FROM artifacts WHERE run_id = 'a'",
             "INSERT INTO metric_statistics VALUES ('a', 'new', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
             "INSERT INTO satellite_statistics VALUES ('a', 'S', 'n', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
-            "INSERT INTO artifacts VALUES ('a', 'raw_parquet', 'a/x', 1, NULL, NULL)",
+            "INSERT INTO artifacts VALUES ('a', 'raw_parquet', 'a/x', 1, NULL, NULL, NULL)",
             """
             INSERT OR REPLACE INTO metric_statistics
             SELECT run_id, metric_type, position, count, 7, 7, 7, 7, 7, 7, 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository
-from astraguard_store.database.groupings import GROUPINGS, expression_of
+from astraguard_store.database.percentiles import GROUPINGS, expression_of
 from astraguard_store.database.schema import metric_statistics
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError, StoreNotFoundError
 from astraguard_store.model import epoch_us

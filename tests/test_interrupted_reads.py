@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
 from recordings import recorded
-from stepping import right_after, right_before
+from stepping import right_after, right_before, where_handlers_run
 
 from astraguard_store import QueryError, RunRepository
+from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.sqlite import user_sql as asking
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -75,26 +77,11 @@ class TestSnapshots:
         assert filtered(repository) == [2]
         assert repository.get("run").revision == 2
 
-    def test_a_handler_may_read_in_the_middle_of_one(self, repository: RunRepository) -> None:
-        read: list[list[int]] = []
-
-        def handler() -> None:
-            change(repository, 7)
-            read.append(filtered(repository))
-
-        with right_before("execute", handler, 2):
-            before = filtered(repository)
-
-        assert read == [[7]]
-        # SQLite takes the snapshot with the first statement after BEGIN.
-        assert before == [7]
-        assert filtered(repository) == [7]
-
 
 class TestFollowing:
     """A cached run is looked at for commits of others."""
 
-    @pytest.mark.parametrize("name", ["acquire", "suspect_all", "data_version"])
+    @pytest.mark.parametrize("name", ["version_of_others", "suspect_all"])
     @pytest.mark.parametrize("moment", [right_before, right_after])
     def test_wherever_an_interrupt_strikes_others_save_and_are_seen(
         self, repository: RunRepository, moment: Moment, name: str
@@ -165,3 +152,46 @@ class TestQuestions:
         closer.start()
         closer.join(20)
         assert not closer.is_alive()
+
+
+def filled(limit: int) -> IdentityMap:
+    """Return a map with as much as goes in."""
+    identity_map = IdentityMap(limit)
+    for number in range(limit - 1):
+        identity_map.keep((number,), ("a", "b"), "kept", identity_map.mark())
+    identity_map.keep("a", (), "kept", identity_map.mark())
+    return identity_map
+
+
+STEPS: dict[str, Callable[[IdentityMap], object]] = {
+    "get": lambda identity_map: identity_map.get("a"),
+    "keep": lambda identity_map: identity_map.keep("new", ("a", "b"), "old", identity_map.mark()),
+    "forget": lambda identity_map: identity_map.forget(["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+class TestIdentityMap:
+    """Wherever an interrupt strikes, what is forgotten after it is forgotten."""
+
+    def test_an_interrupt_leaves_a_map_that_forgets_and_keeps(self, step: str) -> None:
+        for point in count(1):
+            identity_map = filled(4)
+
+            try:
+                with where_handlers_run(interrupt, point) as reached:
+                    STEPS[step](identity_map)
+            except KeyboardInterrupt:
+                pass
+            if not reached:
+                break
+            identity_map.forget(["b", "a"])
+
+            self.check_forgotten(identity_map)
+            identity_map.keep("new", ("a", "b"), "true", identity_map.mark())
+            assert identity_map.get("new") == "true"
+
+    @staticmethod
+    def check_forgotten(identity_map: IdentityMap) -> None:
+        for key in ["a", "new", *((number,) for number in range(4))]:
+            assert identity_map.get(key) is None

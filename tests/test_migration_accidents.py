@@ -19,8 +19,7 @@ from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
 from astraguard_store.database.schema import HEAD_REVISION
-from astraguard_store.database.sqlite.engine import WRITES, database_engine
-from astraguard_store.database.sqlite.reader import driver_connection
+from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
 
 CHECKOUT = Path(__file__).parents[1]
 NAME = "astraguard.db"

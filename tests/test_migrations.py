@@ -430,7 +430,7 @@ class TestNextRelease:
         (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
         head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
         replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
-        replace(package / "database/migrate.py", f"{head}}})", f"{head}, {newest}}})")
+        replace(package / "database/sqlite/migrate.py", f"{head}}})", f"{head}, {newest}}})")
         return folder
 
     @staticmethod

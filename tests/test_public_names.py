@@ -151,6 +151,6 @@ class TestImport:
         assert len(parts) == 3
         assert all(part.isdigit() for part in parts[:2])
 
-    @pytest.mark.parametrize("module", ["metrics_storage", "repository", "latency", "model"])
+    @pytest.mark.parametrize("module", ["metrics_storage", "store", "latency", "model"])
     def test_a_module_has_a_docstring(self, module: str) -> None:
         assert importlib.import_module(f"astraguard_store.{module}").__doc__

@@ -18,9 +18,10 @@ from recordings import recorded
 from seen_sql import seen_sql
 
 from astraguard_store import LatencyCollector, Provenance, RunHeader, RunRepository
-from astraguard_store.database import lists as recent
-from astraguard_store.database.lists import RunFilters, filtered_headers
+from astraguard_store.database import lists
+from astraguard_store.database.lists import filtered_headers
 from astraguard_store.exceptions import InvalidRunError, StoreNotFoundError
+from astraguard_store.filters import RunFilters
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -179,7 +180,7 @@ def test_pages_hold_all_that_passes_once_and_in_order(
     pages: list[str] = []
     with pytest.MonkeyPatch.context() as patch, RunRepository.in_memory() as repository:
         # Both ways to find tagged runs: from the tags, or by walking past the others.
-        patch.setattr(recent, "_FEW", few)
+        patch.setattr(lists, "_FEW", few)
         database = repository._source()._database  # type: ignore[attr-defined]
 
         def fill(connection: sqlite3.Connection) -> None:
@@ -212,7 +213,7 @@ def test_pages_hold_all_that_passes_once_and_in_order(
 
 TAGGED: list[Any] = ["", "name", "value"]
 SHAPES = [
-    recent._Shape(scenario, tag, False, since, statistic, before)
+    lists._Shape(scenario, tag, False, since, statistic, before)
     for scenario, tag, since, statistic, before in product(
         [False, True], TAGGED, [False, True], [None, "p95_ms"], [False, True]
     )
@@ -237,8 +238,8 @@ def database(
         yield connection
 
 
-def plan(connection: sqlite3.Connection, shape: recent._Shape) -> list[str]:
-    sql = recent._sql(shape)
+def plan(connection: sqlite3.Connection, shape: lists._Shape) -> list[str]:
+    sql = lists.filtered_sql(shape)
     bound = dict.fromkeys(re.findall(r":(\w+)", sql))
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", bound)]
 
@@ -247,12 +248,12 @@ class TestPlans:
     """Which index each shape of filters walks, whatever is stored."""
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
-    def test_nothing_is_sorted(self, database: sqlite3.Connection, shape: recent._Shape) -> None:
+    def test_nothing_is_sorted(self, database: sqlite3.Connection, shape: lists._Shape) -> None:
         assert not [step for step in plan(database, shape) if "TEMP B-TREE" in step]
 
     @pytest.mark.parametrize("shape", [s for s in SHAPES if s.scenario], ids=str)
     def test_a_scenario_walks_its_own_index(
-        self, database: sqlite3.Connection, shape: recent._Shape
+        self, database: sqlite3.Connection, shape: lists._Shape
     ) -> None:
         step = plan(database, shape)[0]
 
@@ -260,7 +261,7 @@ class TestPlans:
 
     @pytest.mark.parametrize("shape", [s for s in SHAPES if not s.scenario], ids=str)
     def test_times_alone_walk_the_covering_index(
-        self, database: sqlite3.Connection, shape: recent._Shape
+        self, database: sqlite3.Connection, shape: lists._Shape
     ) -> None:
         step = plan(database, shape)[0]
 
@@ -272,7 +273,7 @@ class TestPlans:
     def test_few_tagged_runs_are_found_by_the_index_on_tags(
         self, database: sqlite3.Connection, tagged: Any
     ) -> None:
-        steps = plan(database, recent._Shape(False, tagged, True, False, None, False))
+        steps = plan(database, lists._Shape(False, tagged, True, False, None, False))
 
         assert "SEARCH runs USING PRIMARY KEY (run_id=?)" in steps
         assert any("COVERING INDEX ix_run_tags_tag_value_run_id (tag=?" in s for s in steps)
@@ -308,11 +309,11 @@ class TestStatements:
 
     def test_a_shape_is_compiled_once(self, store: RunRepository) -> None:
         store.recent(scenario="swarm", since=START)
-        compiled = recent._sql.cache_info().misses
+        compiled = lists.filtered_sql.cache_info().misses
 
         store.recent(scenario="other", since=START + HOUR)
 
-        assert recent._sql.cache_info().misses == compiled
+        assert lists.filtered_sql.cache_info().misses == compiled
 
     def test_a_filter_on_scenarios_is_one_select(self, results: Path) -> None:
         with seen_sql() as seen, RunRepository.open(results) as repository:

@@ -58,7 +58,8 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             VALUES ('run', 1, 1790000000000000, 3);
             INSERT INTO metric_statistics VALUES ('run', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
             INSERT INTO satellite_statistics VALUES ('run', 'SAT', 'a', 0, 3, 1, 1, 1, 1, 1, 1, 0);
-            INSERT INTO artifacts VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, NULL, 3);
+            INSERT INTO artifacts (run_id, kind, path, bytes, rows)
+            VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, 3);
             INSERT INTO run_documents VALUES ('run', x'01');
             INSERT INTO run_tags VALUES ('run', 'pinned', '');
             INSERT INTO metric_buckets VALUES ('run', 0, 0, 2, 1);
@@ -162,6 +163,8 @@ class TestRefusals:
             ("artifacts", "bytes", -1, "ck_artifacts_bytes_not_negative"),
             ("artifacts", "rows", -1, "ck_artifacts_rows_not_negative"),
             ("artifacts", "sha256", "short", "ck_artifacts_sha256_length"),
+            ("artifacts", "store_id", "short", "ck_artifacts_store_id_length"),
+            ("store", "store_id", "short", "ck_store_store_id_length"),
             ("store", "id", 2, "ck_store_one_row"),
             ("runs", "git_dirty", 2, "ck_runs_git_dirty_boolean"),
             ("run_tags", "tag", "", "ck_run_tags_tag_not_empty"),

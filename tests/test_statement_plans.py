@@ -9,7 +9,7 @@ import random
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,15 +18,15 @@ from recordings import recorded
 from seen_sql import SeenSql, seen_sql
 
 from astraguard_store import RunRepository
+from astraguard_store.database import runs
+from astraguard_store.database.lists import recent_headers, recent_sql
 from astraguard_store.database.percentiles import percentile_statements
-from astraguard_store.database.runs import recent_headers
-from astraguard_store.database.statements import statements
 
 STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0, 0"
 # Of 10 durations a metric type 10, 7 and 10 differ, and each has a bucket of its own.
 BUCKETS_OF_TEN = 27
-BY_KEY = {
-    "run": (
+BY_KEY: dict[Callable[[], str], tuple[str, ...]] = {
+    runs.run_rows_sql: (
         "runs",
         "runs",
         "metric_statistics",
@@ -34,8 +34,8 @@ BY_KEY = {
         "artifacts",
         "run_tags",
     ),
-    "exists": ("runs",),
-    "delete_run": ("runs",),
+    runs.run_exists_sql: ("runs",),
+    runs.delete_run_sql: ("runs",),
 }
 
 
@@ -67,7 +67,7 @@ def fill(connection: sqlite3.Connection, runs: int) -> None:
         "FROM runs, json_each('[0,1]') satellite, json_each('[0,1,2,3,4,5]') metric"
     )
     connection.execute(
-        "INSERT INTO artifacts SELECT run_id, value, run_id || '/' || value, 9, NULL, 36 "
+        "INSERT INTO artifacts SELECT run_id, value, run_id || '/' || value, 9, NULL, 36, NULL "
         'FROM runs, json_each(\'["raw_csv", "summary_json"]\')'
     )
     for table in ("metric", "satellite"):
@@ -108,7 +108,7 @@ class TestPlans:
     def test_recent_reads_the_covering_index_and_sorts_nothing(
         self, database: sqlite3.Connection
     ) -> None:
-        steps = plan(database, statements().recent)
+        steps = plan(database, recent_sql())
 
         assert steps == ["SCAN runs USING COVERING INDEX ix_runs_recorded_at_us_run_id"]
 
@@ -122,20 +122,20 @@ class TestPlans:
         # Some 10 of the virtual machine's steps a row, where 2,000 rows take 20,000.
         assert len(steps) < 300
 
-    @pytest.mark.parametrize("name", BY_KEY)
+    @pytest.mark.parametrize("sql", BY_KEY)
     def test_rows_of_a_run_are_found_by_its_key(
-        self, database: sqlite3.Connection, name: str
+        self, database: sqlite3.Connection, sql: Callable[[], str]
     ) -> None:
-        steps = plan(database, getattr(statements(), name))
+        steps = plan(database, sql())
 
         assert [s for s in steps if s.startswith(("SEARCH", "SCAN", "USE"))] == [
-            f"SEARCH {table} USING PRIMARY KEY (run_id=?)" for table in BY_KEY[name]
+            f"SEARCH {table} USING PRIMARY KEY (run_id=?)" for table in BY_KEY[sql]
         ]
 
     def test_a_run_and_its_document_are_found_by_their_keys(
         self, database: sqlite3.Connection
     ) -> None:
-        steps = plan(database, statements().run_and_document)
+        steps = plan(database, runs.run_with_document_sql())
         index = "sqlite_autoindex_run_documents_1"
 
         assert [s for s in steps if s.startswith(("SEARCH", "SCAN", "USE"))] == [
@@ -147,7 +147,7 @@ class TestPlans:
     def test_old_rows_of_a_run_saved_again_are_found_by_its_key(
         self, database: sqlite3.Connection
     ) -> None:
-        found = [plan(database, sql) for sql in statements().delete_children]
+        found = [plan(database, sql) for sql in runs.delete_of_one_save_sql()]
 
         tables = [
             "metric_statistics",
@@ -159,23 +159,27 @@ class TestPlans:
         ]
         assert found == [[f"SEARCH {table} USING PRIMARY KEY (run_id=?)"] for table in tables]
 
-    @pytest.mark.parametrize("name", ["tags", "remove_tag", "purge_measurements"])
+    @pytest.mark.parametrize(
+        "sql", [runs.tags_sql, runs.remove_tag_sql, runs.purge_measurements_sql]
+    )
     def test_what_is_changed_later_is_found_by_the_runs_key(
-        self, database: sqlite3.Connection, name: str
+        self, database: sqlite3.Connection, sql: Callable[[], str]
     ) -> None:
-        (step,) = plan(database, getattr(statements(), name))
+        (step,) = plan(database, sql())
 
         assert re.match(r"SEARCH (run_tags|measurements) USING PRIMARY KEY \(run_id=\?", step)
 
-    @pytest.mark.parametrize("name", ["save_run", "set_tag"])
-    def test_writing_a_run_reads_no_table(self, database: sqlite3.Connection, name: str) -> None:
-        assert plan(database, getattr(statements(), name)) == []
+    @pytest.mark.parametrize("sql", [runs.save_run_sql, runs.set_tag_sql])
+    def test_writing_a_run_reads_no_table(
+        self, database: sqlite3.Connection, sql: Callable[[], str]
+    ) -> None:
+        assert plan(database, sql()) == []
 
     @pytest.mark.parametrize("by_satellite", [False, True])
     def test_a_comparison_scans_no_table(
         self, database: sqlite3.Connection, by_satellite: bool
     ) -> None:
-        steps = plan(database, comparison(by_satellite=by_satellite))
+        steps = plan(database, runs.comparison_sql(by_satellite=by_satellite))
 
         assert not [
             s for s in steps if re.match(r"SCAN (metric|satellite)_statistics|SCAN runs", s)
@@ -186,7 +190,7 @@ class TestPlans:
     def test_a_comparison_finds_each_partner_by_its_key(
         self, database: sqlite3.Connection, by_satellite: bool
     ) -> None:
-        steps = plan(database, comparison(by_satellite=by_satellite))
+        steps = plan(database, runs.comparison_sql(by_satellite=by_satellite))
 
         table = "satellite_statistics" if by_satellite else "metric_statistics"
         key = (
@@ -282,10 +286,6 @@ def tables_scanned(steps: list[str]) -> set[str]:
     """Give what is read from end to end, but for what the statement itself made."""
     made = {s.removeprefix("CO-ROUTINE ") for s in steps if s.startswith("CO-ROUTINE ")}
     return {s.removeprefix("SCAN ") for s in steps if s.startswith("SCAN ")} - made
-
-
-def comparison(*, by_satellite: bool) -> str:
-    return statements().compare_satellites if by_satellite else statements().compare_metrics
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ COLUMNS = {
         "baseline_p50_ms candidate_p50_ms p50_change_ms p50_change "
         "baseline_p95_ms candidate_p95_ms p95_change_ms p95_change "
         "baseline_p99_ms candidate_p99_ms p99_change_ms p99_change "
-        "baseline_max_ms candidate_max_ms"
+        "baseline_max_ms candidate_max_ms "
+        "p50_change_at_least_ms p50_change_at_least p95_change_at_least_ms p95_change_at_least "
+        "p99_change_at_least_ms p99_change_at_least"
     ),
     "v_buckets": "run_id satellite_id metric_type bucket value_ms upper_ms count missed",
     "v_artifacts": "run_id kind path bytes sha256 rows",
@@ -356,6 +358,10 @@ def value_columns(name: str, change: ValueChange) -> dict[str, Any]:
     }
 
 
+def without_bounds(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if "at_least" not in name}
+
+
 class TestChanges:
     """`v_changes` beside `RunRepository.compare`."""
 
@@ -377,7 +383,7 @@ class TestChanges:
         )
 
         rows.sort(key=lambda row: (row["satellite_id"] or "", row["metric_type"]))
-        assert rows == [
+        assert [without_bounds(row) for row in rows] == [
             {
                 "baseline": "before",
                 "candidate": "after",
@@ -394,13 +400,64 @@ class TestChanges:
             for change in comparison.changes
         ]
 
-    def test_a_run_may_be_compared_with_itself(self, repository: RunRepository) -> None:
+    def test_a_run_is_not_listed_against_itself(self, repository: RunRepository) -> None:
         repository.save("same", recorded(10))
 
         query = "SELECT p95_change_ms FROM v_changes WHERE baseline = ? AND candidate = ?"
-        rows = asked(repository, query, "same", "same")
 
-        assert [row["p95_change_ms"] for row in rows] == [0.0] * 9
+        assert asked(repository, query, "same", "same") == []
+
+    @pytest.mark.parametrize("statistic", ["p50", "p95", "p99"])
+    @pytest.mark.parametrize(
+        ("before_missed", "after_missed", "at_least"),
+        [
+            # Numbers on both sides: the change itself.
+            (0, 0, (30.0, 3.0)),
+            # The candidate's percentile is a lower bound, and so is the change.
+            (0, 100, (30.0, 3.0)),
+            # Nothing is known of a change from a bound.
+            (100, 0, (None, None)),
+            (100, 100, (None, None)),
+        ],
+    )
+    def test_a_change_to_a_lower_bound_is_one(
+        self,
+        tables: sqlite3.Connection,
+        statistic: str,
+        before_missed: int,
+        after_missed: int,
+        at_least: tuple[float | None, float | None],
+    ) -> None:
+        for run_id, value, missed in [("before", 10, before_missed), ("after", 40, after_missed)]:
+            insert_run(tables, run_id)
+            values = (run_id, *[value] * 6, missed)
+            tables.execute(
+                "INSERT INTO metric_statistics VALUES (?, 'link', 0, 100, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+
+        row = tables.execute(
+            f"SELECT {statistic}_change_at_least_ms, {statistic}_change_at_least, "
+            f"{statistic}_change_ms FROM v_changes WHERE baseline = 'before' AND "
+            "candidate = 'after'"
+        ).fetchone()
+
+        assert tuple(row)[:2] == at_least
+        both_are_numbers = (before_missed, after_missed) == (0, 0)
+        assert row[2] == (30.0 if both_are_numbers else None)
+
+    def test_a_change_from_nothing_has_no_ratio(self, tables: sqlite3.Connection) -> None:
+        for run_id, value in [("before", 0), ("after", 40)]:
+            insert_run(tables, run_id)
+            tables.execute(
+                "INSERT INTO metric_statistics VALUES (?, 'link', 0, 1, ?, ?, ?, ?, ?, ?, 0)",
+                (run_id, *[value] * 6),
+            )
+
+        query = "SELECT p99_change_at_least_ms, p99_change_at_least FROM v_changes"
+        rows = [tuple(row) for row in tables.execute(f"{query} WHERE baseline = 'before'")]
+
+        assert rows == [(40.0, None)]
 
     def test_a_run_that_is_not_there_has_no_changes(self, repository: RunRepository) -> None:
         repository.save("there", recorded(10))

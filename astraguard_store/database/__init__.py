@@ -1,33 +1,34 @@
 """Everything that speaks SQL, and nothing else does.
 
 ```
-run_database       the runs of one database: get, recent, compare, write
+run_database        the runs of one database: a cache around a backend
    ├─ identity_map     run id → what was read, coherent with every commit
-   ├─ reader           the connections that read, one of them watching for commits
-   │    ├─ memory_reader    the same of a database in memory
-   │    └─ asking           somebody's own SQL: only read, and only for so long
-   ├─ write_connection the connection that writes, its commits and its log
-   │    └─ compaction       what deletions left free goes back to the disk
    ├─ transaction      what one write transaction may do
-   │    ├─ row_writing      values → rows
-   │    │    ├─ bulk_insert      many rows of one table
-   │    │    └─ documents        a run's rows as one value, beside them
-   │    ├─ run_rows         all rows of a run, on their way from elsewhere
-   │    └─ adopted_csv      what a check learns from a run's files, put into its rows
-   └─ queries          rows → values
-        ├─ kept_measurements   columns ↔ the table of measurements
-        ├─ documents           rows ↔ one value
-        └─ statements          the hot statements
-recent, percentiles, prunable      questions that are composed: of filters, of
-   └─ groupings                    groups, of what may go
-ticket             whose turn it is to write
-migrate            how a schema comes to be
-   └─ description      what its tables and views mean
-backup             copies of a database that others may be writing
-   └─ integrity        whether a database is sound, and what it says of files
-forking            what happens to connections and locks around a fork
-engine             URL → SQLAlchemy engine, with SQLite's settings
-errors             SQLite's errors → the store's
-schema             tables and indexes
+   ├─ backend          what a database does for it: read, write, version, upkeep
+   └─ sqlite/          the one that there is: in a file, or in memory
+        ├─ backend        both of them
+        ├─ connections    to a file: for queries, to watch for commits, to write
+        ├─ user_sql       somebody's own SQL: only read, and only for so long
+        ├─ migrate        how a schema comes to be
+        ├─ description    what its tables and views mean
+        ├─ integrity, backup, compaction
+        ├─ engine         path → connection, with SQLite's settings
+        └─ errors         SQLite's errors → the store's
+```
+
+By what is asked, each statement above the function that runs it:
+
+```
+runs                one run: load, save, delete, tags, and the comparison of two
+lists               the newest runs, with filters or without; what may be pruned
+percentiles         of many runs, by group
+run_files           what rows tell of files, and what a check adds to them
+whole_runs          all rows of a run, on their way from elsewhere
+measurements        columns ↔ the table of measurements
+rows                values → rows of statistics, files and buckets
+document_writing, documents       a run's rows as one value, beside them
+store_row           the one row about the database as a whole
+schema              tables and indexes
+sql                 SQL text; with `sqlite/` all that knows a dialect or a driver
 ```
 """

@@ -13,7 +13,6 @@ Documents of format 1, packed by hand, aren't read either; `check --fix` renews 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -22,7 +21,6 @@ from zlib import crc32
 
 import msgspec
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects import sqlite
 
 from astraguard_store.database.schema import (
     artifacts,
@@ -30,7 +28,7 @@ from astraguard_store.database.schema import (
     run_documents,
     satellite_statistics,
 )
-from astraguard_store.database.statements import statements
+from astraguard_store.database.sql import Connection, compiled, upsert
 from astraguard_store.model import (
     Artifact,
     ArtifactKind,
@@ -148,7 +146,8 @@ def _statistics(row: Row) -> Row:
 
 
 def _file(run_id: str, row: Row) -> _File:
-    _, kind, path, size, sha256, rows = row
+    # The last column names another store's folder, and no value has it.
+    _, kind, path, size, sha256, rows, _ = row
     folder, _, name = path.partition("/")
     digest = None if sha256 is None else bytes.fromhex(sha256)
     if folder != run_id or (digest is not None and (len(digest), digest.hex()) != (32, sha256)):
@@ -176,8 +175,13 @@ def decode(run_id: str, document: bytes) -> RunParts | None:
     )
 
 
+@cache
+def _write_sql() -> str:
+    return compiled(upsert(run_documents))
+
+
 def write_document(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run_id: str,
     rows: Mapping[str, Iterable[Sequence[Any]]],
 ) -> None:
@@ -188,22 +192,33 @@ def write_document(
     """
     document = _encoded(run_id, rows)
     if document is not None:
-        connection.execute(statements().write_document, (run_id, document))
+        connection.execute(_write_sql(), (run_id, document))
 
 
-def renew_document(connection: sqlite3.Connection, run_id: str) -> None:
+@cache
+def _delete_sql() -> str:
+    return compiled(delete(run_documents).where(run_documents.c.run_id == bindparam("run_id")))
+
+
+def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
-    connection.execute(_statements().delete, (run_id,))
+    connection.execute(_delete_sql(), (run_id,))
     write_document(connection, run_id, _rows(connection, run_id))
 
 
-def document_state(connection: sqlite3.Connection, run_id: str) -> DocumentState:
+@cache
+def _document_sql() -> str:
+    document = run_documents.c
+    return compiled(select(document.document).where(document.run_id == bindparam("run_id")))
+
+
+def document_state(connection: Connection, run_id: str) -> DocumentState:
     """Return whether the document of a run says what its rows say; one snapshot is needed.
 
     Returns:
         ``missing`` also for one of another format, which isn't read.
     """
-    stored = connection.execute(_statements().document, (run_id,)).fetchone()
+    stored = connection.execute(_document_sql(), (run_id,)).fetchone()
     right = _encoded(run_id, _rows(connection, run_id))
     if stored is None:
         return "right" if right is None else "missing"
@@ -216,26 +231,12 @@ def _encoded(run_id: str, rows: Mapping[str, Iterable[Any]]) -> bytes | None:
     return encode(run_id, *(rows.get(table.name, ()) for table in _COPIED))
 
 
-def _rows(connection: sqlite3.Connection, run_id: str) -> dict[str, list[Any]]:
-    return {
-        name: connection.execute(sql, (run_id,)).fetchall()
-        for name, sql in _statements().rows.items()
-    }
-
-
-class _Statements:
-    def __init__(self) -> None:
-        run_id: Any = bindparam("run_id")
-        self.rows = {t.name: _sql(select(t).where(t.c.run_id == run_id)) for t in _COPIED}
-        documents = run_documents
-        self.document = _sql(select(documents.c.document).where(documents.c.run_id == run_id))
-        self.delete = _sql(delete(documents).where(documents.c.run_id == run_id))
-
-
-def _sql(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
-
-
 @cache
-def _statements() -> _Statements:
-    return _Statements()
+def _rows_sql() -> dict[str, str]:
+    return {t.name: compiled(select(t).where(t.c.run_id == bindparam("run_id"))) for t in _COPIED}
+
+
+def _rows(connection: Connection, run_id: str) -> dict[str, list[Any]]:
+    return {
+        name: connection.execute(sql, (run_id,)).fetchall() for name, sql in _rows_sql().items()
+    }

@@ -34,27 +34,16 @@ class IdentityMap:
     object that was handed out before. A comparison that is forgotten stays in its place
     until it is read again, or its turn comes to go.
 
-    A signal's handler may come in the middle of a change, and ask, keep or forget itself.
-    It finds the map half changed, and so changes nothing but the two numbers that tell
-    what is true.
-
     Args:
         limit: Most values that are held.
         same: Tells whether two values of one key are the same.
-
-    Attributes:
-        holds: Whether there is a value for a key, be it true or not any more.
     """
 
     def __init__(self, limit: int = 1024, same: Callable[[Any, Any], bool] = eq) -> None:
         self._limit = limit
         self._same = same
-        # Of the kind that a signal's way into a save can take again.
         self._lock = threading.RLock()
-        self._is_changing = False
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
-        # The dict's own method: a method around it would double the time.
-        self.holds: Callable[[Hashable], bool] = self._entries.__contains__
         # {run: own commit that changed it last}, of as many runs as values are held at most. A
         # list of who depends on whom would cost each comparison two sets: 1.6 µs of some 60.
         self._changed: dict[str, int] = {}
@@ -64,20 +53,20 @@ class IdentityMap:
         self._misses = 0
         self._evictions = 0
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Return whether there is a value for *key*, be it true or not any more."""
+        return key in self._entries
+
     def get(self, key: Hashable) -> Any | None:
         """Return the value of *key* if it is known to be true, else None."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry[1][0] != self._epoch or self._is_changing:
+            if entry is None or entry[1][0] != self._epoch:
                 return None
             if self._changed and self._is_changed_since(entry[1], entry[2]):
                 return None
             self._hits += 1
-            try:
-                self._entries.move_to_end(key)
-            except KeyError:
-                # A signal's handler has saved meanwhile.
-                return None
+            self._entries.move_to_end(key)
             return entry[0]
 
     def mark(self) -> Mark:
@@ -100,30 +89,17 @@ class IdentityMap:
             held = self._entries.get(key)
             if held is not None and self._same(held[0], value):
                 value = held[0]
-            if self._is_changing or mark != (self._epoch, self._forgets):
-                return value
-            self._is_changing = True
-            try:
-                # Of the mark's moment: a handler that comes in here may begin another.
+            if mark == (self._epoch, self._forgets):
                 self._entries[key] = (value, mark, run_ids)
                 self._entries.move_to_end(key)
-                if len(self._entries) > self._limit:
+                while len(self._entries) > self._limit:
                     self._evict()
-            except BaseException:
-                self._begin_anew()
-                raise
-            finally:
-                self._is_changing = False
             return value
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Forget all that depends on *run_ids*: an own transaction changed them."""
         with self._lock:
             self._forgets += 1
-            if self._is_changing:
-                self._epoch += 1
-                return
-            self._is_changing = True
             try:
                 for run_id in run_ids:
                     self._entries.pop(run_id, None)
@@ -131,10 +107,9 @@ class IdentityMap:
                 if len(self._changed) > self._limit:
                     self._drop_comparisons()
             except BaseException:
-                self._begin_anew()
+                # A second Ctrl-C doesn't wait for the write to end.
+                self._epoch += 1
                 raise
-            finally:
-                self._is_changing = False
 
     def suspect_all(self) -> None:
         """Answer nothing from memory that isn't read again: somebody else committed."""
@@ -158,11 +133,6 @@ class IdentityMap:
         for key in [key for key, entry in self._entries.items() if entry[2]]:
             del self._entries[key]
         self._changed.clear()
-
-    def _begin_anew(self) -> None:
-        """Hold nothing: an interrupt left a change half done."""
-        # Not another one: `holds` is this one's.
-        self._entries.clear()
 
     def _evict(self) -> None:
         self._entries.popitem(last=False)

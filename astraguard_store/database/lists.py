@@ -1,111 +1,88 @@
-"""The recent runs that pass filters: one statement for each shape of filters, compiled once.
+"""Lists of runs: the newest, those that pass filters, and what may be pruned.
 
-Each walks an index backwards and stops at the limit. Without a filter the list
-is the hot path, and has a statement of its own.
+A list of the newest walks an index backwards and stops at the limit.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select, tuple_
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 
-from astraguard_store.checks import check_name, check_number
-from astraguard_store.database.schema import metric_statistics, run_tags, runs
-from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.database.schema import measurements, metric_statistics, run_tags, runs
+from astraguard_store.database.sql import Connection, compiled, first, whole
+from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
-from astraguard_store.provenance import MAX_TEXT_CHARACTERS
 
-__all__ = ["Above", "RunFilters", "filtered_headers"]
+__all__ = [
+    "PINNED",
+    "Prunable",
+    "count_runs",
+    "filtered_headers",
+    "prunable_runs",
+    "recent_headers",
+    "run_ids",
+]
 
-Above = tuple[str, str, float]
-"""(metric type, statistic, limit in ms)"""
-
-_ABOVE: Final = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+PINNED: Final = "pinned"
+"""The tag that keeps a run from being pruned, whatever its value."""
 
 # From so many tagged runs on, walking past the untagged ones is the shorter way:
 # among 100,000 runs 10 of 1,000 tagged ones are found after some 1,000 steps.
 _FEW: Final = 1_000
 
 _Tagged = Literal["", "name", "value"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunFilters:
-    """Which runs to list; None filters nothing.
-
-    Attributes:
-        scenario: Of this scenario.
-        tag: With a tag of this name, or, a pair, of this name and value.
-        since: Recorded then or later; aware.
-        above: Whose statistic of a metric type is above a limit, ms. A percentile
-            that falls among the missed events counts by what it is above of.
-        before: Older than this one, in the order of the list.
-
-    Raises:
-        InvalidRunError: One of them can't be.
-    """
-
-    scenario: str | None = None
-    tag: str | tuple[str, str] | None = None
-    since: datetime | None = None
-    above: Above | None = None
-    before: RunHeader | None = None
-
-    def __post_init__(self) -> None:
-        if self.scenario is not None:
-            _check_text(self.scenario, "scenario")
-        if self.tag is not None:
-            _check_tag(self.tag)
-        if self.since is not None:
-            _check_moment(self.since, "since")
-        if self.above is not None:
-            _check_above(self.above)
-        if self.before is not None:
-            if not isinstance(self.before, RunHeader):
-                raise InvalidRunError(
-                    f"Invalid before {self.before!r}: the header of a run is needed, such as "
-                    "the last one of the page before"
-                )
-            _check_moment(self.before.recorded_at, "recorded_at of before")
-
-    @property
-    def in_folders(self) -> bool:
-        """Whether the run folders can answer: they know times, and nothing of the rest."""
-        return self.scenario is None and self.tag is None and self.above is None
-
-    def holds_in_time(self, header: RunHeader) -> bool:
-        """Return whether the filters on times let the run pass."""
-        if self.since is not None and header.recorded_at < self.since:
-            return False
-        before = self.before
-        return before is None or (header.recorded_at, header.run_id) < (
-            before.recorded_at,
-            before.run_id,
-        )
+_NEWEST_FIRST: Final = (runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What makes one statement another one; the rest is bound."""
 
-    scenario: bool
-    tag: _Tagged
-    few_tagged: bool
-    since: bool
-    statistic: str | None
-    before: bool
+    scenario: bool = False
+    tag: _Tagged = ""
+    few_tagged: bool = False
+    since: bool = False
+    statistic: str | None = None
+    before: bool = False
 
 
-def filtered_headers(
-    connection: sqlite3.Connection, limit: int, filters: RunFilters
-) -> list[RunHeader]:
+@cache
+def recent_sql() -> str:
+    """Return the statement for the newest runs, whose limit is bound by position."""
+    return compiled(_recent(_Shape()))
+
+
+@cache
+def filtered_sql(shape: _Shape) -> str:
+    """Return the statement with filters; it compiles in 1 ms, and there are 180 shapes."""
+    return compiled(_recent(shape), named=True)
+
+
+def _recent(shape: _Shape) -> Select[Any]:
+    columns = (runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.total_measurements)
+    return first(select(*columns).where(*_conditions(shape)).order_by(*_NEWEST_FIRST))
+
+
+def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
+    """Return the newest *limit* runs; reads the covering index and nothing else."""
+    return _headers(connection.execute(recent_sql(), (limit,)))
+
+
+def filtered_headers(connection: Connection, limit: int, filters: RunFilters) -> list[RunHeader]:
     """Return the newest *limit* runs that pass *filters*, newest first."""
     tag, value = filters.tag if isinstance(filters.tag, tuple) else (filters.tag, None)
     tagged: _Tagged = "" if tag is None else "name" if value is None else "value"
@@ -129,28 +106,19 @@ def filtered_headers(
         statistic=filters.above[1] if filters.above else None,
         before=filters.before is not None,
     )
+    return _headers(connection.execute(filtered_sql(shape), bound))
+
+
+def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
     return [
         RunHeader(run_id, revision, utc_from_epoch_us(recorded_at_us), total)
-        for run_id, revision, recorded_at_us, total in connection.execute(_sql(shape), bound)
+        for run_id, revision, recorded_at_us, total in rows
     ]
 
 
-def _are_few(connection: sqlite3.Connection, tagged: _Tagged, bound: dict[str, Any]) -> bool:
+def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> bool:
     count: int = connection.execute(_count_sql(tagged), bound).fetchone()[0]
     return count < _FEW
-
-
-@cache
-def _sql(shape: _Shape) -> str:
-    """Return the statement; a shape is compiled in 1 ms, and there are 180 of them."""
-    columns = (runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.total_measurements)
-    return _compiled(
-        select(*columns)
-        .where(*_conditions(shape))
-        .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
-        .limit(bindparam("limit"))
-        .offset(literal_column("0"))
-    )
 
 
 def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
@@ -188,46 +156,59 @@ def _tagged(tag: _Tagged) -> Sequence[ColumnElement[bool]]:
 
 @cache
 def _count_sql(tag: _Tagged) -> str:
-    some = select(run_tags.c.run_id).where(*_tagged(tag)).limit(literal_column(str(_FEW)))
-    return _compiled(select(func.count()).select_from(some.offset(literal_column("0")).subquery()))
+    some = first(select(run_tags.c.run_id).where(*_tagged(tag)), whole(_FEW))
+    return compiled(select(func.count()).select_from(some.subquery()), named=True)
 
 
-def _compiled(statement: Any) -> str:
-    dialect = sqlite.dialect(paramstyle="named")
-    return str(statement.compile(dialect=dialect))
+@cache
+def _run_ids_sql() -> str:
+    return compiled(select(runs.c.run_id).order_by(runs.c.run_id))
 
 
-def _check_text(value: object, parameter: str) -> None:
-    if value != "":
-        check_name(value, parameter, MAX_TEXT_CHARACTERS)
+def run_ids(connection: Connection) -> list[str]:
+    """Return the ids of all runs, in their order."""
+    return [run_id for (run_id,) in connection.execute(_run_ids_sql())]
 
 
-def _check_tag(tag: object) -> None:
-    if isinstance(tag, tuple):
-        if len(tag) != 2:
-            raise InvalidRunError(f"Invalid tag {tag!r}: a name or (name, value) is needed")
-        _check_text(tag[1], f"value of tag {tag[0]!r}")
-        tag = tag[0]
-    check_name(tag, "tag")
+@cache
+def _count_runs_sql() -> str:
+    return compiled(select(func.count()).select_from(runs))
 
 
-def _check_moment(value: object, parameter: str) -> None:
-    if not isinstance(value, datetime):
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: a datetime is needed")
-    if value.utcoffset() is None:
-        raise InvalidRunError(
-            f"Invalid {parameter} {value!r}: it has no time zone; datetime.now(UTC) has one"
-        )
+def count_runs(connection: Connection) -> int:
+    """Return the number of runs."""
+    number: int = connection.execute(_count_runs_sql()).fetchone()[0]
+    return number
 
 
-def _check_above(above: object) -> None:
-    if not isinstance(above, tuple) or len(above) != 3:
-        raise InvalidRunError(
-            f"Invalid above {above!r}: (metric type, statistic, limit in ms) is needed"
-        )
-    metric_type, statistic, limit_ms = above
-    check_name(metric_type, "metric type of above")
-    if statistic not in _ABOVE:
-        names = ", ".join(_ABOVE)
-        raise InvalidRunError(f"Invalid statistic of above {statistic!r}: there are {names}")
-    check_number(limit_ms, "limit of above")
+class Prunable(NamedTuple):
+    """One run.
+
+    Attributes:
+        run_id: Its id.
+        recorded_at_us: When it was recorded, µs since 1970, UTC.
+        is_pinned: Whether it stays.
+        kept_rows: How many measurements the database keeps of it.
+    """
+
+    run_id: str
+    recorded_at_us: int
+    is_pinned: int
+    kept_rows: int
+
+
+@cache
+def _prunable_sql() -> str:
+    pinned = exists().where(
+        run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
+    )
+    kept = exists().where(measurements.c.run_id == runs.c.run_id)
+    # All of a run's measurements are kept, or none.
+    kept_rows = case((kept, runs.c.total_measurements), else_=whole(0))
+    columns = (runs.c.run_id, runs.c.recorded_at_us, pinned, kept_rows)
+    return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+
+
+def prunable_runs(connection: Connection) -> list[Prunable]:
+    """Return all runs, newest first."""
+    return [Prunable._make(row) for row in connection.execute(_prunable_sql())]

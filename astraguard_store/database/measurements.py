@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.dialects import sqlite
 
 from astraguard_store.columns import Batch, Columns, Label, pack_row
-from astraguard_store.database.bulk_insert import insert_many
 from astraguard_store.database.schema import measurements, satellite_statistics
-from astraguard_store.database.statements import statements
+from astraguard_store.database.sql import Connection, compiled, insert_many
 from astraguard_store.model import MetricSummary
 
 __all__ = ["insert_measurements", "kept_measurements"]
@@ -23,7 +20,7 @@ _WIDTH = len(measurements.c)
 
 
 def insert_measurements(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run_id: str,
     satellites: Mapping[str, Mapping[str, MetricSummary]],
     columns: Columns,
@@ -46,7 +43,7 @@ def insert_measurements(
     first = 0
     for batch in columns.batches(_BATCH_ROWS):
         values = _values(run_id, first, batch, of_code, missed)
-        insert_many(connection, statements().insert_measurement, _WIDTH, values)
+        insert_many(connection, measurements, values)
         first += len(batch.codes)
 
 
@@ -72,22 +69,35 @@ def _values(
     return values
 
 
-def kept_measurements(connection: sqlite3.Connection, run_id: str) -> Columns | None:
+@cache
+def _labels_sql() -> str:
+    name = satellite_statistics.c
+    columns = (name.position, name.metric_type, name.satellite_id)
+    return compiled(select(*columns).where(name.run_id == bindparam("run_id")))
+
+
+@cache
+def _rows_sql() -> str:
+    row = measurements.c
+    columns = (row.position, row.missed, row.timestamp, row.duration_ms, row.scenario_time_s)
+    return compiled(select(*columns).where(row.run_id == bindparam("run_id")).order_by(row.row))
+
+
+def kept_measurements(connection: Connection, run_id: str) -> Columns | None:
     """Return a run's measurements from the table; None where none are kept.
 
     Args:
         connection: On one snapshot, so that rows and names are of one save.
         run_id: The run.
     """
-    sql = _statements()
     labels = {
         position: (metric_type, satellite_id)
-        for position, metric_type, satellite_id in connection.execute(sql.labels, (run_id,))
+        for position, metric_type, satellite_id in connection.execute(_labels_sql(), (run_id,))
     }
     codes: dict[tuple[int, int], int] = {}
     packed = bytearray()
     for position, missed, timestamp, duration, scenario_time in connection.execute(
-        sql.rows, (run_id,)
+        _rows_sql(), (run_id,)
     ):
         code = codes.setdefault((position, missed), len(codes))
         packed += pack_row(timestamp, duration, scenario_time, code)
@@ -98,29 +108,3 @@ def kept_measurements(connection: sqlite3.Connection, run_id: str) -> Columns | 
         [labels[position] for position, _ in codes],
         [code for (_, missed), code in codes.items() if missed],
     )
-
-
-class _Statements:
-    def __init__(self) -> None:
-        run_id: Any = bindparam("run_id")
-        names = satellite_statistics.c
-        self.labels = _query(
-            select(names.position, names.metric_type, names.satellite_id).where(
-                names.run_id == run_id
-            )
-        )
-        row = measurements.c
-        self.rows = _query(
-            select(row.position, row.missed, row.timestamp, row.duration_ms, row.scenario_time_s)
-            .where(row.run_id == run_id)
-            .order_by(row.row)
-        )
-
-
-def _query(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
-
-
-@cache
-def _statements() -> _Statements:
-    return _Statements()

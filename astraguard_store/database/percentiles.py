@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CTE, Table, bindparam, exists, func, literal_column, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import CTE, ColumnElement, Table, bindparam, exists, func, select
 
 from astraguard_store.buckets import Bucket
-from astraguard_store.database.groupings import expression_of, is_of_runs
 from astraguard_store.database.schema import (
     metric_buckets,
     metric_statistics,
@@ -21,8 +18,41 @@ from astraguard_store.database.schema import (
     satellite_buckets,
     satellite_statistics,
 )
+from astraguard_store.database.sql import (
+    Connection,
+    array_of,
+    compiled,
+    day_of,
+    first,
+    given_values,
+    month_of,
+    week_of,
+    whole,
+)
 
-__all__ = ["Group", "GroupedBuckets", "MergedBuckets", "grouped_buckets", "percentile_statements"]
+__all__ = [
+    "GROUPINGS",
+    "Group",
+    "GroupedBuckets",
+    "MergedBuckets",
+    "expression_of",
+    "grouped_buckets",
+    "percentile_statements",
+]
+
+_PROVENANCE: Final = (
+    "scenario",
+    "host",
+    "rig",
+    "firmware",
+    "software_version",
+    "git_branch",
+    "git_commit",
+    "platform",
+    "python",
+)
+GROUPINGS: Final = ("run", "satellite", *_PROVENANCE, "day", "week", "month")
+"""By what runs can be grouped."""
 
 Group = tuple[str | None, ...]
 """The value of each name by which runs are grouped; None where it isn't known."""
@@ -57,7 +87,7 @@ class GroupedBuckets:
 
 
 def grouped_buckets(
-    connection: sqlite3.Connection,
+    connection: Connection,
     by: tuple[str, ...],
     metric_type: str,
     satellite_id: str | None,
@@ -67,7 +97,7 @@ def grouped_buckets(
 
     Args:
         connection: On a snapshot: several statements are run.
-        by: Names of `groupings.GROUPINGS`. None at all make one group, of all
+        by: Names of `GROUPINGS`. None at all make one group, of all
             the runs, which is there even if none of them measured it.
         metric_type: What was measured.
         satellite_id: On which satellite; None for all.
@@ -76,7 +106,6 @@ def grouped_buckets(
     sql = percentile_statements(by, of_one=satellite_id is not None, of_all=run_ids is None)
     bound: dict[str, Any] = {"metric_type": metric_type, "satellite_id": satellite_id}
     if run_ids is not None:
-        # One parameter, however many there are: SQLite binds 32,766 at most.
         bound["run_ids"] = json.dumps(list(run_ids))
         unknown = connection.execute(sql.unknown, bound).fetchone()
         if unknown:
@@ -104,40 +133,38 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
     """Return the statements, built and compiled once for each kind of question.
 
     Args:
-        by: Names of `groupings.GROUPINGS`.
+        by: Names of `GROUPINGS`.
         of_one: Whether of one satellite.
         of_all: Whether of all runs, instead of those named.
     """
     by_satellite = of_one or "satellite" in by
     buckets = satellite_buckets if by_satellite else metric_buckets
-    given = func.json_each(bindparam("run_ids")).table_valued("value").alias("given")
+    given = given_values("run_ids")
     statistics = satellite_statistics if by_satellite else metric_statistics
-    chosen = _chosen(
-        by, statistics, of_one=of_one, given=None if of_all else select(given.c.value)
-    )
+    chosen = _chosen(by, statistics, of_one=of_one, given=None if of_all else select(given))
     groups = [chosen.c[f"group_{number}"] for number in range(len(by))]
     theirs = (buckets.c.run_id == chosen.c.run_id) & (buckets.c.position == chosen.c.position)
-    without = func.json_group_array(chosen.c.run_id).filter(~exists().where(theirs))
+    without = array_of(chosen.c.run_id, ~exists().where(theirs))
     return _Statements(
-        sums=_compiled(
+        sums=compiled(
             select(
                 *groups, buckets.c.bucket, func.sum(buckets.c.count), func.sum(buckets.c.missed)
             )
             .select_from(chosen.join(buckets, theirs))
             .group_by(*groups, buckets.c.bucket)
-            .order_by(*groups, buckets.c.bucket)
+            .order_by(*groups, buckets.c.bucket),
+            named=True,
         ),
-        runs=_compiled(
+        runs=compiled(
             select(*groups, func.count(), without)
             .select_from(chosen)
             .group_by(*groups)
-            .order_by(*groups)
+            .order_by(*groups),
+            named=True,
         ),
-        unknown=_compiled(
-            select(given.c.value)
-            .where(~exists().where(runs.c.run_id == given.c.value))
-            .limit(literal_column("1"))
-            .offset(literal_column("0"))
+        unknown=compiled(
+            first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)),
+            named=True,
         ),
     )
 
@@ -160,5 +187,24 @@ def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any)
     return rows.select_from(source).where(*wanted).cte("chosen").prefix_with("MATERIALIZED")
 
 
-def _compiled(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+def is_of_runs(name: str) -> bool:
+    """Return whether *name* needs the table `runs`; the others are keys of the statistics."""
+    return name not in {"run", "satellite"}
+
+
+def expression_of(name: str, statistics: Table) -> ColumnElement[Any]:
+    """Return what *name*, one of `GROUPINGS`, is for a row of *statistics* joined with `runs`."""
+    if name == "run":
+        return statistics.c.run_id
+    if name == "satellite":
+        return satellite_statistics.c.satellite_id
+    if name in _PROVENANCE:
+        return runs.c[name]
+    return _TIMES[name]
+
+
+_TIMES: Final = {
+    "day": day_of(runs.c.recorded_at_us),
+    "week": week_of(runs.c.recorded_at_us),
+    "month": month_of(runs.c.recorded_at_us),
+}

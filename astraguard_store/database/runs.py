@@ -1,69 +1,132 @@
-"""What is asked of the tables; rows become values here.
-
-The statements run on the driver's connection: the list of recent runs takes
-12 µs so, and 60 through SQLAlchemy's.
-"""
+"""One run: loaded, saved, tagged, deleted, and compared with another."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from sqlalchemy import bindparam, delete, literal_column, null, select, union_all
+from sqlalchemy.sql.selectable import CTE
+
+from astraguard_store.columns import Columns
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.database.documents import RunParts, decode
-from astraguard_store.database.statements import (
-    MOMENTS,
-    OF_ARTIFACT,
-    OF_METRIC,
-    OF_PROVENANCE,
-    OF_RUN,
-    OF_SATELLITE,
-    OF_TAG,
-    PROVENANCE,
-    RUN,
-    STATISTICS,
-    statements,
+from astraguard_store.database.measurements import insert_measurements
+from astraguard_store.database.rows import insert_buckets, insert_files, insert_statistics
+from astraguard_store.database.schema import (
+    artifacts,
+    measurements,
+    metric_buckets,
+    metric_statistics,
+    run_documents,
+    run_tags,
+    runs,
+    satellite_buckets,
+    satellite_statistics,
 )
+from astraguard_store.database.sql import Connection, compiled, upsert, whole
 from astraguard_store.model import (
     NO_TAGS,
     Artifact,
     FrozenMapping,
     MetricSummary,
-    RunHeader,
     RunSummary,
+    epoch_us,
     utc_from_epoch_us,
     with_bounds,
 )
 from astraguard_store.provenance import Provenance, ProvenanceChange, changes_of_values
+from astraguard_store.statistics import RunStatistics
 
 __all__ = [
     "Missing",
     "StoredRun",
-    "adopted",
     "compare",
+    "delete_dangling",
+    "delete_run",
     "is_same",
     "load_run",
     "load_run_of_rows",
-    "recent_headers",
+    "purge_measurements",
     "run_exists",
+    "run_row",
+    "save_run",
+    "save_without_files",
+    "set_tags",
     "tags_of",
 ]
 
+_STATISTICS: Final = (
+    "count",
+    "mean_ms",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "min_ms",
+    "max_ms",
+    "missed",
+)
+"""The columns of statistics, in the order of the fields of `MetricSummary`."""
 
+_PROVENANCE: Final = (
+    "scenario",
+    "seed",
+    "software_version",
+    "git_commit",
+    "git_branch",
+    "git_dirty",
+    "host",
+    "platform",
+    "python",
+    "rig",
+    "firmware",
+    "started_at_us",
+    "finished_at_us",
+    "percentile_definition",
+)
+"""The columns of provenance, in the order of the fields of `Provenance`."""
+
+_RUN: Final = (
+    "revision",
+    "recorded_at_us",
+    "total_measurements",
+    "utc_offset_s",
+    "staging_token",
+)
+"""The other columns of a run."""
+
+_MOMENTS: Final = (_PROVENANCE.index("started_at_us"), _PROVENANCE.index("finished_at_us"))
+"""Which of them are times."""
+
+_OF_RUN, _OF_PROVENANCE, _OF_METRIC, _OF_SATELLITE, _OF_ARTIFACT, _OF_TAG = range(6)
+"""What a row of a union is, a run's or a comparison's: its first column."""
+
+_WIDTH = 3 + 1 + len(MetricSummary._fields)
 _KIND_AND_POSITION = itemgetter(0, 3)
 _TYPE = itemgetter(0)
 _SATELLITE_AND_TYPE = itemgetter(1, 0)
-_END_OF_RUN = 1 + len(RUN)
-_OF_SIDE = 2 + len(PROVENANCE)
-_DIRTY = PROVENANCE.index("git_dirty")
+_END_OF_RUN = 1 + len(_RUN)
+_OF_SIDE = 2 + len(_PROVENANCE)
+_DIRTY = _PROVENANCE.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
 _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
     (_DIRTY, bool),
-    *((moment, utc_from_epoch_us) for moment in MOMENTS),
+    *((moment, utc_from_epoch_us) for moment in _MOMENTS),
 ]
 """Which columns of provenance aren't stored as they are, and how they are made."""
+
+# Not the tags: they were set on the run, whichever of its saves is stored.
+_OF_ONE_SAVE: Final = (
+    metric_statistics,
+    satellite_statistics,
+    artifacts,
+    metric_buckets,
+    satellite_buckets,
+    measurements,
+)
+_run_id: Final[Any] = bindparam("run_id")
 
 
 class StoredRun(NamedTuple):
@@ -96,20 +159,27 @@ def _order(answer: StoredRun | Comparison) -> object:
     return list(run.metrics), [(name, *metrics) for name, metrics in run.satellites.items()]
 
 
-def recent_headers(connection: sqlite3.Connection, limit: int) -> list[RunHeader]:
-    """Return the newest *limit* runs; reads the covering index and nothing else."""
-    return [
-        RunHeader(run_id, revision, utc_from_epoch_us(recorded_at_us), total)
-        for run_id, revision, recorded_at_us, total in connection.execute(
-            statements().recent, (limit,)
+@cache
+def run_with_document_sql() -> str:
+    """Return the statement for a run's row, its document and its tags.
+
+    Two rows of tables instead of 25.
+    """
+    columns = (*_RUN, *_PROVENANCE, run_documents.c.document)
+    run = _padded(runs, _OF_RUN, columns, 1 + len(columns))
+    tags = _padded(run_tags, _OF_TAG, ("tag", "value"), 1 + len(columns))
+    return compiled(
+        union_all(
+            run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id),
+            tags.where(run_tags.c.run_id == _run_id),
         )
-    ]
+    )
 
 
-def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
+def load_run(connection: Connection, run_id: str) -> StoredRun | None:
     """Return the run, None if there is none; one statement where it has a document."""
-    rows = connection.execute(statements().run_and_document, (run_id, run_id)).fetchall()
-    if not rows or rows[0][0] != OF_RUN:
+    rows = connection.execute(run_with_document_sql(), (run_id, run_id)).fetchall()
+    if not rows or rows[0][0] != _OF_RUN:
         return None
     run = rows[0]
     parts = decode(run_id, run[-1]) if run[-1] is not None else None
@@ -119,12 +189,45 @@ def load_run(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
     return _stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, tags)
 
 
-def load_run_of_rows(connection: sqlite3.Connection, run_id: str) -> StoredRun | None:
+@cache
+def run_rows_sql() -> str:
+    """Return the statement for all rows of a run, of five tables, in as many columns each.
+
+    One statement is one snapshot without a transaction around it, and takes 33 µs
+    where four take 48.
+    """
+    statistics = ("position", *_STATISTICS)
+    selects = (
+        (runs, _OF_RUN, *_RUN),
+        (runs, _OF_PROVENANCE, *_PROVENANCE),
+        (metric_statistics, _OF_METRIC, "metric_type", null(), *statistics),
+        (satellite_statistics, _OF_SATELLITE, "satellite_id", "metric_type", *statistics),
+        (artifacts, _OF_ARTIFACT, *Artifact._fields),
+        (run_tags, _OF_TAG, "tag", "value"),
+    )
+    return compiled(
+        union_all(
+            *(
+                _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id)
+                for table, what, *columns in selects
+            )
+        )
+    )
+
+
+def _padded(table: Any, what: int, columns: Sequence[Any], width: int) -> Any:
+    """Select *columns* behind the mark *what*, with NULLs up to *width*."""
+    named = [table.c[column] if isinstance(column, str) else column for column in columns]
+    padding = [null() for _ in range(width - 1 - len(named))]
+    return select(whole(what), *named, *padding)
+
+
+def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     """Return what the rows say of the run, whatever its document does; one statement."""
-    rows = connection.execute(statements().run, (run_id,) * 6).fetchall()
+    rows = connection.execute(run_rows_sql(), (run_id,) * 6).fetchall()
     # By kind of row, and then by position.
     rows.sort(key=_KIND_AND_POSITION)
-    if not rows or rows[0][0] != OF_RUN:
+    if not rows or rows[0][0] != _OF_RUN:
         return None
     metrics: dict[str, MetricSummary] = {}
     satellites: dict[str, dict[str, MetricSummary]] = {}
@@ -132,13 +235,13 @@ def load_run_of_rows(connection: sqlite3.Connection, run_id: str) -> StoredRun |
     tags: dict[str, str] = {}
     for row in rows[2:]:
         kind, name = row[:2]
-        if kind == OF_SATELLITE:
+        if kind == _OF_SATELLITE:
             satellites.setdefault(name, {})[row[2]] = _summary(row[4:])
-        elif kind == OF_METRIC:
+        elif kind == _OF_METRIC:
             metrics[name] = _summary(row[4:])
-        elif kind == OF_ARTIFACT:
+        elif kind == _OF_ARTIFACT:
             files.append(Artifact._make(row[1:6]))
-        elif kind == OF_TAG:
+        elif kind == _OF_TAG:
             tags[name] = row[2]
     parts = RunParts(
         FrozenMapping(metrics),
@@ -173,38 +276,186 @@ def _summary(row: tuple[Any, ...]) -> MetricSummary:
     return with_bounds(summary) if summary.missed else summary
 
 
-def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:
-    if numbers[0] is None:
-        return None
-    # Half the time of the class's own ways.
-    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + _NO_BOUNDS)
-    return with_bounds(summary) if numbers[-1] else summary
-
-
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
-    """Return the values of `Provenance` in the columns `PROVENANCE`."""
-    values = list(row[: len(PROVENANCE)])
+    """Return the values of `Provenance` of a row of its columns."""
+    values = list(row[: len(_PROVENANCE)])
     for place, value_of in _VALUES:
         if values[place] is not None:
             values[place] = value_of(values[place])
     return values
 
 
-def run_exists(connection: sqlite3.Connection, run_id: str) -> bool:
+@cache
+def run_exists_sql() -> str:
+    """Return the statement that finds a run's row."""
+    return compiled(select(runs.c.revision).where(runs.c.run_id == _run_id))
+
+
+def run_exists(connection: Connection, run_id: str) -> bool:
     """Return whether the run has a row."""
     try:
-        row = connection.execute(statements().exists, (run_id,)).fetchone()
+        row = connection.execute(run_exists_sql(), (run_id,)).fetchone()
     except UnicodeEncodeError:
         # A folder's name that is no text can't be a run's.
         return False
     return row is not None
 
 
-def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
-    values = list(row[: len(PROVENANCE)])
-    if values[_DIRTY] is not None:
-        values[_DIRTY] = bool(values[_DIRTY])
+@cache
+def save_run_sql() -> str:
+    """Return the statement that writes a run's row and returns its revision."""
+    return compiled(
+        upsert(runs, {"revision": runs.c.revision + whole(1)}).returning(runs.c.revision)
+    )
+
+
+@cache
+def delete_of_one_save_sql() -> tuple[str, ...]:
+    """Return the statements that delete what a save of a run replaces."""
+    return tuple(compiled(delete(t).where(t.c.run_id == _run_id)) for t in _OF_ONE_SAVE)
+
+
+def save_run(
+    connection: Connection,
+    run: StoredRun,
+    statistics: RunStatistics | None = None,
+    measurements: Columns | None = None,
+) -> int:
+    """Write a run in place of what is stored under its id; its tags are set, others stay.
+
+    Args:
+        connection: In a write transaction.
+        run: The run.
+        statistics: Whose buckets are written; None where they aren't known.
+        measurements: Written too if given.
+
+    Returns:
+        Its revision.
+    """
+    revision = save_without_files(connection, run, statistics, measurements)
+    insert_files(connection, run.summary)
+    return revision
+
+
+def save_without_files(
+    connection: Connection,
+    run: StoredRun,
+    statistics: RunStatistics | None,
+    measurements: Columns | None,
+) -> int:
+    """Write a run as `save_run` does, but for the rows of its files and its document."""
+    summary = run.summary
+    row = connection.execute(save_run_sql(), run_row(run)).fetchall()
+    revision: int = row[0][0]
+    if revision > 1:
+        for delete_rows in delete_of_one_save_sql():
+            connection.execute(delete_rows, (summary.run_id,))
+    insert_statistics(connection, summary)
+    set_tags(connection, summary.run_id, summary.tags)
+    if statistics:
+        insert_buckets(connection, summary, statistics)
+    if measurements:
+        insert_measurements(connection, summary.run_id, summary.satellites, measurements)
+    return revision
+
+
+def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
+    """Return the row of a run in `runs`, its values in the order of the columns."""
+    summary = run.summary
+    return (
+        summary.run_id,
+        revision,
+        epoch_us(summary.recorded_at),
+        summary.total_measurements,
+        run.utc_offset_s,
+        run.staging_token,
+        *_provenance_row(summary.provenance),
+    )
+
+
+def _provenance_row(provenance: Provenance) -> list[Any]:
+    values: list[Any] = list(provenance.values())
+    for moment in _MOMENTS:
+        if values[moment] is not None:
+            values[moment] = epoch_us(values[moment])
     return values
+
+
+@cache
+def delete_run_sql() -> str:
+    """Return the statement that deletes a run; a trigger deletes its other rows."""
+    return compiled(delete(runs).where(runs.c.run_id == _run_id))
+
+
+def delete_run(connection: Connection, run_id: str) -> bool:
+    """Delete a run with all its rows; return whether there was one."""
+    return connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+
+
+@cache
+def _delete_dangling_sql() -> dict[str, str]:
+    # The documents first: triggers of the tables that they copy delete them, uncounted.
+    return {
+        t.name: compiled(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
+        for t in (run_documents, *_OF_ONE_SAVE, run_tags)
+    }
+
+
+def delete_dangling(connection: Connection) -> dict[str, int]:
+    """Delete the rows whose run is missing; return {table: how many there were}."""
+    deleted = {
+        table: connection.execute(sql).rowcount for table, sql in _delete_dangling_sql().items()
+    }
+    return {table: number for table, number in deleted.items() if number}
+
+
+@cache
+def purge_measurements_sql() -> str:
+    """Return the statement that deletes the kept measurements of a run."""
+    return compiled(delete(measurements).where(measurements.c.run_id == _run_id))
+
+
+def purge_measurements(connection: Connection, run_id: str) -> int:
+    """Delete the kept measurements of a run; its statistics and files stay.
+
+    Returns:
+        How many there were.
+    """
+    return connection.execute(purge_measurements_sql(), (run_id,)).rowcount
+
+
+@cache
+def tags_sql() -> str:
+    """Return the statement for a run's tags."""
+    tag = run_tags.c
+    return compiled(select(tag.tag, tag.value).where(tag.run_id == _run_id).order_by(tag.tag))
+
+
+def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
+    """Return a run's tags, by name."""
+    return dict(connection.execute(tags_sql(), (run_id,)))
+
+
+@cache
+def set_tag_sql() -> str:
+    """Return the statement that writes a tag of a run."""
+    return compiled(upsert(run_tags))
+
+
+@cache
+def remove_tag_sql() -> str:
+    """Return the statement that deletes a tag of a run."""
+    tag = run_tags.c
+    return compiled(delete(run_tags).where(tag.run_id == _run_id, tag.tag == bindparam("tag")))
+
+
+def set_tags(connection: Connection, run_id: str, tags: Mapping[str, str | None]) -> None:
+    """Set tags of a stored run; None removes one."""
+    for tag, value in tags.items():
+        if value is None:
+            connection.execute(remove_tag_sql(), (run_id, tag))
+        else:
+            connection.execute(set_tag_sql(), (run_id, tag, value))
 
 
 class Missing(NamedTuple):
@@ -213,18 +464,74 @@ class Missing(NamedTuple):
     run_id: str
 
 
+@cache
+def comparison_sql(*, by_satellite: bool) -> str:
+    """Return the statement for both runs' rows side by side, and what the runs were.
+
+    NULLs where a side has none.
+
+    Two expressions of one run each, joined: so it also runs where runs live on
+    several machines. A left join and, from the other side, what it left out:
+    twice as fast on SQLite as its FULL JOIN, which scans.
+    """
+    table = satellite_statistics if by_satellite else metric_statistics
+    keys = ["satellite_id", "metric_type"] if by_satellite else ["metric_type"]
+    baseline, candidate = (_statistics_of(table, keys, name) for name in ("baseline", "candidate"))
+    same = _all_equal(baseline, candidate, keys)
+    mark = whole(_OF_METRIC)
+    both = select(
+        mark,
+        *(baseline.c[key] for key in keys),
+        *(baseline.c[name] for name in _STATISTICS),
+        *(candidate.c[name] for name in _STATISTICS),
+    ).select_from(baseline.outerjoin(candidate, same))
+    only_candidate = (
+        select(
+            mark,
+            *(candidate.c[key] for key in keys),
+            *(null() for _ in _STATISTICS),
+            *(candidate.c[name] for name in _STATISTICS),
+        )
+        .select_from(candidate.outerjoin(baseline, same))
+        .where(baseline.c[keys[-1]].is_(None))
+    )
+    width = 1 + len(keys) + 2 * len(_STATISTICS)
+    # The times differ between any two runs, so they aren't compared.
+    was = [null() if place in _MOMENTS else name for place, name in enumerate(_PROVENANCE)]
+    sides = (
+        _padded(runs, _OF_PROVENANCE, (literal_column(f"'{side}'"), *was), width).where(
+            runs.c.run_id == bindparam(side)
+        )
+        for side in ("baseline", "candidate")
+    )
+    return compiled(union_all(both, only_candidate, *sides))
+
+
+def _statistics_of(table: Any, keys: list[str], run: str) -> CTE:
+    columns = (table.c[name] for name in (*keys, *_STATISTICS))
+    of_run = select(*columns).where(table.c.run_id == bindparam(run)).cte(run)
+    # Used twice, it would be copied first: 35 µs instead of 20.
+    return of_run.prefix_with("NOT MATERIALIZED")
+
+
+def _all_equal(left: CTE, right: CTE, keys: list[str]) -> Any:
+    condition = left.c[keys[0]] == right.c[keys[0]]
+    for key in keys[1:]:
+        condition &= left.c[key] == right.c[key]
+    return condition
+
+
 def compare(
-    connection: sqlite3.Connection, baseline: str, candidate: str, *, by_satellite: bool
+    connection: Connection, baseline: str, candidate: str, *, by_satellite: bool
 ) -> Comparison | Missing:
     """Return what both runs have, and what only one has, by one joined statement."""
-    sql = statements()
-    joined = sql.compare_satellites if by_satellite else sql.compare_metrics
-    rows = connection.execute(joined, (baseline, candidate) * 2).fetchall()
-    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
+    sql = comparison_sql(by_satellite=by_satellite)
+    rows = connection.execute(sql, (baseline, candidate) * 2).fetchall()
+    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == _OF_PROVENANCE}
     if len(sides) < 2:
         return Missing(candidate if "baseline" in sides else baseline)
     first = 3 if by_satellite else 2
-    middle = first + len(STATISTICS)
+    middle = first + len(_STATISTICS)
     changes = [
         tuple.__new__(
             MetricChange,
@@ -236,11 +543,19 @@ def compare(
             ),
         )
         for row in rows
-        if row[0] == OF_METRIC
+        if row[0] == _OF_METRIC
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
     return Comparison(baseline, candidate, tuple(changes), of_provenance)
+
+
+def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:
+    if numbers[0] is None:
+        return None
+    # Half the time of the class's own ways.
+    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + _NO_BOUNDS)
+    return with_bounds(summary) if numbers[-1] else summary
 
 
 def _provenance_changes(
@@ -252,12 +567,8 @@ def _provenance_changes(
     return changes_of_values(_with_dirty(baseline), _with_dirty(candidate))
 
 
-def tags_of(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:
-    """Return a run's tags, by name."""
-    return dict(connection.execute(statements().tags, (run_id,)))
-
-
-def adopted(connection: sqlite3.Connection) -> bool:
-    """Return whether the run folders from before the database have been adopted."""
-    row = connection.execute(statements().adopted).fetchone()
-    return row is not None and row[0] is not None
+def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
+    values = list(row[: len(_PROVENANCE)])
+    if values[_DIRTY] is not None:
+        values[_DIRTY] = bool(values[_DIRTY])
+    return values

@@ -1,7 +1,7 @@
 """Tables and indexes as the newest migration leaves them.
 
-Only INTEGER, REAL and TEXT, and one BLOB that nobody but the store reads, in STRICT
-tables, so that every tool reads them alike. Times are INTEGER microseconds since
+In SQLite only INTEGER, REAL and TEXT, and one BLOB that nobody but the store reads, in
+STRICT tables, so that every tool reads them alike. Times are INTEGER microseconds since
 1970, UTC. The client chooses the key; every other table's key begins with it, so that
 a run can live anywhere as a whole. WITHOUT ROWID keeps the rows of a run side by side:
 one search finds them, and a run with 18 statistics rows takes 2.3 kB instead of 4.
@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    REAL,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -24,6 +23,8 @@ from sqlalchemy import (
     Text,
     text,
 )
+
+from astraguard_store.database.sql import BYTE_ORDERED_TEXT, DOUBLE, INTEGER_64
 
 __all__ = [
     "HEAD_REVISION",
@@ -42,7 +43,7 @@ __all__ = [
     "store",
 ]
 
-HEAD_REVISION: Final = "0003"
+HEAD_REVISION: Final = "0004"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"
@@ -62,22 +63,23 @@ _LARGEST = "1.7976931348623157e308"
 
 def _run_key() -> Column[str]:
     # The trigger tr_runs_delete deletes the rows too: other programs have the keys off.
-    return Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True)
+    runs_key = ForeignKey("runs.run_id", ondelete="CASCADE")
+    return Column("run_id", BYTE_ORDERED_TEXT, runs_key, primary_key=True)
 
 
 def _statistics_columns(*, optional: bool) -> list[Column[float] | Column[int]]:
     return [
         # The place in the order of first measurement, as the summary file has it.
         Column("position", Integer, nullable=False),
-        Column("count", Integer, nullable=False),
-        Column("mean_ms", REAL, nullable=False),
-        Column("p50_ms", REAL, nullable=False),
-        Column("p95_ms", REAL, nullable=False),
-        Column("p99_ms", REAL, nullable=optional),
-        Column("min_ms", REAL, nullable=optional),
-        Column("max_ms", REAL, nullable=False),
+        Column("count", INTEGER_64, nullable=False),
+        Column("mean_ms", DOUBLE, nullable=False),
+        Column("p50_ms", DOUBLE, nullable=False),
+        Column("p95_ms", DOUBLE, nullable=False),
+        Column("p99_ms", DOUBLE, nullable=optional),
+        Column("min_ms", DOUBLE, nullable=optional),
+        Column("max_ms", DOUBLE, nullable=False),
         # A percentile is a lower bound where its rank is count - missed or more.
-        Column("missed", Integer, nullable=False, server_default=text("0")),
+        Column("missed", INTEGER_64, nullable=False, server_default=text("0")),
     ]
 
 
@@ -103,17 +105,17 @@ def _table(
 
 runs = _table(
     "runs",
-    Column("run_id", Text, primary_key=True),
+    Column("run_id", BYTE_ORDERED_TEXT, primary_key=True),
     Column("revision", Integer, nullable=False),
-    Column("recorded_at_us", Integer, nullable=False),
-    Column("total_measurements", Integer, nullable=False),
+    Column("recorded_at_us", INTEGER_64, nullable=False),
+    Column("total_measurements", INTEGER_64, nullable=False),
     # How far the local time of the machine that saved was ahead of UTC; NULL if adopted.
     Column("utc_offset_s", Integer),
     # The save whose files these rows describe; NULL if adopted.
     Column("staging_token", Text),
     # What the run was: see `Provenance`. NULL where it isn't known.
     Column("scenario", Text),
-    Column("seed", Integer),
+    Column("seed", INTEGER_64),
     Column("software_version", Text),
     Column("git_commit", Text),
     Column("git_branch", Text),
@@ -123,8 +125,8 @@ runs = _table(
     Column("python", Text),
     Column("rig", Text),
     Column("firmware", Text),
-    Column("started_at_us", Integer),
-    Column("finished_at_us", Integer),
+    Column("started_at_us", INTEGER_64),
+    Column("finished_at_us", INTEGER_64),
     Column("percentile_definition", Text),
     CheckConstraint("run_id <> ''", name="run_id_not_empty"),
     CheckConstraint("revision >= 1", name="revision_positive"),
@@ -189,8 +191,8 @@ def _buckets(name: str) -> Table:
         _run_key(),
         Column("position", Integer, primary_key=True),
         Column("bucket", Integer, primary_key=True),
-        Column("count", Integer, nullable=False),
-        Column("missed", Integer, nullable=False),
+        Column("count", INTEGER_64, nullable=False),
+        Column("missed", INTEGER_64, nullable=False),
         CheckConstraint("count >= 0", name="count_not_negative"),
         CheckConstraint("missed >= 0", name="missed_not_negative"),
     )
@@ -206,10 +208,10 @@ measurements = _table(
     # Of the row of `satellite_statistics` that has the names. In front of the row: so
     # the view that joins both reads each name's measurements by one search.
     Column("position", Integer, primary_key=True),
-    Column("row", Integer, primary_key=True),
-    Column("timestamp", REAL, nullable=False),
-    Column("duration_ms", REAL, nullable=False),
-    Column("scenario_time_s", REAL, nullable=False),
+    Column("row", INTEGER_64, primary_key=True),
+    Column("timestamp", DOUBLE, nullable=False),
+    Column("duration_ms", DOUBLE, nullable=False),
+    Column("scenario_time_s", DOUBLE, nullable=False),
     Column("missed", Integer, nullable=False),
     CheckConstraint(f"duration_ms BETWEEN 0 AND {_LARGEST}", name="duration_ms_finite"),
     CheckConstraint("missed IN (0, 1)", name="missed_boolean"),
@@ -220,12 +222,15 @@ artifacts = _table(
     _run_key(),
     Column("kind", Text, primary_key=True),
     Column("path", Text, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", INTEGER_64, nullable=False),
     Column("sha256", Text),
-    Column("rows", Integer),
+    Column("rows", INTEGER_64),
+    # Whose results folder the files lie in; NULL for the one beside this database.
+    Column("store_id", Text),
     CheckConstraint("bytes >= 0", name="bytes_not_negative"),
     CheckConstraint("length(sha256) = 64", name="sha256_length"),
     CheckConstraint("rows >= 0", name="rows_not_negative"),
+    CheckConstraint("length(store_id) = 32", name="store_id_length"),
 )
 
 # A copy of what statistics and artifacts say of a run: see `documents`. Triggers of
@@ -244,12 +249,15 @@ run_documents = Table(
 store = _table(
     "store",
     Column("id", Integer, primary_key=True),
-    Column("created_at_us", Integer, nullable=False),
+    Column("created_at_us", INTEGER_64, nullable=False),
     # When the run folders that were there before the database were adopted.
-    Column("adopted_at_us", Integer),
+    Column("adopted_at_us", INTEGER_64),
     # Counts recoveries: each begins with a commit of its own.
-    Column("fence", Integer, nullable=False),
+    Column("fence", INTEGER_64, nullable=False),
+    # The same as in the results folder: database and folder know each other by it.
+    Column("store_id", Text),
     CheckConstraint("id = 1", name="one_row"),
+    CheckConstraint("length(store_id) = 32", name="store_id_length"),
 )
 
 # What each table, view and column means: for those who meet the database alone.

@@ -6,7 +6,6 @@ Whatever belongs to a run goes along: every table that has its id.
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -14,13 +13,10 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert
 
-from astraguard_store.database.bulk_insert import insert_many
 from astraguard_store.database.documents import write_document
-from astraguard_store.database.rows import child_rows, run_row
-from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.rows import child_rows, file_row
+from astraguard_store.database.runs import StoredRun, run_row
 from astraguard_store.database.schema import (
     artifacts,
     measurements,
@@ -28,9 +24,10 @@ from astraguard_store.database.schema import (
     run_documents,
     runs,
 )
+from astraguard_store.database.sql import Connection, compiled, insert_many, insert_new
 from astraguard_store.model import Artifact
 
-__all__ = ["RunRows", "insert_rows", "load_rows", "rows_of", "run_ids", "with_files"]
+__all__ = ["RunRows", "insert_whole_runs", "load_rows", "rows_of", "with_files"]
 
 # Without the documents: they are made of the rows where these are written.
 _CHILDREN: Final = tuple(
@@ -42,7 +39,7 @@ _RUN_COLUMNS: Final = tuple(column.name for column in runs.c)
 _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
 _OF_SAVE: Final = (*map(_RUN_COLUMNS.index, ("revision", "recorded_at_us")), _TOKEN)
 # A million rows as tuples would take 250 MB, packed they take 41.
-_PACKED: Final = tuple({"REAL": "d", "INTEGER": "q"}.get(str(c.type)) for c in measurements.c)
+_PACKED: Final = tuple({float: "d", int: "q"}.get(c.type.python_type) for c in measurements.c)
 _FETCHED_AT_A_TIME = 10_000
 
 Row = tuple[Any, ...]
@@ -85,53 +82,58 @@ def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
 def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifact]) -> RunRows:
     """Return *rows* for a place where the run has these files, published by this token."""
     run = (*rows.run[:_TOKEN], staging_token, *rows.run[_TOKEN + 1 :])
-    of_files = [(rows.run_id, *file) for file in files]
+    of_files = [file_row(rows.run_id, file) for file in files]
     return rows._replace(run=run, children={**rows.children, artifacts.name: of_files})
 
 
-def run_ids(connection: sqlite3.Connection) -> list[str]:
-    """Return the ids of all runs, in their order."""
-    return [run_id for (run_id,) in connection.execute(_statements().run_ids)]
+@cache
+def _select_sql(table: Table) -> str:
+    # The columns by name: a database that was migrated may have them in another order.
+    of_run: Any = table.c.run_id == bindparam("run_id")
+    return compiled(select(table).where(of_run).order_by(*table.primary_key))
 
 
-def load_rows(connection: sqlite3.Connection, run_id: str) -> RunRows | None:
+def load_rows(connection: Connection, run_id: str) -> RunRows | None:
     """Return all rows of a run, None if there is none; the caller gives one snapshot."""
-    sql = _statements()
-    run = connection.execute(sql.select[runs.name], (run_id,)).fetchone()
+    run = connection.execute(_select_sql(runs), (run_id,)).fetchone()
     if run is None:
         return None
     return RunRows(
         run,
         {
-            table.name: connection.execute(sql.select[table.name], (run_id,)).fetchall()
+            table.name: connection.execute(_select_sql(table), (run_id,)).fetchall()
             for table in _CHILDREN
             if table is not measurements
         },
-        _packed(connection.execute(sql.select[measurements.name], (run_id,))),
+        _packed_measurements(connection, run_id),
     )
 
 
-def insert_rows(connection: sqlite3.Connection, all_rows: Sequence[RunRows]) -> list[str]:
+@cache
+def _insert_new_run_sql() -> str:
+    return compiled(insert_new(runs))
+
+
+def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> list[str]:
     """Write the runs of which there is none of that id; return the ids that were written."""
-    sql = _statements()
     new = [
         rows
         for rows in all_rows
-        if connection.execute(sql.insert[runs.name], rows.run).rowcount > 0
+        if connection.execute(_insert_new_run_sql(), rows.run).rowcount > 0
     ]
     for table in _CHILDREN:
         if table is measurements:
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
         else:
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
-        values = chain.from_iterable(written)
-        insert_many(connection, sql.insert[table.name], len(table.c), values)
+        insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
         write_document(connection, rows.run_id, rows.children)
     return [rows.run_id for rows in new]
 
 
-def _packed(found: sqlite3.Cursor) -> tuple[Sequence[float], ...]:
+def _packed_measurements(connection: Connection, run_id: str) -> tuple[Sequence[float], ...]:
+    found = connection.execute(_select_sql(measurements), (run_id,))
     columns: list[array[Any]] = [array(code) for code in _PACKED if code]
     while some := found.fetchmany(_FETCHED_AT_A_TIME):
         for column, values in zip(columns, list(zip(*some, strict=True))[1:], strict=True):
@@ -141,32 +143,3 @@ def _packed(found: sqlite3.Cursor) -> tuple[Sequence[float], ...]:
 
 def _unpacked(rows: RunRows) -> Iterator[Row]:
     return ((rows.run_id, *values) for values in zip(*rows.measurements, strict=True))
-
-
-class _Statements:
-    def __init__(self) -> None:
-        self.run_ids = _query(select(runs.c.run_id).order_by(runs.c.run_id))
-        # The columns by name: a database that was migrated may have them in another order.
-        self.select = {table.name: _query(_select(table)) for table in (runs, *_CHILDREN)}
-        self.insert = {table.name: _query(_insert(table)) for table in (runs, *_CHILDREN)}
-
-
-def _select(table: Table) -> Any:
-    run_id: Any = bindparam("run_id")
-    return select(table).where(table.c.run_id == run_id).order_by(*table.primary_key)
-
-
-def _insert(table: Table) -> Any:
-    statement = insert(table).values({column.name: bindparam(column.name) for column in table.c})
-    if table is runs:
-        return statement.on_conflict_do_nothing(index_elements=[runs.c.run_id])
-    return statement
-
-
-def _query(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
-
-
-@cache
-def _statements() -> _Statements:
-    return _Statements()

@@ -28,19 +28,17 @@ from astraguard_store.artifacts.verification import (
     why_changed,
 )
 from astraguard_store.checks import check_run_id
+from astraguard_store.database.lists import count_runs
 from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.run_files import FilesOfRun, files_of_run, files_of_runs
 from astraguard_store.database.runs import run_exists
+from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.integrity import (
-    FilesOfRun,
-    count_runs,
     dangling_rows,
-    files_of_run,
-    files_of_runs,
     has_wal_reset_bug,
     structural_problems,
     wal_reset_note,
 )
-from astraguard_store.database.sqlite.reader import FileReader
 from astraguard_store.exceptions import (
     ArtifactReadError,
     DatabaseDamagedError,

@@ -11,14 +11,14 @@ from astraguard_store.artifacts.reader import found_run, read_document, read_sum
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
 from astraguard_store.checks import check_run_id
 from astraguard_store.comparison import Comparison, compare
-from astraguard_store.database.lists import RunFilters
+from astraguard_store.database.backend import Question
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.sqlite.user_sql import Question
 from astraguard_store.exceptions import (
     ArtifactReadError,
     RunNotFoundError,
     StoreNotFoundError,
 )
+from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.reports import (
     CacheInfo,

@@ -12,8 +12,8 @@ from astraguard_store.artifacts.reader import read_columns, read_noted
 from astraguard_store.artifacts.restoring import publish_summary, stage_summary
 from astraguard_store.artifacts.verification import file_state
 from astraguard_store.columns import Columns
+from astraguard_store.database.run_files import FilesOfRun, files_of_run
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sqlite.integrity import FilesOfRun, files_of_run
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.csv import plain_labels

@@ -24,10 +24,11 @@ from astraguard_store.artifacts.verification import (
 )
 from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
+from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.database.whole_runs import load_rows, run_ids, with_files
+from astraguard_store.database.whole_runs import load_rows, with_files
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,

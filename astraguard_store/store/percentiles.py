@@ -6,8 +6,12 @@ from collections.abc import Collection, Iterable
 
 from astraguard_store.buckets import quantile
 from astraguard_store.checks import check_name, check_number, check_run_id
-from astraguard_store.database.groupings import GROUPINGS
-from astraguard_store.database.percentiles import Group, MergedBuckets, grouped_buckets
+from astraguard_store.database.percentiles import (
+    GROUPINGS,
+    Group,
+    MergedBuckets,
+    grouped_buckets,
+)
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError
 from astraguard_store.reports import Percentile, Percentiles

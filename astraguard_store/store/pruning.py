@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from astraguard_store.database.prunable import PINNED, Prunable, prunable_runs, used_bytes
+from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.sqlite.compaction import is_worth_it
+from astraguard_store.database.sqlite.compaction import is_worth_it, used_bytes
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.description import (
     DescribedColumn,
     DescribedObject,
@@ -15,7 +16,6 @@ from astraguard_store.database.sqlite.description import (
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.database.sqlite.integrity import has_wal_reset_bug, wal_reset_note
 from astraguard_store.database.sqlite.migrate import check_revision, revision_of, upgrade_database
-from astraguard_store.database.sqlite.reader import FileReader
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.store.store import DATABASE_NAME, LOCK_NAME, existing_root
 from astraguard_store.system.ticket import WriteTicket

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
-from astraguard_store.database.lists import RunFilters, filtered_headers
+from astraguard_store.database.backend import Question
+from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sqlite.user_sql import Question
 from astraguard_store.exceptions import RunNotFoundError, StoreError, StoreNotFoundError
+from astraguard_store.filters import RunFilters
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from astraguard_store.database.sqlite.engine import database_engine
+from astraguard_store.database.sqlite.engine import database_engine, driver_connection
 from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
 from astraguard_store.database.sqlite.integrity import structural_problems
-from astraguard_store.database.sqlite.reader import Reader, driver_connection
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
-from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
 __all__ = ["back_up"]
 
+Reading = Callable[[Callable[[sqlite3.Connection], None]], None]
 
-def back_up(reader: Reader, where: Path | str, target: Path) -> None:
-    """Copy what *reader* reads to the new file *target* and check the copy.
+
+def back_up(read: Reading, where: Path | str, target: Path) -> None:
+    """Copy what *read* reads to the new file *target* and check the copy.
 
     It goes through SQLite's backup interface, so writers go on meanwhile, and
     what is copied is the state of one moment. Nothing is written beside the
@@ -30,7 +31,7 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
     half of one that was killed; the next one under the name removes that.
 
     Args:
-        reader: The connections to the database.
+        read: Runs a query on the database.
         where: The database, for messages.
         target: The copy, one file without a log; it must not be there yet.
 
@@ -42,7 +43,7 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
     descriptor = _claim(unfinished, target)
     try:
         with translated(target), closing(_connect(unfinished)) as copy:
-            reader.read(lambda source: _copy(source, copy, target))
+            read(lambda source: _copy(source, copy, target))
             copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         _check(where, unfinished, target)
         _publish(unfinished, target)
@@ -50,7 +51,7 @@ def back_up(reader: Reader, where: Path | str, target: Path) -> None:
         _remove(unfinished)
         raise
     finally:
-        unlock(descriptor)
+        os.close(descriptor)
 
 
 def _claim(unfinished: Path, target: Path) -> int:
@@ -58,20 +59,22 @@ def _claim(unfinished: Path, target: Path) -> int:
     with _errors_name(target, "made"):
         _check_free(target)
         if os.path.lexists(unfinished):
-            stale = claim(unfinished)
-            if stale is None:
-                raise _others_make_it()
+            stale = _locked(unfinished, os.O_RDONLY)
             # Not emptied: it may be whole, and have another name already.
             _remove(unfinished)
-            unlock(stale)
-        try:
-            return create_locked(unfinished)
-        except FileExistsError:
-            raise _others_make_it() from None
+            os.close(stale)
+        return _locked(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
-def _others_make_it() -> BlockingIOError:
-    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+def _locked(unfinished: Path, flags: int) -> int:
+    descriptor = os.open(unfinished, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_still_named(unfinished, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _check_free(target: Path) -> None:
@@ -79,10 +82,16 @@ def _check_free(target: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
+def _check_still_named(unfinished: Path, descriptor: int) -> None:
+    """Make sure that nobody finished that file, or removed it, before it was locked here."""
+    if not os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
 def _publish(unfinished: Path, target: Path) -> None:
     """Give the copy its name, which is that of a whole one or of none."""
     with _errors_name(target, "synced to disk"):
-        sync_file(unfinished)
+        _sync(unfinished)
         try:
             # Unlike a rename, it never replaces what came there meanwhile.
             target.hardlink_to(unfinished)
@@ -94,7 +103,7 @@ def _publish(unfinished: Path, target: Path) -> None:
             _check_free(target)
             unfinished.rename(target)
         try:
-            sync_folder(target.parent.resolve())
+            _sync(target.parent)
         except OSError:
             _remove(target)
             raise
@@ -141,6 +150,14 @@ def _check(where: Path | str, unfinished: Path, target: Path) -> None:
         raise database_error(error, where if is_damage(error) else target) from error
     if problems or broken:
         raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(unfinished: Path) -> None:

@@ -1,4 +1,4 @@
-"""What deletions left free in the database file goes back to the disk."""
+"""How much of a database file is in use; what deletions left free goes back to the disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 from astraguard_store.exceptions import DatabaseError
 
-__all__ = ["compact", "is_worth_it"]
+__all__ = ["compact", "is_worth_it", "used_bytes"]
 
 # Below both, the next saves use up what is free, and the file isn't written anew.
 _WORTH_BYTES = 2**20
@@ -19,6 +19,15 @@ _PATIENCE_MS = 5_000
 def is_worth_it(free_bytes: int, all_bytes: int) -> bool:
     """Return whether so much is free in a database of that size that it should be compacted."""
     return free_bytes > _WORTH_BYTES or free_bytes > all_bytes * _WORTH_SHARE
+
+
+def used_bytes(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return how many bytes of the database are in use, and how many are free."""
+    pages, free, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * page_bytes, free * page_bytes
 
 
 def compact(connection: sqlite3.Connection, where: object) -> None:
@@ -36,11 +45,8 @@ def compact(connection: sqlite3.Connection, where: object) -> None:
         DatabaseError: It is done, but readers keep the file from shrinking.
         sqlite3.Error: It failed.
     """
-    pages, free, page_bytes = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    worth_it = is_worth_it(free * page_bytes, pages * page_bytes)
+    used, free = used_bytes(connection)
+    worth_it = is_worth_it(free, used + free)
     try:
         if worth_it:
             connection.execute("VACUUM")

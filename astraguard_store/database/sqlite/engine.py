@@ -18,12 +18,12 @@ __all__ = [
     "WRITES",
     "Mode",
     "database_engine",
+    "driver_connection",
     "memory_engine",
     "sqlite_library_version",
     "url_engine",
     "write_pragmas",
 ]
-
 
 Mode = Literal["immutable", "ro", "rw", "rwc"]
 
@@ -76,6 +76,13 @@ def url_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         _set_up(engine, _pragmas("rwc", "full", busy_timeout_s=30.0))
     return engine
+
+
+def driver_connection(connection: Connection) -> sqlite3.Connection:
+    """Return sqlite3's connection, on which statements run: see `sql`."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+    return driver
 
 
 def sqlite_library_version() -> str:

@@ -1,27 +1,15 @@
-"""Whether a database is sound, and what its rows say of files; writes nothing."""
+"""Whether a SQLite database is sound; writes nothing."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import bindparam, exists, func, literal_column, select
-from sqlalchemy.dialects import sqlite
-
-from astraguard_store.database.documents import DocumentState, document_state
-from astraguard_store.database.schema import artifacts, metric_buckets, metric_statistics, runs
 from astraguard_store.database.sqlite.engine import sqlite_library_version
-from astraguard_store.model import Artifact
 
 __all__ = [
     "WAL_RESET_FIXED",
-    "FilesOfRun",
-    "count_runs",
     "dangling_rows",
-    "files_of_run",
-    "files_of_runs",
     "has_wal_reset_bug",
     "structural_problems",
     "wal_reset_note",
@@ -30,25 +18,6 @@ __all__ = [
 WAL_RESET_FIXED: Final = "3.51.3"
 # Of a file full of noise integrity_check would report every page.
 _PROBLEMS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class FilesOfRun:
-    """What the rows of one run say of its files.
-
-    Attributes:
-        run_id: The run.
-        staging_token: The save that wrote them; None if the run was adopted.
-        artifacts: The files.
-        lacks_buckets: Whether it has statistics, but no buckets.
-        document: Whether the copy that is read instead of its rows is right.
-    """
-
-    run_id: str
-    staging_token: str | None
-    artifacts: tuple[Artifact, ...]
-    lacks_buckets: bool
-    document: DocumentState = field(default="right", compare=False)
 
 
 def structural_problems(connection: sqlite3.Connection) -> list[str]:
@@ -67,25 +36,6 @@ def dangling_rows(connection: sqlite3.Connection) -> dict[str, int]:
     return counts
 
 
-def count_runs(connection: sqlite3.Connection) -> int:
-    """Return the number of runs."""
-    number: int = connection.execute(_statements().count).fetchone()[0]
-    return number
-
-
-def files_of_runs(connection: sqlite3.Connection, after: str, limit: int) -> list[FilesOfRun]:
-    """Return the first *limit* runs, by id, that come after the id *after*."""
-    sql = _statements()
-    rows = connection.execute(sql.runs_after, {"after": after, "limit": limit}).fetchall()
-    return [_with_files(connection, *row) for row in rows]
-
-
-def files_of_run(connection: sqlite3.Connection, run_id: str) -> FilesOfRun | None:
-    """Return what the rows say of one run, None if there is none."""
-    row = connection.execute(_statements().run, {"run_id": run_id}).fetchone()
-    return None if row is None else _with_files(connection, *row)
-
-
 def has_wal_reset_bug(version: str | None = None) -> bool:
     """Return whether a SQLite *version*, by default the library in use, has the WAL-reset bug."""
     parts = (version or sqlite_library_version()).split(".")
@@ -100,51 +50,3 @@ def wal_reset_note() -> str:
         "file. This store makes checkpoints only under its write ticket, where nobody commits, "
         "and sets wal_autocheckpoint=0; other programs that write into the database do not"
     )
-
-
-class _Statements:
-    def __init__(self) -> None:
-        run_id: Any = bindparam("run_id")
-        run = select(
-            runs.c.run_id,
-            runs.c.staging_token,
-            _has_rows(metric_statistics),
-            _has_rows(metric_buckets),
-        )
-        self.count = _sql(select(func.count()).select_from(runs))
-        self.run = _sql(run.where(runs.c.run_id == run_id))
-        self.runs_after = _sql(
-            run.where(runs.c.run_id > bindparam("after"))
-            .order_by(runs.c.run_id)
-            .limit(bindparam("limit"))
-            .offset(literal_column("0"))
-        )
-        columns = (column for column in artifacts.c if column.name != "run_id")
-        self.files = _sql(select(*columns).where(artifacts.c.run_id == run_id))
-
-
-def _sql(statement: Any) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
-
-
-@cache
-def _statements() -> _Statements:
-    return _Statements()
-
-
-def _has_rows(table: Any) -> Any:
-    return exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
-
-
-def _with_files(
-    connection: sqlite3.Connection,
-    run_id: str,
-    token: str | None,
-    has_statistics: int,
-    has_buckets: int,
-) -> FilesOfRun:
-    rows = connection.execute(_statements().files, {"run_id": run_id})
-    files = tuple(Artifact(*row) for row in rows)
-    lacks_buckets = bool(has_statistics and not has_buckets)
-    state = document_state(connection, run_id)
-    return FilesOfRun(run_id, token, files, lacks_buckets, state)

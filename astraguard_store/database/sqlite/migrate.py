@@ -17,16 +17,15 @@ from sqlalchemy import Connection, Engine
 
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up
-from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.connections import FileReader
+from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
 from astraguard_store.database.sqlite.errors import translated
-from astraguard_store.database.sqlite.reader import FileReader, driver_connection
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     SchemaVersionError,
     StoreError,
 )
-from astraguard_store.system.files import sync_folder
 
 __all__ = [
     "check_revision",
@@ -38,7 +37,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003"})
+_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004"})
 
 
 def scripts_folder() -> Path:
@@ -131,7 +130,7 @@ def create_database(path: Path) -> None:
         if new.with_name(f"{new.name}-wal").exists():
             raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
         new.rename(path)
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
     except StoreError:
         # Among them is a TimeoutError, which is an OSError.
         raise
@@ -143,6 +142,14 @@ def _remove_unfinished(new: Path) -> None:
     """Remove what a creation left that died."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def revision_of(path: Path) -> str | None:
@@ -176,7 +183,7 @@ def upgrade_database(path: Path) -> Path | None:
     backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
     reader = FileReader(path, busy_timeout_s=30.0)
     try:
-        back_up(reader, path, backup_path)
+        back_up(reader.read, path, backup_path)
     finally:
         # Before the migration opens a connection: it may have taken the file for one
         # that nobody writes.

@@ -11,20 +11,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from astraguard_store.checks import check_positive
+from astraguard_store.database.backend import Question
 from astraguard_store.database.sqlite.errors import is_outside_fault
-from astraguard_store.exceptions import InvalidRunError, QueryError
+from astraguard_store.exceptions import QueryError
 from astraguard_store.reports import QueryResult
 
-__all__ = ["Asking", "Parameters", "Question", "SetAsideError", "answer"]
-
-Value = str | bytes | int | float | None
-Parameters = Sequence[Value] | Mapping[str, Value]
+__all__ = ["Asking", "SetAsideError", "answer"]
 
 _ALLOWED = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
@@ -47,83 +43,27 @@ class SetAsideError(Exception):
     """The question has to be asked anew: the connections of this process had to close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A statement, what to bind, and how far to go.
+class Asking:
+    """A question under way: it ends with its time, or when it is set aside.
 
     Attributes:
-        sql: One statement.
-        parameters: Values for ``?`` in order, or for ``:name`` by name.
-        time_limit_s: Seconds after which it is stopped.
-        row_limit: Most rows of the answer; None for all.
-
-    Raises:
-        QueryError: One of them can't be.
+        question: What is asked.
+        is_set_aside: Whether it shall let go of its connection, to be asked anew later.
+        connected: Held while it has a connection.
     """
-
-    sql: str
-    parameters: Parameters
-    time_limit_s: float
-    row_limit: int | None
-
-    def __post_init__(self) -> None:
-        _check_text(self.sql)
-        try:
-            check_positive(self.time_limit_s, "time_limit_s")
-        except InvalidRunError as error:
-            raise QueryError(f"{error}; a number of seconds is needed") from None
-        if self.row_limit is not None and (not _is_whole(self.row_limit) or self.row_limit < 0):
-            raise QueryError(f"Invalid row_limit {self.row_limit!r}: None, 0 or more is needed")
-        for name, value in _named(self.parameters):
-            if not isinstance(value, Value):
-                raise QueryError(
-                    f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
-                )
-
-
-class Asking:
-    """A question under way: it ends with its time, or when it is set aside."""
 
     def __init__(self, question: Question) -> None:
         self.question = question
         self._deadline = time.monotonic() + question.time_limit_s
-        self._set_aside = False
+        self.is_set_aside = False
+        self.connected = threading.Lock()
         self._refused = False
         self._raised: BaseException | None = None
-        self._thread = threading.get_ident()
-        # Held while it has a connection. Not an Event: an interrupt in one of its methods
-        # may leave the lock taken that is inside.
-        self._connected = threading.Lock()
-
-    def begin(self) -> None:
-        """Note that it has a connection from now on."""
-        self._set_aside = False
-        # Another one: whether the last was given back isn't known after an interrupt.
-        self._connected = threading.Lock()
-        self._connected.acquire()
-
-    def end(self) -> None:
-        """Note that its connection is closed; it may be that it had none."""
-        # No call before `release`, for an interrupt.
-        try:  # noqa: SIM105 - as above
-            self._connected.release()
-        except RuntimeError:
-            pass
-
-    def set_aside(self) -> None:
-        """Make it let go of its connection, to ask anew later."""
-        self._set_aside = True
-
-    def wait(self) -> None:
-        """Wait until its connection is closed; a handler in its own thread can't."""
-        if threading.get_ident() != self._thread:
-            with self._connected:
-                pass
 
     def must_end(self) -> bool:
         """Return whether to stop; called by SQLite in the middle of the statement."""
         try:
-            return self._set_aside or time.monotonic() >= self._deadline
+            return self.is_set_aside or time.monotonic() >= self._deadline
         except BaseException as error:  # noqa: BLE001 - what a signal's handler raised; see `stop`
             self._raised = error
             return True
@@ -146,7 +86,7 @@ class Asking:
         """Return why it was stopped, as what is to be raised."""
         if self._raised is not None:
             return self._raised
-        if self._set_aside:
+        if self.is_set_aside:
             return SetAsideError()
         if time.monotonic() >= self._deadline:
             return QueryError(
@@ -237,21 +177,3 @@ def _explained(asking: Asking) -> Iterator[None]:
         elif message.startswith(("no such table", "no such column")):
             message += "; the table schema_doc names what there is"
         raise QueryError(message) from error
-
-
-def _named(parameters: object) -> Iterator[tuple[object, object]]:
-    if isinstance(parameters, Mapping):
-        yield from parameters.items()
-    elif isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes):
-        yield from enumerate(parameters, start=1)
-    else:
-        raise QueryError(f"Invalid parameters {parameters!r}: a sequence or a mapping is needed")
-
-
-def _check_text(sql: object) -> None:
-    if not isinstance(sql, str) or "\0" in sql:
-        raise QueryError(f"Invalid sql {sql!r}: a string without NUL is needed")
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

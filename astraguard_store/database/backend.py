@@ -1,0 +1,179 @@
+"""What a database has to do for `RunDatabase`, which answers from memory where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeGuard, TypeVar
+
+from astraguard_store.checks import check_positive
+from astraguard_store.database.sql import Connection, Query
+from astraguard_store.exceptions import InvalidRunError, QueryError
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import QueryResult
+
+__all__ = ["Backend", "Parameters", "Question", "Write"]
+
+T = TypeVar("T")
+Value = str | bytes | int | float | None
+Parameters = Sequence[Value] | Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement, what to bind, and how far to go.
+
+    Attributes:
+        sql: One statement.
+        parameters: Values for ``?`` in order, or for ``:name`` by name.
+        time_limit_s: Seconds after which it is stopped.
+        row_limit: Most rows of the answer; None for all.
+
+    Raises:
+        QueryError: One of them can't be.
+    """
+
+    sql: str
+    parameters: Parameters
+    time_limit_s: float
+    row_limit: int | None
+
+    def __post_init__(self) -> None:
+        _check_text(self.sql)
+        try:
+            check_positive(self.time_limit_s, "time_limit_s")
+        except InvalidRunError as error:
+            raise QueryError(f"{error}; a number of seconds is needed") from None
+        if self.row_limit is not None and (not _is_whole(self.row_limit) or self.row_limit < 0):
+            raise QueryError(f"Invalid row_limit {self.row_limit!r}: None, 0 or more is needed")
+        for name, value in _named(self.parameters):
+            if not isinstance(value, Value):
+                raise QueryError(
+                    f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
+                )
+
+
+class Write(Protocol):
+    """A write transaction that has begun.
+
+    Attributes:
+        connection: On which it writes.
+    """
+
+    connection: Connection
+
+    def commit(self) -> None:
+        """Commit.
+
+        Raises:
+            CommitOutcomeUnknownError: It failed, and may have taken place.
+        """
+
+
+class Backend(Protocol):
+    """A database: its connections, its transactions, its upkeep. Threads share it.
+
+    Attributes:
+        path: The file; None where it is in memory.
+        name: The database, for messages.
+    """
+
+    path: Path | None
+    name: str
+
+    def read(self, query: Query[T], *, statements: int = 2) -> T:
+        """Return the result of *query*, run on one snapshot; other queries wait meanwhile.
+
+        An interrupt that is raised in it drops the connection.
+
+        Args:
+            query: Reads from the connection that it is given.
+            statements: How many statements it runs; one is a snapshot by itself.
+        """
+
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer to somebody's own SQL; other queries don't wait for it.
+
+        Raises:
+            QueryError: It is refused, wrong, or took too long.
+        """
+
+    def version(self) -> Hashable:
+        """Return a value that is another one after anybody's commit."""
+
+    def version_of_others(self) -> Hashable | None:
+        """Return a value that is another one after a commit that wasn't made here.
+
+        None where it isn't known, as while a transaction is under way here.
+        """
+
+    def write(self, options: StoreOptions) -> AbstractContextManager[Write]:
+        """Begin a write transaction, of which there is one at a time; the ticket is held.
+
+        What isn't committed in the block is rolled back. After the block the
+        transaction of the next one may begin.
+
+        Raises:
+            DatabaseBusyError: Another program held a lock for too long.
+            DatabaseError: It was refused or failed before the commit.
+        """
+
+    def structural_problems(self) -> list[str]:
+        """Return what is wrong with the structure of the database; nothing if it is sound."""
+
+    def dangling_rows(self) -> dict[str, int]:
+        """Return {table: number of its rows whose run is missing}."""
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to the new file *target* and check the copy; queries wait.
+
+        Raises:
+            DatabaseError: The target is there already, or one of both failed.
+            DatabaseDamagedError: The copy isn't sound, so the original isn't either.
+        """
+
+    def compact(self, options: StoreOptions) -> None:
+        """Give back to the disk what deletions left free, if it is worth it; the ticket is held.
+
+        Raises:
+            DatabaseError: It failed, and the database is as it was; or readers
+                keep the file from shrinking.
+        """
+
+    def check_in_place(self) -> None:
+        """Raise DatabaseError if the database that was opened isn't there any more."""
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+
+    def stop_writing(self) -> None:
+        """Wait for a transaction to end, and keep everybody from beginning one."""
+
+    def before_fork(self) -> None:
+        """Wait for queries to end, and let go of what a child can't share."""
+
+    def after_fork(self) -> None:
+        """Let everybody read again, in parent and child."""
+
+    def go_on_writing(self) -> None:
+        """Let transactions begin again."""
+
+
+def _named(parameters: object) -> Iterator[tuple[object, object]]:
+    if isinstance(parameters, Mapping):
+        yield from parameters.items()
+    elif isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes):
+        yield from enumerate(parameters, start=1)
+    else:
+        raise QueryError(f"Invalid parameters {parameters!r}: a sequence or a mapping is needed")
+
+
+def _check_text(sql: object) -> None:
+    if not isinstance(sql, str) or "\0" in sql:
+        raise QueryError(f"Invalid sql {sql!r}: a string without NUL is needed")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

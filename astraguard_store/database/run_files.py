@@ -1,0 +1,210 @@
+"""The files of runs, as their rows tell: read for a check, and amended by what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Select, bindparam, exists, select, update
+
+from astraguard_store.database.documents import (
+    DocumentState,
+    document_state,
+    renew_document,
+)
+from astraguard_store.database.rows import insert_buckets
+from astraguard_store.database.runs import load_run
+from astraguard_store.database.schema import (
+    artifacts,
+    metric_buckets,
+    metric_statistics,
+    runs,
+    satellite_statistics,
+)
+from astraguard_store.database.sql import Connection, compiled, first, whole
+from astraguard_store.model import Artifact, MetricSummary
+from astraguard_store.statistics import RunStatistics
+
+__all__ = ["FilesOfRun", "add_buckets", "files_of_run", "files_of_runs", "note_csv", "note_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOfRun:
+    """What the rows of one run say of its files.
+
+    Attributes:
+        run_id: The run.
+        staging_token: The save that wrote them; None if the run was adopted.
+        artifacts: The files.
+        lacks_buckets: Whether it has statistics, but no buckets.
+        document: Whether the copy that is read instead of its rows is right.
+    """
+
+    run_id: str
+    staging_token: str | None
+    artifacts: tuple[Artifact, ...]
+    lacks_buckets: bool
+    document: DocumentState = field(default="right", compare=False)
+
+
+def _files_of_runs() -> Select[Any]:
+    has_rows = (
+        exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
+        for table in (metric_statistics, metric_buckets)
+    )
+    return select(runs.c.run_id, runs.c.staging_token, *has_rows)
+
+
+@cache
+def _page_sql() -> str:
+    after = runs.c.run_id > bindparam("after")
+    return compiled(first(_files_of_runs().where(after).order_by(runs.c.run_id)))
+
+
+def files_of_runs(connection: Connection, after: str, limit: int) -> list[FilesOfRun]:
+    """Return the first *limit* runs, by id, that come after the id *after*."""
+    rows = connection.execute(_page_sql(), (after, limit)).fetchall()
+    return [_with_files(connection, *row) for row in rows]
+
+
+@cache
+def _one_sql() -> str:
+    return compiled(_files_of_runs().where(runs.c.run_id == bindparam("run_id")))
+
+
+def files_of_run(connection: Connection, run_id: str) -> FilesOfRun | None:
+    """Return what the rows say of one run, None if there is none."""
+    row = connection.execute(_one_sql(), (run_id,)).fetchone()
+    return None if row is None else _with_files(connection, *row)
+
+
+@cache
+def _files_sql() -> str:
+    columns = (artifacts.c[name] for name in Artifact._fields)
+    return compiled(select(*columns).where(artifacts.c.run_id == bindparam("run_id")))
+
+
+def _with_files(
+    connection: Connection,
+    run_id: str,
+    token: str | None,
+    has_statistics: int,
+    has_buckets: int,
+) -> FilesOfRun:
+    files = tuple(map(Artifact._make, connection.execute(_files_sql(), (run_id,))))
+    lacks_buckets = bool(has_statistics and not has_buckets)
+    state = document_state(connection, run_id)
+    return FilesOfRun(run_id, token, files, lacks_buckets, state)
+
+
+@cache
+def _note_csv_sql() -> str:
+    # Parameters must not have the names of the columns that are set.
+    return compiled(
+        update(artifacts)
+        .values(sha256=bindparam("digest"), rows=bindparam("counted"))
+        .where(
+            artifacts.c.run_id == bindparam("this_run"),
+            artifacts.c.kind == bindparam("file_kind"),
+            artifacts.c.bytes == bindparam("size"),
+            artifacts.c.sha256.is_(None),
+        ),
+        named=True,
+    )
+
+
+@cache
+def _complete_satellite_sql() -> str:
+    table = satellite_statistics
+    return compiled(
+        update(table)
+        .values(p99_ms=bindparam("p99"), min_ms=bindparam("least"))
+        .where(
+            table.c.run_id == bindparam("this_run"),
+            table.c.satellite_id == bindparam("satellite"),
+            table.c.metric_type == bindparam("metric"),
+            table.c.p99_ms.is_(None),
+        ),
+        named=True,
+    )
+
+
+def note_csv(
+    connection: Connection,
+    run_id: str,
+    csv: Artifact,
+    satellites: Mapping[str, Mapping[str, MetricSummary]],
+) -> bool:
+    """Note hash and rows of a run's CSV, and the satellites' numbers that only it has.
+
+    Of a parquet file likewise, without satellites. Does nothing if the run isn't
+    there any more, or the file is known already.
+
+    Returns:
+        Whether it was noted.
+    """
+    noted = {"this_run": run_id, "digest": csv.sha256, "counted": csv.rows, "size": csv.bytes}
+    noted["file_kind"] = csv.kind
+    if connection.execute(_note_csv_sql(), noted).rowcount == 0:
+        return False
+    connection.executemany(
+        _complete_satellite_sql(),
+        [
+            {
+                "this_run": run_id,
+                "satellite": satellite_id,
+                "metric": metric_type,
+                "p99": summary.p99_ms,
+                "least": summary.min_ms,
+            }
+            for satellite_id, metrics in satellites.items()
+            for metric_type, summary in metrics.items()
+        ],
+    )
+    renew_document(connection, run_id)
+    return True
+
+
+@cache
+def _note_file_sql() -> str:
+    return compiled(
+        update(artifacts)
+        .values(sha256=bindparam("digest"), bytes=bindparam("size"))
+        .where(
+            artifacts.c.run_id == bindparam("this_run"), artifacts.c.path == bindparam("where")
+        ),
+        named=True,
+    )
+
+
+def note_file(connection: Connection, run_id: str, file: Artifact) -> None:
+    """Note that a file of a run has another size and hash than it had."""
+    noted = {"this_run": run_id, "digest": file.sha256, "size": file.bytes, "where": file.path}
+    connection.execute(_note_file_sql(), noted)
+    renew_document(connection, run_id)
+
+
+@cache
+def _has_buckets_sql() -> str:
+    bucket = metric_buckets.c
+    return compiled(
+        first(select(bucket.bucket).where(bucket.run_id == bindparam("run_id")), whole(1))
+    )
+
+
+def add_buckets(connection: Connection, run_id: str, statistics: RunStatistics) -> bool:
+    """Write the buckets of a run that has none.
+
+    Returns:
+        Whether they were written: not if the run isn't there any more, or was
+        saved meanwhile.
+    """
+    if connection.execute(_has_buckets_sql(), (run_id,)).fetchone():
+        return False
+    run = load_run(connection, run_id)
+    if run is None or run.summary.total_measurements != statistics.total_measurements:
+        return False
+    insert_buckets(connection, run.summary, statistics)
+    return True

@@ -1,0 +1,231 @@
+"""SQLite as a backend: a database in a file, and one in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from astraguard_store.database.backend import Question
+from astraguard_store.database.sql import Query
+from astraguard_store.database.sqlite.backup import back_up
+from astraguard_store.database.sqlite.compaction import compact
+from astraguard_store.database.sqlite.connections import FileReader, FileWriter, SqliteWrite
+from astraguard_store.database.sqlite.engine import driver_connection, memory_engine
+from astraguard_store.database.sqlite.errors import translated
+from astraguard_store.database.sqlite.integrity import dangling_rows, structural_problems
+from astraguard_store.database.sqlite.migrate import check_revision, found_revision, migrate
+from astraguard_store.database.sqlite.user_sql import Asking, answer
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import QueryResult
+
+__all__ = ["SqliteFile", "SqliteMemory"]
+
+T = TypeVar("T")
+
+
+class SqliteFile(FileReader):
+    """A database in a file: readers don't wait for a writer, nor a writer for them."""
+
+    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        super().__init__(path, busy_timeout_s)
+        self.path: Path | None = path
+        self.name = str(path)
+        self._writer = FileWriter(path)
+
+    @classmethod
+    def open(cls, path: Path, busy_timeout_s: float) -> SqliteFile:
+        """Open the file *path* if its schema is the one that this code needs; writes nothing."""
+        backend = cls(path, busy_timeout_s)
+        try:
+            check_revision(path, backend.read(found_revision))
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
+    def version_of_others(self) -> Hashable | None:
+        """Return what moves with others' commits; see `Backend.version_of_others`."""
+        return self._writer.version_of_others()
+
+    @contextmanager
+    def write(self, options: StoreOptions) -> Iterator[SqliteWrite]:
+        """Begin a write transaction; see `Backend.write`."""
+        with self._writer.at_work():
+            self.check_in_place()
+            try:
+                with translated(self.name, options.busy_timeout_s):
+                    driver = self._driver(options)
+                    bytes_before = self._writer.log_bytes()
+                    write = SqliteWrite.begin(driver, self.name)
+            except BaseException:
+                # It may have begun, or be half open.
+                self._drop_connections()
+                raise
+            try:
+                with translated(self.name):
+                    yield write
+            except BaseException:
+                self._give_up(write)
+                raise
+            if write.attempted:
+                self._writer.reuse_log(bytes_before, options)
+            else:
+                self._give_up(write)
+
+    def structural_problems(self) -> list[str]:
+        """Return what SQLite finds wrong with the file's structure."""
+        return self.read(structural_problems)
+
+    def dangling_rows(self) -> dict[str, int]:
+        """Return {table: number of its rows whose run is missing}."""
+        return self.read(dangling_rows)
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to the new file *target*; see `Backend.back_up`."""
+        back_up(self.read, self.name, target)
+
+    def compact(self, options: StoreOptions) -> None:
+        """Give back to the disk what deletions left free; see `Backend.compact`."""
+        with self._writer.at_work():
+            self.check_in_place()
+            try:
+                with translated(self.name, options.busy_timeout_s):
+                    compact(self._driver(options), self.name)
+            except BaseException:
+                self._drop_connections()
+                raise
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        # The writer last: closing the last connection moves the log into the file.
+        super().close()
+        with self._writer.at_work():
+            self._writer.close()
+
+    def stop_writing(self) -> None:
+        """Wait for a transaction to end, and keep everybody from beginning one."""
+        self._writer.stop()
+
+    def go_on_writing(self) -> None:
+        """Let transactions begin again."""
+        self._writer.go_on()
+
+    def _driver(self, options: StoreOptions) -> sqlite3.Connection:
+        """Return the writing connection."""
+        if not self._writer.is_open:
+            # The quiet reader's connection takes the file for one that nobody writes.
+            # Closed beside the writer's, it would leave its descriptor open: see `FileReader`.
+            with self.lock:
+                super().close()
+                self._writer.open(options)
+        return self._writer.driver(options)
+
+    def _give_up(self, write: SqliteWrite) -> None:
+        """Roll back; a connection whose commit failed is not used again."""
+        try:
+            write.roll_back()
+        except sqlite3.Error:
+            write.attempted = True
+        if write.attempted:
+            self._drop_connections()
+
+    def _drop_connections(self) -> None:
+        super().close()
+        self._writer.drop()
+
+
+class SqliteMemory:
+    """A database in memory: one connection, which its lock gives to one thread at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.path: Path | None = None
+        self.name = "the database in memory"
+        self._connection = connection
+        self._driver = driver_connection(connection)
+        self._lock = threading.RLock()
+
+    @classmethod
+    def new(cls) -> SqliteMemory:
+        """Return a new one, with the schema that the migrations make."""
+        engine = memory_engine()
+        migrate(engine)
+        return cls(engine.connect())
+
+    def read(self, query: Query[T], *, statements: int = 2) -> T:  # noqa: ARG002
+        """Return the result of *query*; the lock makes a snapshot of it."""
+        with self._lock, translated(self.name):
+            return query(self._driver)
+
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer from a copy, as there is but one connection to the original."""
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            self.read(lambda original: original.backup(copy))
+            with translated(self.name):
+                return answer(copy, Asking(question))
+
+    def version(self) -> Hashable:
+        """Return a constant: nobody else can commit. Waits for a writing transaction."""
+        with self._lock:
+            return 0
+
+    def version_of_others(self) -> Hashable | None:
+        """Return a constant too."""
+        return 0
+
+    @contextmanager
+    def write(self, options: StoreOptions) -> Iterator[SqliteWrite]:  # noqa: ARG002
+        """Begin a write transaction; see `Backend.write`."""
+        with self._lock:
+            with translated(self.name):
+                write = SqliteWrite.begin(self._driver, self.name)
+            try:
+                with translated(self.name):
+                    yield write
+            finally:
+                write.roll_back()
+
+    def structural_problems(self) -> list[str]:
+        """Return what SQLite finds wrong with the structure."""
+        return self.read(structural_problems)
+
+    def dangling_rows(self) -> dict[str, int]:
+        """Return {table: number of its rows whose run is missing}."""
+        return self.read(dangling_rows)
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to the new file *target*; see `Backend.back_up`."""
+        back_up(self.read, self.name, target)
+
+    def compact(self, options: StoreOptions) -> None:  # noqa: ARG002
+        """Give back to the memory what deletions left free; see `Backend.compact`."""
+        with self._lock, translated(self.name):
+            compact(self._driver, self.name)
+
+    def check_in_place(self) -> None:
+        """Do nothing: memory doesn't go away."""
+
+    def close(self) -> None:
+        """Close the connection, and with it the database."""
+        with self._lock:
+            self._connection.close()
+            self._connection.engine.dispose()
+
+    def stop_writing(self) -> None:
+        """Wait for a transaction to end, and keep everybody out."""
+        self._lock.acquire()
+
+    def before_fork(self) -> None:
+        """Do nothing: the child gets a copy of the memory."""
+
+    def after_fork(self) -> None:
+        """Do nothing."""
+
+    def go_on_writing(self) -> None:
+        """Let everybody in again."""
+        self._lock.release()

@@ -1,0 +1,453 @@
+"""The connections to a SQLite file: for queries, to watch for commits, and to write."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from astraguard_store.database.backend import Question
+from astraguard_store.database.sql import Query
+from astraguard_store.database.sqlite.engine import (
+    BEGIN_TO_WRITE,
+    Mode,
+    database_engine,
+    driver_connection,
+    write_pragmas,
+)
+from astraguard_store.database.sqlite.errors import database_error, translated
+from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
+from astraguard_store.exceptions import (
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
+    DatabaseError,
+    StoreError,
+)
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import QueryResult
+
+__all__ = ["FileReader", "FileWriter", "SqliteWrite"]
+
+logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
+FileState = tuple[int, int, int]
+"""(inode, size, time of last change in ns)"""
+
+_TICKS_NS = 20_000_000
+_VERSIONS = 2**32
+"""More than `data_version` can count to."""
+
+# 4 MB are some 65 saves; reading through them is still quick.
+_LOG_LIMIT_BYTES = 4 * 2**20
+_LONG_LOG_BYTES = 6 * 2**20
+
+
+class FileReader:
+    """Reads a SQLite file, in one of two ways.
+
+    Where a write-ahead log is there, somebody may be writing: two connections,
+    one for queries, and one that is never in a transaction and whose
+    ``data_version`` moves with everybody's commits.
+
+    Where none is there, nobody has the file open for writing. Then opening it
+    as usual would create the log and its index, and a reader creates nothing;
+    so it is opened as a file that doesn't change, and looked at before and
+    after each query: if it did change, the query is run again. Such a connection
+    may be closed beside others of this process: SQLite keeps its descriptor until
+    they have no locks left, which closing it would drop.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        _check_is_file(path)
+        self._path = path
+        self._log = f"{path}-wal"
+        self._busy_timeout_s = busy_timeout_s
+        # As text: a Path would be asked for it at each look.
+        self._file = os.fspath(path)
+        self._inode = os.stat(path).st_ino
+        self.lock = threading.RLock()
+        self._watch_lock = threading.RLock()
+        self._queries: Connection | None = None
+        self._queries_driver: sqlite3.Connection | None = None
+        self._queries_quiet: FileState | None = None
+        self._watch: Connection | None = None
+        self._watch_cursor: sqlite3.Cursor | None = None
+        self._watch_number = 0
+        self._under_way: set[Asking] = set()
+
+    def version(self) -> Hashable:
+        """Return a value that is another one after anybody's commit; 5 µs."""
+        state = self._checked_state()
+        # An open connection keeps the log from being removed.
+        if self._watch_cursor is None and not os.access(self._log, os.F_OK):
+            return object() if _is_fresh(state) else _file_state(state)
+        with self._watch_lock:
+            try:
+                cursor = self._watch_cursor or self._open_watch()
+                version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+                # Numbers of two connections say nothing of each other.
+                return self._watch_number + version
+            except (sqlite3.Error, DBAPIError) as error:
+                raise database_error(error, self._path) from error
+
+    def _open_watch(self) -> sqlite3.Cursor:
+        self._watch = self._connect("ro")
+        self._watch_number += _VERSIONS
+        self._watch_cursor = driver_connection(self._watch).cursor()
+        return self._watch_cursor
+
+    def read(self, query: Query[T], *, statements: int = 2) -> T:
+        """Return the result of *query*, run on one snapshot; see `Backend.read`."""
+        with self.lock:
+            try:
+                connection = self._queries_driver
+                # An open connection keeps the log from being removed.
+                if connection is None or self._queries_quiet is not None:
+                    if not os.access(self._log, os.F_OK):
+                        return self._read_quietly(query)
+                    connection = self._connection(None)
+                # Whoever isn't in the cache didn't ask for the version, so look here.
+                self._checked_state()
+                return query(connection) if statements == 1 else _snapshot(connection, query)
+            except BaseException as error:
+                # It may be in the middle of a snapshot, and would show that for ever. Out of
+                # reach first: closing it may be interrupted too.
+                broken, self._queries, self._queries_driver = self._queries, None, None
+                if broken is not None:
+                    broken.close()
+                if isinstance(error, sqlite3.Error | DBAPIError):
+                    raise database_error(error, self._path) from error
+                raise
+
+    def _read_quietly(self, query: Query[T]) -> T:
+        while True:
+            before = self._quiet_state()
+            if before is None:
+                return _snapshot(self._connection(None), query)
+            try:
+                result = query(self._connection(before))
+            except sqlite3.Error:
+                if self._quiet_state() == before:
+                    raise
+            else:
+                if self._quiet_state() == before:
+                    return result
+
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer, from a connection of its own; see `Backend.ask`."""
+        asking = Asking(question)
+        while True:
+            try:
+                with self._under_way_as(asking) as before:
+                    try:
+                        result = self._answer(asking, before)
+                    except StoreError:
+                        if before in {None, self._state()}:
+                            raise
+                        continue
+            except SetAsideError:
+                continue
+            # A log that came meanwhile is no harm: this is the state without it.
+            if before in {None, self._state()}:
+                return result
+
+    @contextmanager
+    def _under_way_as(self, asking: Asking) -> Iterator[FileState | None]:
+        """Keep the connections of this process from being closed before its own is (`close`)."""
+        with ExitStack() as connected:
+            with self.lock:
+                asking.is_set_aside = False
+                state = self._quiet_state()
+                connected.enter_context(asking.connected)
+                self._under_way.add(asking)
+            try:
+                yield state
+            finally:
+                self._under_way.discard(asking)
+
+    def _answer(self, asking: Asking, quiet: FileState | None) -> QueryResult:
+        with translated(self._path), self._connect("ro" if quiet is None else "immutable") as own:
+            return answer(driver_connection(own), asking)
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones.
+
+        Questions under way are set aside, and asked anew when the lock is free.
+        """
+        with self.lock, self._watch_lock:
+            under_way = tuple(self._under_way)
+            for asking in under_way:
+                asking.is_set_aside = True
+            for asking in under_way:
+                with asking.connected:
+                    pass
+            connections = self._queries, self._watch
+            self._queries = self._queries_driver = None
+            self._watch = self._watch_cursor = None
+            for connection in connections:
+                if connection is not None:
+                    connection.close()
+
+    def before_fork(self) -> None:
+        """Take the locks and close the connections, a subclass's too."""
+        self.lock.acquire()
+        self._watch_lock.acquire()
+        self.close()
+
+    def after_fork(self) -> None:
+        """Give the locks back."""
+        self._watch_lock.release()
+        self.lock.release()
+
+    def check_in_place(self) -> None:
+        """Raise DatabaseError if the file that was opened isn't there any more."""
+        self._checked_state()
+
+    def _connection(self, quiet: FileState | None) -> sqlite3.Connection:
+        """Return the connection for queries, opened for *quiet* or, if None, as usual."""
+        if self._queries_driver is None or self._queries_quiet != quiet:
+            if self._queries is not None:
+                self._queries.close()
+            self._queries = self._connect("ro" if quiet is None else "immutable")
+            self._queries_driver = driver_connection(self._queries)
+            self._queries_quiet = quiet
+        return self._queries_driver
+
+    def _connect(self, mode: Mode) -> Connection:
+        return database_engine(self._path, mode, busy_timeout_s=self._busy_timeout_s).connect()
+
+    def _quiet_state(self) -> FileState | None:
+        """Return the state of a file that nobody writes, None while somebody may."""
+        while not os.access(self._log, os.F_OK):
+            state = self._checked_state()
+            if not _is_fresh(state):
+                return _file_state(state)
+            time.sleep(0.005)
+        self._checked_state()
+        return None
+
+    def _state(self) -> FileState:
+        return _file_state(self._checked_state())
+
+    def _checked_state(self) -> os.stat_result:
+        try:
+            state = os.stat(self._file)
+        except OSError as error:
+            raise DatabaseError(
+                f"{self._path} is gone ({error.strerror}) while it was open; "
+                "close the repository and open it again"
+            ) from error
+        if state.st_ino != self._inode:
+            raise DatabaseError(
+                f"{self._path} was replaced by another file while it was open; "
+                "close the repository and open it again"
+            )
+        return state
+
+
+class SqliteWrite:
+    """A write transaction that has begun: see `Write`.
+
+    Attributes:
+        connection: On which it writes.
+        attempted: Whether the commit was begun.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self.connection = connection
+        self.attempted = False
+        self._name = name
+
+    @classmethod
+    def begin(cls, connection: sqlite3.Connection, name: str) -> SqliteWrite:
+        """Begin; through SQLAlchemy it takes 60 µs more, and to end it."""
+        connection.execute(BEGIN_TO_WRITE)
+        return cls(connection, name)
+
+    def commit(self) -> None:
+        """Commit; see `Write.commit`."""
+        self.attempted = True
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise CommitOutcomeUnknownError(
+                f"{self._name}: the commit failed ({database_error(error, self._name)}), so it "
+                "is unknown whether it took place; open the store again to settle it"
+            ) from error
+
+    def roll_back(self) -> None:
+        """Roll back, if SQLite hasn't by itself."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+
+class FileWriter:
+    """The connection that writes: when it is opened and closed, and how long its log may get.
+
+    One thread at a time is at work with it. Meanwhile nobody asks it for its version:
+    that is asked by readers, who don't wait for a writer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._turn = threading.RLock()
+        # Held for the moment that a look at the version takes, and to begin the work.
+        self._look = threading.RLock()
+        self._is_at_work = False
+        self._connection: Connection | None = None
+        self._options: StoreOptions | None = None
+        self._number = 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Wait for others who are at work, and keep them out."""
+        with self._turn:
+            before = self._is_at_work
+            with self._look:
+                self._is_at_work = True
+            try:
+                yield
+            finally:
+                self._is_at_work = before
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def open(self, options: StoreOptions) -> None:
+        """Open the connection.
+
+        Raises:
+            DBAPIError: It can't be opened.
+        """
+        engine = database_engine(
+            self._path,
+            "rw",
+            durability=options.durability,
+            busy_timeout_s=options.busy_timeout_s,
+        )
+        connection = engine.connect()
+        # A query, so that the log is there and readers see that somebody writes.
+        driver_connection(connection).execute("SELECT 1 FROM sqlite_schema").fetchone()
+        # Numbers of two connections say nothing of each other.
+        self._number += _VERSIONS
+        self._connection, self._options = connection, options
+
+    def driver(self, options: StoreOptions) -> sqlite3.Connection:
+        """Return the open connection with these settings."""
+        assert self._connection is not None  # noqa: S101 - for the type checker
+        driver = driver_connection(self._connection)
+        if self._options != options:
+            for pragma in write_pragmas(options.durability, options.busy_timeout_s):
+                driver.execute(pragma)
+            self._options = options
+        return driver
+
+    def version_of_others(self) -> int | None:
+        """Return a number that moves with everybody's commits but this connection's."""
+        with self._look:
+            if self._is_at_work or self._connection is None:
+                return None
+            driver = driver_connection(self._connection)
+            version: int = driver.execute("PRAGMA data_version").fetchone()[0]
+            return self._number + version
+
+    def log_bytes(self) -> int:
+        """Return the length of the write-ahead log, 0 if there is none."""
+        try:
+            return os.stat(f"{self._path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def reuse_log(self, bytes_before: int, options: StoreOptions) -> None:
+        """Move a long log into the database file; a failure only leaves it long.
+
+        The log is begun anew in the same file: to sync what is written over takes two thirds
+        of the time that a file takes which grows. So the file has a length that says nothing
+        of what is in it, until a commit makes it longer: that one moves it.
+
+        Args:
+            bytes_before: What `log_bytes` was before the commit.
+            options: How its transactions are wanted.
+        """
+        try:
+            bytes_now = self.log_bytes()
+            if bytes_now < _LOG_LIMIT_BYTES or bytes_now <= bytes_before:
+                return
+            mode = "RESTART" if bytes_now < _LONG_LOG_BYTES else "TRUNCATE"
+            driver = self.driver(options)
+            # A reader in the middle of a query is not waited for: the next save tries again.
+            driver.execute("PRAGMA busy_timeout=0")
+            try:
+                driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("%s: the write-ahead log could not be moved: %s", self._path, error)
+
+    def close(self) -> None:
+        """Close the connection, who is at work; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def drop(self) -> None:
+        """Close the connection, in whatever state it is."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def stop(self) -> None:
+        """Wait for the work to end, and let nobody begin."""
+        self._turn.acquire()
+        self._look.acquire()
+
+    def go_on(self) -> None:
+        """Let the work begin again."""
+        self._look.release()
+        self._turn.release()
+
+
+def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
+    try:
+        # In here: Ctrl-C may strike as it returns.
+        connection.execute("BEGIN")
+        return query(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise DatabaseError(f"{path} can't be opened: {error.strerror}") from error
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise DatabaseDamagedError(path, "it is a link to a file that is gone") from None
+        raise
+    if not is_file:
+        raise DatabaseDamagedError(path, "it is no file")
+
+
+def _file_state(found: os.stat_result) -> FileState:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_fresh(state: os.stat_result) -> bool:
+    """Tell whether a further change could bear the same time: clocks tick every 1 to 10 ms."""
+    return -_TICKS_NS < time.time_ns() - state.st_mtime_ns < _TICKS_NS

@@ -1,0 +1,64 @@
+"""The table `store`: one row about the database as a whole."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sqlalchemy import bindparam, select, update
+
+from astraguard_store.database.schema import store
+from astraguard_store.database.sql import Connection, compiled, whole
+
+__all__ = ["adopted", "fence", "mark_adopted", "set_store_id", "store_id"]
+
+
+@cache
+def _adopted_sql() -> str:
+    return compiled(select(store.c.adopted_at_us))
+
+
+def adopted(connection: Connection) -> bool:
+    """Return whether the run folders from before the database have been adopted."""
+    row = connection.execute(_adopted_sql()).fetchone()
+    return row is not None and row[0] is not None
+
+
+@cache
+def _mark_adopted_sql() -> str:
+    return compiled(update(store).values(adopted_at_us=bindparam("now_us")))
+
+
+def mark_adopted(connection: Connection, now_us: int) -> None:
+    """Note that they have."""
+    connection.execute(_mark_adopted_sql(), (now_us,))
+
+
+@cache
+def _store_id_sql() -> str:
+    return compiled(select(store.c.store_id))
+
+
+def store_id(connection: Connection) -> str | None:
+    """Return the id that database and results folder share; None where none is set yet."""
+    row = connection.execute(_store_id_sql()).fetchone()
+    return None if row is None else row[0]
+
+
+@cache
+def _set_store_id_sql() -> str:
+    return compiled(update(store).values(store_id=bindparam("new_id")))
+
+
+def set_store_id(connection: Connection, new_id: str) -> None:
+    """Set it: 32 hex digits."""
+    connection.execute(_set_store_id_sql(), (new_id,))
+
+
+@cache
+def _fence_sql() -> str:
+    return compiled(update(store).values(fence=store.c.fence + whole(1)))
+
+
+def fence(connection: Connection) -> None:
+    """Write something, so that the commit overwrites what a failed one left in the log."""
+    connection.execute(_fence_sql())
