@@ -3,7 +3,7 @@
 A thread renders, hashes, writes and syncs the CSV, another the parquet file; the
 caller summarises meanwhile. When it has, one more does the same with the summary and
 another syncs the names, and the caller goes on to the rows. Two threads render parts
-of a CSV ahead of the one that writes it.
+of a long CSV ahead of the one that writes it.
 
 CSV and summary of a small run, which plain Python renders, are written by the caller,
 and threads only sync them: the CSV while the rest is made, then the summary and the
@@ -38,6 +38,9 @@ from astraguard_store.system.threads import made_ahead
 
 __all__ = ["begin_measurements", "begin_summary", "check_target"]
 
+# Two parts of a CSV. With one there is nothing to be ahead of, and 10,000 rows took 4 % longer.
+_RENDERED_AHEAD_FROM_ROWS = 32_768
+
 
 def begin_measurements(
     staged: StagedRuns, root: Path, run_id: str, columns: Columns, options: StoreOptions
@@ -52,7 +55,9 @@ def begin_measurements(
     run = staged.add(run_id, columns.rows, _kinds(options))
     labelled = safe_labels(columns) if options.safe_csv else columns
     if polars_pays(columns.rows):
-        staged.begin(lambda: run.write(CSV, made_ahead(csv_parts(labelled)), columns.rows))
+        is_long = columns.rows >= _RENDERED_AHEAD_FROM_ROWS
+        chunks = made_ahead(csv_parts(labelled)) if is_long else render_csv(labelled)
+        staged.begin(lambda: run.write(CSV, chunks, columns.rows))
     else:
         run.write(CSV, render_csv(labelled), columns.rows, and_sync=False)
         staged.sync_soon(lambda: run.sync(CSV))
