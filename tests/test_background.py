@@ -213,7 +213,7 @@ class TestFilesBesideRows:
             other.execute("BEGIN IMMEDIATE")
             monkeypatch.setattr(os, "write", full_disk)
             with pytest.raises(DatabaseBusyError) as raised:
-                repository.save("run", recorded(10))
+                repository.save("run", recorded(5_000))
 
         assert raised.value.kept == ()
         assert os.listdir(results / ".staging") == []

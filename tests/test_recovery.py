@@ -313,6 +313,27 @@ class TestASaveInALostDatabase:
 
         self.assert_sound(store, "run", 15)
 
+    @pytest.mark.parametrize("left_bytes", [0, 4, 100])
+    def test_a_save_whose_parquet_file_is_torn_is_undone(
+        self, store: Path, left_bytes: int
+    ) -> None:
+        with (
+            RunRepository.open(
+                store, busy_timeout_s=0.3, keep_measurements="parquet"
+            ) as repository,
+            locked_by_a_tool(store),
+            pytest.raises(DatabaseBusyError) as caught,
+        ):
+            repository.save("new", recorded(5))
+        for path in self.as_uncommitted(caught.value.kept):
+            if path.suffix == ".parquet":
+                os.truncate(path, left_bytes)
+        self.lose_the_database(store)
+
+        with RunRepository.open(store) as repository:
+            assert [header.run_id for header in repository.recent()] == ["run"]
+        assert left_in_staging(store) == []
+
     def test_names_with_the_apostrophe_of_safe_csv_are_known(self, store: Path) -> None:
         collector = LatencyCollector()
         collector.record_fault_detection("=SAT", 0.0, 1.0)

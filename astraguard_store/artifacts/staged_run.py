@@ -25,7 +25,7 @@ from astraguard_store.system.files import (
     unlock,
     write_all,
 )
-from astraguard_store.system.threads import in_background, wait_for_all
+from astraguard_store.system.threads import begin_all, in_background, wait_for_all
 
 __all__ = ["StagedRun", "StagedRuns"]
 
@@ -287,13 +287,16 @@ class StagedRuns:
         *,
         durable: bool,
         compression: Compression | None,
+        is_single: bool,
     ) -> None:
+        self._is_single = is_single
         self.runs: list[StagedRun] = []
         self._root = root
         self._recorded_at_us = recorded_at_us
         self._durable = durable
         self._compression = compression
         self._works: list[Future[None]] = []
+        self._syncs: list[Callable[[], None]] = []
         self._rows = 0
 
     def add(self, run_id: str, rows: int, kinds: Iterable[ArtifactKind]) -> StagedRun:
@@ -314,10 +317,22 @@ class StagedRuns:
         """Let a thread do *work*: write a file, or several."""
         self._works.append(in_background(work))
 
-    def begin_sync_of_names(self) -> None:
-        """Let a thread make the staged names durable, if they must be: all files are made."""
+    def sync_soon(self, work: Callable[[], None]) -> None:
+        """Let a thread do *work*, a sync, now if it is of the only run, or as `sync_later`."""
+        if self._is_single and self._durable:
+            self.begin(work)
+        else:
+            self.sync_later(work)
+
+    def sync_later(self, work: Callable[[], None]) -> None:
+        """Let a thread do *work*, a sync, from `begin_syncs` on."""
+        self._syncs.append(work)
+
+    def begin_syncs(self) -> None:
+        """Let threads make the files that the caller wrote durable, and all staged names."""
         if self._durable:
-            self.begin(lambda: sync_staging(self._root))
+            works = [*self._syncs, lambda: sync_staging(self._root)]
+            self._works += begin_all(works, at_once=1 if self._is_single else len(works))
 
     def wait_if_long(self) -> None:
         """Wait, as `wait` does, if others would wait too long for the write ticket.

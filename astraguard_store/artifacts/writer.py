@@ -1,13 +1,14 @@
 """A run's files on their way to disk: one thread an artifact.
 
-A thread renders, hashes, writes and syncs the CSV, another the parquet file, and
-another syncs their names; the caller summarises meanwhile. When it has, one more
-does the same with the summary, and the caller goes on to the rows. Two threads
-render parts of a CSV ahead of the one that writes it.
+A thread renders, hashes, writes and syncs the CSV, another the parquet file; the
+caller summarises meanwhile. When it has, one more does the same with the summary and
+another syncs the names, and the caller goes on to the rows. Two threads render parts
+of a long CSV ahead of the one that writes it.
 
-The CSV of a small run, which plain Python renders, is written by the caller and only
-synced by its thread: both would want the interpreter's lock, and a save of 1,000
-rows took 7 % longer.
+CSV and summary of a small run, which plain Python renders, are written by the caller,
+and threads only sync them: the CSV while the rest is made, then the summary and the
+names. Both would want the interpreter's lock, and a save of 1,000 rows took 7 % longer,
+one of 100 runs 10 to 25 %. Of several small runs all files are synced at once at the end.
 
 Nothing here knows the database: the caller commits the run's row between
 `StagedRuns.wait` and `StagedRun.publish`.
@@ -37,6 +38,9 @@ from astraguard_store.system.threads import made_ahead
 
 __all__ = ["begin_measurements", "begin_summary", "check_target"]
 
+# Two parts of a CSV. With one there is nothing to be ahead of, and 10,000 rows took 4 % longer.
+_RENDERED_AHEAD_FROM_ROWS = 32_768
+
 
 def begin_measurements(
     staged: StagedRuns, root: Path, run_id: str, columns: Columns, options: StoreOptions
@@ -51,18 +55,24 @@ def begin_measurements(
     run = staged.add(run_id, columns.rows, _kinds(options))
     labelled = safe_labels(columns) if options.safe_csv else columns
     if polars_pays(columns.rows):
-        staged.begin(lambda: run.write(CSV, made_ahead(csv_parts(labelled)), columns.rows))
+        is_long = columns.rows >= _RENDERED_AHEAD_FROM_ROWS
+        chunks = made_ahead(csv_parts(labelled)) if is_long else render_csv(labelled)
+        staged.begin(lambda: run.write(CSV, chunks, columns.rows))
     else:
         run.write(CSV, render_csv(labelled), columns.rows, and_sync=False)
-        staged.begin(lambda: run.sync(CSV))
+        staged.sync_soon(lambda: run.sync(CSV))
     if PARQUET in _kinds(options):
         staged.begin(lambda: run.write(PARQUET, [render_parquet(columns)], columns.rows))
     return run
 
 
 def begin_summary(staged: StagedRuns, run: StagedRun, document: dict[str, Any], rows: int) -> None:
-    """Let a thread write a run's summary."""
-    staged.begin(lambda: run.write(SUMMARY, [render_document(document)], rows))
+    """Let a thread write a run's summary, or at least sync it."""
+    if polars_pays(rows):
+        staged.begin(lambda: run.write(SUMMARY, [render_document(document)], rows))
+    else:
+        run.write(SUMMARY, [render_document(document)], rows, and_sync=False)
+        staged.sync_later(lambda: run.sync(SUMMARY))
 
 
 def _kinds(options: StoreOptions) -> tuple[ArtifactKind, ...]:

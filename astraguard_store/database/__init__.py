@@ -26,7 +26,7 @@ run_files           what rows tell of files, and what a check adds to them
 whole_runs          all rows of a run, on their way from elsewhere
 measurements        columns ↔ the table of measurements
 rows                values → rows of statistics, files and buckets
-document_writing, documents       a run's rows as one value, beside them
+documents                         a run's rows as one value, beside them
 store_row           the one row about the database as a whole
 schema              tables and indexes
 sql                 SQL text; with `sqlite/` all that knows a dialect or a driver

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
+    "MAGIC",
     "check_parquet",
     "frame_of",
     "frame_of_csv",
@@ -19,6 +20,9 @@ __all__ = [
     "parse_parquet",
     "render_parquet",
 ]
+
+MAGIC = b"PAR1"
+"""How a parquet file begins and, when it is whole, ends."""
 
 _BATCH_ROWS = 65_536
 FIELDS = (

@@ -115,17 +115,23 @@ def _stage(
     Raises:
         ArtifactWriteError: A file can't be written; nothing is left of any.
     """
-    staged = StagedRuns(root, moment.now_us, durable=options.sync, compression=options.compression)
+    staged = StagedRuns(
+        root,
+        moment.now_us,
+        durable=options.sync,
+        compression=options.compression,
+        is_single=len(runs) == 1,
+    )
     statistics: dict[str, RunStatistics] = {}
     try:
         for run_id, run in runs.items():
             begin_measurements(staged, root, run_id, run.columns, options)
-        staged.begin_sync_of_names()
         for save in staged.runs:
             columns = runs[save.run_id].columns
             of_run = summarize(columns, satellite_buckets=options.satellite_buckets)
             statistics[save.run_id] = of_run
             begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
+        staged.begin_syncs()
         staged.wait_if_long()
     except BaseException:
         staged.discard()

@@ -18,10 +18,12 @@ from astraguard_store.formats.csv import plain_labels
 from astraguard_store.formats.layout import (
     FILE_KINDS,
     KEPT_RUN_SUFFIX,
+    PARQUET,
     compression_of,
     file_name,
 )
 from astraguard_store.formats.notes import NO_NOTES, SaveNotes, parse_notes
+from astraguard_store.formats.parquet import MAGIC as PARQUET_MAGIC
 from astraguard_store.formats.summary import (
     AdoptedSummary,
     parse_document,
@@ -117,6 +119,19 @@ def _files(root: Path, names: tuple[StagedName, ...]) -> dict[str, Path]:
     return files
 
 
+def _is_whole(parquet: Path | None) -> bool:
+    """Return whether a parquet file has its footer, which is written last; True without a file.
+
+    Its thread may have been killed when those of the CSV and the summary were done.
+    """
+    if parquet is None:
+        return True
+    with parquet.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(PARQUET_MAGIC)))
+        return size > len(PARQUET_MAGIC) and file.read() == PARQUET_MAGIC
+
+
 def _same_time(path: Path, other: Path) -> bool:
     try:
         return os.stat(path).st_mtime_ns == os.stat(other).st_mtime_ns
@@ -160,7 +175,7 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         run,
         statistics,
         columns if notes.in_database else None,
-        told is not None and _tells(told, statistics),
+        told is not None and _tells(told, statistics) and _is_whole(by_kind.get(PARQUET)),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from astraguard_store.system.forks import before_forks, in_forked_child
 
-__all__ = ["in_background", "made_ahead", "run_all", "wait_for_all"]
+__all__ = ["begin_all", "in_background", "made_ahead", "run_all", "wait_for_all"]
 
 T = TypeVar("T")
 
@@ -72,16 +72,23 @@ def made_ahead(parts: Iterator[Callable[[], bytes]]) -> Iterator[bytes]:
         yield chunk
 
 
+def begin_all(works: Sequence[Callable[[], None]], at_once: int = _SHARES) -> list[Future[None]]:
+    """Begin all *works*, as many *at_once* as there are threads: each takes a share.
+
+    Of a share in which one work fails the rest isn't done.
+    """
+    # Handing a thread one work takes as long as a sync that has others beside it.
+    at_once = min(at_once, _SHARES, len(works))
+    shares = [works[first::at_once] for first in range(at_once)]
+    return [in_background(partial(_do_in_turn, share)) for share in shares]
+
+
 def run_all(works: Sequence[Callable[[], None]]) -> None:
     """Do all *works* at the same time, the first in this thread.
 
-    Of the others each thread takes a share; of a share in which one fails the rest
-    isn't done. Raises what the first of them raised, when all are over.
+    Raises what the first of them raised, when all are over.
     """
-    others = works[1:]
-    # Handing a thread one work takes as long as a sync that has others beside it.
-    shares = [others[first::_SHARES] for first in range(min(_SHARES, len(others)))]
-    futures = [in_background(partial(_do_in_turn, share)) for share in shares]
+    futures = begin_all(works[1:])
     try:
         _do_in_turn(works[:1])
     finally:
