@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RunNotFoundError,
         SchemaVersionError,
         StoreError,
+        StoreMismatchError,
         StoreNotFoundError,
     )
     from astraguard_store.latency import LatencyCollector
@@ -90,6 +91,7 @@ __all__ = [
     "RunSummary",
     "SchemaVersionError",
     "StoreError",
+    "StoreMismatchError",
     "StoreNotFoundError",
     "ValueChange",
 ]
@@ -114,6 +116,7 @@ _MODULES = {
         "RunNotFoundError",
         "SchemaVersionError",
         "StoreError",
+        "StoreMismatchError",
         "StoreNotFoundError",
     ),
     "latency": ("LatencyCollector",),

@@ -9,6 +9,7 @@ StoreError                        the base; never raised itself
 ├─ ReadOnlyStoreError             a write through a repository opened for reading
 ├─ ClosedStoreError               a call after `close()`
 ├─ SchemaVersionError             the database is older or newer than this code
+├─ StoreMismatchError             the database lies beside the folder of another store
 ├─ DatabaseError                  SQLite failed: disk full, I/O error, folder gone
 │  ├─ DatabaseBusyError           a lock was not to be had in time; a TimeoutError
 │  ├─ DatabaseDamagedError        the file is not a database, or a damaged one
@@ -41,6 +42,7 @@ __all__ = [
     "RunNotFoundError",
     "SchemaVersionError",
     "StoreError",
+    "StoreMismatchError",
     "StoreNotFoundError",
 ]
 
@@ -106,6 +108,10 @@ class SchemaVersionError(StoreError):
         super().__init__(message)
         self.found = found
         self.needed = needed
+
+
+class StoreMismatchError(StoreError):
+    """The database and the results folder that it lies in have ids of different stores."""
 
 
 class DatabaseError(StoreError):

@@ -21,6 +21,7 @@ from astraguard_store.exceptions import (
     RunNotFoundError,
     SchemaVersionError,
     StoreError,
+    StoreMismatchError,
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
@@ -33,7 +34,12 @@ __all__ = ["MetricsStorage"]
 
 logger = logging.getLogger("astraguard_store")
 
-_UNUSABLE_ERRORS: Final = (DatabaseError, SchemaVersionError, StoreNotFoundError)
+_UNUSABLE_ERRORS: Final = (
+    DatabaseError,
+    SchemaVersionError,
+    StoreMismatchError,
+    StoreNotFoundError,
+)
 
 
 class MetricsStorage:

@@ -46,6 +46,7 @@ from astraguard_store.store.store import (
     folder_store,
     memory_store,
 )
+from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.machine import begin_asking
 
@@ -149,6 +150,7 @@ class RunRepository:
             StoreNotFoundError: With `read_only`, there is no such folder, or
                 neither a database nor a run in it.
             SchemaVersionError: The database is older or newer than this code.
+            StoreMismatchError: The database is that of another store's folder.
             DatabaseDamagedError: The database is damaged; it is left as it is.
             DatabaseBusyError: Others held the database for too long.
             ArtifactWriteError: The folder can't be made; or ``"zstd"`` needs the
@@ -167,6 +169,7 @@ class RunRepository:
         source = FolderSource(store, writes=True)
         repository = cls(source, source, root)
         try:
+            settle_store_id(store)
             if adopt and not store.database.adopted():
                 repository._adopt_at_first_opening()
             repository.recover()
@@ -199,7 +202,8 @@ class RunRepository:
     def _open_for_reading(cls, root: Path, options: StoreOptions) -> RunRepository:
         source: Source
         try:
-            source = FolderSource(folder_store(root, options, create=False), writes=False)
+            store = folder_store(root, options, create=False)
+            source = FolderSource(store, writes=False)
         except (FileNotFoundError, DatabaseError) as error:
             missing = isinstance(error, FileNotFoundError)
             if not has_folders(root):
@@ -213,6 +217,12 @@ class RunRepository:
             from astraguard_store.store.folder_runs import FolderRuns
 
             source = FolderRuns(root)
+        else:
+            try:
+                check_store_id(store)
+            except BaseException:
+                source.close()
+                raise
         return cls(source, None, root, read_only=True)
 
     def _adopt_at_first_opening(self) -> None:

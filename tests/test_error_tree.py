@@ -25,6 +25,7 @@ from astraguard_store import (
     RunNotFoundError,
     SchemaVersionError,
     StoreError,
+    StoreMismatchError,
     StoreNotFoundError,
 )
 
@@ -35,6 +36,7 @@ EXAMPLES: list[StoreError] = [
     StoreNotFoundError("no such folder"),
     QueryError("only SELECT is allowed"),
     ReadOnlyStoreError("opened for reading"),
+    StoreMismatchError("the database of another store"),
     ClosedStoreError("closed"),
     SchemaVersionError("too old", None, "0002"),
     DatabaseError("the disk is full"),
