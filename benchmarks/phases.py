@@ -47,7 +47,7 @@ SAVE = (
     ("artifacts.staged_run", "StagedRun.write", "CSV of a small run hashed and written"),
     ("formats.csv", "_render_in_python", "CSV as text"),
     ("store.saving", "summarize", "statistics and buckets"),
-    ("artifacts.staged_run", "in_background", "threads told to write and sync"),
+    ("artifacts.staged_run", "StagedRuns.begin_syncs", "threads told to sync"),
     ("database.transaction", "Transaction.save_without_files", "rows written (files beside it)"),
     ("artifacts.staged_run", "StagedRuns.wait", "files waited for"),
     ("database.transaction", "Transaction.note_files", "rows of files, document written"),

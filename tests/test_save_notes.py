@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from astraguard_store.repository.save_notes import SaveNotes, parse_notes, render_notes
+from astraguard_store.formats.notes import SaveNotes, parse_notes, render_notes
 
 from astraguard_store import Provenance
 from astraguard_store.exceptions import ArtifactReadError

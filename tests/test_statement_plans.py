@@ -391,8 +391,9 @@ class TestCounts:
             "BEGIN",
             "INSERT",
             *["DELETE"] * 6,
-            *["INSERT"] * (3 + 6 + 2 + 1 + BUCKETS_OF_TEN),
+            *["INSERT"] * (3 + 6 + BUCKETS_OF_TEN),
             "SELECT",
+            *["INSERT"] * (2 + 1),
             "COMMIT",
         ]
 

@@ -147,7 +147,7 @@ def _statistics(row: Row) -> Row:
 
 def _file(run_id: str, row: Row) -> _File:
     # The last column names another store's folder, and no value has it.
-    _, kind, path, size, sha256, rows, _ = row
+    _, kind, path, size, sha256, rows, *_ = row
     folder, _, name = path.partition("/")
     digest = None if sha256 is None else bytes.fromhex(sha256)
     if folder != run_id or (digest is not None and (len(digest), digest.hex()) != (32, sha256)):
