@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from astraguard_store.formats.notes import SaveNotes, parse_notes, render_notes
 
 from astraguard_store import Provenance
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.formats.notes import SaveNotes, parse_notes, render_notes
 
 WAS = Provenance(scenario="éclipse", seed=-3, git_dirty=False, started_at=datetime.now(UTC))
 

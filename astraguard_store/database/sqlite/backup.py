@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from astraguard_store.database.sqlite.engine import database_engine, driver_conn
 from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
 from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
+from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
 __all__ = ["back_up"]
 
@@ -51,7 +51,7 @@ def back_up(read: Reading, where: Path | str, target: Path) -> None:
         _remove(unfinished)
         raise
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _claim(unfinished: Path, target: Path) -> int:
@@ -59,22 +59,20 @@ def _claim(unfinished: Path, target: Path) -> int:
     with _errors_name(target, "made"):
         _check_free(target)
         if os.path.lexists(unfinished):
-            stale = _locked(unfinished, os.O_RDONLY)
+            stale = claim(unfinished)
+            if stale is None:
+                raise _others_make_it()
             # Not emptied: it may be whole, and have another name already.
             _remove(unfinished)
-            os.close(stale)
-        return _locked(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            unlock(stale)
+        try:
+            return create_locked(unfinished)
+        except FileExistsError:
+            raise _others_make_it() from None
 
 
-def _locked(unfinished: Path, flags: int) -> int:
-    descriptor = os.open(unfinished, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _check_still_named(unfinished, descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+def _others_make_it() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def _check_free(target: Path) -> None:
@@ -82,16 +80,10 @@ def _check_free(target: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
-def _check_still_named(unfinished: Path, descriptor: int) -> None:
-    """Make sure that nobody finished that file, or removed it, before it was locked here."""
-    if not os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-
 def _publish(unfinished: Path, target: Path) -> None:
     """Give the copy its name, which is that of a whole one or of none."""
     with _errors_name(target, "synced to disk"):
-        _sync(unfinished)
+        sync_file(unfinished)
         try:
             # Unlike a rename, it never replaces what came there meanwhile.
             target.hardlink_to(unfinished)
@@ -103,7 +95,7 @@ def _publish(unfinished: Path, target: Path) -> None:
             _check_free(target)
             unfinished.rename(target)
         try:
-            _sync(target.parent)
+            sync_folder(target.parent.resolve())
         except OSError:
             _remove(target)
             raise
@@ -150,14 +142,6 @@ def _check(where: Path | str, unfinished: Path, target: Path) -> None:
         raise database_error(error, where if is_damage(error) else target) from error
     if problems or broken:
         raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(unfinished: Path) -> None:

@@ -35,14 +35,15 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
+from astraguard_store.system.files import is_same_file
 
 __all__ = ["FileReader", "FileWriter", "SqliteWrite"]
 
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
-FileState = tuple[int, int, int]
-"""(inode, size, time of last change in ns)"""
+FileState = tuple[int, int, int, int]
+"""(device, inode, size, time of last change in ns)"""
 
 _TICKS_NS = 20_000_000
 _VERSIONS = 2**32
@@ -75,7 +76,7 @@ class FileReader:
         self._busy_timeout_s = busy_timeout_s
         # As text: a Path would be asked for it at each look.
         self._file = os.fspath(path)
-        self._inode = os.stat(path).st_ino
+        self._identity = os.stat(path)
         self.lock = threading.RLock()
         self._watch_lock = threading.RLock()
         self._queries: Connection | None = None
@@ -248,7 +249,7 @@ class FileReader:
                 f"{self._path} is gone ({error.strerror}) while it was open; "
                 "close the repository and open it again"
             ) from error
-        if state.st_ino != self._inode:
+        if not is_same_file(state, self._identity):
             raise DatabaseError(
                 f"{self._path} was replaced by another file while it was open; "
                 "close the repository and open it again"
@@ -445,7 +446,7 @@ def _check_is_file(path: Path) -> None:
 
 
 def _file_state(found: os.stat_result) -> FileState:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_fresh(state: os.stat_result) -> bool:

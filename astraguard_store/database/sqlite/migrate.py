@@ -26,6 +26,7 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreError,
 )
+from astraguard_store.system.files import sync_folder
 
 __all__ = [
     "check_revision",
@@ -130,7 +131,7 @@ def create_database(path: Path) -> None:
         if new.with_name(f"{new.name}-wal").exists():
             raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
         new.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except StoreError:
         # Among them is a TimeoutError, which is an OSError.
         raise
@@ -142,14 +143,6 @@ def _remove_unfinished(new: Path) -> None:
     """Remove what a creation left that died."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def revision_of(path: Path) -> str | None:
