@@ -125,6 +125,14 @@ def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[
 def _set_up(engine: Engine, pragmas: list[str]) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        try:
+            prepare(connection)
+        except BaseException:
+            # Else the error's traceback keeps it open, and an empty log beside the file.
+            connection.close()
+            raise
+
+    def prepare(connection: sqlite3.Connection) -> None:
         # Python's driver begins transactions at its own choice, and none for DDL.
         connection.isolation_level = None
         for pragma in pragmas:
