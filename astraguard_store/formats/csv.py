@@ -44,6 +44,7 @@ FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_t
 HEADER = (",".join(FIELDS) + "\r\n").encode()
 FIELDS_WITH_MISSED = (*FIELDS, "missed")
 _MISSED = {"0": False, "1": True}
+_END_OF_FILE = "\x1a"
 
 # About 1 MB of text: large enough that polars' fixed cost (0.3 ms a call) is
 # lost in it, small enough that a million rows never lie in memory as text.
@@ -183,6 +184,9 @@ def _printable(numbers: NDArray[np.float64]) -> pl.Series:
 def parse_csv(lines: Iterable[str]) -> Columns:
     """Return the measurements in the *lines* of a file opened with ``newline=""``.
 
+    What editors and copies add and no row can be mistaken for is passed over: a byte
+    order mark, blank lines (CR CR LF makes one of every line end), and control-Z at the end.
+
     Raises:
         ArtifactReadError: The header is another one, or a row can't be a
             measurement; the message says which.
@@ -190,30 +194,49 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     reader = csv.reader(lines, strict=True)
     try:
         header = tuple(next(reader, ()))
+        if header:
+            header = (header[0].removeprefix("\ufeff"), *header[1:])
         if header not in {FIELDS, FIELDS_WITH_MISSED}:
             raise ArtifactReadError(f"the header is not {','.join(FIELDS)}")
-        rows = (_parse_row(row, len(header), reader.line_num) for row in reader)
+        rows = (_parse_row(row, len(header), reader.line_num) for row in _rows(reader))
         # `safe_labels` makes a name one character longer.
         return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
     except (csv.Error, InvalidRunError, UnicodeDecodeError) as error:
         raise ArtifactReadError(str(error)) from error
 
 
+def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield the rows that hold anything; control-Z must be the last, as in old systems."""
+    for row in reader:
+        if row == [_END_OF_FILE]:
+            if any(next(reader, [])):
+                raise ArtifactReadError("a row follows control-Z, which ends a file")
+        elif row:
+            yield row
+
+
 def _parse_row(row: list[str], fields: int, line: int) -> LatencyMeasurement:
+    if len(row) != fields:
+        raise ArtifactReadError(
+            f"line {line} is no measurement: it has {len(row)} fields, not {fields}"
+        )
+    timestamp, metric_type, satellite_id, duration_ms, scenario_time_s, *missed = row
+    if missed and missed[0] not in _MISSED:
+        raise ArtifactReadError(f"line {line}: missed is {missed[0]!r:.40}, not 0 or 1")
+    return LatencyMeasurement(
+        _number(timestamp, "timestamp", line),
+        metric_type,
+        satellite_id,
+        _number(duration_ms, "duration_ms", line),
+        _number(scenario_time_s, "scenario_time_s", line),
+        bool(missed) and _MISSED[missed[0]],
+    )
+
+
+def _number(text: str, field: str, line: int) -> float:
     try:
-        # Five fields end in the default, six in the sixth.
-        timestamp, metric_type, satellite_id, duration_ms, scenario_time_s, missed = (
-            row if fields > len(FIELDS) else [*row, "0"]
-        )
-        return LatencyMeasurement(
-            float(timestamp),
-            metric_type,
-            satellite_id,
-            float(duration_ms),
-            float(scenario_time_s),
-            _MISSED[missed],
-        )
-    except KeyError as error:
-        raise ArtifactReadError(f"line {line}: missed is {error}, not 0 or 1") from error
-    except ValueError as error:
-        raise ArtifactReadError(f"line {line} is no measurement: {error}") from error
+        return float(text)
+    except ValueError:
+        raise ArtifactReadError(
+            f"line {line} is no measurement: {field} is {text!r:.40}, no number"
+        ) from None

@@ -7,6 +7,7 @@ a key such as ``p95_above_ms`` at the end has its lower bound.
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Container, Mapping
@@ -179,7 +180,7 @@ def parse_document(content: bytes) -> dict[str, Any]:
             no object.
     """
     try:
-        document = orjson.loads(content)
+        document = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise ArtifactReadError(f"not JSON: {error}") from error
     if not isinstance(document, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,8 +133,12 @@ def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
         return None
     path = root / run.run_id / name_of(run.run_id, noted)
     if noted.sha256 and polars_pays(run.total_measurements):
-        frame = frame_of_csv(read_noted(path, noted))
-        return _named_as_recorded(frame, run)
+        content = read_noted(path, noted)
+        # An adopted one may have a byte order mark or blank lines, which polars doesn't take.
+        with suppress(ArtifactReadError):
+            frame = frame_of_csv(content)
+            if frame.height == run.total_measurements:
+                return _named_as_recorded(frame, run)
     # The apostrophes of `safe_csv` are taken back.
     return frame_of(plain_labels(read_columns(path, noted), run.metrics, run.satellites))
 
