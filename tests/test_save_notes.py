@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from astraguard_store.repository.save_notes import SaveNotes, parse_notes, render_notes
 
 from astraguard_store import Provenance
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.formats.notes import SaveNotes, parse_notes, render_notes
 
 WAS = Provenance(scenario="éclipse", seed=-3, git_dirty=False, started_at=datetime.now(UTC))
 
 
 def test_reading_gives_back_what_was_written() -> None:
-    notes = SaveNotes(WAS, {"week": "47", "pinned": ""}, True, False)
+    replaced = frozenset({"0123456789abcdef", "fedcba9876543210"})
+    notes = SaveNotes(WAS, {"week": "47", "pinned": ""}, True, False, replaced, True, 2**50)
 
     assert parse_notes(render_notes(notes)) == notes
 

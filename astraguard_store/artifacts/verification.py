@@ -75,9 +75,10 @@ def found_artifact(run_id: str, name: str, path: Path, rows: int) -> Artifact:
 
     Raises:
         OSError: It can't be read.
+        ArtifactReadError: It is no regular file, or a link.
     """
-    with path.open("rb") as file:
-        found = digest_of(file.fileno())
+    with open_for_reading(path.parent, path.name) as descriptor:
+        found = digest_of(descriptor)
     return Artifact(FILE_KINDS[name], f"{run_id}/{name}", found.bytes, found.sha256, rows)
 
 
