@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from astraguard_store.artifacts.staging import StagedName
+from astraguard_store.artifacts.staging import StagedName, names_in_staging
 from astraguard_store.exceptions import ArtifactReadError
-from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
+from astraguard_store.formats.layout import FILE_KINDS
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import (
     Digest,
@@ -172,9 +172,10 @@ def left_overs(root: Path) -> list[LeftOver]:
 
 def _left_overs(root: Path) -> list[LeftOver]:
     try:
-        names = sorted(os.listdir(root / STAGING_NAME))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        names = names_in_staging(root)
+    except OSError as error:
+        what = f"the staging folder can't be listed: {error.strerror}"
+        return [LeftOver("", what, is_ours=False)]
     found: list[LeftOver] = []
     for name in names:
         staged = StagedName.parse(name)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files, remove_files
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.staging import StagedName, staged_names
+from astraguard_store.artifacts.staging import StagedName, ensure_staging, staged_names
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
@@ -136,16 +136,8 @@ def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
 
     Of several kept saves of a run the last one comes last: it knew of those before.
     """
-    try:
-        groups = groupby(staged_names(root), key=lambda name: (name.run_id, name.token))
-        together = [tuple(names) for _, names in groups]
-    except OSError as error:
-        logger.warning(
-            "%s can't be listed: %s; what is in it stays there",
-            root / STAGING_NAME,
-            error.strerror,
-        )
-        return
+    groups = groupby(staged_names(root), key=lambda name: (name.run_id, name.token))
+    together = [tuple(names) for _, names in groups]
     yield from sorted(together, key=lambda names: _order_of_saves(root, names))
 
 
@@ -234,6 +226,7 @@ def settle(
 def _claimed(root: Path, names: Iterable[StagedName]) -> Iterator[bool]:
     """Hold the locks of all *names* inside; False if one is alive or gone."""
     descriptors: list[int] = []
+    ensure_staging(root)
     try:
         for name in names:
             descriptor = claim(name.path(root))

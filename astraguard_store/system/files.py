@@ -6,6 +6,7 @@ comes again.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -212,17 +213,23 @@ def claim(path: Path) -> int | None:
     """Return a descriptor that holds the lock of *path*; None if its maker is alive or it's gone.
 
     Raises:
-        OSError: It can't be opened.
+        OSError: It can't be opened or locked, or is no regular file.
     """
     try:
+        # Before it is opened: what opening a device does can't be known.
+        if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK)
     except FileNotFoundError:
         return None
-    # Between open and lock it may have been published or removed by another.
-    if try_lock(descriptor) and still_names(path, descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
+    is_claimed = False
+    try:
+        # Between open and lock it may have been published or removed by another.
+        is_claimed = try_lock(descriptor) and still_names(path, descriptor)
+    finally:
+        if not is_claimed:
+            os.close(descriptor)
+    return descriptor if is_claimed else None
 
 
 def open_lock_file(path: Path) -> int:
@@ -250,8 +257,10 @@ def try_lock(descriptor: int) -> bool:
 
 def unlock(descriptor: int) -> None:
     """Give the lock back and close; a forked child that has a copy doesn't keep it."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def still_names(path: Path | str, descriptor: int) -> bool:

@@ -156,9 +156,15 @@ def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
     gate = threading.Lock()
     state = {"locked": False, "given_up": False}
+    refused: list[OSError] = []
 
     def wait() -> None:
-        lock(descriptor)
+        try:
+            lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            refused.append(error)
+            return
         with gate:
             state["locked"] = True
             if state["given_up"]:
@@ -179,6 +185,8 @@ def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
             if state["locked"]:
                 unlock(descriptor)
         raise
+    if refused:
+        raise refused[0]
     with gate:
         state["given_up"] = not state["locked"]
         return state["locked"]
