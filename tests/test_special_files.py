@@ -144,8 +144,8 @@ def test_rows_in_a_parquet_file_are_counted_before_they_are_read() -> None:
 class TestAFileSystemThatRefusesLocks:
     """Each attempt is an error of the store, and costs no descriptor."""
 
-    @pytest.fixture
-    def no_locks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture(autouse=True)
+    def _no_locks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(descriptor: int, operation: int) -> None:  # noqa: ARG001
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -155,19 +155,19 @@ class TestAFileSystemThatRefusesLocks:
     def open_descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    def test_saving_and_deleting(self, store: Path, no_locks: None) -> None:
+    def test_saving_and_deleting(self, store: Path) -> None:
         with RunRepository.open(store) as repository:
             before = self.open_descriptors()
 
             for number in range(5):
-                with pytest.raises(StoreError, match="[Nn]o locks"):
+                with pytest.raises(StoreError, match=r"[Nn]o locks"):
                     repository.save(f"new{number}", recorded(3))
-                with pytest.raises(StoreError, match="[Nn]o locks"):
+                with pytest.raises(StoreError, match=r"[Nn]o locks"):
                     repository.delete("run")
 
             assert self.open_descriptors() == before
 
-    def test_opening_where_something_is_staged(self, store: Path, no_locks: None) -> None:
+    def test_opening_where_something_is_staged(self, store: Path) -> None:
         (store / ".staging" / f"b~{TOKEN}.csv").touch()
         RunRepository.open(store, read_only=True).close()
         before = self.open_descriptors()
