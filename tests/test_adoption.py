@@ -266,6 +266,7 @@ class TestWhatIsNoRunOfTheStore:
 def test_a_run_that_is_deleted_while_its_summary_is_read_stays_deleted(
     results: Path, is_removed: bool
 ) -> None:
+    RunRepository.open(results).close()
     old_runs(results, 2)
 
     def delete() -> None:

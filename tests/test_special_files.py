@@ -145,10 +145,11 @@ class TestAFileSystemThatRefusesLocks:
     """Each attempt is an error of the store, and costs no descriptor."""
 
     @pytest.fixture(autouse=True)
-    def _no_locks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _no_locks(self, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(descriptor: int, operation: int) -> None:  # noqa: ARG001
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
+        assert store.is_dir()
         monkeypatch.setattr(fcntl, "flock", refuse)
 
     @staticmethod

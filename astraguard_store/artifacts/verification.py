@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from astraguard_store.artifacts.staging import StagedName, names_in_staging
+from astraguard_store.artifacts.staging import StagedName, names_in_staging, staged_of
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.layout import FILE_KINDS
 from astraguard_store.model import Artifact
@@ -195,7 +195,17 @@ def _rest_of(name: StagedName) -> str:
 
 
 def is_left_over(root: Path, name: StagedName) -> bool:
-    """Return whether the staged file is there and its saver is gone."""
+    """Return whether the staged file is there and its saver is gone.
+
+    Of a save of many runs only each summary is locked.
+    """
+    of_save = (name, *staged_of(root, name.run_id, name.token))
+    return all(_is_unlocked(root, staged) for staged in of_save) and os.path.lexists(
+        name.path(root)
+    )
+
+
+def _is_unlocked(root: Path, name: StagedName) -> bool:
     try:
         descriptor = claim(name.path(root))
     except PermissionError:

@@ -187,7 +187,10 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
 def _insert(store: FolderStore, runs: list[RunRows]) -> int:
     with interrupts_held_back(), store.write("adopting old runs") as transaction:
         # Under the ticket: since they were read, another process may have deleted some.
-        deleted = {n.run_id for n in staged_names(store.root) if n.suffix == DELETION_SUFFIX}
+        # If a former database was lost, nobody knows whether a staged deletion was committed.
+        is_known = store.database.adopted()
+        staged = staged_names(store.root) if is_known else ()
+        deleted = {name.run_id for name in staged if name.suffix == DELETION_SUFFIX}
         there = [
             run
             for run in runs

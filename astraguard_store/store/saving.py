@@ -12,6 +12,7 @@ the files of a large run are written the ticket isn't taken: others would wait.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import time
@@ -31,6 +32,7 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    ArtifactWriteError,
     DatabaseError,
     RunNotFoundError,
     SchemaVersionError,
@@ -55,6 +57,8 @@ from astraguard_store.system.threads import run_all
 __all__ = ["close_all", "identity_of", "keep_run", "save_rows", "save_runs"]
 
 logger = logging.getLogger("astraguard_store")
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 class _Moment(NamedTuple):
@@ -134,7 +138,7 @@ def _stage(
         moment.now_us,
         durable=options.sync,
         compression=options.compression,
-        is_single=len(runs) == 1,
+        runs=len(runs),
     )
     statistics: dict[str, RunStatistics] = {}
     try:
@@ -147,8 +151,13 @@ def _stage(
             begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
         staged.begin_syncs()
         staged.wait_if_long()
-    except BaseException:
+    except BaseException as error:
         staged.discard()
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_FILES:
+            raise ArtifactWriteError(
+                f"{error}; save fewer runs at a time, or allow this process more open files "
+                "(`ulimit -n`)"
+            ) from error.__cause__
         raise
     return staged, statistics
 

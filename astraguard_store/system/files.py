@@ -10,7 +10,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import resource
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "is_same_file",
     "lock",
     "make_folder",
+    "most_open_files",
     "open_folder",
     "open_for_reading",
     "open_lock_file",
@@ -159,6 +162,12 @@ def write_all(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def most_open_files() -> int:
+    """Return how many files this process may have open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def begin_writeback(descriptor: int, offset: int, size: int) -> None:
