@@ -7,6 +7,7 @@ since file systems commit syncs together that come at the same time: 200 files t
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +48,8 @@ def in_background(work: Callable[[], T], pool: str = _WRITING) -> Future[T]:
             future.set_exception(error)
 
     try:
+        if sys.is_finalizing():
+            raise RuntimeError("no thread begins any more")
         # Two threads that come here first may make two: one of them is dropped, unharmed.
         executor = _pools.get(pool) or _pools.setdefault(
             pool, ThreadPoolExecutor(_THREADS[pool], pool)

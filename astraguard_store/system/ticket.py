@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -154,6 +155,9 @@ def _locked_within(descriptor: int, timeout_s: float) -> bool:
 
 def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
+    if sys.is_finalizing():
+        # Python 3.11 waits for ever for a thread that begins now.
+        return _lock_by_asking(descriptor, timeout_s)
     gate = threading.Lock()
     state = {"locked": False, "given_up": False}
     refused: list[OSError] = []
