@@ -47,9 +47,11 @@ def in_background(work: Callable[[], T], pool: str = _WRITING) -> Future[T]:
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits
             future.set_exception(error)
 
+    if sys.is_finalizing():
+        # Python 3.11 waits for ever for a thread that begins now.
+        run()
+        return future
     try:
-        if sys.is_finalizing():
-            raise RuntimeError("no thread begins any more")
         # Two threads that come here first may make two: one of them is dropped, unharmed.
         executor = _pools.get(pool) or _pools.setdefault(
             pool, ThreadPoolExecutor(_THREADS[pool], pool)

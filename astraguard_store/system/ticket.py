@@ -150,14 +150,16 @@ def _locked_within(descriptor: int, timeout_s: float) -> bool:
         # A file system without locks, or out of them.
         os.close(descriptor)
         raise
-    return is_locked or _lock_in_turn(descriptor, timeout_s)
+    if is_locked:
+        return True
+    if sys.is_finalizing():
+        # Python 3.11 waits for ever for a thread that begins now.
+        return _lock_by_asking(descriptor, timeout_s)
+    return _lock_in_turn(descriptor, timeout_s)
 
 
 def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
-    if sys.is_finalizing():
-        # Python 3.11 waits for ever for a thread that begins now.
-        return _lock_by_asking(descriptor, timeout_s)
     gate = threading.Lock()
     state = {"locked": False, "given_up": False}
     refused: list[OSError] = []
