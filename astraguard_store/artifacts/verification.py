@@ -190,7 +190,10 @@ def _rest_of(name: StagedName) -> str:
     if name.is_deletion:
         return f"an unfinished deletion of run {name.run_id!r}"
     if name.is_kept:
-        return f"a save of run {name.run_id!r} that the database could not take"
+        return (
+            f"a save of run {name.run_id!r} that the database could not take, and whose order to "
+            "the stored one may be unknown: delete the run to have this one adopted"
+        )
     return f"an unfinished save of run {name.run_id!r}"
 
 
