@@ -274,11 +274,14 @@ def _may_replace(kept: KeptSave, stored: StoredRun | None, adopted: set[str]) ->
     own = identity_of(kept.run)
     if known & (kept.notes.replaces | adopted | own):
         return True
-    # Equal times: it was published in part.
-    return (
-        _was_not_promised(kept, stored)
-        and kept.run.summary.recorded_at >= stored.summary.recorded_at
-    )
+    if kept.notes != NO_NOTES:
+        return False
+    # Its saver died, or had no room for notes on a full disk.
+    kept_at, stored_at = kept.run.summary.recorded_at, stored.summary.recorded_at
+    if _was_not_promised(kept, stored):
+        # Equal times: it was published in part.
+        return kept_at >= stored_at
+    return kept.is_timed and kept_at > stored_at
 
 
 def _was_not_promised(kept: KeptSave, stored: StoredRun) -> bool:

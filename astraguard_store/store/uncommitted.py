@@ -38,6 +38,9 @@ __all__ = ["KeptSave", "is_complete", "is_kept", "read_kept", "read_notes"]
 
 logger = logging.getLogger("astraguard_store")
 
+# Time zones differ by multiples of a quarter of an hour.
+_ZONE_STEP_US = 900_000_000
+
 
 class KeptSave(NamedTuple):
     """What the files of a save hold.
@@ -48,6 +51,8 @@ class KeptSave(NamedTuple):
         measurements: These, if they are to be kept in the database too.
         files_agree: Whether its summary file tells the same as its CSV.
         notes: What it knew beside its files.
+        is_timed: Whether the files' time is that of the save by its summary, too, and not of
+            a copy.
     """
 
     run: StoredRun
@@ -55,6 +60,7 @@ class KeptSave(NamedTuple):
     measurements: Columns | None
     files_agree: bool
     notes: SaveNotes
+    is_timed: bool
 
 
 def is_kept(names: Iterable[StagedName]) -> bool:
@@ -181,6 +187,9 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         columns if notes.in_database else None,
         told is not None and _tells(told, statistics) and _is_whole(by_kind.get(PARQUET)),
         notes,
+        told is not None
+        and told.recorded_at_us is not None
+        and (recorded_at_us - told.recorded_at_us) % _ZONE_STEP_US == 0,
     )
 
 
