@@ -128,12 +128,17 @@ def test_a_kept_save_that_had_no_room_for_notes_is_adopted_if_it_is_clearly_newe
     assert stored(store) == 60
 
 
-def test_one_without_notes_that_may_be_older_stays_beside_the_stored_one(
+def lose_notes_and_times(store: Path) -> None:
+    next((store / ".staging").glob("*.kept.run")).unlink()
+    for path in (store / ".staging").iterdir():
+        os.utime(path)
+
+
+def test_one_without_notes_stays_if_its_files_have_the_time_of_a_copy(
     store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with clock_put_back():
-        keep(store, 20)
-    next((store / ".staging").glob("*.kept.run")).unlink()
+    keep(store, 20)
+    lose_notes_and_times(store)
 
     with caplog.at_level(logging.WARNING, "astraguard_store"):
         assert stored(store) == 30
@@ -141,20 +146,9 @@ def test_one_without_notes_that_may_be_older_stays_beside_the_stored_one(
     assert len(staged(store)) == 2
 
 
-def test_one_without_notes_stays_if_its_files_have_the_time_of_a_copy(store: Path) -> None:
-    keep(store, 20)
-    next((store / ".staging").glob("*.kept.run")).unlink()
-    for path in (store / ".staging").iterdir():
-        os.utime(path)
-
-    assert stored(store) == 30
-    assert len(staged(store)) == 2
-
-
 def test_one_that_stayed_is_adopted_when_the_run_is_deleted(store: Path) -> None:
-    with clock_put_back():
-        keep(store, 20)
-    next((store / ".staging").glob("*.kept.run")).unlink()
+    keep(store, 20)
+    lose_notes_and_times(store)
     with RunRepository.open(store) as repository:
         repository.delete("run")
 

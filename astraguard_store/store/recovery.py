@@ -207,7 +207,7 @@ def settle(
                 # leaves the old one.
                 _remove(root, names)
                 logger.info("%s: finished the save of run %r", root, run_id)
-            elif kept and stored and not (kept.notes.is_sure or _was_not_promised(kept, stored)):
+            elif kept and stored and not _is_surely_older(kept, stored):
                 _warn_of_doubt(root, names)
             else:
                 _remove(root, names)
@@ -274,19 +274,22 @@ def _may_replace(kept: KeptSave, stored: StoredRun | None, adopted: set[str]) ->
     own = identity_of(kept.run)
     if known & (kept.notes.replaces | adopted | own):
         return True
-    if kept.notes != NO_NOTES:
-        return False
-    # Its saver died, or had no room for notes on a full disk.
-    kept_at, stored_at = kept.run.summary.recorded_at, stored.summary.recorded_at
-    if _was_not_promised(kept, stored):
-        # Equal times: it was published in part.
-        return kept_at >= stored_at
-    return kept.is_timed and kept_at > stored_at
+    # Its saver died before a former database was lost, or a full disk had no room for notes.
+    return (
+        kept.notes == NO_NOTES
+        and _has_its_time(kept, stored)
+        and kept.run.summary.recorded_at >= stored.summary.recorded_at
+    )
 
 
-def _was_not_promised(kept: KeptSave, stored: StoredRun) -> bool:
-    """Return whether its saver died, the database was lost, and the folder was adopted."""
-    return kept.notes == NO_NOTES and stored.staging_token is None
+def _is_surely_older(kept: KeptSave, stored: StoredRun) -> bool:
+    """Return whether a kept save that may not replace what is stored came before it."""
+    return kept.notes.is_sure or (kept.notes == NO_NOTES and _has_its_time(kept, stored))
+
+
+def _has_its_time(kept: KeptSave, stored: StoredRun) -> bool:
+    """Return whether times are all there is to tell, and aren't those of a copy."""
+    return stored.staging_token is None or kept.is_timed
 
 
 def _warn_of_doubt(root: Path, names: tuple[StagedName, ...]) -> None:
