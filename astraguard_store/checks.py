@@ -13,6 +13,7 @@ from string import ascii_letters, digits
 from astraguard_store.exceptions import InvalidRunError
 
 __all__ = [
+    "FIRST_DATE_S",
     "MAX_BYTES",
     "MAX_CHARACTERS",
     "MAX_NAME_CHARACTERS",
@@ -22,6 +23,8 @@ __all__ = [
     "check_run_id",
 ]
 
+# 2000-01-01 UTC. Smaller numbers are seconds since a boot or since the start of a test.
+FIRST_DATE_S = 946_684_800.0
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
 

@@ -57,7 +57,24 @@ class StoreError(Exception):
     """Base of all errors of this package; catch it to catch them all.
 
     Any of them survives pickling and copying with all its attributes.
+
+    Attributes:
+        kept: Where the files of a save lie that failed only for the database;
+            the next opening of the store after the cause is gone adopts them. Empty
+            otherwise.
     """
+
+    kept: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if not self.kept:
+            return message
+        files = ", ".join(map(str, self.kept))
+        return (
+            f"{message}. The run is not lost: when the cause is gone, the next opening of "
+            f"the store adopts {files}"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without __init__, whose arguments need not be the message; the attributes follow.
@@ -115,25 +132,7 @@ class StoreMismatchError(StoreError):
 
 
 class DatabaseError(StoreError):
-    """SQLite refused or failed; what was stored before is unchanged.
-
-    Attributes:
-        kept: Where the files of a save lie that failed only for the database;
-            the next opening of the store after the cause is gone adopts them. Empty
-            otherwise.
-    """
-
-    kept: tuple[Path, ...] = ()
-
-    def __str__(self) -> str:
-        message = super().__str__()
-        if not self.kept:
-            return message
-        files = ", ".join(map(str, self.kept))
-        return (
-            f"{message}. The run is not lost: when the cause is gone, the next opening of "
-            f"the store adopts {files}"
-        )
+    """SQLite refused or failed; what was stored before is unchanged."""
 
 
 class DatabaseBusyError(DatabaseError, TimeoutError):

@@ -25,8 +25,10 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.options import StoreOptions
 from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
-from astraguard_store.store.new_runs import Collector
+from astraguard_store.store.new_runs import Collector, new_run
+from astraguard_store.store.saving import keep_run
 from astraguard_store.store.store import DATABASE_NAME
 from astraguard_store.system.forks import in_forked_child
 
@@ -84,9 +86,16 @@ class MetricsStorage:
         Raises:
             InvalidRunError: There are no measurements, or one can't be stored
                 (a ValueError).
-            StoreError: As `RunRepository.save`.
+            StoreError: As `RunRepository.save`; also where the database can't be opened,
+                the files are kept.
         """
-        _writable(self._root).save(self.run_id, collector)
+        try:
+            repository = _writable(self._root)
+        except (DatabaseError, SchemaVersionError) as error:
+            run = new_run(self.run_id, collector, None, None)
+            keep_run(Path(self._root), run, StoreOptions(), error)
+            raise
+        repository.save(self.run_id, collector)
         return {
             "summary": str(self.metrics_dir / SUMMARY_NAME),
             "raw": str(self.metrics_dir / RAW_NAME),

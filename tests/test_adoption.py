@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 import reference
 from recordings import recorded
+from stepping import right_before
 
 from astraguard_store import ImportReport, RunNotFoundError, RunRepository
 
@@ -212,3 +214,89 @@ def test_adopting_is_logged_with_the_number(
     RunRepository.open(results).close()
 
     assert f"{results}: adopted 2 runs" in caplog.messages
+
+
+class TestWhatIsNoRunOfTheStore:
+    """It is counted and named, and doesn't make an import fail each time."""
+
+    def test_a_run_folder_that_is_a_link_is_ignored_and_named(
+        self, results: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old_runs(results.parent / "elsewhere", 1)
+        old_runs(results, 1)
+        (results / "linked").symlink_to(results.parent / "elsewhere" / "old0000")
+
+        with RunRepository.open(results, adopt=False) as repository:
+            report = repository.import_legacy()
+
+        assert (report.adopted, report.ignored, report.refused) == (1, 1, ())
+        assert f"{results / 'linked'} is a symbolic link" in caplog.text
+
+    def test_a_link_to_a_run_beside_it_is_none_of_the_runs(self, results: Path) -> None:
+        old_runs(results, 1)
+        (results / "latest").symlink_to("old0000")
+
+        with RunRepository.open(results, adopt=False) as repository:
+            assert repository.import_legacy() == ImportReport(1, 0, ())
+
+    @pytest.mark.parametrize("name", ["System Volume Information", ".Trash-1000", "con.", "a:b"])
+    def test_a_folder_of_the_system_without_a_file_of_a_run_is_ignored_and_named(
+        self, results: Path, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (results / name).mkdir(parents=True)
+
+        with (
+            caplog.at_level(logging.INFO, "astraguard_store"),
+            RunRepository.open(results, adopt=False) as repository,
+        ):
+            assert repository.import_legacy() == ImportReport(0, 0, (), ignored=1)
+        assert f"{results / name} holds no run" in caplog.text
+
+    def test_measurements_without_a_summary_are_named_in_a_warning(
+        self, results: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (reference.write_old_run(results, "half") / reference.SUMMARY).unlink()
+
+        with RunRepository.open(results, adopt=False) as repository:
+            assert repository.import_legacy().ignored == 1
+        assert f"{results / 'half'} holds measurements" in caplog.text
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_run_that_is_deleted_while_its_summary_is_read_stays_deleted(
+    results: Path, is_removed: bool
+) -> None:
+    RunRepository.open(results).close()
+    old_runs(results, 2)
+
+    def delete() -> None:
+        if is_removed:
+            shutil.rmtree(results / "old0000")
+        else:
+            # As a deleter leaves it that died after its commit.
+            (results / ".staging").mkdir(exist_ok=True)
+            (results / ".staging" / "old0000~0123456789abcdef.delete").touch()
+
+    with RunRepository.open(results, adopt=False) as repository:
+        with right_before("_insert", delete):
+            assert repository.import_legacy().adopted == 1
+
+        assert [header.run_id for header in repository.recent()] == ["old0001"]
+
+
+class TestTheTimeOfAnImportedRun:
+    """It is told by more than one witness."""
+
+    def test_seconds_since_the_boot_are_not_taken_for_a_date(self, results: Path) -> None:
+        rows = reference.make_rows(4, start=12.5)
+        reference.write_old_run(results, "boot", rows, modified=START)
+
+        with RunRepository.open(results) as repository:
+            assert repository.get("boot").recorded_at.timestamp() == START
+
+    def test_nor_where_no_database_answers(self, results: Path) -> None:
+        rows = reference.make_rows(4, start=12.5)
+        reference.write_old_run(results, "boot", rows, modified=START)
+
+        with RunRepository.open(results, read_only=True) as repository:
+            assert repository.get("boot").recorded_at.timestamp() == START

@@ -231,3 +231,31 @@ def test_the_log_is_written_over_and_stays_short(results: Path) -> None:
         # Written over, so it has one length for many saves.
         assert len(lengths) < 150
         assert (results / "astraguard.db").stat().st_size > 10**5
+
+
+FIRST_SAVE_AT_EXIT = """
+import sys
+from astraguard_store import LatencyCollector, MetricsStorage
+class Runner:
+    def __del__(self):
+        self.storage.save_latency_stats(self.collector)
+runner = Runner()
+runner.myself = runner
+runner.collector = LatencyCollector()
+for i in range(int(sys.argv[2])):
+    runner.collector.record_fault_detection("SAT001", float(i), 1.0)
+runner.storage = MetricsStorage("late", sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("rows", [10, 40_000])
+def test_a_first_save_when_the_interpreter_has_ended_its_threads_ends(
+    results: Path, rows: int
+) -> None:
+    command = [sys.executable, "-c", FIRST_SAVE_AT_EXIT, str(results), str(rows)]
+
+    ended = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert ended.returncode == 0
+    is_saved = (results / "late" / "latency_summary.json").exists()
+    assert is_saved or b"Exception ignored" in ended.stderr

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import reference
 from observing import OPEN_AND_CLOSE, SAVE_RUN_001, in_child
-from recordings import recorded, save
+from recordings import OwnCollector, OwnMeasurement, recorded, save
 
-from astraguard_store import MetricsStorage, RunRepository
+from astraguard_store import MetricsStorage, Provenance, RunRepository
 
 
 class TestRow16RecentRunsByTime:
@@ -155,3 +155,24 @@ class TestRow17TimesAreUtc:
         )
         for name in (reference.SUMMARY, reference.RAW):
             assert (results / "run_001" / name).stat().st_mtime_ns == microseconds * 1_000
+
+
+class TestTheTimesOfARunOutOfOrder:
+    """The first row need not be the earliest, nor a number be a date."""
+
+    @staticmethod
+    def saved_with(timestamps: list[float]) -> Provenance:
+        measurements = [OwnMeasurement(t, "a", "s", 1.0, 0.0) for t in timestamps]
+        with RunRepository.in_memory() as repository:
+            return repository.save("run", OwnCollector(measurements)).provenance
+
+    def test_it_started_at_the_earliest_and_finished_at_the_latest(self) -> None:
+        was = self.saved_with([1.79e9 + t for t in (5, 9, 1, 3)])
+
+        assert was.started_at == datetime.fromtimestamp(1.79e9 + 1, UTC)
+        assert was.finished_at == datetime.fromtimestamp(1.79e9 + 9, UTC)
+
+    def test_seconds_since_the_boot_are_no_dates(self) -> None:
+        was = self.saved_with([0.0, 9.9, 250_000.0])
+
+        assert (was.started_at, was.finished_at) == (None, None)

@@ -198,7 +198,7 @@ class TestFrame:
         columns = Columns.of(measurements)
         frame = frame_of(columns)
 
-        assert parse_parquet(render_parquet(columns)).equals(frame)
+        assert parse_parquet(render_parquet(columns), columns.rows).equals(frame)
         assert frame_of_csv(b"".join(render_csv(columns))).equals(frame)
         assert frame.rows() == [
             (

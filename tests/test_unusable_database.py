@@ -59,13 +59,15 @@ class TestADamagedDatabase:
         assert recent == expected_order(broken)
         assert "answering from the run folders" not in caplog.text
 
-    def test_a_save_is_refused_and_leaves_everything_as_it_was(self, broken: Path) -> None:
+    def test_a_save_is_refused_and_leaves_all_but_its_own_files(self, broken: Path) -> None:
         before = reference.listing(broken)
         storage = MetricsStorage("zebra", str(broken))
 
-        with pytest.raises(DatabaseDamagedError, match=r"astraguard\.db"):
+        with pytest.raises(DatabaseDamagedError, match=r"astraguard\.db") as caught:
             storage.save_latency_stats(recorded(1))
 
+        for path in [*caught.value.kept, *(broken / ".staging").glob("*.kept.run")]:
+            path.unlink(missing_ok=True)
         after = reference.listing(broken)
         after.pop("astraguard.db.lock", None)
         before.pop("astraguard.db.lock", None)

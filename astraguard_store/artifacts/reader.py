@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from astraguard_store.checks import FIRST_DATE_S
 from astraguard_store.columns import Columns
 from astraguard_store.exceptions import ArtifactError, ArtifactReadError
 from astraguard_store.formats.compression import open_unpacked, unpacked
@@ -55,6 +56,7 @@ _TAIL_BYTES = 4096
 _MAX_LINE_CHARACTERS = 65_536
 # Time zones differ by multiples of a quarter of an hour.
 _ZONE_STEP_US = 900_000_000
+_A_DAY_US = 86_400_000_000
 # What a CSV that nobody has vouched for may unpack to: real ones to 5 times their
 # size, one of the same row again and again to 200 times.
 _UNPACKED_AT_MOST = 64 * 2**20
@@ -155,16 +157,23 @@ def run_time_us(root: Path, run_id: str, summary: SummaryFile) -> int:
     """Return when a run was, microseconds since 1970, as far as its files tell.
 
     The summary file's own time if this store set it. Else the last time in the
-    CSV, which is true UTC; else the summary's, local where it names no zone;
+    CSV, which is true UTC, unless it counts from a boot: then the summary or the file
+    has to bear witness to it. Else the summary's, local where it names no zone;
     else the file's after all, which may be that of a copy.
     """
     if was_set_by_save(summary):
         return summary.modified_us
     measured = last_measured_us(root, run_id)
-    if measured is not None:
-        return measured
     written = parse_timestamp(summary.document.get("timestamp"))
+    if measured is not None and _is_witnessed(measured, written, summary.modified_us):
+        return measured
     return summary.modified_us if written is None else written
+
+
+def _is_witnessed(measured: int, written: int | None, modified: int) -> bool:
+    if measured < FIRST_DATE_S * 1e6:
+        return any(abs(measured - other) <= _A_DAY_US for other in (written, modified) if other)
+    return True
 
 
 def was_set_by_save(summary: SummaryFile) -> bool:

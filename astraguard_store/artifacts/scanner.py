@@ -22,14 +22,22 @@ from typing import Final
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
-    was_set_by_save,
+    run_time_us,
 )
+from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
 
-__all__ = ["MANY_FOLDERS", "file_time_us", "folder_names", "has_folders", "newest_runs"]
+__all__ = [
+    "MANY_FOLDERS",
+    "file_time_us",
+    "folder_names",
+    "has_folders",
+    "linked_runs",
+    "newest_runs",
+]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -84,6 +92,24 @@ def folder_names(root: Path) -> list[str]:
     """
     with os.scandir(root) as entries:
         return [entry.name for entry in entries if _may_be_run(entry)]
+
+
+def linked_runs(root: Path) -> list[str]:
+    """Return the names of symbolic links below *root* that lead to a run's folder, sorted.
+
+    Not those that lead to a folder of *root* itself, as one that is called ``latest``.
+
+    Raises:
+        OSError: It can't be listed.
+    """
+    with os.scandir(root) as entries:
+        links = sorted(e.name for e in entries if e.is_symlink() and e.name != STAGING_NAME)
+    inside = os.path.realpath(root)
+    return [
+        name
+        for name in links
+        if os.path.dirname(os.path.realpath(root / name)) != inside and has_files(root, name)
+    ]
 
 
 def has_folders(root: Path) -> bool:
@@ -188,7 +214,6 @@ def file_time_us(root: Path, run_id: str, modified_ns: int) -> int:
     if measured_us is None or abs(modified_us - measured_us) <= _BELIEVED_US:
         return modified_us
     try:
-        saved_so = was_set_by_save(read_summary_file(root, run_id))
+        return run_time_us(root, run_id, read_summary_file(root, run_id))
     except (FileNotFoundError, ArtifactReadError):
-        saved_so = False
-    return modified_us if saved_so else measured_us
+        return measured_us

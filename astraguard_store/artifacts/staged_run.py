@@ -14,13 +14,21 @@ from astraguard_store.artifacts.publishing import publish_files
 from astraguard_store.artifacts.staging import new_token, staged_path, sync_staging
 from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.compression import compressed
-from astraguard_store.formats.layout import FILES, KEPT_RUN_SUFFIX, STAGING_NAME, file_name
+from astraguard_store.formats.layout import (
+    FILES,
+    KEPT_RUN_SUFFIX,
+    STAGING_NAME,
+    SUMMARY,
+    file_name,
+)
 from astraguard_store.model import Artifact, ArtifactKind
 from astraguard_store.options import Compression
 from astraguard_store.system.files import (
     begin_writeback,
     create_locked,
+    most_open_files,
     sync,
+    sync_file,
     sync_folder,
     unlock,
     write_all,
@@ -35,6 +43,8 @@ _WORTH_BEGINNING_BYTES = 500_000
 # So much is written while its rows are: others who want to write wait for it. A small
 # save's files take 1 ms, and its rows as long.
 _WRITTEN_BESIDE_ROWS = 40_000
+# Three of its own, and as many for the rest of the process.
+_OPEN_FILES_OF_A_RUN = 6
 
 
 class StagedRun:
@@ -48,6 +58,8 @@ class StagedRun:
         token: The name of this save.
         recorded_at_us: Microseconds since 1970, UTC; also the files' time.
         compression: How its CSV and summary are compressed.
+        of_many: Whether only its summary, which is published last, is held open: its lock
+            tells that the saver lives, and of many runs a process can't hold all files.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class StagedRun:
         *,
         durable: bool,
         compression: Compression | None = None,
+        of_many: bool = False,
     ) -> None:
         self.run_id = run_id
         self.token = new_token()
@@ -66,7 +79,9 @@ class StagedRun:
         self._root = root
         self._durable = durable
         self._artifacts: dict[ArtifactKind, Artifact] = {}
+        self.of_many = of_many
         self._descriptors: dict[str, int] = {}
+        self._made: list[str] = []
         self._new_folder = True
 
     @property
@@ -77,7 +92,7 @@ class StagedRun:
     @property
     def is_written(self) -> bool:
         """Whether all files that were made have their content."""
-        return len(self._artifacts) == len(self._descriptors)
+        return len(self._artifacts) == len(self._made)
 
     def create(self, kinds: Iterable[ArtifactKind]) -> None:
         """Make the files, empty, so that their names can be synced while they are written.
@@ -85,7 +100,8 @@ class StagedRun:
         Raises:
             ArtifactWriteError: One can't be made; the message names it.
         """
-        for kind in kinds:
+        # The summary, and so its lock, is there as long as any of them.
+        for kind in sorted(kinds, reverse=True):
             self._create(file_name(kind, self.compression))
 
     def write(
@@ -122,7 +138,7 @@ class StagedRun:
         Raises:
             ArtifactWriteError: It can't be written; the message names it.
         """
-        if name not in self._descriptors:
+        if name not in self._made:
             self._create(name)
         descriptor = self._descriptors[name]
         digest = hashlib.sha256()
@@ -136,6 +152,8 @@ class StagedRun:
                 size += len(chunk)
             os.utime(descriptor, ns=(time_ns, time_ns))
         kind = FILES[name].kind
+        if self.of_many and kind != SUMMARY:
+            unlock(self._descriptors.pop(name))
         path = f"{self.run_id}/{name}"
         self._artifacts[kind] = Artifact(kind, path, size, digest.hexdigest(), rows)
 
@@ -145,7 +163,7 @@ class StagedRun:
         Raises:
             ArtifactWriteError: One can't be synced; the message names it.
         """
-        for name in self._descriptors:
+        for name in self._made:
             self._sync(name)
 
     def publish(self, replaced: Collection[str] = FILES) -> None:
@@ -187,7 +205,7 @@ class StagedRun:
     def discard(self) -> None:
         """Remove what was staged; the row was not committed."""
         # Only what was made: where nothing can be, nothing can be removed either.
-        for name in self._descriptors:
+        for name in self._made:
             # What can't be removed now is removed by recovery; the failure that
             # led here is the one to raise.
             with suppress(OSError):
@@ -206,7 +224,7 @@ class StagedRun:
             another was by then, the next opening adopts the run all the same.
         """
         kept = []
-        names = sorted(self._descriptors)
+        names = sorted(self._made)
         self._keep_known(known)
         try:
             for name in names:
@@ -227,6 +245,7 @@ class StagedRun:
 
     def leave(self) -> None:
         """Let go of the files; what is staged is for recovery to settle."""
+        self._made = []
         descriptors, self._descriptors = self._descriptors, {}
         for descriptor in descriptors.values():
             unlock(descriptor)
@@ -250,11 +269,15 @@ class StagedRun:
     def _create(self, name: str) -> None:
         with self._errors_name(name):
             self._descriptors[name] = create_locked(self._staged_path(FILES[name].staged))
+            self._made.append(name)
 
     def _sync(self, name: str) -> None:
         if self._durable:
             with self._errors_name(name):
-                sync(self._descriptors[name])
+                if name in self._descriptors:
+                    sync(self._descriptors[name])
+                else:
+                    sync_file(Path(self._staged_path(FILES[name].staged)))
 
     def _staged_path(self, suffix: str) -> str:
         return staged_path(self._root, self.run_id, self.token, suffix)
@@ -287,9 +310,10 @@ class StagedRuns:
         *,
         durable: bool,
         compression: Compression | None,
-        is_single: bool,
+        runs: int,
     ) -> None:
-        self._is_single = is_single
+        self._is_single = runs == 1
+        self._of_many = runs > most_open_files() // _OPEN_FILES_OF_A_RUN
         self.runs: list[StagedRun] = []
         self._root = root
         self._recorded_at_us = recorded_at_us
@@ -307,6 +331,7 @@ class StagedRuns:
             self._recorded_at_us,
             durable=self._durable,
             compression=self._compression,
+            of_many=self._of_many,
         )
         self.runs.append(run)
         run.create(kinds)

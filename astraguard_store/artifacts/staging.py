@@ -9,10 +9,12 @@ file is left behind.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,11 +27,12 @@ from astraguard_store.formats.layout import (
     KEPT_RUN_SUFFIX,
     STAGING_NAME,
 )
-from astraguard_store.system.files import sync_folder
+from astraguard_store.system.files import open_folder, sync_folder
 
 __all__ = [
     "StagedName",
     "ensure_staging",
+    "names_in_staging",
     "new_token",
     "staged_files",
     "staged_names",
@@ -37,6 +40,8 @@ __all__ = [
     "staged_path",
     "sync_staging",
 ]
+
+logger = logging.getLogger("astraguard_store")
 
 _STAGED: Final = {file.staged: file for file in FILES.values()}
 _KEPT: Final = {file.kept: file for file in FILES.values()}
@@ -97,11 +102,17 @@ def ensure_staging(root: Path) -> None:
     """Make the staging folder of *root* where it is missing.
 
     Raises:
-        OSError: It can't be made.
+        OSError: It can't be made, or something else is in its place, as a symbolic link.
     """
-    with suppress(FileExistsError):
-        os.mkdir(f"{root}/{STAGING_NAME}")
+    path = f"{root}/{STAGING_NAME}"
+    try:
+        os.mkdir(path)
         sync_folder(root)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode):
+            raise NotADirectoryError(
+                errno.ENOTDIR, "it is a link or a file, and not the store's folder", path
+            ) from None
 
 
 def sync_staging(root: Path) -> None:
@@ -124,15 +135,32 @@ def staged_path(root: Path, run_id: str, token: str, suffix: str) -> str:
 
 
 def staged_names(root: Path) -> Iterator[StagedName]:
-    """Yield what lies in the staging folder of *root*; nothing when all is well."""
+    """Yield what lies in the staging folder of *root*; nothing when all is well.
+
+    Nothing, too, where it can't be listed or is a symbolic link, which the log says.
+    """
     try:
-        names = sorted(os.listdir(root / STAGING_NAME))  # names are wanted
-    except (FileNotFoundError, NotADirectoryError):
+        names = names_in_staging(root)
+    except OSError as error:
+        logger.warning("%s can't be listed: %s", root / STAGING_NAME, error.strerror)
         return
     for name in names:
         staged = StagedName.parse(name)
         if staged:
             yield staged
+
+
+def names_in_staging(root: Path) -> list[str]:
+    """Return all names in the staging folder, the store's or not, sorted.
+
+    Raises:
+        OSError: It can't be listed, or is a symbolic link.
+    """
+    try:
+        with open_folder(root / STAGING_NAME) as descriptor:
+            return sorted(os.listdir(descriptor))
+    except FileNotFoundError:
+        return []
 
 
 def staged_files(root: Path, run_id: str, token: str, summary_name: str) -> tuple[StagedName, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from astraguard_store.artifacts.staging import StagedName
+from astraguard_store.artifacts.staging import StagedName, names_in_staging, staged_of
 from astraguard_store.exceptions import ArtifactReadError
-from astraguard_store.formats.layout import FILE_KINDS, STAGING_NAME
+from astraguard_store.formats.layout import FILE_KINDS
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import (
     Digest,
@@ -75,9 +75,10 @@ def found_artifact(run_id: str, name: str, path: Path, rows: int) -> Artifact:
 
     Raises:
         OSError: It can't be read.
+        ArtifactReadError: It is no regular file, or a link.
     """
-    with path.open("rb") as file:
-        found = digest_of(file.fileno())
+    with open_for_reading(path.parent, path.name) as descriptor:
+        found = digest_of(descriptor)
     return Artifact(FILE_KINDS[name], f"{run_id}/{name}", found.bytes, found.sha256, rows)
 
 
@@ -171,9 +172,10 @@ def left_overs(root: Path) -> list[LeftOver]:
 
 def _left_overs(root: Path) -> list[LeftOver]:
     try:
-        names = sorted(os.listdir(root / STAGING_NAME))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        names = names_in_staging(root)
+    except OSError as error:
+        what = f"the staging folder can't be listed: {error.strerror}"
+        return [LeftOver("", what, is_ours=False)]
     found: list[LeftOver] = []
     for name in names:
         staged = StagedName.parse(name)
@@ -188,12 +190,25 @@ def _rest_of(name: StagedName) -> str:
     if name.is_deletion:
         return f"an unfinished deletion of run {name.run_id!r}"
     if name.is_kept:
-        return f"a save of run {name.run_id!r} that the database could not take"
+        return (
+            f"a save of run {name.run_id!r} that the database could not take, and whose order to "
+            "the stored one may be unknown: delete the run to have this one adopted"
+        )
     return f"an unfinished save of run {name.run_id!r}"
 
 
 def is_left_over(root: Path, name: StagedName) -> bool:
-    """Return whether the staged file is there and its saver is gone."""
+    """Return whether the staged file is there and its saver is gone.
+
+    Of a save of many runs only each summary is locked.
+    """
+    of_save = (name, *staged_of(root, name.run_id, name.token))
+    return all(_is_unlocked(root, staged) for staged in of_save) and os.path.lexists(
+        name.path(root)
+    )
+
+
+def _is_unlocked(root: Path, name: StagedName) -> bool:
     try:
         descriptor = claim(name.path(root))
     except PermissionError:

@@ -24,12 +24,19 @@ class SaveNotes:
         tags: To set.
         satellite_buckets: Whether the buckets of each satellite are to be kept.
         in_database: Whether its measurements are to be kept in the table too.
+        replaces: What it would have replaced: of the stored save its token and its
+            summary's SHA-256, and the tokens of saves of the run that were kept before.
+        is_sure: Whether the database said so, so that any other stored save is a later one.
+        recorded_at_us: When it was, microseconds since 1970; copies lose a file's time.
     """
 
     provenance: Provenance
     tags: Mapping[str, str]
     satellite_buckets: bool
     in_database: bool
+    replaces: frozenset[str] = frozenset()
+    is_sure: bool = False
+    recorded_at_us: int | None = None
 
 
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
@@ -43,6 +50,9 @@ def render_notes(notes: SaveNotes) -> bytes:
             "tags": dict(notes.tags),
             "satellite_buckets": notes.satellite_buckets,
             "in_database": notes.in_database,
+            "replaces": sorted(notes.replaces),
+            "is_sure": notes.is_sure,
+            "recorded_at_us": notes.recorded_at_us,
         }
     )
 

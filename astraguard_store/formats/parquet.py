@@ -88,8 +88,13 @@ def render_parquet(columns: Columns) -> bytes:
     return file.getvalue()
 
 
-def parse_parquet(content: bytes) -> pl.DataFrame:
+def parse_parquet(content: bytes, rows: int) -> pl.DataFrame:
     """Return the measurements in a parquet file's *content*.
+
+    Args:
+        content: The file's.
+        rows: How many there must be. What the file says of itself is asked first: 60 million
+            equal rows take 1 MB, and 3.4 GB of memory.
 
     Raises:
         ArtifactReadError: It is no such file, or polars can't be used here.
@@ -99,12 +104,15 @@ def parse_parquet(content: bytes) -> pl.DataFrame:
     import polars as pl
 
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
+        lazy = pl.scan_parquet(io.BytesIO(content))
+        if lazy.collect_schema() != frame_schema():
+            raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
+        found = lazy.select(pl.len()).collect().item()
+        if found != rows:
+            raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
+        return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactReadError(f"not parquet: {error}") from error
-    if frame.schema != frame_schema():
-        raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
-    return frame
 
 
 def frame_of_csv(content: bytes) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -12,17 +13,22 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
-from astraguard_store.artifacts.reader import read_run
-from astraguard_store.artifacts.scanner import folder_names
+from astraguard_store.artifacts.reader import has_summary, read_run
+from astraguard_store.artifacts.scanner import folder_names, linked_runs
+from astraguard_store.artifacts.staging import staged_names
+from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
 from astraguard_store.reports import ImportReport
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
 
 __all__ = ["Progress", "adopt_folders"]
+
+logger = logging.getLogger("astraguard_store")
 
 Progress = Callable[[int, int], None]
 """Called with the number of folders done and their total."""
@@ -48,7 +54,7 @@ class FoundRuns(NamedTuple):
     Attributes:
         runs: Their rows.
         refused: (folder name, reason) of what can't be read.
-        without_summary: How many folders have no summary, and are no runs.
+        without_summary: How many folders hold no summary or can't be looked into: no runs.
     """
 
     runs: list[RunRows]
@@ -79,6 +85,12 @@ def adopt_folders(
     if jobs is not None and jobs < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
     names = sorted(folder_names(store.root))
+    linked = linked_runs(store.root)
+    for name in linked:
+        logger.warning(
+            "%s is a symbolic link, and isn't adopted: move the folder itself here",
+            store.root / name,
+        )
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
@@ -95,7 +107,7 @@ def adopt_folders(
         done += len(batch)
         if progress:
             progress(done, len(names))
-    return ImportReport(adopted, skipped, tuple(refused), ignored)
+    return ImportReport(adopted, skipped, tuple(refused), ignored + len(linked))
 
 
 def _jobs_that_pay(folders: int) -> int:
@@ -152,8 +164,21 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
             summary = read_run(root, check_run_id(name))
         except FileNotFoundError:
             without_summary += 1
+            if has_files(root, name):
+                logger.warning(
+                    "%s holds measurements, but no %s, so it isn't adopted; keep it",
+                    root / name,
+                    SUMMARY_NAME,
+                )
+            else:
+                logger.info("%s holds no run", root / name)
         except (ArtifactReadError, InvalidRunError) as error:
-            found.refused.append((name, str(error)))
+            if has_files(root, name):
+                found.refused.append((name, str(error)))
+            else:
+                # Such as lost+found, or a folder of the desktop's.
+                without_summary += 1
+                logger.info("%s holds no run: %s", root / name, error)
         else:
             found.runs.append(rows_of(StoredRun(summary, None, None)))
     return found._replace(without_summary=without_summary)
@@ -161,4 +186,14 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
 
 def _insert(store: FolderStore, runs: list[RunRows]) -> int:
     with interrupts_held_back(), store.write("adopting old runs") as transaction:
-        return len(transaction.insert_new(runs))
+        # Under the ticket: since they were read, another process may have deleted some.
+        # If a former database was lost, nobody knows whether a staged deletion was committed.
+        is_known = store.database.adopted()
+        staged = staged_names(store.root) if is_known else ()
+        deleted = {name.run_id for name in staged if name.suffix == DELETION_SUFFIX}
+        there = [
+            run
+            for run in runs
+            if run.run_id not in deleted and has_summary(store.root, run.run_id)
+        ]
+        return len(transaction.insert_new(there))

@@ -122,7 +122,7 @@ def _from_parquet(root: Path, run: RunSummary, noted: Artifact) -> pl.DataFrame:
     path = root / run.run_id / name_of(run.run_id, noted)
     content = read_noted(path, noted)
     try:
-        return parse_parquet(content)
+        return parse_parquet(content, run.total_measurements)
     except ArtifactReadError as error:
         raise ArtifactReadError(f"{path}: {error}") from error
 

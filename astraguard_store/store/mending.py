@@ -158,7 +158,7 @@ class Mender:
 
 
 def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:
-    frame = parse_parquet(read_noted(root / noted.path, noted))
+    frame = parse_parquet(read_noted(root / noted.path, noted), columns.rows)
     if not frame.equals(frame_of(columns)):
         raise ArtifactReadError(f"it has other measurements than {noted.path}")
 

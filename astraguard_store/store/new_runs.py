@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Protocol
 
+from astraguard_store.checks import FIRST_DATE_S
 from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
@@ -14,6 +16,9 @@ from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.system.machine import surroundings
 
 __all__ = ["Collector", "NewRun", "new_run"]
+
+
+_BATCH_ROWS = 65_536
 
 
 class Collector(Protocol):
@@ -61,8 +66,7 @@ def new_run(
     if provenance is not None and not isinstance(provenance, Provenance):
         raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
     columns = _snapshot(collector)
-    times = _time_of(columns, 0), _time_of(columns, columns.rows - 1)
-    learned = surroundings().of_run(*times)
+    learned = surroundings().of_run(*_times(columns))
     return NewRun(
         run_id,
         columns,
@@ -71,11 +75,21 @@ def new_run(
     )
 
 
-def _time_of(columns: Columns, row: int) -> datetime | None:
-    """Return when a measurement was recorded; None if its clock told what is no date."""
-    measurement = next(columns.measurements(row, row + 1))
+def _times(columns: Columns) -> tuple[datetime | None, datetime | None]:
+    """Return the earliest and the latest time of the measurements, in whichever order they are."""
+    earliest, latest = inf, -inf
+    for batch in columns.batches(_BATCH_ROWS):
+        earliest = min(earliest, float(batch.timestamps.min()))
+        latest = max(latest, float(batch.timestamps.max()))
+    return _date(earliest), _date(latest)
+
+
+def _date(timestamp_s: float) -> datetime | None:
+    """Return a time; None if its clock told what is no date, as seconds since the boot."""
+    if timestamp_s < FIRST_DATE_S:
+        return None
     try:
-        return datetime.fromtimestamp(measurement.timestamp, UTC)
+        return datetime.fromtimestamp(timestamp_s, UTC)
     except (OverflowError, OSError, ValueError):
         return None
 

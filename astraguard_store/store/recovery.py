@@ -1,7 +1,13 @@
-"""What a dead process left in the staging folder, finished or undone."""
+"""What a dead process left in the staging folder, finished or undone.
+
+A save that was kept notes what it would have replaced. If that is still what is stored,
+it is adopted; if another save came after it, it is removed. No clock decides: it may have
+stepped back, and a copy loses the files' times. In doubt both stay.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -11,18 +17,29 @@ from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files, remove_files
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.staging import StagedName, staged_names
+from astraguard_store.artifacts.staging import StagedName, ensure_staging, staged_names
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
+from astraguard_store.formats.notes import NO_NOTES
+from astraguard_store.store.saving import identity_of
 from astraguard_store.store.store import FolderStore
-from astraguard_store.store.uncommitted import KeptSave, is_complete, is_kept, read_kept
+from astraguard_store.store.uncommitted import (
+    KeptSave,
+    is_complete,
+    is_kept,
+    read_kept,
+    read_notes,
+)
 from astraguard_store.system.files import claim, sync_folder, unlock
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["finish_first_adoption", "keep_unjudged", "recover", "settle"]
 
 logger = logging.getLogger("astraguard_store")
+
+# Another user's file, or none that a save makes: trying again helps nobody.
+_FOR_OTHERS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.ELOOP, errno.ENOTDIR})
 
 
 def recover(store: FolderStore) -> None:
@@ -38,16 +55,16 @@ def recover(store: FolderStore) -> None:
     if not store.database.adopted():
         return
     settled = True
+    adopted: set[str] = set()
     for names in _staged_together(store.root):
         try:
-            settle(store, names)
-        except PermissionError as error:
-            # Another user's. To try again at each save would cost a commit and a
-            # warning each, and help nobody.
-            _warn(store, names, error, "; the next opening by a user who may do it does it")
+            settle(store, names, adopted)
         except (OSError, StoreError) as error:
-            settled = False
-            _warn(store, names, error)
+            # To try again at each save would cost a commit and a warning each.
+            is_for_others = getattr(error, "errno", None) in _FOR_OTHERS
+            settled &= is_for_others
+            hint = "; the next opening by a user who may do it does it" if is_for_others else ""
+            _warn(store, names, error, hint)
     store.shared.unsettled = not settled
 
 
@@ -82,7 +99,7 @@ def keep_unjudged(store: FolderStore) -> bool:
         try:
             _keep_if_complete(store, names)
         except (OSError, StoreError) as error:
-            done = False
+            done &= getattr(error, "errno", None) in _FOR_OTHERS
             _warn(store, names, error)
     return done
 
@@ -115,10 +132,21 @@ def _mark_kept(root: Path, names: Iterable[StagedName]) -> None:
 
 
 def _staged_together(root: Path) -> Iterator[tuple[StagedName, ...]]:
-    """Yield the staged files of one save or deletion after the other, deletions last."""
-    names = sorted(staged_names(root), key=lambda name: name.suffix == DELETION_SUFFIX)
-    for _, together in groupby(names, key=lambda name: (name.run_id, name.token)):
-        yield tuple(together)
+    """Yield the staged files of one save or deletion after the other, deletions last.
+
+    Of several kept saves of a run the last one comes last: it knew of those before.
+    """
+    groups = groupby(staged_names(root), key=lambda name: (name.run_id, name.token))
+    together = [tuple(names) for _, names in groups]
+    yield from sorted(together, key=lambda names: _order_of_saves(root, names))
+
+
+def _order_of_saves(root: Path, names: tuple[StagedName, ...]) -> tuple[bool, str, int, int]:
+    run_id = names[0].run_id
+    if not is_kept(names):
+        return names[0].suffix == DELETION_SUFFIX, run_id, 0, 0
+    notes = read_notes(root, names)
+    return False, run_id, len(notes.replaces), notes.recorded_at_us or 0
 
 
 def _warn(
@@ -134,8 +162,16 @@ def _warn(
     )
 
 
-def settle(store: FolderStore, names: tuple[StagedName, ...]) -> None:
+def settle(
+    store: FolderStore, names: tuple[StagedName, ...], adopted: set[str] | None = None
+) -> None:
     """Finish or undo one save or deletion, unless its process is alive.
+
+    Args:
+        store: The open store.
+        names: Its staged files.
+        adopted: Tokens of kept saves that were adopted just now; a kept one of the same run
+            may replace them. Its own is added.
 
     Raises:
         StoreError: The database can't be asked.
@@ -155,13 +191,14 @@ def settle(store: FolderStore, names: tuple[StagedName, ...]) -> None:
             with store.write(f"recovering run {run_id!r}") as transaction:
                 transaction.fence()
                 stored = transaction.load(run_id)
-                # A newer save of the run wins.
-                if kept and (stored is None or _is_newer(kept.run, stored)):
+                if kept and _may_replace(kept, stored, adopted or set()):
                     transaction.save(kept.run, kept.statistics, kept.measurements)
                     stored = kept.run
             if names[0].suffix == DELETION_SUFFIX:
                 _finish_deletion(root, names[0], run_is_gone=stored is None)
             elif stored is not None and stored.staging_token == token:
+                if adopted is not None:
+                    adopted.add(token)
                 artifacts = stored.summary.artifacts
                 publish_files(root, run_id, token, artifacts, durable=store.options.sync)
                 sync_folder(root / run_id)
@@ -170,15 +207,26 @@ def settle(store: FolderStore, names: tuple[StagedName, ...]) -> None:
                 # leaves the old one.
                 _remove(root, names)
                 logger.info("%s: finished the save of run %r", root, run_id)
+            elif kept and stored and not _is_surely_older(kept, stored):
+                _warn_of_doubt(root, names)
             else:
                 _remove(root, names)
-                logger.info("%s: undid an unfinished save of run %r", root, run_id)
+                if kept:
+                    logger.warning(
+                        "%s: a save of run %r that the database could not take was removed: "
+                        "another save of the run came after it",
+                        root,
+                        run_id,
+                    )
+                else:
+                    logger.info("%s: undid an unfinished save of run %r", root, run_id)
 
 
 @contextmanager
 def _claimed(root: Path, names: Iterable[StagedName]) -> Iterator[bool]:
     """Hold the locks of all *names* inside; False if one is alive or gone."""
     descriptors: list[int] = []
+    ensure_staging(root)
     try:
         for name in names:
             descriptor = claim(name.path(root))
@@ -218,8 +266,38 @@ def _read_if_kept(store: FolderStore, names: tuple[StagedName, ...]) -> KeptSave
     return read_kept(store.root, names)
 
 
-def _is_newer(run: StoredRun, other: StoredRun) -> bool:
-    if run.summary.recorded_at == other.summary.recorded_at:
-        # Adopted from its folder, where it was published in part.
-        return other.staging_token is None
-    return run.summary.recorded_at > other.summary.recorded_at
+def _may_replace(kept: KeptSave, stored: StoredRun | None, adopted: set[str]) -> bool:
+    """Return whether what is stored is what a kept save would have replaced."""
+    if stored is None:
+        return True
+    known = identity_of(stored)
+    own = identity_of(kept.run)
+    if known & (kept.notes.replaces | adopted | own):
+        return True
+    # Its saver died before a former database was lost, or a full disk had no room for notes.
+    return (
+        kept.notes == NO_NOTES
+        and _has_its_time(kept, stored)
+        and kept.run.summary.recorded_at >= stored.summary.recorded_at
+    )
+
+
+def _is_surely_older(kept: KeptSave, stored: StoredRun) -> bool:
+    """Return whether a kept save that may not replace what is stored came before it."""
+    return kept.notes.is_sure or (kept.notes == NO_NOTES and _has_its_time(kept, stored))
+
+
+def _has_its_time(kept: KeptSave, stored: StoredRun) -> bool:
+    """Return whether times are all there is to tell, and aren't those of a copy."""
+    return stored.staging_token is None or kept.is_timed
+
+
+def _warn_of_doubt(root: Path, names: tuple[StagedName, ...]) -> None:
+    logger.warning(
+        "%s: run %r is stored, and %s hold a save of it that the database could not take. Which "
+        "of both is later can't be known, so both stay. To take the kept one, delete the run and "
+        "open the store again; to drop it, remove these files",
+        root,
+        names[0].run_id,
+        ", ".join(str(name.path(root)) for name in names),
+    )

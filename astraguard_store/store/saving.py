@@ -12,18 +12,33 @@ the files of a large run are written the ticket isn't taken: others would wait.
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from astraguard_store.artifacts.reader import read_summary_file
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
+from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.writer import begin_measurements, begin_summary
+from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.exceptions import DatabaseError
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    ArtifactWriteError,
+    DatabaseError,
+    RunNotFoundError,
+    SchemaVersionError,
+    StoreError,
+)
+from astraguard_store.formats.layout import SUMMARY
 from astraguard_store.formats.notes import SaveNotes, render_notes
 from astraguard_store.formats.summary import (
     local_timestamp,
@@ -39,7 +54,11 @@ from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = ["close_all", "save_rows", "save_runs"]
+__all__ = ["close_all", "identity_of", "keep_run", "save_rows", "save_runs"]
+
+logger = logging.getLogger("astraguard_store")
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 class _Moment(NamedTuple):
@@ -81,8 +100,7 @@ def save_runs(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
     except BaseException as error:
-        notes = {run_id: _notes(run, options) for run_id, run in runs.items()}
-        _settle_failed(store, staged, notes, transaction, error)
+        _settle_failed(store, staged, runs, options, moment, transaction, error)
         raise
     close_all(store, staged.runs)
     return saved
@@ -120,7 +138,7 @@ def _stage(
         moment.now_us,
         durable=options.sync,
         compression=options.compression,
-        is_single=len(runs) == 1,
+        runs=len(runs),
     )
     statistics: dict[str, RunStatistics] = {}
     try:
@@ -133,8 +151,13 @@ def _stage(
             begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
         staged.begin_syncs()
         staged.wait_if_long()
-    except BaseException:
+    except BaseException as error:
         staged.discard()
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_FILES:
+            raise ArtifactWriteError(
+                f"{error}; save fewer runs at a time, or allow this process more open files "
+                "(`ulimit -n`)"
+            ) from error.__cause__
         raise
     return staged, statistics
 
@@ -186,16 +209,66 @@ def _note_files(
     return with_files
 
 
-def _notes(run: NewRun, options: StoreOptions) -> SaveNotes:
-    """Return what the files of *run* don't tell."""
-    in_database = options.keep_measurements == "database"
-    return SaveNotes(run.provenance, run.tags, options.satellite_buckets, in_database)
+def keep_run(root: Path, run: NewRun, options: StoreOptions, error: StoreError) -> None:
+    """Keep the files of a run whose database can't be opened, and name them in *error*.
+
+    What keeps them from being written is logged: *error* is the one to raise.
+    """
+    moment = _Moment.now()
+    try:
+        staged, _ = _stage(root, {run.run_id: run}, options, moment)
+    except StoreError as failure:
+        logger.warning("the files of run %r could not be kept: %s", run.run_id, failure)
+        return
+    error.kept = staged.keep({run.run_id: _notes(root, None, run, options, moment)})
+
+
+def identity_of(run: StoredRun) -> set[str]:
+    """Return what tells a save of a run from all others: its token, its summary's SHA-256."""
+    hashes = (a.sha256 for a in run.summary.artifacts if a.kind == SUMMARY)
+    return {identity for identity in (run.staging_token, *hashes) if identity}
+
+
+def _notes(
+    root: Path, database: RunDatabase | None, run: NewRun, options: StoreOptions, moment: _Moment
+) -> bytes:
+    """Return what the files of *run* don't tell, and what the save would have replaced."""
+    before = (name for name in staged_names(root) if name.run_id == run.run_id and name.is_kept)
+    replaces = {name.token for name in before}
+    stored = None
+    if database is not None:
+        with suppress(StoreError):
+            stored = _replaced(database, run.run_id)
+    if stored is None:
+        # Without a database its folder tells: a rebuilt row has the same hash.
+        with suppress(OSError, ArtifactReadError):
+            replaces |= {hashlib.sha256(read_summary_file(root, run.run_id).content).hexdigest()}
+    return render_notes(
+        SaveNotes(
+            run.provenance,
+            run.tags,
+            options.satellite_buckets,
+            options.keep_measurements == "database",
+            frozenset(replaces | (stored or set())),
+            is_sure=stored is not None,
+            recorded_at_us=moment.now_us,
+        )
+    )
+
+
+def _replaced(database: RunDatabase, run_id: str) -> set[str]:
+    try:
+        return identity_of(database.get(run_id))
+    except RunNotFoundError:
+        return set()
 
 
 def _settle_failed(
     store: FolderStore,
     staged: StagedRuns,
-    notes: Mapping[str, SaveNotes],
+    runs: Mapping[str, NewRun],
+    options: StoreOptions,
+    moment: _Moment,
     transaction: Transaction | None,
     error: BaseException,
 ) -> None:
@@ -204,9 +277,13 @@ def _settle_failed(
         # The database knows, and recovery asks it.
         store.shared.unsettled = True
         staged.leave()
-    elif isinstance(error, DatabaseError):
+    elif isinstance(error, DatabaseError | SchemaVersionError):
         # Only the index failed: the measurements must not go with it.
-        error.kept = staged.keep({run_id: render_notes(note) for run_id, note in notes.items()})
+        notes = {
+            run_id: _notes(store.root, store.database, run, options, moment)
+            for run_id, run in runs.items()
+        }
+        error.kept = staged.keep(notes)
     else:
         staged.discard()
 

@@ -321,7 +321,11 @@ class FolderSource(MemorySource):
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
         if self._store.shared.unsettled:
-            recover(self._folder)
+            try:
+                recover(self._folder)
+            except StoreError as error:
+                # The save says so too, and keeps its files.
+                logger.warning("%s: what is unsettled stays so: %s", self._root, error)
         return save_runs(self._folder, runs, self._options(satellite_buckets))
 
     def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:

@@ -32,11 +32,14 @@ from astraguard_store.formats.summary import (
 )
 from astraguard_store.model import ArtifactKind, MetricSummary, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.system.files import read_file
+from astraguard_store.system.files import open_for_reading, read_file
 
-__all__ = ["KeptSave", "is_complete", "is_kept", "read_kept"]
+__all__ = ["KeptSave", "is_complete", "is_kept", "read_kept", "read_notes"]
 
 logger = logging.getLogger("astraguard_store")
+
+# Time zones differ by multiples of a quarter of an hour.
+_ZONE_STEP_US = 900_000_000
 
 
 class KeptSave(NamedTuple):
@@ -47,12 +50,17 @@ class KeptSave(NamedTuple):
         statistics: Of its measurements.
         measurements: These, if they are to be kept in the database too.
         files_agree: Whether its summary file tells the same as its CSV.
+        notes: What it knew beside its files.
+        is_timed: Whether the files' time is that of the save by its summary, too, and not of
+            a copy.
     """
 
     run: StoredRun
     statistics: RunStatistics
     measurements: Columns | None
     files_agree: bool
+    notes: SaveNotes
+    is_timed: bool
 
 
 def is_kept(names: Iterable[StagedName]) -> bool:
@@ -126,10 +134,10 @@ def _is_whole(parquet: Path | None) -> bool:
     """
     if parquet is None:
         return True
-    with parquet.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(PARQUET_MAGIC)))
-        return size > len(PARQUET_MAGIC) and file.read() == PARQUET_MAGIC
+    with open_for_reading(parquet.parent, parquet.name) as file:
+        size = os.lseek(file, 0, os.SEEK_END)
+        os.lseek(file, max(0, size - len(PARQUET_MAGIC)), os.SEEK_SET)
+        return size > len(PARQUET_MAGIC) and os.read(file, size) == PARQUET_MAGIC
 
 
 def _same_time(path: Path, other: Path) -> bool:
@@ -145,7 +153,7 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
     by_kind = {FILE_KINDS[name]: path for name, path in files.items()}
     if "raw_csv" not in by_kind:
         raise FileNotFoundError(f"nothing is staged of the measurements of run {run_id!r}")
-    notes = _read_notes(root, names)
+    notes = read_notes(root, names)
     summary_path = by_kind.get("summary_json")
     told = _read_summary(summary_path) if summary_path else None
     columns = read_columns(by_kind["raw_csv"], trusted=True)
@@ -153,7 +161,9 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         # The apostrophes of `safe_csv` are taken back.
         columns = plain_labels(columns, told.metrics, told.satellites)
     statistics = summarize(columns, satellite_buckets=notes.satellite_buckets)
-    recorded_at_us = os.stat(names[0].path(root)).st_mtime_ns // 1000
+    recorded_at_us = notes.recorded_at_us
+    if recorded_at_us is None:
+        recorded_at_us = os.stat(names[0].path(root)).st_mtime_ns // 1000
     summary = RunSummary(
         run_id,
         0,
@@ -176,10 +186,15 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         statistics,
         columns if notes.in_database else None,
         told is not None and _tells(told, statistics) and _is_whole(by_kind.get(PARQUET)),
+        notes,
+        told is not None
+        and told.recorded_at_us is not None
+        and (recorded_at_us - told.recorded_at_us) % _ZONE_STEP_US == 0,
     )
 
 
-def _read_notes(root: Path, names: tuple[StagedName, ...]) -> SaveNotes:
+def read_notes(root: Path, names: tuple[StagedName, ...]) -> SaveNotes:
+    """Return what a kept save knew; `NO_NOTES` where it left none that can be read."""
     path = StagedName(names[0].run_id, names[0].token, KEPT_RUN_SUFFIX).path(root)
     try:
         content, _ = read_file(path.parent, path.name)

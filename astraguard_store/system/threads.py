@@ -7,6 +7,7 @@ since file systems commit syncs together that come at the same time: 200 files t
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +47,10 @@ def in_background(work: Callable[[], T], pool: str = _WRITING) -> Future[T]:
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits
             future.set_exception(error)
 
+    if sys.is_finalizing():
+        # Python 3.11 waits for ever for a thread that begins now.
+        run()
+        return future
     try:
         # Two threads that come here first may make two: one of them is dropped, unharmed.
         executor = _pools.get(pool) or _pools.setdefault(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -149,16 +150,27 @@ def _locked_within(descriptor: int, timeout_s: float) -> bool:
         # A file system without locks, or out of them.
         os.close(descriptor)
         raise
-    return is_locked or _lock_in_turn(descriptor, timeout_s)
+    if is_locked:
+        return True
+    if sys.is_finalizing():
+        # Python 3.11 waits for ever for a thread that begins now.
+        return _lock_by_asking(descriptor, timeout_s)
+    return _lock_in_turn(descriptor, timeout_s)
 
 
 def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
     gate = threading.Lock()
     state = {"locked": False, "given_up": False}
+    refused: list[OSError] = []
 
     def wait() -> None:
-        lock(descriptor)
+        try:
+            lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            refused.append(error)
+            return
         with gate:
             state["locked"] = True
             if state["given_up"]:
@@ -179,6 +191,8 @@ def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
             if state["locked"]:
                 unlock(descriptor)
         raise
+    if refused:
+        raise refused[0]
     with gate:
         state["given_up"] = not state["locked"]
         return state["locked"]
