@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -91,7 +92,7 @@ class MetricsStorage:
         """
         try:
             repository = _writable(self._root)
-        except (DatabaseError, SchemaVersionError) as error:
+        except (DatabaseError, SchemaVersionError, StoreMismatchError) as error:
             run = new_run(self.run_id, collector, None, None)
             keep_run(Path(self._root), run, StoreOptions(), error)
             raise
@@ -156,7 +157,7 @@ class MetricsStorage:
         except _UNUSABLE_ERRORS as error:
             _log_fallback(root, error)
         try:
-            return [run_id for _, run_id in newest_runs(Path(root), limit)]
+            return [run_id for _, run_id in newest_runs(Path(os.path.realpath(root)), limit)]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -166,6 +167,10 @@ class MetricsStorage:
 
 def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
     try:
+        if afresh:
+            # Without a row: asking for one takes as long as reading a small file.
+            with suppress(FileNotFoundError):
+                return read_document(Path(root), run_id)
         try:
             return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
         except _UNUSABLE_ERRORS as error:
@@ -260,16 +265,35 @@ FilesState = tuple[tuple[int, int, int, int] | None, ...]
 """(device, inode, size, time of last change in ns) of each file; None where there is none."""
 
 
+FolderId = tuple[int, int]
+"""(device, inode)"""
+
+
 class _Held(NamedTuple):
     repository: RunRepository
     writes: bool
+    folder: FolderId | None
+
+
+def _folder_id(results_dir: str) -> FolderId | None:
+    """Return which folder the path leads to now: a link may be pointed elsewhere."""
+    try:
+        found = os.stat(results_dir)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _held_at(results_dir: str) -> _Held | None:
+    """Return what is open of the folder that the path leads to now."""
+    held = _held.get(results_dir)
+    return held if held is not None and held.folder == _folder_id(results_dir) else None
 
 
 # By absolute path, the one opened last at the end. They aren't closed when they
 # leave: another thread may be using one.
 _held: dict[str, _Held] = {}
-# Of the kind that a signal's way into a save can take again.
-_lock = threading.RLock()
+_lock = threading.Lock()
 # {path: state of the files of a database that couldn't be used}
 _unusable: dict[str, FilesState] = {}
 
@@ -282,7 +306,7 @@ def _ask(results_dir: str, question: Callable[[RunRepository], T]) -> T:
         SchemaVersionError: It has another schema.
         DatabaseError: It can't be used.
     """
-    held = _held.get(results_dir)
+    held = _held_at(results_dir)
     if held is not None:
         try:
             return question(held.repository)
@@ -299,9 +323,14 @@ def _writable(results_dir: str) -> RunRepository:
     Raises:
         StoreError: As `RunRepository.open`.
     """
-    held = _held.get(results_dir)
+    held = _held_at(results_dir)
     if held is not None and held.writes and held.repository.is_in_place():
         return held.repository
+    if held is None and results_dir in _held and not _folder_id(results_dir):
+        logger.warning(
+            "%s was removed while it was open: it is made anew, and holds none of its runs",
+            results_dir,
+        )
     return _open(results_dir, writes=True)
 
 
@@ -318,7 +347,7 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
             _unusable[results_dir] = state
             raise StoreNotFoundError("the database can't be used")
         _held.pop(results_dir, None)
-        _held[results_dir] = _Held(repository, writes)
+        _held[results_dir] = _Held(repository, writes, _folder_id(results_dir))
         if len(_held) > _LIMIT:
             del _held[next(iter(_held))]
         return repository
@@ -344,7 +373,7 @@ def _close_all() -> None:
 
 def _new_lock() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = threading.Lock()
 
 
 in_forked_child(_new_lock)

@@ -135,8 +135,11 @@ def read_file(folder: Path, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[
         if size > limit:
             raise ArtifactReadError(f"{folder / name} has {size} bytes, {limit} are read at most")
         try:
-            with open(descriptor, "rb", closefd=False) as file:  # a descriptor
-                return file.read(limit), found.st_mtime_ns
+            # One byte more than there are tells that it has grown.
+            content = os.read(descriptor, size + 1)
+            while len(content) <= limit and (more := os.read(descriptor, _CHUNK_BYTES)):
+                content += more
+            return content[:limit], found.st_mtime_ns
         except OSError as error:
             raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
 
