@@ -281,7 +281,7 @@ class FolderSource(MemorySource):
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, from memory if it is as it was saved."""
         try:
-            run = self._database.get(run_id, self._on_load)
+            run = self._load(run_id)
         except RunNotFoundError:
             pass
         else:
@@ -296,7 +296,7 @@ class FolderSource(MemorySource):
         """Return a run's measurements, in the order of their recording."""
         from astraguard_store.store.measurements import frame_of_stored
 
-        return frame_of_stored(self._folder, lambda: self._database.get(run_id, self._on_load))
+        return frame_of_stored(self._folder, lambda: self._load(run_id))
 
     def export(
         self, run_ids: Iterable[str], target: Path, progress: Progress | None
@@ -304,7 +304,7 @@ class FolderSource(MemorySource):
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self.get, self.measurements, run_ids, target, progress)
+        return export(self._root, self._load, self.measurements, run_ids, target, progress)
 
     def check(self, progress: Progress | None) -> CheckReport:
         """Hold database, rows and files against each other."""
@@ -341,6 +341,9 @@ class FolderSource(MemorySource):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
         recover(self._folder)
+
+    def _load(self, run_id: str) -> StoredRun:
+        return self._database.get(run_id, self._on_load)
 
     def _is_as_saved(self, run: StoredRun) -> bool:
         # The file of an adopted run was written by somebody else; merged, it has a token.
