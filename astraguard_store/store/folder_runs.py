@@ -138,11 +138,11 @@ class FolderRuns:
 
         return export(self._root, self._stored, self.measurements, run_ids, target, progress)
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
         from astraguard_store.store.checking import check_folder
 
-        return check_folder(self._root, progress=progress)
+        return check_folder(self._root, deep=deep, progress=progress)
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:  # noqa: ARG002
         """Refuse: only a database can be pruned."""

@@ -11,12 +11,11 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from astraguard_store.artifacts.verification import name_of
 from astraguard_store.checks import check_name, check_run_id
 from astraguard_store.database.schema import metadata
 from astraguard_store.database.whole_runs import RunRows
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.model import Artifact, utc_from_epoch_us
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
 __all__ = ["why_not_written"]
@@ -47,7 +46,7 @@ def why_not_written(rows: RunRows) -> str | None:
         faults = _faults(run, children, rows.measurements)
         return next(faults, None)
     # What isn't of its column's type, and times out of the calendar, end up here.
-    except (ArtifactReadError, InvalidRunError, ArithmeticError, TypeError, ValueError) as error:
+    except (InvalidRunError, ArithmeticError, TypeError, ValueError) as error:
         return str(error)
 
 
@@ -56,8 +55,6 @@ def _faults(
 ) -> Iterator[str]:
     yield from _faults_of_types(run, children)
     yield from _faults_of_run(run)
-    for file in children["artifacts"]:
-        name_of(run["run_id"], Artifact(*(file[name] for name in Artifact._fields)))
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
     is_saved = run["utc_offset_s"] is not None
     for table, buckets in _STATISTICS.items():

@@ -87,7 +87,7 @@ class Source(Protocol):
     ) -> ExportReport:
         """Copy runs out of the store."""
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
@@ -133,7 +133,7 @@ class WritableSource(Source, Protocol):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check, and mend what can be mended."""
 
 
@@ -188,15 +188,15 @@ class MemorySource:
         """Refuse: there are no files."""
         raise StoreNotFoundError("a store in memory has no files, so none can be exported")
 
-    def check(self, progress: Progress | None) -> CheckReport:  # noqa: ARG002
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
         """Ask the database for damage."""
         from astraguard_store.store.checking import check_rows
 
         return check_rows(self._store)
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Do the same: there is nothing to mend."""
-        return self.check(progress)
+        return self.check(progress, deep=deep)
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
@@ -306,17 +306,17 @@ class FolderSource(MemorySource):
 
         return export(self._root, self._load, self.measurements, run_ids, target, progress)
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, progress=progress)
+        return check_files(self._folder, deep=deep, progress=progress)
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check, and mend what can be mended."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, fix=True, progress=progress)
+        return check_files(self._folder, fix=True, deep=deep, progress=progress)
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
