@@ -34,6 +34,7 @@ FindingKind = Literal[
     "missing_file",
     "missing_row",
     "network_file_system",
+    "rows_disagree",
     "schema_version",
     "sqlite_version",
     "staging_left_over",

@@ -735,10 +735,14 @@ class RunRepository:
         with interrupts_held_back():
             source.recover()
 
-    def check(self, *, fix: bool = False, progress: Progress | None = None) -> CheckReport:
+    def check(
+        self, *, fix: bool = False, deep: bool = False, progress: Progress | None = None
+    ) -> CheckReport:
         """Hold database, rows and files against each other; writes nothing without *fix*.
 
-        Every file is read once, 1 MB at a time; other processes may go on saving.
+        Every file is read once, 1 MB at a time; other processes may go on saving. The
+        rows of a run have to be those of its summary file, if that has its hash; what
+        contradicts it stays a fault until somebody decides.
         Queries of this process wait while the database itself is checked.
 
         Args:
@@ -747,6 +751,8 @@ class RunRepository:
                 is kept beside it), hash the CSVs of adopted runs, and compute
                 from them the buckets that runs lack. A damaged database is left
                 as it is; the report says what to do.
+            deep: Compute statistics, buckets and kept measurements anew from the CSVs,
+                and compare them: some 0.1 s for 100,000 measurements.
             progress: Called with (runs checked, runs in all).
 
         Raises:
@@ -754,8 +760,8 @@ class RunRepository:
             DatabaseError: The database can't be read, and not because of damage.
         """
         if fix:
-            return self._writable().check_and_fix(progress)
-        return self._source().check(progress)
+            return self._writable().check_and_fix(progress, deep=deep)
+        return self._source().check(progress, deep=deep)
 
     def back_up(self, target: str | os.PathLike[str]) -> None:
         """Copy the database to the new file *target*, and check the copy.

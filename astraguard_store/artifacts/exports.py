@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from astraguard_store.artifacts.staging import new_token
-from astraguard_store.artifacts.verification import checked_chunks, modified_ns, name_of
+from astraguard_store.artifacts.verification import OpenFile, name_of
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
-from astraguard_store.model import Artifact, RunSummary
+from astraguard_store.model import RunSummary
 from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "write_parquet"]
 
-# The earliest that a zip can tell.
+# The earliest and the latest that a zip can tell.
 _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_LAST_ZIP_TIME = (2107, 12, 31, 23, 59, 58)
 _PLAIN_FILE = 0o100644 << 16
 # What opens in any tool with little memory: some 20 MB unpacked.
 _ROW_GROUP_ROWS = 262_144
@@ -38,11 +39,11 @@ _ROW_GROUP_ROWS = 262_144
 class RunsTarget(Protocol):
     """What takes whole runs, one after another."""
 
-    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+    def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file of a run.
 
         Raises:
-            ArtifactReadError: It is missing, or isn't what was noted.
+            ArtifactReadError: It isn't what was noted.
             OSError: The copy can't be written.
         """
 
@@ -94,18 +95,17 @@ class FolderOfRuns:
         self._bytes = 0
         self._folders = [folder]
 
-    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+    def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file, with its time: `import` finds in it when the run was."""
         folder = self._folder / run.run_id
         if folder != self._folders[-1]:
             folder.mkdir()
             self._folders.append(folder)
-        time_ns = modified_ns(root, file)
-        with (folder / name_of(run.run_id, file)).open("xb") as copy:
-            for chunk in checked_chunks(root, file):
+        with (folder / name_of(run.run_id, file.noted)).open("xb") as copy:
+            for chunk in file.checked_chunks():
                 copy.write(chunk)
             copy.flush()
-            os.utime(copy.fileno(), ns=(time_ns, time_ns))
+            os.utime(copy.fileno(), ns=(file.modified_ns, file.modified_ns))
             sync(copy.fileno())
             self._bytes += copy.tell()
 
@@ -123,18 +123,18 @@ class ZipOfRuns:
         self._path = path
         self._zip = zipfile.ZipFile(path, "x", allowZip64=True)
 
-    def add(self, root: Path, run: RunSummary, file: Artifact) -> None:
+    def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file; its time is that of the run, to 2 s."""
-        name = name_of(run.run_id, file)
+        name = name_of(run.run_id, file.noted)
         member = zipfile.ZipInfo(f"{run.run_id}/{name}", _zip_time(run.recorded_at))
         member.external_attr = _PLAIN_FILE
         # zipfile decides by it whether the member needs ZIP64.
-        member.file_size = file.bytes
-        packed = file.kind == PARQUET or compression_of(name)
+        member.file_size = file.noted.bytes
+        packed = file.noted.kind == PARQUET or compression_of(name)
         member.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
         try:
             with self._zip.open(member, "w") as copy:
-                for chunk in checked_chunks(root, file):
+                for chunk in file.checked_chunks():
                     copy.write(chunk)
         except BaseException:
             # Else it writes its directory when it is collected, and the complaint of a
@@ -152,7 +152,7 @@ class ZipOfRuns:
 def _zip_time(time: datetime) -> tuple[int, int, int, int, int, int]:
     moment = time.astimezone(UTC)
     told = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
-    return max(told, _FIRST_ZIP_TIME)
+    return min(max(told, _FIRST_ZIP_TIME), _LAST_ZIP_TIME)
 
 
 def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.DataFrame]) -> int:

@@ -110,8 +110,8 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
 
 def _read_first(folder: Path) -> tuple[str, bytes, int]:
     # A save with another compression publishes the new name before it removes the
-    # old one, so whoever missed both finds the plain one at the second look.
-    for name in (*SUMMARY_NAMES, SUMMARY_NAMES[0]):
+    # old one, so whoever missed both finds one of them at the second look.
+    for name in (*SUMMARY_NAMES, *SUMMARY_NAMES):
         try:
             return name, *read_file(folder, name)
         except FileNotFoundError:
@@ -132,7 +132,9 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
-    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in SUMMARY_NAMES)
+    # Twice, as in `_read_first`.
+    names = (*SUMMARY_NAMES, *SUMMARY_NAMES)
+    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in names)
 
 
 def read_document(root: Path, run_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,14 @@ from astraguard_store.system.files import (
 
 __all__ = [
     "LeftOver",
-    "checked_chunks",
+    "OpenFile",
     "file_state",
     "found_artifact",
     "has_files",
     "is_left_over",
     "left_overs",
-    "modified_ns",
     "name_of",
+    "open_file",
     "size_of",
     "why_changed",
 ]
@@ -97,43 +98,63 @@ def file_state(root: Path, path: str) -> Digest:
             raise ArtifactReadError(f"{file} can't be read: {error.strerror}") from error
 
 
-def checked_chunks(root: Path, noted: Artifact) -> Iterator[bytes]:
-    """Yield the content of a file, 1 MB at a time; only at the end is known if it is right.
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file of a run that is open: it stays the same file, whatever is published later.
 
-    Raises:
-        ArtifactReadError: It is missing, can't be read, or isn't what was noted;
-            the message names it.
+    Attributes:
+        noted: What the row says of it.
+        path: Where it lay when it was opened.
+        modified_ns: Its time, nanoseconds since 1970.
+        descriptor: Of the open file.
     """
-    file = root / noted.path
-    digest = hashlib.sha256()
-    size = 0
-    try:
-        with open_for_reading(file.parent, file.name) as descriptor:
-            for chunk in chunks_of(descriptor):
+
+    noted: Artifact
+    path: Path
+    modified_ns: int
+    descriptor: int
+
+    def checked_chunks(self) -> Iterator[bytes]:
+        """Yield the content, 1 MB at a time; only at the end is known if it is right.
+
+        Raises:
+            ArtifactReadError: It can't be read, or isn't what was noted; the message
+                names the file.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            for chunk in chunks_of(self.descriptor):
                 digest.update(chunk)
                 size += len(chunk)
                 yield chunk
-    except FileNotFoundError:
-        raise ArtifactReadError(f"{file} is missing") from None
-    except OSError as error:
-        raise ArtifactReadError(f"{file} can't be read: {error.strerror}") from error
-    # Files of adopted runs may never have been hashed.
-    found = digest.hexdigest() if noted.sha256 else None
-    changed = why_changed(size, found, noted)
-    if changed:
-        raise ArtifactReadError(
-            f"{file} was changed: {changed}; `astraguard-store check` tells what can be mended"
-        )
+        except OSError as error:
+            raise ArtifactReadError(f"{self.path} can't be read: {error.strerror}") from error
+        # Files of adopted runs may never have been hashed.
+        found = digest.hexdigest() if self.noted.sha256 else None
+        changed = why_changed(size, found, self.noted)
+        if changed:
+            raise ArtifactReadError(
+                f"{self.path} was changed: {changed}; "
+                "`astraguard-store check` tells what can be mended"
+            )
 
 
-def modified_ns(root: Path, noted: Artifact) -> int:
-    """Return the time of a file, nanoseconds since 1970; raises as `checked_chunks`."""
-    file = root / noted.path
-    try:
-        with open_for_reading(file.parent, file.name) as descriptor:
-            return os.fstat(descriptor).st_mtime_ns
-    except FileNotFoundError:
-        raise ArtifactReadError(f"{file} is missing") from None
+@contextmanager
+def open_file(root: Path, noted: Artifact) -> Iterator[OpenFile]:
+    """Give a file of a run, open.
+
+    Raises:
+        ArtifactReadError: It is missing, or can't be opened; the message names it.
+    """
+    path = root / noted.path
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(open_for_reading(path.parent, path.name))
+        except FileNotFoundError as error:
+            raise ArtifactReadError(f"{path} is missing") from error
+        yield OpenFile(noted, path, os.fstat(descriptor).st_mtime_ns, descriptor)
 
 
 def size_of(root: Path, path: str) -> int:

@@ -20,21 +20,24 @@ from astraguard_store.store.store import DATABASE_NAME
     )
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended; nothing is thrown away.")
+@click.option("--deep", is_flag=True, help="Compute all statistics anew from the CSVs.")
 @options.results
 @options.as_json
-def check(fix: bool, results: Path, as_json: bool) -> int:
+def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
-    saved. Without --fix nothing is written. With it, what dead processes left is finished
+    saved, and the rows against the summaries; with --deep, all statistics are computed anew
+    from the CSVs and compared. Without --fix nothing is written. With it, what dead
+    processes left is finished
     or undone, folders without rows are adopted, missing or changed summaries are written
     anew (a changed one is kept beside it), and CSVs of adopted runs are hashed and
-    text.counted. A damaged database is never mended in place: the finding says what to do.
+    counted. A damaged database is never mended in place: the finding says what to do.
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
     with output.progress_bar("Checking", hidden=as_json) as progress:
-        report = check_folder(results, fix=fix, progress=progress)
+        report = check_folder(results, fix=fix, deep=deep, progress=progress)
     if as_json:
         root = results.resolve()
         origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}

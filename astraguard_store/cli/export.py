@@ -1,6 +1,5 @@
 """`astraguard-store export`."""
 
-import re
 from datetime import datetime
 from pathlib import Path
 
@@ -10,11 +9,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.repository import RunRepository
-
-# Names by which nobody means a folder.
-_OTHER_KINDS = re.compile(
-    r"\.(7z|arrow|bz2|csv|db|feather|gz|hdf5|json|rar|sqlite|tar|tgz|xlsx|xz|zst)", re.IGNORECASE
-)
 
 
 @click.command(
@@ -59,10 +53,6 @@ def export(
     filters = any((scenario, tag, since))
     if bool(run) + every_run + filters != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
-    if _OTHER_KINDS.fullmatch(target.suffix):
-        raise click.UsageError(
-            f"{target.name!r} can't be made: --to takes a folder, FILE.zip or FILE.parquet."
-        )
     with RunRepository.open(results, read_only=True) as repository:
         chosen = run or options.filtered_ids(repository, scenario, tag, since)
         if not chosen:

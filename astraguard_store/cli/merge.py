@@ -1,15 +1,15 @@
 """`astraguard-store merge`."""
 
 from pathlib import Path
-from zipfile import is_zipfile
 
 import click
 
 from astraguard_store.cli import options, output
-from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, complain
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import MergeReport
 from astraguard_store.repository import RunRepository
+from astraguard_store.store.merging import check_is_no_zip
 from astraguard_store.store.store import DATABASE_NAME
 
 
@@ -36,11 +36,8 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
     # Before a store is made for runs that won't come.
     if other.is_dir():
         options.check_has_database(other)
-    elif is_zipfile(other):
-        raise click.UsageError(
-            f"{other} is a zip, not a store: unpack it into a new folder, "
-            f"`{PROGRAM} import --results` that folder, then merge it."
-        )
+    else:
+        check_is_no_zip(other)
     is_new = not (results / DATABASE_NAME).exists()
     with RunRepository.open(results) as repository:
         origin = options.database_of(repository)

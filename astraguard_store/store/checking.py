@@ -28,9 +28,9 @@ from astraguard_store.artifacts.verification import (
     why_changed,
 )
 from astraguard_store.checks import check_run_id
-from astraguard_store.database.lists import count_runs
+from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.run_files import FilesOfRun, files_of_run, files_of_runs
+from astraguard_store.database.run_files import FilesOfRun
 from astraguard_store.database.runs import run_exists
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.integrity import (
@@ -44,6 +44,7 @@ from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     InvalidRunError,
+    RunNotFoundError,
     SchemaVersionError,
     StoreError,
     StoreNotFoundError,
@@ -54,6 +55,12 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.mending import Mender
+from astraguard_store.store.row_checks import (
+    RowsOfRun,
+    rows_of_run,
+    why_csv_differs,
+    why_rows_differ,
+)
 from astraguard_store.store.store import (
     DATABASE_NAME,
     FolderStore,
@@ -66,11 +73,16 @@ from astraguard_store.system.mounts import network_file_system
 __all__ = ["check_files", "check_folder", "check_rows"]
 
 _FIX = "`astraguard-store check --fix`"
-_PAGE = 500
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
 _LOOKS = 100
 _PAUSE_S = 0.05
 
+_ADVICE_ROWS = (
+    "another program changed its rows, or the disk did; nothing is made from them, and the files "
+    "are as they were saved. Restore a backup of the database; or copy the run's folder "
+    "elsewhere, `astraguard-store delete` the run, put the folder back and `astraguard-store "
+    "import` it (provenance and tags are then to be set again)"
+)
 _ADVICE = {
     "raw_csv": "restore it from a backup; the run's statistics are in the database",
     "raw_parquet": "restore it from a backup; the CSV has the same measurements",
@@ -81,6 +93,7 @@ def check_folder(
     results_dir: str | os.PathLike[str],
     *,
     fix: bool = False,
+    deep: bool = False,
     progress: Progress | None = None,
     options: StoreOptions | None = None,
 ) -> CheckReport:
@@ -89,6 +102,7 @@ def check_folder(
     Args:
         results_dir: The results folder.
         fix: Mend what can be; a missing database is made from the run folders.
+        deep: Compute all rows anew from the CSVs, and compare them.
         progress: Called with (runs checked, runs in all).
         options: How to write, and how long to wait for others.
 
@@ -118,7 +132,7 @@ def check_folder(
             if is_missing:
                 where, what = str(root / DATABASE_NAME), "there was no database"
                 tally.mended("missing_database", where, what, "made")
-            return check_files(store, fix=fix, progress=progress, tally=tally)
+            return check_files(store, fix=fix, deep=deep, progress=progress, tally=tally)
         finally:
             store.shared.release()
     _check_surroundings(root, tally)
@@ -129,7 +143,11 @@ def check_folder(
 def check_rows(store: Store) -> CheckReport:
     """Check a store in memory, which has no files; raises as `RunRepository.check`."""
     tally = Tally()
-    _check_structure(store.database, store.where, tally)
+    if _check_structure(store.database, store.where, tally):
+        for run_id in store.database.read(run_ids):
+            found = rows_of_run(store.database, run_id)
+            if found and found.fault:
+                tally.fault("rows_disagree", run_id, found.fault, "save the run again")
     _note_sqlite(store.where, tally)
     return tally.report()
 
@@ -138,6 +156,7 @@ def check_files(
     store: FolderStore,
     *,
     fix: bool = False,
+    deep: bool = False,
     progress: Progress | None = None,
     tally: Tally | None = None,
 ) -> CheckReport:
@@ -148,7 +167,7 @@ def check_files(
     # Nothing is written to a database that is damaged, and nothing after its word.
     if _check_structure(store.database, str(path), tally, mender):
         try:
-            FileCheck(store.root, store.database, tally, mender, progress).run()
+            FileCheck(store.root, store.database, tally, mender, progress, deep=deep).run()
         except DatabaseDamagedError as error:
             _report_damage(path, tally, error)
     else:
@@ -251,6 +270,23 @@ class _FileFault:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at a run found.
+
+    Attributes:
+        found: Its rows.
+        faults: What is wrong with its files.
+        sound: The files that are as they were noted.
+        contradiction: How its rows contradict files or each other; None if they don't.
+    """
+
+    found: RowsOfRun
+    faults: Sequence[_FileFault] = ()
+    sound: Sequence[Artifact] = ()
+    contradiction: str | None = None
+
+
 class FileCheck:
     """One walk over the runs of one results folder.
 
@@ -260,6 +296,7 @@ class FileCheck:
         tally: Takes what is found.
         mender: Mends it; None to write nothing.
         progress: Called with (runs done, runs in all).
+        deep: Whether rows are computed anew from the CSVs.
     """
 
     def __init__(
@@ -269,12 +306,15 @@ class FileCheck:
         tally: Tally,
         mender: Mender | None,
         progress: Progress | None,
+        *,
+        deep: bool,
     ) -> None:
         self._root = root
         self._database = database
         self._tally = tally
         self._mender = mender
         self._progress = progress
+        self._deep = deep
         self._completion = Completion(tally, mender)
 
     def run(self) -> None:
@@ -319,48 +359,62 @@ class FileCheck:
         return name not in deleted and has_files(self._root, name) and self._lacks_row(name)
 
     def _check_runs(self) -> None:
-        total = self._database.read(count_runs)
-        after = ""
-        while page := self._database.read(partial(files_of_runs, after=after, limit=_PAGE)):
-            for run in page:
-                self._check_run(run)
+        names = self._database.read(run_ids)
+        for name in names:
+            look = self._settled(name)
+            if look:
+                self._report(look)
                 self._tally.runs += 1
-                if self._progress:
-                    self._progress(self._tally.runs, max(total, self._tally.runs))
-            after = page[-1].run_id
+            if self._progress:
+                self._progress(self._tally.runs, max(len(names), self._tally.runs))
 
-    def _check_run(self, run: FilesOfRun) -> None:
-        if not run.artifacts:
-            what = "its row names no file"
-            self._tally.fault("missing_file", run.run_id, what, "save the run again")
-        seen, faults = self._settled_faults(run)
-        for fault in faults:
-            self._report_file(seen, fault)
-        faulty = {fault.noted for fault in faults}
-        sound = [noted for noted in seen.artifacts if noted not in faulty]
-        self._tally.files += len(sound)
-        self._tally.bytes += sum(noted.bytes for noted in sound)
-        self._completion.look_at(seen, sound)
+    def _report(self, look: _Look) -> None:
+        run = look.found.files
+        if not run.artifacts and not look.contradiction:
+            advice = "save the run again, or restore its folder from a backup and `import` it"
+            self._tally.fault("missing_file", run.run_id, "its row names no file", advice)
+        for fault in look.faults:
+            self._report_file(run, fault)
+        self._tally.files += len(look.sound)
+        self._tally.bytes += sum(noted.bytes for noted in look.sound)
+        if look.contradiction:
+            # Nothing is made from rows that are doubted: files that have their hashes decide.
+            self._tally.fault("rows_disagree", run.run_id, look.contradiction, _ADVICE_ROWS)
+        else:
+            self._completion.look_at(run, look.sound)
 
-    def _settled_faults(self, run: FilesOfRun) -> tuple[FilesOfRun, list[_FileFault]]:
-        """Return what is wrong with a run's files, and the rows that they were held against."""
+    def _settled(self, run_id: str) -> _Look | None:
+        """Return what is found of a run, its rows and files of one save; None if it is gone."""
         for _ in range(_LOOKS):
+            found = rows_of_run(self._database, run_id)
+            if found is None:
+                return None
             # In this order: what was staged before the look may be published after it.
-            token = run.staging_token
-            staged = staged_of(self._root, run.run_id, token) if token else ()
+            token = found.files.staging_token
+            staged = staged_of(self._root, run_id, token) if token else ()
             if any(is_left_over(self._root, name) for name in staged):
-                break  # reported as such
-            faults = self._faults(run)
-            if not faults:
-                break
-            now = self._database.read(partial(files_of_run, run_id=run.run_id))
-            if now is None:
-                break  # deleted meanwhile
-            if now == run and not staged:
-                return run, faults
-            run = now
+                return _Look(found)  # reported as such
+            look = self._look(found)
+            if not (look.faults or look.contradiction):
+                return look
+            now = rows_of_run(self._database, run_id)
+            if now == found and not staged:
+                return look
             time.sleep(_PAUSE_S)
-        return run, []
+        return look
+
+    def _look(self, found: RowsOfRun) -> _Look:
+        faults = self._faults(found.files)
+        faulty = {fault.noted for fault in faults}
+        sound = [noted for noted in found.files.artifacts if noted not in faulty]
+        try:
+            reason = why_rows_differ(self._root, found, sound)
+            csv = next((file for file in sound if file.kind == "raw_csv" and file.sha256), None)
+            if self._deep and csv and not reason:
+                reason = why_csv_differs(self._root, csv, self._database, found)
+        except (ArtifactReadError, FileNotFoundError) as error:
+            reason = str(error)
+        return _Look(found, faults, sound, reason)
 
     def _faults(self, run: FilesOfRun) -> list[_FileFault]:
         found = (self._fault(noted) for noted in run.artifacts)
@@ -420,7 +474,11 @@ def _why_not_adopted(root: Path, name: str) -> str:
     except InvalidRunError as error:
         return f"{error}; rename the folder"
     if not has_summary(root, name):
-        return f"there is no {SUMMARY_NAME} in it; save the run again, or remove the folder"
+        return (
+            f"there is no {SUMMARY_NAME} in it, so it is no run yet. Its other files may be the "
+            "only copy of the measurements: keep them, and put the summary back from a backup; then "
+            "`astraguard-store import` adopts it"
+        )
     return ""
 
 
@@ -439,7 +497,7 @@ class Completion:
         self._hashed = 0
         self._without_buckets = 0
         self._filled = 0
-        self._wrong: list[str] = []
+        self._wrong: list[FilesOfRun] = []
         self._to_renew: list[str] = []
 
     def look_at(self, run: FilesOfRun, sound: Sequence[Artifact]) -> None:
@@ -449,13 +507,15 @@ class Completion:
         self._unhashed += bool(unhashed)
         self._without_buckets += run.lacks_buckets
         if run.document == "wrong":
-            self._wrong.append(run.run_id)
-        if run.document != "right":
+            self._wrong.append(run)
+        elif run.document == "missing":
             self._to_renew.append(run.run_id)
         if self._mender is None or csv is None or not (unhashed or run.lacks_buckets):
             return
         try:
             self._mender.complete(run, csv, unhashed)
+        except (RunNotFoundError, FileNotFoundError):
+            return  # deleted meanwhile, or saved with other files
         except ArtifactReadError as error:
             advice = "one of both was changed: keep the one that is right; the row has the summary"
             self._tally.fault("csv_disagrees", csv.path, str(error), advice)
@@ -494,13 +554,17 @@ class Completion:
         """Tell of wrong ones; missing ones are no fault, and are written where it is mended."""
         if self._mender:
             self._mender.renew_documents(self._to_renew)
-        for run_id in self._wrong:
+        for run in self._wrong:
             what = "the copy of its rows that is read instead of them says something else"
-            if self._mender:
-                self._tally.mended("wrong_document", run_id, what, "written anew from its rows")
+            if self._mender and self._mender.renew_wrong_document(run):
+                done = "written anew from its rows, which its CSV confirms"
+                self._tally.mended("wrong_document", run.run_id, what, done)
+            elif self._mender:
+                advice = f"no CSV confirms its rows, so it is left. {_ADVICE_ROWS}"
+                self._tally.fault("wrong_document", run.run_id, what, advice)
             else:
-                advice = f"another program wrote it; {_FIX} writes it anew from its rows"
-                self._tally.fault("wrong_document", run_id, what, advice)
+                advice = f"{_FIX} writes it anew if the run's CSV confirms its rows"
+                self._tally.fault("wrong_document", run.run_id, what, advice)
 
 
 def _never_read(count: int) -> str:

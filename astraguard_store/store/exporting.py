@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +18,11 @@ from astraguard_store.artifacts.exports import (
     write_parquet,
 )
 from astraguard_store.checks import check_run_id
+from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.model import RunSummary
 from astraguard_store.reports import ExportReport
 from astraguard_store.store.adoption import Progress
+from astraguard_store.store.one_save import files_of_one_save
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,23 +30,35 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
+# Names by which nobody means a folder.
+_OTHER_KINDS = re.compile(
+    r"\.(7z|arrow|bz2|csv|db|feather|gz|h5|hdf5|json|rar|sqlite|tar|tbz2?|tgz|txz|xlsx|xz|zst)",
+    re.IGNORECASE,
+)
+
+
 def export(
     root: Path,
-    get: Callable[[str], RunSummary],
+    load: Callable[[str], StoredRun],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
 ) -> ExportReport:
     """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    if _OTHER_KINDS.fullmatch(target.suffix):
+        raise InvalidRunError(
+            f"Invalid target {target.name!r}: it can't be made; a folder, FILE.zip or "
+            "FILE.parquet can"
+        )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, get, run_ids, target, progress)
+    return _export_files(root, load, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
-    get: Callable[[str], RunSummary],
+    load: Callable[[str], StoredRun],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -61,16 +77,23 @@ def _export_files(
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            run = get(run_id)
-            if not run.artifacts:
-                raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
-            for file in run.artifacts:
-                copies.add(root, run, file)
-            files += len(run.artifacts)
+            files += _copy_run(root, partial(load, run_id), copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
     return ExportReport(target, len(chosen), files, size)
+
+
+def _copy_run(root: Path, load: Callable[[], StoredRun], copies: RunsTarget) -> int:
+    """Copy the files of one run; return how many it has."""
+    with ExitStack() as stack:
+        run, files = files_of_one_save(root, load, stack)
+        if not files:
+            run_id = run.summary.run_id
+            raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
+        for file in files:
+            copies.add(run.summary, file)
+        return len(files)
 
 
 def _export_measurements(

@@ -13,6 +13,7 @@ from astraguard_store.checks import check_run_id
 from astraguard_store.comparison import Comparison, compare
 from astraguard_store.database.backend import Question
 from astraguard_store.database.percentiles import Group
+from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import (
     ArtifactReadError,
     RunNotFoundError,
@@ -135,13 +136,13 @@ class FolderRuns:
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self.get, self.measurements, run_ids, target, progress)
+        return export(self._root, self._stored, self.measurements, run_ids, target, progress)
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
         from astraguard_store.store.checking import check_folder
 
-        return check_folder(self._root, progress=progress)
+        return check_folder(self._root, deep=deep, progress=progress)
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:  # noqa: ARG002
         """Refuse: only a database can be pruned."""
@@ -164,6 +165,9 @@ class FolderRuns:
 
     def close(self) -> None:
         """Do nothing: nothing is held open."""
+
+    def _stored(self, run_id: str) -> StoredRun:
+        return StoredRun(self.get(run_id), None, None)
 
     def _needs_database(self, what: str) -> StoreNotFoundError:
         return StoreNotFoundError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
-from astraguard_store.artifacts.staging import staged_of
 from astraguard_store.artifacts.verification import name_of
 from astraguard_store.columns import Columns, polars_pays
 from astraguard_store.database.measurements import kept_measurements
@@ -19,16 +17,13 @@ from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.formats.csv import plain_labels
 from astraguard_store.formats.parquet import frame_of, frame_of_csv, parse_parquet
 from astraguard_store.model import Artifact, RunSummary
+from astraguard_store.store.one_save import read_of_one_save
 from astraguard_store.store.store import FolderStore, Store
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["frame_in_memory", "frame_of_files", "frame_of_stored"]
-
-# A save publishes within milliseconds; one that hangs is waited for 5 s.
-_LOOKS = 100
-_PAUSE_S = 0.05
 
 
 def frame_in_memory(store: Store, run_id: str) -> pl.DataFrame:
@@ -59,21 +54,7 @@ def frame_of_stored(store: FolderStore, load: Callable[[], StoredRun]) -> pl.Dat
     Raises:
         ArtifactReadError: They are nowhere, or not what was saved.
     """
-    run = load()
-    for _ in range(_LOOKS):
-        try:
-            return _frame(store, run.summary)
-        except (ArtifactReadError, FileNotFoundError):
-            before, run = run, load()
-            if not _may_be_under_way(store.root, before, run):
-                break
-            time.sleep(_PAUSE_S)
-    try:
-        return _frame(store, run.summary)
-    except FileNotFoundError as error:
-        raise ArtifactReadError(
-            f"{error.filename} is missing; restore it from a backup of {store.root}"
-        ) from error
+    return read_of_one_save(store.root, load, lambda run: _frame(store, run.summary))
 
 
 def frame_of_files(root: Path, run: RunSummary) -> pl.DataFrame:
@@ -89,13 +70,6 @@ def frame_of_files(root: Path, run: RunSummary) -> pl.DataFrame:
     if frame is None:
         raise ArtifactReadError(f"{root / run.run_id} holds no CSV")
     return frame
-
-
-def _may_be_under_way(root: Path, before: StoredRun, now: StoredRun) -> bool:
-    if before is not now:
-        return True
-    token = now.staging_token
-    return bool(token and staged_of(root, now.summary.run_id, token))
 
 
 def _frame(store: FolderStore, run: RunSummary) -> pl.DataFrame:

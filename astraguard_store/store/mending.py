@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from math import isclose
 from pathlib import Path
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
@@ -20,10 +19,11 @@ from astraguard_store.formats.csv import plain_labels
 from astraguard_store.formats.layout import compression_of
 from astraguard_store.formats.parquet import frame_of, parse_parquet
 from astraguard_store.formats.summary import render_document, summary_document
-from astraguard_store.model import Artifact, MetricSummary, RunSummary, epoch_us
-from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.model import Artifact, epoch_us
+from astraguard_store.statistics import summarize
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.recovery import finish_first_adoption, recover
+from astraguard_store.store.row_checks import disagreement, rows_of_run, why_csv_differs
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import Digest
 
@@ -79,15 +79,23 @@ class Mender:
         """
         root = self._store.root
         stored = self._store.database.get(run.run_id)
+        content, is_as_noted = _rendered(stored, noted)
+        if not (is_as_noted or self._is_right(run)):
+            raise ArtifactWriteError(
+                "its row has numbers that no other file of the run vouches for"
+            )
         staged = stage_summary(
             root,
             noted,
-            _rendered(stored, noted),
+            content,
             epoch_us(stored.summary.recorded_at),
             durable=self._store.options.sync,
         )
         try:
             with self._store.turn(f"mending run {run.run_id!r}"):
+                if self._is_as_noted(noted):
+                    staged.discard()
+                    return "another process has written it anew"
                 self._note_again(run, noted, staged.artifacts[0])
                 kept = publish_summary(root, staged)
         except BaseException:
@@ -95,6 +103,24 @@ class Mender:
             raise
         beside = f"; what was there is kept beside it as {', '.join(kept)}" if kept else ""
         return f"written anew from its row{beside}"
+
+    def _is_as_noted(self, noted: Artifact) -> bool:
+        try:
+            found = file_state(self._store.root, noted.path)
+        except (FileNotFoundError, ArtifactReadError):
+            return False
+        return found.sha256 == noted.sha256
+
+    def _is_right(self, run: FilesOfRun) -> bool:
+        """Return whether the run's CSV, as it was noted, has the numbers of its rows."""
+        found = rows_of_run(self._store.database, run.run_id)
+        csv = next((file for file in run.artifacts if file.kind == "raw_csv"), None)
+        if found is None or csv is None or csv.sha256 is None:
+            return False
+        try:
+            return why_csv_differs(self._store.root, csv, self._store.database, found) is None
+        except (ArtifactReadError, FileNotFoundError):
+            return False
 
     def _note_again(self, run: FilesOfRun, noted: Artifact, written: Artifact) -> None:
         """Note the bytes that today's compressor makes, if they are others; the ticket is held.
@@ -131,19 +157,33 @@ class Mender:
         columns = read_columns(root / csv.path, csv)
         columns = plain_labels(columns, summary.metrics, summary.satellites)
         told = summarize(columns)
-        difference = _changed_meanwhile(states) or _disagreement(told, summary)
+        difference = _changed_meanwhile(states) or disagreement(told, summary, "it")
         if difference:
             raise ArtifactReadError(difference)
         for noted in unhashed:
             if noted.kind == "raw_parquet":
                 _check_parquet(root, noted, columns)
         with self._store.write(f"noting the CSV of run {run.run_id!r}") as transaction:
+            now = transaction.load(run.run_id)
+            if now is None or now.summary.artifacts != summary.artifacts:
+                return  # deleted, or saved again, since its files were read
             for noted, found in states.items():
                 complete = noted._replace(sha256=found.sha256, rows=columns.rows)
                 satellites = told.satellites if noted.kind == "raw_csv" else {}
                 transaction.note_csv(run.run_id, complete, satellites)
             if run.lacks_buckets:
                 transaction.add_buckets(run.run_id, told)
+
+    def renew_wrong_document(self, run: FilesOfRun) -> bool:
+        """Write a run's document anew if its CSV vouches for its rows; return whether it does.
+
+        Raises:
+            StoreError: The database can't be written.
+        """
+        if not self._is_right(run):
+            return False
+        self.renew_documents([run.run_id])
+        return True
 
     def renew_documents(self, run_ids: Sequence[str]) -> None:
         """Write the copies of these runs' rows anew that are read instead of them.
@@ -154,7 +194,8 @@ class Mender:
         for start in range(0, len(run_ids), _AT_A_TIME):
             with self._store.write("writing documents") as transaction:
                 for run_id in run_ids[start : start + _AT_A_TIME]:
-                    transaction.renew_document(run_id)
+                    if transaction.load(run_id) is not None:
+                        transaction.renew_document(run_id)
 
 
 def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:
@@ -163,8 +204,8 @@ def _check_parquet(root: Path, noted: Artifact, columns: Columns) -> None:
         raise ArtifactReadError(f"it has other measurements than {noted.path}")
 
 
-def _rendered(stored: StoredRun, noted: Artifact) -> bytes:
-    """Return the document of a run's summary file as its save wrote it, unpacked.
+def _rendered(stored: StoredRun, noted: Artifact) -> tuple[bytes, bool]:
+    """Return the document of a run's summary file, unpacked, and if it's surely what was saved.
 
     Of an adopted run the time zone isn't known, so all are tried. A compressed
     file may have another hash only because the compressor is another version;
@@ -176,9 +217,9 @@ def _rendered(stored: StoredRun, noted: Artifact) -> bytes:
         content = render_document(summary_document(stored.summary, utc_offset_s))
         written = b"".join(compressed([content], compression))
         if hashlib.sha256(written).hexdigest() == noted.sha256:
-            return content
+            return content, True
     if compression and stored.utc_offset_s is not None:
-        return render_document(summary_document(stored.summary, stored.utc_offset_s))
+        return render_document(summary_document(stored.summary, stored.utc_offset_s)), False
     raise ArtifactWriteError(
         "its row has the numbers, but not the way they were written: another program made the file"
     )
@@ -188,34 +229,3 @@ def _changed_meanwhile(states: Mapping[Artifact, Digest]) -> str | None:
     if all(found.bytes == noted.bytes for noted, found in states.items()):
         return None
     return "it is being written"
-
-
-def _disagreement(told: RunStatistics, summary: RunSummary) -> str | None:
-    """Return where the measurements and the summary of a run differ."""
-    if told.total_measurements != summary.total_measurements:
-        return (
-            f"it has {told.total_measurements} rows, "
-            f"the summary speaks of {summary.total_measurements}"
-        )
-    if told.satellites.keys() != summary.satellites.keys():
-        return "it has other satellites than the summary"
-    pairs = [(told.metrics, summary.metrics, "")]
-    pairs += [
-        (metrics, summary.satellites[name], f" on {name!r}")
-        for name, metrics in told.satellites.items()
-    ]
-    for in_csv, in_summary, where in pairs:
-        if in_csv.keys() != in_summary.keys():
-            return f"it has other metric types{where} than the summary"
-        for metric_type, numbers in in_csv.items():
-            if not _agree(numbers, in_summary[metric_type]):
-                return f"its {metric_type!r}{where} is not what the summary says"
-    return None
-
-
-def _agree(a: MetricSummary, b: MetricSummary) -> bool:
-    # Later Pythons sum floats in another way, so old means differ in the last bits.
-    return a.count == b.count and all(
-        isclose(getattr(a, name), getattr(b, name), rel_tol=1e-9)
-        for name in ("mean_ms", "p50_ms", "p95_ms", "max_ms")
-    )

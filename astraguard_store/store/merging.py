@@ -7,32 +7,34 @@ settled by `recovery` like a save that died, and the next one goes on.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from zipfile import is_zipfile
 
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
-from astraguard_store.artifacts.verification import (
-    checked_chunks,
-    has_files,
-    modified_ns,
-    name_of,
-)
+from astraguard_store.artifacts.verification import OpenFile, has_files, name_of
 from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run
+from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.database.whole_runs import load_rows, with_files
+from astraguard_store.database.whole_runs import RunRows, load_rows, with_files
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseError,
     InvalidRunError,
+    RunNotFoundError,
     StoreError,
     StoreNotFoundError,
 )
@@ -43,12 +45,14 @@ from astraguard_store.reports import MergeReport
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.identity import rendered_summary, why_another
+from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.store.recovery import settle
+from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import DATABASE_NAME, FolderStore, Store, folder_store
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["merge_rows", "merge_runs"]
+__all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
 
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
@@ -73,6 +77,7 @@ class _Taken:
 
     Attributes:
         run: As it is in the other store.
+        rows: All its rows there.
         token: Of the publication of its files here.
         staged: Its files.
         without_files: Whether the other store has none, so that these were made.
@@ -80,6 +85,7 @@ class _Taken:
     """
 
     run: StoredRun
+    rows: RunRows
     token: str | None
     staged: StagedRun | None = None
     without_files: bool = False
@@ -91,7 +97,9 @@ class _Taken:
 
     @property
     def bytes(self) -> int:
-        return sum(file.bytes for file in self.staged.artifacts) if self.staged else 0
+        """How much it adds to a batch: its files, and what is held in memory of it."""
+        kept = sum(8 * len(column) for column in self.rows.measurements)
+        return kept + (sum(file.bytes for file in self.staged.artifacts) if self.staged else 0)
 
     @property
     def files(self) -> list[Artifact]:
@@ -104,8 +112,20 @@ class _Taken:
         return list(self.run.summary.artifacts)
 
 
-class _InTheWayError(Exception):
+class _InTheWayError(ArtifactReadError):
     """Something here keeps one run from being taken over; the others come."""
+
+
+class _TooManyFilesError(ArtifactWriteError):
+    """The process may not open as many files as one batch of runs has."""
+
+
+def _is_out_of_files(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            return True
+        error = error.__cause__
+    return False
 
 
 class _Merge:
@@ -143,7 +163,12 @@ class _Merge:
         looked_at = 0
         try:
             for run_id in names:
-                one = self._staged(run_id)
+                try:
+                    one = self._staged(run_id)
+                except _TooManyFilesError:
+                    if not taken:
+                        raise
+                    break  # those that are staged are written, and their files closed
                 taken += [one] if one else []
                 looked_at += 1
                 if sum(run.bytes for run in taken) >= _BATCH_BYTES:
@@ -158,15 +183,50 @@ class _Merge:
 
     def _staged(self, run_id: str) -> _Taken | None:
         """Stage a run of the other store, unless it is here or can't be taken."""
-        there = self.source.database.read(partial(load_run, run_id=run_id))
-        if there is None or self._is_here(run_id, there):
-            return None
         try:
+            there = self._load(run_id)
+            if self._is_here(run_id, there):
+                return None
             check_run_id(run_id)
-            return self._with_files(there)
-        except (ArtifactReadError, InvalidRunError, _InTheWayError) as error:
+            return self._with_files(run_id)
+        except RunNotFoundError:
+            return None  # deleted there meanwhile
+        except (DatabaseBusyError, DatabaseDamagedError):
+            raise
+        # What rows of another store hold that no save writes may be too large, or no text.
+        except (StoreError, ArithmeticError, TypeError, ValueError, OSError) as error:
+            if _is_out_of_files(error):
+                raise _TooManyFilesError(
+                    f"run {run_id!r} could not be merged: too many files are open; allow more "
+                    "(`ulimit -n`) and merge again"
+                ) from error
+            if isinstance(error, ArtifactWriteError):
+                raise
             self.refused.append((run_id, str(error)))
             return None
+
+    def _load(self, run_id: str) -> StoredRun:
+        run = self.source.database.read(partial(load_run, run_id=run_id))
+        if run is None:
+            raise RunNotFoundError(run_id, str(self.source.root))
+        return run
+
+    def _rows_of(self, run: StoredRun) -> RunRows:
+        """Return all rows of a run of the other store, if they can be those of that save.
+
+        Raises:
+            InvalidRunError: They are such as no save writes.
+            ArtifactReadError: It was saved again meanwhile, or deleted.
+        """
+        summary = run.summary
+        rows = self.source.database.read(partial(load_rows, run_id=summary.run_id))
+        save = (summary.revision, epoch_us(summary.recorded_at), run.staging_token)
+        if rows is None or rows.save != save:
+            raise ArtifactReadError("it was saved again meanwhile; merge again")
+        reason = why_not_written(rows)
+        if reason:
+            raise InvalidRunError(f"its rows are not what a save writes: {reason}")
+        return rows
 
     def _is_here(self, run_id: str, there: StoredRun) -> bool:
         """Report a run that is here already, in whichever form."""
@@ -180,8 +240,9 @@ class _Merge:
             self.skipped.append(run_id)
         return True
 
-    def _with_files(self, there: StoredRun) -> _Taken:
-        return _Taken(there, there.staging_token, without_files=True)
+    def _with_files(self, run_id: str) -> _Taken:
+        run = self._load(run_id)
+        return _Taken(run, self._rows_of(run), run.staging_token, without_files=True)
 
     def _sync(self, taken: list[_Taken]) -> None:
         """Make what was staged as durable as it has to be."""
@@ -194,7 +255,8 @@ class _Merge:
             with self._store.turn(purpose):
                 with self._store.write(purpose) as transaction:
                     for one in taken:
-                        one.is_written = self._insert(transaction, one)
+                        rows = with_files(one.rows, one.token, one.files)
+                        one.is_written = bool(transaction.insert_new([rows]))
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
@@ -208,14 +270,6 @@ class _Merge:
                 _leave(taken)
             raise
         self._note(taken)
-
-    def _insert(self, transaction: Transaction, one: _Taken) -> bool:
-        summary = one.run.summary
-        rows = self.source.database.read(partial(load_rows, run_id=summary.run_id))
-        save = (summary.revision, epoch_us(summary.recorded_at), one.run.staging_token)
-        if rows is None or rows.save != save:
-            return False
-        return bool(transaction.insert_new([with_files(rows, one.token, one.files)]))
 
     def _note(self, taken: list[_Taken]) -> None:
         written = [one for one in taken if one.is_written]
@@ -244,13 +298,30 @@ class _FolderMerge(_Merge):
         self.conflicts.append((run_id, reason))
         return True
 
-    def _with_files(self, there: StoredRun) -> _Taken:
+    def _with_files(self, run_id: str) -> _Taken:
+        with ExitStack() as stack:
+            there, files = self._opened(run_id, stack)
+            return self._staged_copy(there, self._rows_of(there), files)
+
+    def _opened(self, run_id: str, stack: ExitStack) -> tuple[StoredRun, list[OpenFile]]:
+        """Return a run of the other store and its files, open; none if none of them is there."""
+        try:
+            return files_of_one_save(self.source.root, partial(self._load, run_id), stack)
+        except ArtifactReadError:
+            there = self._load(run_id)
+            token = there.staging_token
+            if token and staged_of(self.source.root, run_id, token):
+                raise ArtifactReadError(
+                    f"a save of run {run_id!r} was not finished in {self.source.root}; "
+                    "opening that store for writing finishes it"
+                ) from None
+            if any(_is_there(self.source.root / file.path) for file in there.summary.artifacts):
+                raise
+            return there, []
+
+    def _staged_copy(self, there: StoredRun, rows: RunRows, files: list[OpenFile]) -> _Taken:
         root, run_id, token = self._folder.root, there.summary.run_id, there.staging_token
-        if token and staged_of(self.source.root, run_id, token):
-            raise ArtifactReadError(
-                f"a save of run {run_id!r} was not finished in {self.source.root}; "
-                "opening that store for writing finishes it"
-            )
+        names = [name_of(run_id, file.noted) for file in files]
         try:
             check_target(root, run_id)
         except ArtifactWriteError as error:
@@ -261,8 +332,12 @@ class _FolderMerge(_Merge):
             self._settle_left_overs(run_id, token)
             staged.token = token
         try:
-            without_files = not self._copy_files(staged, there)
-            if without_files:
+            for file, name in zip(files, names, strict=True):
+                # An adopted file's own time may be what tells when the run was.
+                was_saved = there.utc_offset_s is not None
+                time_ns = time_us * 1000 if was_saved else file.modified_ns
+                staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
+            if not files:
                 total = there.summary.total_measurements
                 staged.copy(SUMMARY_NAME, [rendered_summary(there)], total, time_us * 1000)
         except BaseException as error:
@@ -270,7 +345,7 @@ class _FolderMerge(_Merge):
             if isinstance(error.__cause__, FileExistsError):
                 raise _InTheWayError("another merge brings it; merge again") from error
             raise
-        return _Taken(there, staged.token, staged, without_files)
+        return _Taken(there, rows, staged.token, staged, without_files=not files)
 
     def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""
@@ -278,19 +353,6 @@ class _FolderMerge(_Merge):
         left = staged_of(self._folder.root, run_id, token)
         if left:
             settle(self._folder, left)
-
-    def _copy_files(self, staged: StagedRun, there: StoredRun) -> bool:
-        """Copy a run's files; return False if none of them is there."""
-        names = {file: name_of(staged.run_id, file) for file in there.summary.artifacts}
-        if not any(_is_there(self.source.root / file.path) for file in names):
-            return False
-        was_saved = there.utc_offset_s is not None
-        for file, name in names.items():
-            # An adopted file's own time may be what tells when the run was.
-            found_ns = modified_ns(self.source.root, file)
-            time_ns = staged.recorded_at_us * 1000 if was_saved else found_ns
-            staged.copy(name, checked_chunks(self.source.root, file), file.rows, time_ns)
-        return True
 
     def _sync(self, taken: list[_Taken]) -> None:
         for one in taken:
@@ -354,10 +416,29 @@ def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
     if path.is_dir():
         path /= DATABASE_NAME
     own = store.database.path
+    check_is_no_zip(path)
+    with ExitStack() as stack:
+        yield OtherStore(path.parent, _opened_other(other, path, own, store.options, stack))
+
+
+def check_is_no_zip(other: Path) -> None:
+    """Raise `InvalidRunError` for a zip, such as `export` makes."""
+    if other.is_file() and is_zipfile(other):
+        raise InvalidRunError(
+            f"{other} is a zip, not a store: unpack it into a new folder, `astraguard-store "
+            "import --results` that folder, then merge it"
+        )
+
+
+def _opened_other(
+    other: Path, path: Path, own: Path | None, options: StoreOptions, stack: ExitStack
+) -> RunDatabase:
     try:
         if own and os.path.samefile(own, path):
             raise InvalidRunError(f"{other} is this store itself; name another one")
-        database, release = _open(path, store.options)
+        database, release = _open(path, options)
+        stack.callback(release)
+        _check_tables(path, database)
     except StoreError:
         # Some are an OSError too.
         raise
@@ -368,10 +449,16 @@ def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
         ) from None
     except OSError as error:
         raise StoreNotFoundError(f"{path} can't be looked at: {error.strerror}") from error
-    try:
-        yield OtherStore(path.parent, database)
-    finally:
-        release()
+    return database
+
+
+def _check_tables(path: Path, database: RunDatabase) -> None:
+    """Refuse a database whose tables are none: a view in their place may never end."""
+    replaced = database.read(replaced_tables)
+    if replaced:
+        raise DatabaseError(
+            f"{path} can't be merged: {', '.join(replaced)} is no table that this store made"
+        )
 
 
 def _open(path: Path, options: StoreOptions) -> tuple[RunDatabase, Callable[[], None]]:

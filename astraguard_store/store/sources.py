@@ -87,7 +87,7 @@ class Source(Protocol):
     ) -> ExportReport:
         """Copy runs out of the store."""
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
@@ -133,7 +133,7 @@ class WritableSource(Source, Protocol):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check, and mend what can be mended."""
 
 
@@ -188,15 +188,15 @@ class MemorySource:
         """Refuse: there are no files."""
         raise StoreNotFoundError("a store in memory has no files, so none can be exported")
 
-    def check(self, progress: Progress | None) -> CheckReport:  # noqa: ARG002
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
         """Ask the database for damage."""
         from astraguard_store.store.checking import check_rows
 
         return check_rows(self._store)
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Do the same: there is nothing to mend."""
-        return self.check(progress)
+        return self.check(progress, deep=deep)
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
@@ -281,7 +281,7 @@ class FolderSource(MemorySource):
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, from memory if it is as it was saved."""
         try:
-            run = self._database.get(run_id, self._on_load)
+            run = self._load(run_id)
         except RunNotFoundError:
             pass
         else:
@@ -296,7 +296,7 @@ class FolderSource(MemorySource):
         """Return a run's measurements, in the order of their recording."""
         from astraguard_store.store.measurements import frame_of_stored
 
-        return frame_of_stored(self._folder, lambda: self._database.get(run_id, self._on_load))
+        return frame_of_stored(self._folder, lambda: self._load(run_id))
 
     def export(
         self, run_ids: Iterable[str], target: Path, progress: Progress | None
@@ -304,19 +304,19 @@ class FolderSource(MemorySource):
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self.get, self.measurements, run_ids, target, progress)
+        return export(self._root, self._load, self.measurements, run_ids, target, progress)
 
-    def check(self, progress: Progress | None) -> CheckReport:
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, progress=progress)
+        return check_files(self._folder, deep=deep, progress=progress)
 
-    def check_and_fix(self, progress: Progress | None) -> CheckReport:
+    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check, and mend what can be mended."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, fix=True, progress=progress)
+        return check_files(self._folder, fix=True, deep=deep, progress=progress)
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
@@ -345,6 +345,9 @@ class FolderSource(MemorySource):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
         recover(self._folder)
+
+    def _load(self, run_id: str) -> StoredRun:
+        return self._database.get(run_id, self._on_load)
 
     def _is_as_saved(self, run: StoredRun) -> bool:
         # The file of an adopted run was written by somebody else; merged, it has a token.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from astraguard_store.database.schema import metadata
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 
 __all__ = [
     "WAL_RESET_FIXED",
     "dangling_rows",
     "has_wal_reset_bug",
+    "replaced_tables",
     "structural_problems",
     "wal_reset_note",
 ]
@@ -34,6 +36,15 @@ def dangling_rows(connection: sqlite3.Connection) -> dict[str, int]:
     for table, *_ in connection.execute("PRAGMA foreign_key_check"):
         counts[table] = counts.get(table, 0) + 1
     return counts
+
+
+def replaced_tables(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of this store's tables that are views, or take values of any type."""
+    found = {
+        name: (kind, strict)
+        for _, name, kind, _, _, strict in connection.execute("PRAGMA main.table_list")
+    }
+    return [name for name in metadata.tables if found.get(name) != ("table", 1)]
 
 
 def has_wal_reset_bug(version: str | None = None) -> bool:

@@ -1,0 +1,108 @@
+"""Row and files of a run, read so that both are of one save."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from astraguard_store.artifacts.staging import staged_of
+from astraguard_store.artifacts.verification import OpenFile, open_file
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.exceptions import ArtifactReadError
+
+__all__ = ["files_of_one_save", "read_of_one_save"]
+
+T = TypeVar("T")
+
+# A save publishes within milliseconds; one that hangs is waited for 5 s.
+_PUBLISHED_AFTER_S = 5.0
+# Of a run that is saved all the time, one look in a few finds row and files together.
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.005
+
+
+def read_of_one_save(
+    root: Path, load: Callable[[], StoredRun], read: Callable[[StoredRun], T]
+) -> T:
+    """Return what *read* makes of a run whose row and files are of one save.
+
+    A save of another process replaces the files a moment after the row. So a failure
+    counts only if the row has stayed the same, and nothing of its save was still staged.
+
+    Args:
+        root: The folder that the run's folder is in.
+        load: Gives the run's row as it is now.
+        read: Reads the files; raises if they aren't those of the row.
+
+    Raises:
+        ArtifactReadError: A file is missing or isn't what was saved; or others save
+            the run so often that no look found it at rest.
+        StoreError: What *load* and *read* raise.
+    """
+    began = time.monotonic()
+    while True:
+        # Right before the files: a row that has waited is an old one.
+        run = load()
+        is_published = not _is_staged(root, run)
+        try:
+            return read(run)
+        except (ArtifactReadError, FileNotFoundError) as error:
+            failure = error
+        is_same = _save_of(load()) == _save_of(run)
+        waited_s = time.monotonic() - began
+        if is_same and (is_published or waited_s > _PUBLISHED_AFTER_S):
+            raise _missing(failure, root)
+        if waited_s > _PATIENCE_S:
+            raise ArtifactReadError(
+                f"run {run.summary.run_id!r} was saved again and again for {waited_s:.0f} s; "
+                "try again when nobody saves it"
+            ) from failure
+        if is_same:
+            time.sleep(_PAUSE_S)
+
+
+def files_of_one_save(
+    root: Path, load: Callable[[], StoredRun], stack: ExitStack
+) -> tuple[StoredRun, list[OpenFile]]:
+    """Return a run and its files, opened, so that a later save doesn't change them.
+
+    Args:
+        root: The folder that the run's folder is in.
+        load: Gives the run's row as it is now.
+        stack: Closes the files.
+
+    Raises:
+        ArtifactReadError: As `read_of_one_save`.
+    """
+
+    def opened(run: StoredRun) -> tuple[StoredRun, list[OpenFile]]:
+        is_published = not _is_staged(root, run)
+        with ExitStack() as own:
+            files = [own.enter_context(open_file(root, noted)) for noted in run.summary.artifacts]
+            if not is_published or _save_of(load()) != _save_of(run):
+                raise ArtifactReadError(f"a save of run {run.summary.run_id!r} is not finished")
+            stack.push(own.pop_all())
+            return run, files
+
+    return read_of_one_save(root, load, opened)
+
+
+def _is_staged(root: Path, run: StoredRun) -> bool:
+    token = run.staging_token
+    return bool(token and staged_of(root, run.summary.run_id, token))
+
+
+def _save_of(run: StoredRun) -> tuple[object, ...]:
+    summary = run.summary
+    return summary.revision, summary.recorded_at, run.staging_token
+
+
+def _missing(failure: ArtifactReadError | FileNotFoundError, root: Path) -> ArtifactReadError:
+    if isinstance(failure, ArtifactReadError):
+        return failure
+    error = ArtifactReadError(f"{failure.filename} is missing; restore it from a backup of {root}")
+    error.__cause__ = failure
+    return error

@@ -1,0 +1,231 @@
+"""The rows of a run held against its own files, whose hashes are noted.
+
+The summary file is a function of the rows, so it is made anew from them and compared;
+the CSV tells the rest, and is read only where somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isclose
+from pathlib import Path
+
+from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.buckets import BucketColumns
+from astraguard_store.columns import Columns
+from astraguard_store.database.measurements import kept_measurements
+from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.run_files import FilesOfRun, files_of_run
+from astraguard_store.database.runs import StoredRun, load_run_of_rows
+from astraguard_store.database.sql import Connection
+from astraguard_store.database.whole_runs import RunRows, load_rows
+from astraguard_store.exceptions import (
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseError,
+)
+from astraguard_store.formats.csv import plain_labels
+from astraguard_store.formats.layout import FILE_KINDS
+from astraguard_store.formats.parquet import frame_of, parse_parquet
+from astraguard_store.formats.summary import (
+    parse_document,
+    parse_summary,
+    render_document,
+    summary_document,
+)
+from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.row_rules import why_not_written
+
+__all__ = ["RowsOfRun", "disagreement", "rows_of_run", "why_csv_differs", "why_rows_differ"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfRun:
+    """All rows of a run, of one moment.
+
+    Attributes:
+        files: What they say of its files.
+        rows: All of them; None if one can't be read.
+        run: The run that they make, whatever its document says; None if they make none.
+        fault: Why no save writes such rows; None if one does.
+    """
+
+    files: FilesOfRun
+    rows: RunRows | None
+    run: StoredRun | None
+    fault: str | None
+
+
+def rows_of_run(database: RunDatabase, run_id: str) -> RowsOfRun | None:
+    """Return the rows of a run, None if there is none.
+
+    Raises:
+        DatabaseError: The database can't be read, and not because of these rows.
+    """
+    try:
+        return database.read(partial(_rows_of_run, run_id=run_id))
+    except (DatabaseBusyError, DatabaseDamagedError):
+        raise
+    except DatabaseError as error:
+        # A text that is none, in one row of the run.
+        nothing = FilesOfRun(run_id, None, (), lacks_buckets=False)
+        return RowsOfRun(nothing, None, None, str(error))
+
+
+def _rows_of_run(connection: Connection, run_id: str) -> RowsOfRun | None:
+    files = files_of_run(connection, run_id)
+    rows = load_rows(connection, run_id)
+    if files is None or rows is None:
+        return None
+    fault = why_not_written(rows)
+    run = None if fault else load_run_of_rows(connection, run_id)
+    return RowsOfRun(files, rows, run, fault)
+
+
+def why_rows_differ(root: Path, found: RowsOfRun, sound: Sequence[Artifact]) -> str | None:
+    """Return how the rows of a run contradict its files or each other; None if they don't.
+
+    Args:
+        root: The results folder.
+        found: The rows.
+        sound: The files that are as they were noted.
+
+    Raises:
+        FileNotFoundError: A file has gone since it was looked at.
+    """
+    if found.run is None:
+        return found.fault
+    unnoted = _unnoted_file(root, found.files)
+    if unnoted:
+        return f"{unnoted} lies in its folder, and no row names it"
+    for noted in sound:
+        if noted.kind == "summary_json" and noted.sha256:
+            content = read_noted(root / noted.path, noted)
+            return _why_summary_differs(content, found.run)
+    return None
+
+
+def _unnoted_file(root: Path, run: FilesOfRun) -> str | None:
+    noted = {file.kind for file in run.artifacts}
+    try:
+        present = os.listdir(root / run.run_id)
+    except OSError:
+        return None
+    return next(
+        (name for name in sorted(present) if FILE_KINDS.get(name, "") not in {"", *noted}), None
+    )
+
+
+def _why_summary_differs(content: bytes, run: StoredRun) -> str | None:
+    summary = run.summary
+    if run.utc_offset_s is not None:
+        made = summary_document(summary, run.utc_offset_s)
+        if render_document(made) == content:
+            return None
+        # An older version wrote the same numbers in other bytes.
+        saved = parse_document(content)
+        if render_document(saved) == render_document(made):
+            return None
+        keys = [key for key in made if saved.get(key) != made[key]]
+        return f"they differ from its summary file in {', '.join(keys) or 'their order'}"
+    found = parse_summary(parse_document(content))
+    told = RunStatistics(found.total_measurements, found.metrics, found.satellites)
+    return disagreement(told, summary, "the summary file")
+
+
+def why_csv_differs(
+    root: Path, csv: Artifact, database: RunDatabase, found: RowsOfRun
+) -> str | None:
+    """Return how rows contradict the CSV, computing all of them anew; None if they don't.
+
+    Raises:
+        ArtifactReadError: The CSV can't be read.
+        FileNotFoundError: It has gone since it was looked at.
+    """
+    if found.run is None or found.rows is None:
+        return found.fault
+    summary = found.run.summary
+    columns = read_columns(root / csv.path, csv)
+    columns = plain_labels(columns, summary.metrics, summary.satellites)
+    children = found.rows.children
+    of_satellites = bool(children["satellite_buckets"])
+    told = summarize(columns, satellite_buckets=of_satellites)
+    reason = disagreement(told, summary, "the CSV")
+    if reason:
+        return reason
+    metrics = [told.metric_buckets.get(name) for name in summary.metrics]
+    satellites = [
+        told.satellite_buckets.get(satellite, {}).get(name)
+        for satellite, of_one in summary.satellites.items()
+        for name in of_one
+    ]
+    for table, expected in (("metric_buckets", metrics), ("satellite_buckets", satellites)):
+        rows = [tuple(row[1:]) for row in children[table]]
+        if rows and sorted(rows) != _bucket_rows(expected):
+            return f"the rows of {table} aren't those of the CSV"
+    return _why_copies_differ(root, columns, database, found)
+
+
+def _bucket_rows(by_position: Sequence[BucketColumns | None]) -> list[tuple[int, ...]]:
+    return sorted(
+        (position, *row)
+        for position, columns in enumerate(by_position)
+        if columns
+        for row in zip(*columns, strict=True)
+    )
+
+
+def _why_copies_differ(
+    root: Path, columns: Columns, database: RunDatabase, found: RowsOfRun
+) -> str | None:
+    """Compare the other copies of the measurements: the table's rows, and a parquet file."""
+    frame = frame_of(columns)
+    kept = database.read(partial(kept_measurements, run_id=found.files.run_id))
+    if kept is not None and not frame_of(kept).equals(frame):
+        return "the measurements that the database keeps aren't those of the CSV"
+    for noted in found.files.artifacts:
+        if noted.kind != "raw_parquet" or not noted.sha256:
+            continue
+        if not parse_parquet(read_noted(root / noted.path, noted)).equals(frame):
+            return f"{noted.path} has other measurements than the CSV"
+    return None
+
+
+def disagreement(told: RunStatistics, summary: RunSummary, source: str) -> str | None:
+    """Return where what *source* told and the rows of a run differ; None if they don't."""
+    if told.total_measurements != summary.total_measurements:
+        return (
+            f"{source} has {told.total_measurements} rows, "
+            f"the summary speaks of {summary.total_measurements}"
+        )
+    if told.satellites.keys() != summary.satellites.keys():
+        return f"{source} has other satellites than the summary"
+    pairs: list[tuple[Mapping[str, MetricSummary], Mapping[str, MetricSummary], str]]
+    pairs = [(told.metrics, summary.metrics, "")]
+    pairs += [
+        (metrics, summary.satellites[name], f" on {name!r}")
+        for name, metrics in told.satellites.items()
+    ]
+    for told_metrics, of_rows, where in pairs:
+        if told_metrics.keys() != of_rows.keys():
+            return f"{source} has other metric types{where} than the summary"
+        for metric_type, numbers in told_metrics.items():
+            if not _agree(numbers, of_rows[metric_type]):
+                return f"its {metric_type!r}{where} in {source} is not what the summary says"
+    return None
+
+
+def _agree(told: MetricSummary, of_rows: MetricSummary) -> bool:
+    # Later Pythons sum floats in another way, so old means differ in the last bits.
+    # p99 and minimum of an adopted run's satellites may be unknown to one side.
+    may_lack = {"p99_ms", "min_ms"}
+    return all(
+        isclose(a, b, rel_tol=1e-9)
+        if a is not None and b is not None
+        else a is b or name in may_lack
+        for name, a, b in zip(MetricSummary._fields, told, of_rows, strict=True)
+    )

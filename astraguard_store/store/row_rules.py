@@ -1,0 +1,183 @@
+"""What holds for the rows of every run that this store has written; pure.
+
+Rows of another store, or rows that another program has changed, are held against it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from astraguard_store.checks import check_name, check_run_id
+from astraguard_store.database.schema import metadata
+from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.model import utc_from_epoch_us
+from astraguard_store.provenance import Provenance, check_tags
+
+__all__ = ["why_not_written"]
+
+# A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
+_MOST_REVISIONS: Final = 2**31 - 1
+_DAY_S: Final = 86_400
+_STATISTICS: Final = {
+    "metric_statistics": "metric_buckets",
+    "satellite_statistics": "satellite_buckets",
+}
+_TEXTS: Final = (
+    "scenario", "software_version", "git_commit", "git_branch", "host", "platform", "python",
+    "rig", "firmware", "percentile_definition",
+)  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+def why_not_written(rows: RunRows) -> str | None:
+    """Return why no save, adoption or merge can have written these rows; None if one can.
+
+    Counts have to add up in runs that were saved: the summary file of an adopted run may
+    say anything.
+    """
+    try:
+        run, children = _named("runs", [rows.run])[0], _named_children(rows)
+        faults = _faults(run, children, rows.measurements)
+        return next(faults, None)
+    # What isn't of its column's type, and times out of the calendar, end up here.
+    except (InvalidRunError, ArithmeticError, TypeError, ValueError) as error:
+        return str(error)
+
+
+def _faults(
+    run: Row, children: Mapping[str, list[Row]], measurements: Sequence[Sequence[float]]
+) -> Iterator[str]:
+    yield from _faults_of_types(run, children)
+    yield from _faults_of_run(run)
+    check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
+    is_saved = run["utc_offset_s"] is not None
+    for table, buckets in _STATISTICS.items():
+        yield from _faults_of_positions(table, children[table])
+        yield from _faults_of_buckets(children[table], children[buckets], is_saved=is_saved)
+    if is_saved:
+        yield from _faults_of_counts(run, children)
+        for row in (*children["metric_statistics"], *children["satellite_statistics"]):
+            yield from _faults_of_order(row)
+    yield from _faults_of_measurements(measurements, children["satellite_statistics"])
+
+
+def _named(table: str, rows: Iterable[Sequence[Any]]) -> list[Row]:
+    columns = metadata.tables[table].c.keys()
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _named_children(rows: RunRows) -> dict[str, list[Row]]:
+    return {table: _named(table, of_table) for table, of_table in rows.children.items()}
+
+
+def _faults_of_types(run: Row, children: Mapping[str, list[Row]]) -> Iterator[str]:
+    for table, rows in {"runs": [run], **children}.items():
+        columns = metadata.tables[table].c
+        for row in rows:
+            for column in columns:
+                value = row[column.name]
+                wanted = column.type.python_type
+                if value is None and column.nullable:
+                    continue
+                if not isinstance(value, wanted) or isinstance(value, bool):
+                    yield f"{table}.{column.name} is {value!r:.40}"
+                if wanted is float and not 0 <= value < float("inf"):
+                    yield f"{table}.{column.name} is {value!r}"
+
+
+def _faults_of_run(run: Row) -> Iterator[str]:
+    check_run_id(run["run_id"])
+    if not 1 <= run["revision"] <= _MOST_REVISIONS:
+        yield f"its revision is {run['revision']}"
+    offset_s, token = run["utc_offset_s"], run["staging_token"]
+    if offset_s is not None and not -_DAY_S < offset_s < _DAY_S:
+        yield f"its UTC offset is {offset_s} s"
+    if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
+        yield f"its staging token is {token!r:.40}"
+    for name in ("recorded_at_us", "started_at_us", "finished_at_us"):
+        if run[name] is not None:
+            try:
+                utc_from_epoch_us(run[name]) + timedelta(seconds=offset_s or 0)
+            except OverflowError:
+                yield f"its {name} is {run[name]}, which is in no year from 1 to 9999"
+    Provenance(**{name: run[name] for name in _TEXTS}, seed=run["seed"])
+
+
+def _faults_of_positions(table: str, rows: list[Row]) -> Iterator[str]:
+    if sorted(row["position"] for row in rows) != list(range(len(rows))):
+        yield f"the positions in {table} have gaps, or come twice"
+    for row in rows:
+        check_name(row["metric_type"], "metric_type")
+        if "satellite_id" in row:
+            check_name(row["satellite_id"], "satellite_id")
+        if not (row["count"] >= 1 and 0 <= row["missed"] <= row["count"]):
+            yield f"{_label(row)} has {row['count']} events, {row['missed']} of them missed"
+
+
+def _faults_of_counts(run: Row, children: Mapping[str, list[Row]]) -> Iterator[str]:
+    total = run["total_measurements"]
+    of_types = Counter({row["metric_type"]: row["count"] for row in children["metric_statistics"]})
+    on_satellites: Counter[str] = Counter()
+    for row in children["satellite_statistics"]:
+        on_satellites[row["metric_type"]] += row["count"]
+    if of_types.total() != total:
+        yield f"it has {total} measurements, and its metric types {of_types.total()}"
+    for name in sorted({*of_types, *on_satellites}):
+        if of_types[name] != on_satellites[name]:
+            yield (
+                f"{name!r} has {of_types[name]} events, and on all satellites "
+                f"{on_satellites[name]}"
+            )
+
+
+def _faults_of_order(row: Row) -> Iterator[str]:
+    # A bound of a percentile among the missed follows no order.
+    if row["missed"] == 0:
+        values = [row[name] for name in ("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")]
+        if any(a > b for a, b in pairwise(v for v in values if v is not None)):
+            yield f"the percentiles of {_label(row)} are in no order"
+
+
+def _faults_of_buckets(
+    statistics: list[Row], buckets: list[Row], *, is_saved: bool
+) -> Iterator[str]:
+    if not buckets:
+        return
+    events: Counter[int] = Counter()
+    missed: Counter[int] = Counter()
+    for row in buckets:
+        if row["count"] < 0 or row["missed"] < 0:
+            yield "a bucket counts less than nothing"
+        events[row["position"]] += row["count"] + row["missed"]
+        missed[row["position"]] += row["missed"]
+    if not events.keys() <= {row["position"] for row in statistics}:
+        yield "there are buckets of what has no statistics"
+    for row in statistics:
+        found, of_missed = events[row["position"]], missed[row["position"]]
+        if found != row["count"] or (is_saved and of_missed != row["missed"]):
+            yield (
+                f"the buckets of {_label(row)} hold {found} events, {of_missed} of them missed, "
+                f"its statistics {row['count']} and {row['missed']}"
+            )
+
+
+def _faults_of_measurements(
+    measurements: Sequence[Sequence[float]], satellites: list[Row]
+) -> Iterator[str]:
+    """Check the packed columns of `measurements`, of which the first holds positions."""
+    if measurements:
+        kept = Counter(measurements[0])
+        counts = {row["position"]: row["count"] for row in satellites}
+        if kept != counts:
+            yield "the measurements that the database keeps are not those of its statistics"
+
+
+def _label(row: Row) -> str:
+    on = f" on {row['satellite_id']!r}" if "satellite_id" in row else ""
+    return f"{row['metric_type']!r}{on}"

@@ -1,0 +1,36 @@
+"""`check`: rows that another program changed are found, and nothing is made from them."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from recordings import recorded
+
+from astraguard_store import RunRepository
+
+CHANGES = [
+    "UPDATE metric_statistics SET mean_ms = mean_ms + 1",
+    "UPDATE runs SET total_measurements = 1",
+    "UPDATE runs SET utc_offset_s = 3600 - utc_offset_s",
+    "UPDATE runs SET recorded_at_us = 4611686018427387904",
+    "DELETE FROM satellite_statistics",
+    "DELETE FROM artifacts WHERE kind = 'raw_csv'",
+    "UPDATE metric_buckets SET count = count + 1",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("fix", [False, True])
+def test_rows_that_contradict_the_files_stay_a_fault(
+    results: Path, change: str, fix: bool
+) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("run", recorded(10))
+    with closing(sqlite3.connect(results / "astraguard.db")) as database, database:
+        database.execute(change)
+
+    with RunRepository.open(results) as repository:
+        report = repository.check(fix=fix)
+
+    assert "rows_disagree" in {finding.kind for finding in report.findings}
