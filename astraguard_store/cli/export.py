@@ -9,7 +9,6 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import shapes, text
-from astraguard_store.repository import RunRepository
 
 # Names by which nobody means a folder.
 _OTHER_KINDS = re.compile(
@@ -63,7 +62,7 @@ def export(
         raise click.UsageError(
             f"{target.name!r} can't be made: --to takes a folder, FILE.zip or FILE.parquet."
         )
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         chosen = run or options.filtered_ids(repository, scenario, tag, since)
         if not chosen:
             complain(f"there are no such runs in {results}; nothing is exported")
