@@ -105,8 +105,7 @@ assert set(sys.modules) == before, set(sys.modules) - before
     [
         ("import astraguard_store", {"asyncio", "sqlalchemy", "numpy", "polars", "alembic"}),
         (
-            "from astraguard_store import LatencyCollector\n"
-            "LatencyCollector().record_fault_detection('SAT001', 0.0, 1.0)",
+            "import astraguard_store as a; a.LatencyCollector().record_fault_detection('S', 0, 1)",
             {"sqlalchemy", "polars", "alembic"},
         ),
     ],
