@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 # Tests wait for the disk and for processes that they start, so one more than processors.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help demo test lint types layers unit wheel torture fuzz bench docs clean
+.PHONY: help demo test lint types layers unit wheel test-lowest torture fuzz bench docs clean
 
 help:
 	@echo "make demo     set up, fly a small swarm twice, save, list and compare the runs"
 	@echo "make test     set up, then lint, type checks, layer checks, tests, and the wheel"
+	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make docs     build all pages of docs/ as a site, in site/"
 	@echo "make torture  the fault tests at full length, with a table (long)"
 	@echo "make fuzz     a minute of coverage-guided fuzzing for each reader of others' files"
@@ -48,6 +49,20 @@ unit: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	PYTHON=$(PYTHON) BUILD_PYTHON=$(abspath $(BIN)/python) sh tests/check_wheel.sh
 
+# Each dependency in the lowest version that pyproject.toml allows, in an environment of its
+# own. Tests of the recipes and of the site need what only `make test` installs.
+$(VENV)-lowest/.installed: pyproject.toml constraints.txt tests/lowest_versions.py
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(PYTHON) tests/lowest_versions.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-lowest/constraints.txt --editable '.[zstd]' \
+		pytest pytest-timeout pytest-xdist hypothesis
+	@touch $@
+
+test-lowest: $(VENV)-lowest/.installed
+	$(VENV)-lowest/bin/python -m pytest -q -n $(WORKERS) --dist worksteal \
+		--ignore tests/test_recipes.py --ignore tests/test_site.py
+
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture
 
@@ -69,5 +84,5 @@ docs: $(VENV)/.installed
 	@echo "built: site/index.html"
 
 clean:
-	rm -rf $(VENV) build dist site demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+	rm -rf $(VENV) $(VENV)-lowest build dist site demo_results .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,11 +26,10 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
-from astraguard_store.options import StoreOptions
-from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
+from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, StoreOptions
+from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector, new_run
 from astraguard_store.store.saving import keep_run
-from astraguard_store.store.store import DATABASE_NAME
 from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["MetricsStorage"]

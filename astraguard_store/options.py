@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["Compression", "Durability", "KeptMeasurements", "StoreOptions"]
+__all__ = [
+    "DATABASE_NAME",
+    "DEFAULT_RESULTS_DIR",
+    "Compression",
+    "Durability",
+    "KeptMeasurements",
+    "StoreOptions",
+]
+
+DATABASE_NAME = "astraguard.db"
+DEFAULT_RESULTS_DIR = "astraguard/hil/results"
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]

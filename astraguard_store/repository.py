@@ -25,7 +25,14 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
 from astraguard_store.model import RunHeader, RunSummary
-from astraguard_store.options import Compression, Durability, KeptMeasurements, StoreOptions
+from astraguard_store.options import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    Compression,
+    Durability,
+    KeptMeasurements,
+    StoreOptions,
+)
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.reports import (
     CacheInfo,
@@ -40,12 +47,7 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.new_runs import Collector, NewRun, new_run
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
-from astraguard_store.store.store import (
-    DATABASE_NAME,
-    existing_root,
-    folder_store,
-    memory_store,
-)
+from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.machine import begin_asking
@@ -53,11 +55,9 @@ from astraguard_store.system.machine import begin_asking
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["DEFAULT_RESULTS_DIR", "RunRepository"]
+__all__ = ["RunRepository"]
 
 logger = logging.getLogger("astraguard_store")
-
-DEFAULT_RESULTS_DIR = "astraguard/hil/results"
 
 _NO_FILTERS = (None, None, None, None, None)
 # More than anybody has, and what SQLite's integers hold.

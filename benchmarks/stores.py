@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from astraguard_store import LatencyCollector, RunRepository
-from astraguard_store.store.store import DATABASE_NAME
+from astraguard_store.options import DATABASE_NAME
 from benchmarks.fill import fill_database, write_tree
 from benchmarks.floors import BareStore
 from benchmarks.workloads import latencies, record

@@ -77,6 +77,12 @@ except SystemExit:
         assert ours == {"astraguard_store.cli.app", "astraguard_store.cli.groups"}
         assert "rich" not in imported
 
+    @pytest.mark.parametrize("command", ["recent", "show", "compare", "prune", "export", "check"])
+    def test_the_help_of_a_command_imports_no_store(self, results: Path, command: str) -> None:
+        imported = self.imported_by(results, command, "--help")
+
+        assert imported & {"astraguard_store.repository", "sqlalchemy", "sqlite3"} == set()
+
     @pytest.mark.parametrize("words", [["recent"], ["show", "run"]], ids=" ".join)
     def test_a_list_in_a_pipe_imports_one_command_and_draws_nothing(
         self, store: Path, words: list[str]

@@ -98,3 +98,22 @@ assert len(collector.measurements) == 10_000
 assert set(sys.modules) == before, set(sys.modules) - before
 """
     assert imported_by(recording, results) == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "unwanted"),
+    [
+        ("import astraguard_store", {"asyncio", "sqlalchemy", "numpy", "polars", "alembic"}),
+        (
+            "import astraguard_store as a; a.LatencyCollector().record_fault_detection('S', 0, 1)",
+            {"sqlalchemy", "polars", "alembic"},
+        ),
+    ],
+    ids=["the package", "the collector"],
+)
+def test_a_part_imports_no_more_than_it_needs(
+    program: str, unwanted: set[str], results: Path
+) -> None:
+    imported = set(in_child(f"{program}\nimport sys\nprint(*sys.modules)", results).split())
+
+    assert imported & unwanted == set()

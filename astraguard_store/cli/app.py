@@ -56,11 +56,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     if not wanted or ctx.resilient_parsing:
         return
     from astraguard_store import __version__
-    from astraguard_store.store.schema_versions import schema_head, sqlite_caveat, sqlite_version
+    from astraguard_store.store.schema_versions import schema_head, sqlite_version
 
     click.echo(f"{PROGRAM} {__version__} (SQLite {sqlite_version()}, schema head {schema_head()})")
-    if caveat := sqlite_caveat():
-        click.echo(caveat)
     ctx.exit()
 
 

@@ -6,10 +6,9 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK
+from astraguard_store.options import DATABASE_NAME
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import CheckReport, Finding
-from astraguard_store.store.checking import check_folder
-from astraguard_store.store.store import DATABASE_NAME
 
 
 @click.command(
@@ -36,6 +35,8 @@ def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
+    from astraguard_store.store.checking import check_folder
+
     with output.progress_bar("Checking", hidden=as_json) as progress:
         report = check_folder(results, fix=fix, deep=deep, progress=progress)
     if as_json:

@@ -8,7 +8,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.presentation import shapes, text
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -42,7 +41,7 @@ def compare(
 
     Exit code 0, whatever the difference; 1 where a run doesn't exist; 2 for an error.
     """
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         comparison = repository.compare(baseline, candidate, by_satellite=by_satellite)
         origin = options.answers_from(repository)
     if as_json:

@@ -10,7 +10,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, StoreGroup
 from astraguard_store.presentation import markdown, shapes, text
 from astraguard_store.reports import DescribedObject
-from astraguard_store.repository import RunRepository
 from astraguard_store.store.schema_versions import (
     SchemaStatus,
     described_schema,
@@ -122,7 +121,7 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
 
     Exit code 0; 2 for an error, such as a file that is there already.
     """
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         origin = options.database_of(repository)
         repository.back_up(file)
     size = file.stat().st_size

@@ -8,7 +8,6 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import shapes, text
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -53,7 +52,7 @@ def export(
     filters = any((scenario, tag, since))
     if bool(run) + every_run + filters != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         chosen = run or options.filtered_ids(repository, scenario, tag, since)
         if not chosen:
             complain(f"there are no such runs in {results}; nothing is exported")

@@ -8,7 +8,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK
 from astraguard_store.presentation import shapes
 from astraguard_store.reports import ImportReport
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -38,7 +37,7 @@ def import_runs(jobs: int | None, results: Path, as_json: bool) -> int:
     Exit code 0; 1 where a folder was refused, with the reason; 2 for an error.
     """
     options.check_is_folder(results)
-    with RunRepository.open(results, adopt=False) as repository:
+    with options.open_store(results, adopt=False) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Importing", hidden=as_json) as progress:
             report = repository.import_legacy(progress, jobs=jobs)

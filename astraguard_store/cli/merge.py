@@ -6,11 +6,10 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
+from astraguard_store.options import DATABASE_NAME
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import MergeReport
-from astraguard_store.repository import RunRepository
 from astraguard_store.store.merging import check_is_no_zip
-from astraguard_store.store.store import DATABASE_NAME
 
 
 @click.command(
@@ -39,7 +38,7 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
     else:
         check_is_no_zip(other)
     is_new = not (results / DATABASE_NAME).exists()
-    with RunRepository.open(results) as repository:
+    with options.open_store(results) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Merging", hidden=as_json) as progress:
             report = repository.merge(other, progress=progress)

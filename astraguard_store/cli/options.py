@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
+from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR
 from astraguard_store.presentation.shapes import Shape
-from astraguard_store.repository import DEFAULT_RESULTS_DIR, RunRepository
-from astraguard_store.store.store import DATABASE_NAME
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
@@ -120,8 +121,16 @@ def check_has_database(folder: Path) -> None:
         )
 
 
-@contextmanager
-def open_existing(results: Path) -> Iterator[RunRepository]:
+def open_store(
+    results: str | Path, *, read_only: bool = False, adopt: bool = True
+) -> RunRepository:
+    """Open a store, which is imported here: help, and a mistyped option, don't wait for it."""
+    from astraguard_store.repository import RunRepository
+
+    return RunRepository.open(results, read_only=read_only, adopt=adopt)
+
+
+def open_existing(results: Path) -> RunRepository:
     """Open a store for writing that is there already: a mistyped folder must not become one.
 
     Raises:
@@ -129,8 +138,7 @@ def open_existing(results: Path) -> Iterator[RunRepository]:
     """
     check_is_folder(results)
     check_has_database(results)
-    with RunRepository.open(results) as repository:
-        yield repository
+    return open_store(results)
 
 
 def answers_from(repository: RunRepository) -> Shape:
@@ -178,7 +186,7 @@ def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
     """Return the newest runs' ids that begin with *incomplete*, none on any error."""
     results = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
     try:
-        with RunRepository.open(results, read_only=True) as repository:
+        with open_store(results, read_only=True) as repository:
             newest = repository.recent(limit=_RUNS_OFFERED)
     except (StoreError, OSError):
         return []  # a completion that fails must not write into the command line

@@ -10,7 +10,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import Percentiles
-from astraguard_store.repository import RunRepository
 
 _Groups = Mapping[tuple[str | None, ...], Percentiles]
 
@@ -80,7 +79,7 @@ def percentiles(
     is_filtered = any(value is not None for value in (scenario, tag, since))
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         runs: Sequence[str] | None = run or None
         if is_filtered:
             runs = options.filtered_ids(repository, scenario, tag, since)

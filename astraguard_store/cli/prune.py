@@ -1,8 +1,10 @@
 """`astraguard-store prune`."""
 
+from __future__ import annotations
+
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +12,9 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import PruneReport
-from astraguard_store.repository import RunRepository
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -63,20 +67,24 @@ def prune(
     """
     if keep is None and older_than is None:
         raise click.UsageError("Say which runs stay: --keep, --older-than or both.")
-    what = partial(RunRepository.prune, measurements_only=measurements_only)
+    chosen: dict[str, Any] = {
+        "keep": keep,
+        "older_than": older_than,
+        "measurements_only": measurements_only,
+    }
     if dry_run:
-        with RunRepository.open(results, read_only=True) as repository:
-            report = what(repository, keep, older_than, dry_run=True)
+        with options.open_store(results, read_only=True) as repository:
+            report = repository.prune(**chosen, dry_run=True)
             _print_report(repository, report, as_json=as_json)
         return OK
     options.check_can_ask(yes)
     with options.open_existing(results) as repository:
         if not yes:
-            expected = what(repository, keep, older_than, dry_run=True)
+            expected = repository.prune(**chosen, dry_run=True)
             if not options.agrees(f"{_summary(expected)} Do it?"):
                 return ANSWER_IS_NO
         with output.progress_bar("Pruning", hidden=as_json) as progress:
-            report = what(repository, keep, older_than, progress=progress)
+            report = repository.prune(**chosen, progress=progress)
         _print_report(repository, report, as_json=as_json)
     return OK
 

@@ -13,7 +13,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import QueryResult
-from astraguard_store.repository import RunRepository
 
 # What a table shows of a BLOB; CSV and JSON have all of it.
 _BLOB_BYTES_SHOWN = 16
@@ -83,7 +82,7 @@ def query(
         raise click.UsageError(f"--json and --format {form} can't be had together; choose one.")
     bound = _bound(parameters)
     statement = _from_stdin() if sql == "-" else sql
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         answer = repository.query(statement, bound, time_limit_s=time_limit, row_limit=limit)
         origin = options.database_of(repository)
     if as_json or form == "json":

@@ -10,7 +10,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.model import RunHeader
 from astraguard_store.presentation import shapes, text
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -65,7 +64,7 @@ def recent(
     Exit code 0, also where there is no run; 1 where the run of --before doesn't exist,
     or no run has the metric type of --above; 2 for an error.
     """
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         headers = repository.recent(
             limit + 1,
             scenario=scenario,

@@ -8,7 +8,6 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.presentation import shapes, text
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -31,7 +30,7 @@ def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: 
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
-    with RunRepository.open(results, read_only=True) as repository:
+    with options.open_store(results, read_only=True) as repository:
         summary = repository.get(run)
         if as_json:
             output.print_json({**options.answers_from(repository), **shapes.run_shape(summary)})

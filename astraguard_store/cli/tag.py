@@ -7,7 +7,6 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.model import RunSummary
-from astraguard_store.repository import RunRepository
 
 
 @click.command(
@@ -41,7 +40,7 @@ def tag(
         if names.count(name) > 1:
             raise click.UsageError(f"Tag {name!r} is named twice.")
     wanted: dict[str, str | None] = {**dict(changes), **dict.fromkeys(remove)}
-    opened = options.open_existing if wanted else partial(RunRepository.open, read_only=True)
+    opened = options.open_existing if wanted else partial(options.open_store, read_only=True)
     with opened(results) as repository:
         summary = repository.set_tags(run, wanted) if wanted else repository.get(run)
         if as_json:

@@ -6,13 +6,15 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
 from astraguard_store.checks import check_positive
 from astraguard_store.database.sql import Connection, Query
 from astraguard_store.exceptions import InvalidRunError, QueryError
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import QueryResult
+
+if TYPE_CHECKING:
+    from astraguard_store.reports import QueryResult
 
 __all__ = ["Backend", "Parameters", "Question", "Write"]
 

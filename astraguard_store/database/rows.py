@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.buckets import BucketColumns
 from astraguard_store.database.documents import write_document
@@ -16,7 +16,9 @@ from astraguard_store.database.schema import (
 )
 from astraguard_store.database.sql import Connection, insert_many, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
-from astraguard_store.statistics import RunStatistics
+
+if TYPE_CHECKING:
+    from astraguard_store.statistics import RunStatistics
 
 __all__ = ["child_rows", "file_row", "insert_buckets", "insert_files", "insert_statistics"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, bindparam, exists, select, update
 
@@ -25,7 +25,9 @@ from astraguard_store.database.schema import (
 )
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.model import Artifact, MetricSummary
-from astraguard_store.statistics import RunStatistics
+
+if TYPE_CHECKING:
+    from astraguard_store.statistics import RunStatistics
 
 __all__ = ["FilesOfRun", "add_buckets", "files_of_run", "files_of_runs", "note_csv", "note_file"]
 

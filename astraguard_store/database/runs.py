@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, literal_column, null, select, union_all
 from sqlalchemy.sql.selectable import CTE
@@ -38,7 +38,9 @@ from astraguard_store.model import (
     with_bounds,
 )
 from astraguard_store.provenance import Provenance, ProvenanceChange, changes_of_values
-from astraguard_store.statistics import RunStatistics
+
+if TYPE_CHECKING:
+    from astraguard_store.statistics import RunStatistics
 
 __all__ = [
     "Missing",

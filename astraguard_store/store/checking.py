@@ -51,7 +51,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_NAME, SUMMARY_NAME
 from astraguard_store.model import Artifact
-from astraguard_store.options import StoreOptions
+from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.mending import Mender
@@ -62,7 +62,6 @@ from astraguard_store.store.row_checks import (
     why_rows_differ,
 )
 from astraguard_store.store.store import (
-    DATABASE_NAME,
     FolderStore,
     Store,
     existing_root,
@@ -476,8 +475,8 @@ def _why_not_adopted(root: Path, name: str) -> str:
     if not has_summary(root, name):
         return (
             f"there is no {SUMMARY_NAME} in it, so it is no run yet. Its other files may be the "
-            "only copy of the measurements: keep them, and put the summary back from a backup; then "
-            "`astraguard-store import` adopts it"
+            "only copy of the measurements: keep them, and put the summary back from a backup; "
+            "then `astraguard-store import` adopts it"
         )
     return ""
 

@@ -40,7 +40,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.formats.layout import SUMMARY_NAME
 from astraguard_store.model import Artifact, epoch_us
-from astraguard_store.options import StoreOptions
+from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport
 from astraguard_store.store.adoption import Progress
 from astraguard_store.store.changes import later_if_it_fails
@@ -49,7 +49,7 @@ from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.store.recovery import settle
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
-from astraguard_store.store.store import DATABASE_NAME, FolderStore, Store, folder_store
+from astraguard_store.store.store import FolderStore, Store, folder_store
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]

@@ -190,7 +190,7 @@ def _why_copies_differ(
     for noted in found.files.artifacts:
         if noted.kind != "raw_parquet" or not noted.sha256:
             continue
-        if not parse_parquet(read_noted(root / noted.path, noted)).equals(frame):
+        if not parse_parquet(read_noted(root / noted.path, noted), frame.height).equals(frame):
             return f"{noted.path} has other measurements than the CSV"
     return None
 

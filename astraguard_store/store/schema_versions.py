@@ -14,10 +14,10 @@ from astraguard_store.database.sqlite.description import (
     described_objects,
 )
 from astraguard_store.database.sqlite.engine import sqlite_library_version
-from astraguard_store.database.sqlite.integrity import has_wal_reset_bug, wal_reset_note
 from astraguard_store.database.sqlite.migrate import check_revision, revision_of, upgrade_database
 from astraguard_store.exceptions import StoreNotFoundError
-from astraguard_store.store.store import DATABASE_NAME, LOCK_NAME, existing_root
+from astraguard_store.options import DATABASE_NAME
+from astraguard_store.store.store import LOCK_NAME, existing_root
 from astraguard_store.system.ticket import WriteTicket
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "described_schema",
     "schema_head",
     "schema_status",
-    "sqlite_caveat",
     "sqlite_version",
     "upgrade_schema",
 ]
@@ -115,8 +114,3 @@ def schema_head() -> str:
 def sqlite_version() -> str:
     """Return the version of the SQLite library in use."""
     return sqlite_library_version()
-
-
-def sqlite_caveat() -> str | None:
-    """Return what is wrong with that version and what the store does about it, if anything is."""
-    return wal_reset_note() if has_wal_reset_bug() else None

@@ -17,14 +17,13 @@ from astraguard_store.database.sqlite.migrate import create_database
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
 from astraguard_store.model import RunSummary
-from astraguard_store.options import StoreOptions
+from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.system.files import make_folder, size_if_there
 from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
 __all__ = [
-    "DATABASE_NAME",
     "LOCK_NAME",
     "FolderStore",
     "SharedStore",
@@ -36,7 +35,6 @@ __all__ = [
 
 logger = logging.getLogger("astraguard_store")
 
-DATABASE_NAME = "astraguard.db"
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.exceptions import ArtifactWriteError, StoreMismatchError
-from astraguard_store.store.store import DATABASE_NAME, FolderStore
+from astraguard_store.options import DATABASE_NAME
+from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import read_file, sync, sync_folder, write_all
 
 __all__ = ["ID_NAME", "check_store_id", "settle_store_id"]
