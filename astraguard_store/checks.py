@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "check_number",
     "check_positive",
+    "check_recorded_name",
     "check_run_id",
 ]
 
@@ -27,6 +28,8 @@ __all__ = [
 FIRST_DATE_S = 946_684_800.0
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
+# The words of the old class, which its callers' tests match.
+_NON_NEGATIVE = "non-negative number"
 
 
 def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS) -> str:
@@ -37,7 +40,7 @@ def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS
             a NUL or a lone surrogate, which the database can't keep.
     """
     if not isinstance(value, str) or not value:
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: a non-empty string is needed")
+        raise InvalidRunError(f"Invalid {parameter}: must be non-empty string, not {value!r:.80}")
     if len(value) > longest:
         raise InvalidRunError(
             f"Invalid {parameter} {value[:20]!r}…: {len(value)} characters, {longest} are allowed"
@@ -52,21 +55,33 @@ def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS
     return str.__str__(value)
 
 
-def check_number(value: object, parameter: str) -> float:
+def check_recorded_name(value: object, parameter: str) -> str:
+    """Return *value* if a collector may record under it: `check_name`, and not blank.
+
+    Raises:
+        InvalidRunError: It isn't.
+    """
+    name = check_name(value, parameter)
+    if name.isspace():
+        raise InvalidRunError(f"Invalid {parameter}: must be non-empty string, not blank {name!r}")
+    return name
+
+
+def check_number(value: object, parameter: str, wanted: str = "number") -> float:
     """Return the finite number *value* as a float; NumPy scalars and Decimal are numbers too.
 
     Raises:
         InvalidRunError: It is no number, a truth value, NaN, infinite or beyond a double.
     """
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: a number is needed")
+        raise InvalidRunError(f"Invalid {parameter}: must be {wanted}, not {value!r:.80}")
     try:
         number = float(value)
     except (OverflowError, TypeError, ValueError) as error:
         # NumPy counts its time spans among the integers.
-        raise InvalidRunError(f"Invalid {parameter}: {error}") from error
+        raise InvalidRunError(f"Invalid {parameter}: must be {wanted}: {error}") from error
     if not isfinite(number):
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is not finite")
+        raise InvalidRunError(f"Invalid {parameter}: must be {wanted}, and finite, not {value!r}")
     return number
 
 
@@ -78,9 +93,9 @@ def check_positive(value: object, parameter: str) -> float:
     """
     if type(value) is float and 0.0 <= value < inf:
         return value
-    number = check_number(value, parameter)
+    number = check_number(value, parameter, _NON_NEGATIVE)
     if number < 0:
-        raise InvalidRunError(f"Invalid {parameter} {value!r}: it is negative")
+        raise InvalidRunError(f"Invalid {parameter}: must be {_NON_NEGATIVE}, not {value!r}")
     return number
 
 

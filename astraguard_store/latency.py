@@ -1,21 +1,23 @@
-"""LatencyCollector: records latencies while a scenario runs, and answers for them after."""
+"""LatencyCollector: records latencies while a scenario runs, and answers questions about them."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
-from time import time
 from typing import Any, Final, SupportsIndex, overload
+from weakref import WeakSet
 
-from astraguard_store.checks import check_name, check_positive
+from astraguard_store.checks import check_positive, check_recorded_name
 from astraguard_store.columns import BLOCK_BYTES, ROW_BYTES, Columns, Label, pack_row
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.formats import summary as summary_format
 from astraguard_store.formats.csv import render_csv
 from astraguard_store.model import LatencyMeasurement
 from astraguard_store.statistics import summarize
+from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["LatencyCollector", "Measurements"]
 
@@ -39,30 +41,30 @@ class LatencyCollector:
     """
 
     def __init__(self) -> None:
-        # Of the kind that a signal's way into a save can take again. So there is no call
-        # between steps that belong together: when one returns, handlers run.
+        # Reentrant: a finalizer or a signal's handler may record while this thread holds it.
         self._lock = threading.RLock()
         self._labels: list[Label] = []
-        self._label_count = 0
+        # {metric type: {satellite: label number}}, of measured and of missed events
         self._codes: dict[str, dict[str, int]] = {}
+        self._missed_codes: dict[str, dict[str, int]] = {}
         # A dict for each metric type on the way of every measurement.
         self._fault_codes = self._codes[FAULT_DETECTION] = {}
         self._decision_codes = self._codes[AGENT_DECISION] = {}
         self._recovery_codes = self._codes[RECOVERY_ACTION] = {}
-        # Missed events have labels of their own: the others' way stays as short as it was.
-        self._missed_codes: dict[Label, int] = {}
         self._full: list[bytearray] = []
         self._block = bytearray()
+        _collectors.add(self)
 
-    def record_fault_detection(
-        self, sat_id: str, scenario_time_s: float, detection_delay_ms: float
+    def record(
+        self, metric_type: str, satellite_id: str, scenario_time_s: float, duration_ms: float
     ) -> None:
-        """Record how long it took to detect a fault on satellite *sat_id*.
+        """Record a latency of any kind.
 
         Args:
-            sat_id: The satellite, not empty.
+            metric_type: What was measured, not empty or blank.
+            satellite_id: On which satellite, not empty or blank.
             scenario_time_s: Seconds since the scenario's start, at least 0.
-            detection_delay_ms: Milliseconds, at least 0.
+            duration_ms: Milliseconds, at least 0.
 
         Raises:
             InvalidRunError: A value is not as above; nothing was recorded. It is
@@ -70,9 +72,28 @@ class LatencyCollector:
                 parameter's name.
         """
         try:
+            code = self._codes[metric_type][satellite_id]
+        except (KeyError, TypeError):
+            code = self._new_code(self._codes, metric_type, satellite_id)
+        self._record(code, scenario_time_s, duration_ms, "duration_ms")
+
+    def record_fault_detection(
+        self, sat_id: str, scenario_time_s: float, detection_delay_ms: float
+    ) -> None:
+        """Record how long it took to detect a fault on satellite *sat_id*.
+
+        Args:
+            sat_id: The satellite, not empty or blank.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            detection_delay_ms: Milliseconds, at least 0.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
+        try:
             code = self._fault_codes[sat_id]
         except (KeyError, TypeError):
-            code = self._new_code(FAULT_DETECTION, sat_id)
+            code = self._new_code(self._codes, FAULT_DETECTION, sat_id, "sat_id")
         self._record(code, scenario_time_s, detection_delay_ms, "detection_delay_ms")
 
     def record_agent_decision(
@@ -82,7 +103,7 @@ class LatencyCollector:
         try:
             code = self._decision_codes[sat_id]
         except (KeyError, TypeError):
-            code = self._new_code(AGENT_DECISION, sat_id)
+            code = self._new_code(self._codes, AGENT_DECISION, sat_id, "sat_id")
         self._record(code, scenario_time_s, decision_time_ms, "decision_time_ms")
 
     def record_recovery_action(
@@ -92,7 +113,7 @@ class LatencyCollector:
         try:
             code = self._recovery_codes[sat_id]
         except (KeyError, TypeError):
-            code = self._new_code(RECOVERY_ACTION, sat_id)
+            code = self._new_code(self._codes, RECOVERY_ACTION, sat_id, "sat_id")
         self._record(code, scenario_time_s, action_time_ms, "action_time_ms")
 
     def record_missed(
@@ -105,20 +126,18 @@ class LatencyCollector:
         largest it stands at what was waited, so these are lower bounds then.
 
         Args:
-            metric_type: What did not come, such as ``fault_detection``; not empty.
-            satellite_id: On which satellite, not empty.
+            metric_type: What did not come, such as ``fault_detection``.
+            satellite_id: On which satellite.
             scenario_time_s: Seconds since the scenario's start, at least 0.
             waited_ms: Milliseconds that were waited for it, at least 0.
 
         Raises:
-            InvalidRunError: A value is not as above; nothing was recorded. It is
-                a ValueError whose message begins with ``Invalid`` and the
-                parameter's name.
+            InvalidRunError: As `record`.
         """
         try:
-            code = self._missed_codes[metric_type, satellite_id]
+            code = self._missed_codes[metric_type][satellite_id]
         except (KeyError, TypeError):
-            code = self._new_missed_code(metric_type, satellite_id)
+            code = self._new_code(self._missed_codes, metric_type, satellite_id)
         self._record(code, scenario_time_s, waited_ms, "waited_ms")
 
     def _record(
@@ -133,29 +152,28 @@ class LatencyCollector:
             scenario_time_s = check_positive(scenario_time_s, "scenario_time_s")
             duration_ms = check_positive(duration_ms, parameter)
         block = self._block
-        block.extend(pack_row(time(), duration_ms, scenario_time_s, code))
+        block.extend(pack_row(time.time(), duration_ms, scenario_time_s, code))
         if len(block) >= BLOCK_BYTES:
             self._begin_block(block)
 
-    def _new_code(self, metric_type: str, sat_id: object) -> int:
-        satellite_id = check_name(sat_id, "sat_id")
+    def _new_code(
+        self,
+        codes_by_type: dict[str, dict[str, int]],
+        metric_type: object,
+        satellite_id: object,
+        parameter: str = "satellite_id",
+    ) -> int:
+        label = (
+            check_recorded_name(metric_type, "metric_type"),
+            check_recorded_name(satellite_id, parameter),
+        )
         with self._lock:
-            codes = self._codes[metric_type]
-            if satellite_id not in codes:
+            codes = codes_by_type.setdefault(label[0], {})
+            if label[1] not in codes:
                 # The label first: whoever sees the code finds it.
-                self._labels += [(metric_type, satellite_id)]
-                codes[satellite_id] = self._label_count
-                self._label_count += 1
-            return codes[satellite_id]
-
-    def _new_missed_code(self, metric_type: object, satellite_id: object) -> int:
-        label = check_name(metric_type, "metric_type"), check_name(satellite_id, "satellite_id")
-        with self._lock:
-            if label not in self._missed_codes:
-                self._labels += [label]
-                self._missed_codes[label] = self._label_count
-                self._label_count += 1
-            return self._missed_codes[label]
+                self._labels.append(label)
+                codes[label[1]] = len(self._labels) - 1
+            return codes[label[1]]
 
     def _begin_block(self, full: bytearray) -> None:
         with self._lock:
@@ -163,14 +181,18 @@ class LatencyCollector:
             # A thread that still holds the full block may add its row to it;
             # the block just gets a row longer.
             if self._block is full:
-                self._block = new
-                self._full.append(full)
+                blocks = [*self._full, full]
+                # No call in between, in which a fork could copy one without the other.
+                self._full, self._block = blocks, new
 
     def snapshot(self) -> Columns:
         """Return what is recorded up to now; costs nothing that grows with its length."""
         with self._lock:
             blocks = [(block, len(block)) for block in (*self._full, self._block)]
-            return Columns(blocks, self._labels, self._missed_codes.values())
+            return Columns(blocks, self._labels, self._numbers_of_missed())
+
+    def _numbers_of_missed(self) -> list[int]:
+        return [code for codes in self._missed_codes.values() for code in codes.values()]
 
     def reset(self) -> None:
         """Forget all measurements."""
@@ -220,6 +242,8 @@ class LatencyCollector:
     def export_csv(self, filename: str | Path) -> None:
         """Write all measurements to *filename*, replacing it, as ``latency_raw.csv`` has them.
 
+        Makes the folders above it that are missing.
+
         If any is a missed event, a sixth column ``missed`` holds 1 for these and
         0 for the others; the duration of a missed event is what was waited.
 
@@ -230,10 +254,11 @@ class LatencyCollector:
         # Without a type annotation's promise: the old class was called with None too.
         name: object = filename
         if not isinstance(name, str | Path) or not str(name).strip():
-            raise InvalidRunError(f"Invalid filename {filename!r}: a path is needed")
+            raise InvalidRunError(f"Invalid filename: must be a path, not {filename!r}")
         columns = self.snapshot()
         if not columns.rows:
             raise InvalidRunError("No measurements to export")
+        Path(filename).parent.mkdir(parents=True, exist_ok=True)
         with Path(filename).open("wb") as file:
             file.writelines(render_csv(columns))
 
@@ -241,22 +266,32 @@ class LatencyCollector:
         """Return the measurements as they are now: a collector may go to another process."""
         with self._lock:
             blocks = [bytes(block) for block in (*self._full, self._block)]
-            missed = list(self._missed_codes.values())
+            missed = self._numbers_of_missed()
             return {"labels": list(self._labels), "missed": missed, "blocks": blocks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
         self._labels = list(state["labels"])
-        self._label_count = len(self._labels)
-        self._missed_codes = {self._labels[code]: code for code in state["missed"]}
         for code, (metric_type, satellite_id) in enumerate(self._labels):
-            if code not in state["missed"]:
-                self._codes[metric_type][satellite_id] = code
+            by_type = self._missed_codes if code in state["missed"] else self._codes
+            by_type.setdefault(metric_type, {})[satellite_id] = code
         *full, block = map(bytearray, state["blocks"])
         self._full, self._block = full, block
 
     def __repr__(self) -> str:
         return f"<LatencyCollector with {len(self)} measurement{'' if len(self) == 1 else 's'}>"
+
+
+_collectors: WeakSet[LatencyCollector] = WeakSet()
+
+
+def _new_locks() -> None:
+    # Another thread of the parent may have held one, and isn't there to give it back.
+    for collector in tuple(_collectors):
+        collector._lock = threading.RLock()
+
+
+in_forked_child(_new_locks)
 
 
 class Measurements(Sequence[LatencyMeasurement]):

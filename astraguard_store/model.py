@@ -6,7 +6,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Va
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import sub, truediv
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 
@@ -102,9 +102,9 @@ class FrozenMapping(Mapping[K, V_co]):
 NO_TAGS: Final[FrozenMapping[str, str]] = FrozenMapping({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class LatencyMeasurement:
-    """One measured latency.
+    """One measured latency: five fields, for `asdict`, `astuple` and `vars`, as in the old class.
 
     Attributes:
         timestamp: When it was recorded, seconds since 1970, UTC.
@@ -112,7 +112,8 @@ class LatencyMeasurement:
         satellite_id: On which satellite.
         duration_ms: How long it took, milliseconds.
         scenario_time_s: Where in the scenario, seconds since its start.
-        missed: Whether the event never came; `duration_ms` is then what was waited.
+        missed: Whether the event never came; `duration_ms` is then what was waited. It
+            is no field, but two that differ in it are not equal.
     """
 
     timestamp: float
@@ -120,7 +121,39 @@ class LatencyMeasurement:
     satellite_id: str
     duration_ms: float
     scenario_time_s: float
-    missed: bool = False
+    missed: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        timestamp: float,
+        metric_type: str,
+        satellite_id: str,
+        duration_ms: float,
+        scenario_time_s: float,
+        missed: bool | None = None,
+    ) -> None:
+        """Take the values; *missed* None keeps what the class says, as `replace` needs it."""
+        vars(self).update(
+            timestamp=timestamp,
+            metric_type=metric_type,
+            satellite_id=satellite_id,
+            duration_ms=duration_ms,
+            scenario_time_s=scenario_time_s,
+        )
+        if missed is not None and missed != self.missed:
+            # In the class, where `vars` doesn't see it.
+            kind = _MissedMeasurement if missed else LatencyMeasurement
+            object.__setattr__(self, "__class__", kind)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"LatencyMeasurement({values}{', missed=True' if self.missed else ''})"
+
+
+class _MissedMeasurement(LatencyMeasurement):
+    """A measurement whose event never came."""
+
+    missed = True
 
 
 class AtLeast(float):

@@ -1,5 +1,6 @@
 """`LatencyCollector`: what it records, and what it says of it."""
 
+import dataclasses
 import inspect
 import math
 import pickle
@@ -14,6 +15,7 @@ import reference
 from recordings import recorded, rows_of
 
 from astraguard_store import LatencyCollector, LatencyMeasurement
+from astraguard_store.formats.csv import FIELDS
 
 
 class Recorder(NamedTuple):
@@ -87,6 +89,33 @@ class TestRecording:
 
         assert timestamps == sorted(timestamps)
 
+    def test_a_frozen_clock_is_heeded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        collector = LatencyCollector()
+        monkeypatch.setattr(time, "time", lambda: 1234.5)
+
+        collector.record_fault_detection("SAT001", 0.0, 1.0)
+
+        assert only(collector).timestamp == 1234.5
+
+    def test_other_kinds_are_recorded_by_their_name(self) -> None:
+        collector = LatencyCollector()
+
+        collector.record("link_up", "SAT001", 1.5, 30.0)
+
+        row = dataclasses.astuple(only(collector))
+        assert row[1:] == ("link_up", "SAT001", 30.0, 1.5)
+
+    def test_a_measurement_has_five_fields(self) -> None:
+        collector = LatencyCollector()
+        collector.record_missed("link_up", "SAT001", 1.5, 30.0)
+
+        missed = only(collector)
+
+        assert list(dataclasses.asdict(missed)) == list(vars(missed)) == list(FIELDS)
+        assert missed != LatencyMeasurement(*dataclasses.astuple(missed))
+        assert dataclasses.replace(missed, duration_ms=1.0).missed
+        assert pickle.loads(pickle.dumps(missed)) == missed
+
     def test_integers_are_stored_as_floats(self) -> None:
         collector = LatencyCollector()
 
@@ -98,7 +127,7 @@ class TestRecording:
 
     @pytest.mark.parametrize(
         "sat_id",
-        ["S", " ", "SAT 1", "a,b", 'q"q', "line\r\nbreak", "衛星", "\U0001f6f0", "0", "é"],
+        ["S", "SAT 1", "a,b", 'q"q', "line\r\nbreak", "衛星", "\U0001f6f0", "0", "é"],
     )
     def test_any_text_is_a_satellite(self, sat_id: str) -> None:
         collector = LatencyCollector()
@@ -256,11 +285,13 @@ class TestExportCsv:
         with pytest.raises(ValueError, match=r"^Invalid filename"):
             recorded(1).export_csv(filename)
 
-    def test_a_folder_that_is_not_there_reaches_the_caller(self, tmp_path: Path) -> None:
-        with pytest.raises(OSError, match="missing"):
-            recorded(1).export_csv(str(tmp_path / "missing" / "raw.csv"))
+    def test_it_makes_the_folders_that_are_missing(self, tmp_path: Path) -> None:
+        collector = recorded(1)
 
-        assert list(tmp_path.iterdir()) == []
+        collector.export_csv(str(tmp_path / "new" / "deep" / "raw.csv"))
+
+        written = (tmp_path / "new" / "deep" / "raw.csv").read_bytes()
+        assert written == reference.csv_bytes(rows_of(collector))
 
     def test_a_folder_in_its_place_reaches_the_caller(self, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="directory"):

@@ -102,6 +102,8 @@ NO_LATENCIES: list[object] = [
 
 NO_SATELLITES: list[object] = [
     "",
+    " ",
+    "\t\n",
     None,
     1,
     1.0,
@@ -141,7 +143,9 @@ class TestValidation:
     ) -> None:
         collector = LatencyCollector()
 
-        with pytest.raises(ValueError, match=f"^Invalid {recorder.duration}"):
+        with pytest.raises(
+            ValueError, match=f"^Invalid {recorder.duration}: must be non-negative number"
+        ):
             recorder.record(collector, "SAT001", 0.0, value)
 
         assert len(collector) == 0
@@ -153,7 +157,9 @@ class TestValidation:
     ) -> None:
         collector = LatencyCollector()
 
-        with pytest.raises(ValueError, match=r"^Invalid scenario_time_s"):
+        with pytest.raises(
+            ValueError, match=r"^Invalid scenario_time_s: must be non-negative number"
+        ):
             recorder.record(collector, "SAT001", value, 1.0)
 
         assert len(collector) == 0
@@ -165,7 +171,7 @@ class TestValidation:
     ) -> None:
         collector = LatencyCollector()
 
-        with pytest.raises(ValueError, match=r"^Invalid sat_id"):
+        with pytest.raises(ValueError, match=r"^Invalid sat_id: must be non-empty string"):
             recorder.record(collector, sat_id, 0.0, 1.0)
 
         assert len(collector) == 0

@@ -90,7 +90,7 @@ class TestEveryValue:
         with pytest.raises((AttributeError, TypeError)):
             value.note = "mine"
 
-        assert not hasattr(value, "__dict__")
+        assert not hasattr(value, "note")
 
     @every_value
     def test_it_survives_pickling(self, value: Any) -> None:
