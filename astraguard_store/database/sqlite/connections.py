@@ -91,7 +91,7 @@ class FileReader:
         """Return a value that is another one after anybody's commit; 5 µs."""
         state = self._checked_state()
         # An open connection keeps the log from being removed.
-        if self._watch_cursor is None and not os.access(self._log, os.F_OK):
+        if self._watch_cursor is None and not self._has_log():
             return object() if _is_fresh(state) else _file_state(state)
         with self._watch_lock:
             try:
@@ -101,6 +101,14 @@ class FileReader:
                 return self._watch_number + version
             except (sqlite3.Error, DBAPIError) as error:
                 raise database_error(error, self._path) from error
+
+    def _has_log(self) -> bool:
+        # An empty one holds no commit. A full disk leaves one with an index too short to use,
+        # and no reader may make it longer.
+        try:
+            return os.access(self._log, os.F_OK) and os.stat(self._log).st_size > 0
+        except FileNotFoundError:
+            return False
 
     def _open_watch(self) -> sqlite3.Cursor:
         self._watch = self._connect("ro")
@@ -115,7 +123,7 @@ class FileReader:
                 connection = self._queries_driver
                 # An open connection keeps the log from being removed.
                 if connection is None or self._queries_quiet is not None:
-                    if not os.access(self._log, os.F_OK):
+                    if not self._has_log():
                         return self._read_quietly(query)
                     connection = self._connection(None)
                 # Whoever isn't in the cache didn't ask for the version, so look here.
@@ -230,7 +238,7 @@ class FileReader:
 
     def _quiet_state(self) -> FileState | None:
         """Return the state of a file that nobody writes, None while somebody may."""
-        while not os.access(self._log, os.F_OK):
+        while not self._has_log():
             state = self._checked_state()
             if not _is_fresh(state):
                 return _file_state(state)
