@@ -254,7 +254,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "one name as names": ({"by": "week"}, "by 'week': several"),
     "a name twice": ({"by": ["week", "host", "week"]}, "by 'week': it is there twice"),
     "quantile above 1": ({"quantiles": [1.5]}, "1.5"),
-    "empty metric type": ({"metric_type": ""}, "metric_type ''"),
+    "empty metric type": ({"metric_type": ""}, "metric_type: must be non-empty string, not ''"),
     "one id as runs": ({"runs": "a"}, "runs 'a'"),
     "no buckets of satellites": ({"by": ["satellite"], "runs": ["a"]}, "satellite_buckets=True"),
 }

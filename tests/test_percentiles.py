@@ -208,8 +208,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"quantiles": [float("nan")]}, "nan"),
     "text": ({"quantiles": ["p95"]}, "p95"),
     "one alone": ({"quantiles": 0.5}, "several are needed"),
-    "empty metric type": ({"metric_type": ""}, "metric_type ''"),
-    "empty satellite": ({"satellite_id": ""}, "satellite_id ''"),
+    "empty metric type": ({"metric_type": ""}, "metric_type: must be non-empty string, not ''"),
+    "empty satellite": ({"satellite_id": ""}, "satellite_id: must be non-empty string, not ''"),
     "one id as runs": ({"runs": "run_001"}, "run_001"),
     "an id that can't be": ({"runs": ["a/b"]}, "a/b"),
 }

@@ -113,7 +113,7 @@ class TestValues:
     def test_what_cannot_be_stored_is_refused_by_name(self, name: str, value: object) -> None:
         values: dict[str, Any] = {name: value}
 
-        with pytest.raises(InvalidRunError, match=f"Invalid {name} "):
+        with pytest.raises(InvalidRunError, match=f"Invalid {name}[ :]"):
             Provenance(**values)
 
     def test_it_survives_pickling(self) -> None:
@@ -234,12 +234,15 @@ class TestTags:
     @pytest.mark.parametrize(
         ("tags", "words"),
         [
-            ({"": "x"}, "Invalid tag ''"),
-            ({7: "x"}, "Invalid tag 7"),
+            ({"": "x"}, "Invalid tag: must be non-empty string, not ''"),
+            ({7: "x"}, "Invalid tag: must be non-empty string, not 7"),
             ({"t" * 256: "x"}, "Invalid tag 't"),
             ({"a\0": "x"}, "Invalid tag"),
-            ({"ticket": None}, "Invalid value of tag 'ticket' None"),
-            ({"ticket": 12}, "Invalid value of tag 'ticket' 12"),
+            (
+                {"ticket": None},
+                "Invalid value of tag 'ticket': must be non-empty string, not None",
+            ),
+            ({"ticket": 12}, "Invalid value of tag 'ticket': must be non-empty string, not 12"),
             ({"ticket": "x" * 1_001}, "Invalid value of tag 'ticket' 'x"),
             ({"ticket": "\ud800"}, "Invalid value of tag 'ticket'"),
         ],

@@ -332,7 +332,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "limit that is no number": ({"above": ("detect", "p95_ms", "3")}, "'3'"),
     "limit that is not finite": ({"above": ("detect", "p95_ms", float("nan"))}, "nan"),
     "two of three": ({"above": ("detect", "p95_ms")}, "p95_ms"),
-    "empty tag": ({"tag": ""}, "tag ''"),
+    "empty tag": ({"tag": ""}, "tag: must be non-empty string, not ''"),
     "tag of three": ({"tag": ("a", "b", "c")}, "'c'"),
     "tag with a NUL": ({"tag": ("a", "\0")}, "x00"),
     "scenario with a surrogate": ({"scenario": "\ud800"}, "ud800"),

@@ -142,7 +142,7 @@ class TestCommand:
         result = run("tag", "run_001", "=1", "--results", results)
 
         assert result.exit_code == 2
-        assert_one_line(result, "tag ''")
+        assert_one_line(result, "tag: must be non-empty string, not ''")
 
     @pytest.mark.parametrize("changes", [[], ["pinned"]])
     def test_a_run_that_is_not_there_is_a_no(self, results: Path, changes: list[str]) -> None:
