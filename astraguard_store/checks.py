@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from math import inf, isfinite
 from numbers import Real
+from operator import index
 from string import ascii_letters, digits
 
 from astraguard_store.exceptions import InvalidRunError
@@ -83,6 +84,20 @@ def check_number(value: object, parameter: str, wanted: str = "number") -> float
     if not isfinite(number):
         raise InvalidRunError(f"Invalid {parameter}: must be {wanted}, and finite, not {value!r}")
     return number
+
+
+def check_whole_number(value: object, parameter: str) -> int:
+    """Return *value* as an int if it is a whole number of Python's or numpy's.
+
+    Raises:
+        InvalidRunError: It isn't.
+    """
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidRunError(
+            f"Invalid {parameter}: must be whole number, not {value!r}"
+        ) from None
 
 
 def check_positive(value: object, parameter: str) -> float:

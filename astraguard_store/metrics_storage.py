@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from astraguard_store.artifacts.reader import has_summary, read_document
 from astraguard_store.artifacts.scanner import newest_runs
-from astraguard_store.checks import check_run_id
+from astraguard_store.checks import check_run_id, check_whole_number
 from astraguard_store.exceptions import (
     ArtifactReadError,
     DatabaseError,
@@ -147,7 +147,11 @@ class MetricsStorage:
         Args:
             results_dir: The results folder; a missing one has no runs.
             limit: Most ids to return; below 1 gives none.
+
+        Raises:
+            InvalidRunError: *limit* isn't a whole number.
         """
+        limit = check_whole_number(limit, "limit")
         if limit < 1:
             return []
         root = os.path.abspath(results_dir)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from astraguard_store.artifacts.scanner import has_folders
-from astraguard_store.checks import check_name, check_run_id
+from astraguard_store.checks import check_name, check_run_id, check_whole_number
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Parameters, Question
 from astraguard_store.exceptions import (
@@ -374,9 +374,10 @@ class RunRepository:
             Run headers by recording time (UTC), ties by run id, newest first.
 
         Raises:
-            InvalidRunError: A filter can't be.
+            InvalidRunError: A filter can't be, or *limit* isn't a whole number.
             StoreNotFoundError: Run folders answer, and a filter needs a database.
         """
+        limit = check_whole_number(limit, "limit")
         source = self._source()
         filters = None
         # Without a filter, 12 µs: not even the filters are made.

@@ -46,6 +46,8 @@ FileState = tuple[int, int, int, int]
 """(device, inode, size, time of last change in ns)"""
 
 _TICKS_NS = 20_000_000
+_NAP_S = 0.005
+_NAPS = 8
 _VERSIONS = 2**32
 """More than `data_version` can count to."""
 
@@ -238,11 +240,16 @@ class FileReader:
 
     def _quiet_state(self) -> FileState | None:
         """Return the state of a file that nobody writes, None while somebody may."""
+        seen, naps = None, 0
         while not self._has_log():
             state = self._checked_state()
-            if not _is_fresh(state):
-                return _file_state(state)
-            time.sleep(0.005)
+            if _file_state(state) != seen:
+                seen, naps = _file_state(state), 0
+            # So many naps are longer than a tick, also where a test holds the clock still.
+            if naps == _NAPS or not _is_fresh(state):
+                return seen
+            time.sleep(_NAP_S)
+            naps += 1
         self._checked_state()
         return None
 
