@@ -78,6 +78,8 @@ class LongRun:
     def _tell(self) -> None:
         while not self._over.wait(SAID_EVERY_S):
             self._terminal.write_line(self.line())
+            # A pipe would get it in blocks, and a log nothing for minutes.
+            self._terminal.flush()
 
     def line(self) -> str:
         """Say how long it runs, how many tests ended, and what is under way."""

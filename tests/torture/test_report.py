@@ -100,8 +100,6 @@ def test_a_long_run_that_is_interrupted_says_what_it_found_and_what_it_did_not_t
         text=True,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        # A shell starts what it runs in the background with SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert run.stdout is not None
     said = []
