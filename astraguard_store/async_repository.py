@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import ClosedStoreError
@@ -18,6 +19,7 @@ from astraguard_store.model import RunSummary
 from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector
+from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["AsyncRunRepository", "OpeningRepository"]
 
@@ -79,6 +81,8 @@ class AsyncRunRepository:
     Closing waits for all that has begun. So does Ctrl-C under `asyncio.run`,
     which cancels the task: a save that runs is finished first.
 
+    A forked child may go on with it, under an event loop of its own.
+
     Attributes:
         results_dir: The folder; None in memory.
         answers_from: As in `RunRepository`.
@@ -88,6 +92,7 @@ class AsyncRunRepository:
         """Use `open` or `in_memory`."""
         self._repository = repository
         self._workers = workers
+        _repositories.add(self)
         self._closed = False
         self.results_dir: Path | None = repository.results_dir
         self.answers_from: Literal["database", "folders"] = repository.answers_from
@@ -193,6 +198,22 @@ class AsyncRunRepository:
         self._repository.close()
 
 
+_repositories: WeakSet[AsyncRunRepository] = WeakSet()
+
+
+def _new_workers() -> None:
+    # The threads of the parent aren't there, and the pool would wait for them for ever.
+    for repository in tuple(_repositories):
+        repository._workers = _workers()
+
+
+in_forked_child(_new_workers)
+
+
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_WORKERS, "astraguard_store")
+
+
 class OpeningRepository:
     """A repository about to be opened: await it, or enter it with ``async with``."""
 
@@ -220,7 +241,7 @@ class OpeningRepository:
             await self._entered.close()
 
     async def _open(self) -> AsyncRunRepository:
-        workers = ThreadPoolExecutor(_WORKERS, "astraguard_store")
+        workers = _workers()
         future = workers.submit(self._open_repository)
         try:
             return AsyncRunRepository(await asyncio.wrap_future(future), workers)

@@ -187,8 +187,34 @@ def test_a_path_too_long_for_sqlite_is_an_error_that_names_it(store: Path, tmp_p
 
     with (
         RunRepository.open(store) as repository,
-        pytest.raises(DatabaseError, match=r"copy\.db: it can't be opened.*; check the path"),
+        pytest.raises(DatabaseError, match=r"copy\.db: it can't be opened.*; .* too long"),
     ):
         repository.back_up(folder / "copy.db")
 
     assert list(folder.iterdir()) == []
+
+
+def test_a_path_as_long_as_the_error_allows_will_do(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path
+    # Room for a separator and "copy.db", and for the names that a copy has meanwhile.
+    while (left := 500 - len(os.fsencode(folder)) - len("/copy.db-unfinished")) > 1:
+        folder /= "x" * min(left - 1, 100)
+    folder.mkdir(parents=True)
+
+    with RunRepository.open(store) as repository:
+        repository.back_up(folder / "copy.db")
+
+    assert [path.name for path in folder.iterdir()] == ["copy.db"]
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_a_name_that_is_that_of_a_log_is_refused(store: Path, suffix: str) -> None:
+    before = sorted(store.iterdir())
+
+    with (
+        RunRepository.open(store, read_only=True) as repository,
+        pytest.raises(DatabaseError, match=f"name a file that doesn't end in.*{suffix}"),
+    ):
+        repository.back_up(store / f"{DATABASE}{suffix}")
+
+    assert sorted(store.iterdir()) == before

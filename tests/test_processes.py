@@ -221,6 +221,53 @@ with seen_sql() as seen:
 """,
         )
 
+    def test_a_child_saves_through_its_parents_async_repository(self, results: Path) -> None:
+        self.run(
+            results,
+            """
+import asyncio
+from astraguard_store import AsyncRunRepository
+async def opened():
+    repository = await AsyncRunRepository.open(results)
+    await repository.save("parents", recorded(3))
+    return repository
+repository = asyncio.run(opened())
+async def save(run_id):
+    await asyncio.wait_for(repository.save(run_id, recorded(3)), 20)
+must_succeed(in_child(lambda: asyncio.run(save("childs"))))
+asyncio.run(save("after"))
+async def ids():
+    return {header.run_id for header in await repository.recent()}
+assert asyncio.run(ids()) == {"warm", "parents", "childs", "after"}
+""",
+        )
+
+    def test_a_child_that_is_forked_while_another_thread_records_can_record(
+        self, results: Path
+    ) -> None:
+        self.run(
+            results,
+            """
+collector = recorded(3)
+held, may_go = threading.Event(), threading.Event()
+def hold():
+    with collector._lock:
+        held.set()
+        may_go.wait(30)
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait(10)
+def child():
+    collector.record_fault_detection("SAT009", 3.0, 1.0)
+    assert len(collector) == 10
+child = in_child(child)
+must_succeed(child)
+may_go.set()
+holder.join()
+assert len(collector) == 9
+""",
+        )
+
     def test_a_child_that_is_forked_while_another_thread_uses_the_store_in_memory(
         self, results: Path
     ) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,25 @@ class TestSharing:
             repository.save("run", recorded(2))
 
         assert (tmp_path / name / "astraguard.db").stat().st_size > 0
+
+    @pytest.mark.parametrize(("umask", "rights"), [(0o002, 0o664), (0o077, 0o600)])
+    def test_its_files_have_the_rights_that_the_umask_leaves(
+        self, results: Path, umask: int, rights: int
+    ) -> None:
+        before = os.umask(umask)
+        try:
+            with RunRepository.open(results) as repository:
+                repository.save("run_001", recorded(4))
+                found = {
+                    path.name: stat.S_IMODE(path.stat().st_mode)
+                    for path in results.iterdir()
+                    if path.is_file()
+                }
+        finally:
+            os.umask(before)
+
+        assert {"astraguard.db", "astraguard.db-wal", "astraguard.db-shm"} <= found.keys()
+        assert set(found.values()) == {rights}
 
     def test_a_folder_may_have_a_name_that_is_no_text(self, tmp_path: Path) -> None:
         with RunRepository.open(tmp_path / os.fsdecode(b"caf\xe9")) as repository:

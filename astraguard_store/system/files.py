@@ -89,6 +89,15 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def make_file(path: Path) -> None:
+    """Make the empty file *path*, with the rights that the umask leaves.
+
+    Raises:
+        OSError: It can't be made, or is there.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666))
+
+
 def size_if_there(path: Path | str) -> int:
     """Return the size of a file, 0 if it isn't there or can't be looked at."""
     try:

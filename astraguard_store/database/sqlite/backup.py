@@ -19,6 +19,9 @@ from astraguard_store.system.files import claim, create_locked, sync_file, sync_
 
 __all__ = ["back_up"]
 
+# What SQLite puts beside a database, and removes.
+_BESIDE = ("-journal", "-wal", "-shm")
+
 Reading = Callable[[Callable[[sqlite3.Connection], None]], None]
 
 
@@ -36,9 +39,15 @@ def back_up(read: Reading, where: Path | str, target: Path) -> None:
         target: The copy, one file without a log; it must not be there yet.
 
     Raises:
-        DatabaseError: The target is there already, or one of both failed.
+        DatabaseError: The target is there already, or has a name that SQLite gives to a
+            log; or one of both failed.
         DatabaseDamagedError: The copy isn't sound, so the original isn't either.
     """
+    if target.name.endswith(_BESIDE):
+        raise DatabaseError(
+            f"{target} has a name that SQLite gives to another database's log, and would be "
+            f"removed or played back as one; name a file that doesn't end in {', '.join(_BESIDE)}"
+        )
     unfinished = target.with_name(f"{target.name}-unfinished")
     descriptor = _claim(unfinished, target)
     try:
@@ -154,5 +163,5 @@ def _remove(unfinished: Path) -> None:
 
 def _remove_beside(unfinished: Path) -> None:
     """Remove what SQLite may have left beside a copy."""
-    for suffix in ("-journal", "-wal", "-shm"):
+    for suffix in _BESIDE:
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)

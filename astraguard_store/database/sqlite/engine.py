@@ -25,7 +25,7 @@ __all__ = [
     "write_pragmas",
 ]
 
-Mode = Literal["immutable", "ro", "rw", "rwc"]
+Mode = Literal["immutable", "ro", "rw"]
 
 WRITES = "astraguard_writes"
 """Execution option of a connection whose transactions write."""
@@ -42,8 +42,8 @@ def database_engine(
 
     Args:
         path: The file.
-        mode: ``ro`` reads only, ``rw`` needs the file to be there, ``rwc`` creates it;
-            ``immutable`` reads a file that nobody writes, and takes no lock.
+        mode: ``ro`` reads only; ``rw`` writes, and creates nothing; ``immutable``
+            reads a file that nobody writes, and takes no lock.
         durability: ``full`` syncs every commit; ``normal`` only checkpoints, so
             a power cut may take the latest commits back.
         busy_timeout_s: How long SQLite waits for a lock that it needs.
@@ -74,7 +74,7 @@ def url_engine(url: str) -> Engine:
     """Return an engine for migrating the database at *url*; a SQLite file gets its settings."""
     engine = create_engine(url, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
-        _set_up(engine, _pragmas("rwc", "full", busy_timeout_s=30.0))
+        _set_up(engine, _pragmas("rw", "full", busy_timeout_s=30.0))
     return engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _CAUSES = {
     sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it"),
     sqlite3.SQLITE_IOERR: ("reading or writing it failed", "check the disk and try again"),
 }
+# SQLite's MAX_PATHNAME is 512, of which it needs some for the names beside a database.
+_LONGEST_PATH = 500
 # What is written is checked, so only what another program left can be in its way.
 _IN_THE_WAY = "`astraguard-store check --fix` deletes rows of runs that are gone"
 
@@ -51,6 +54,8 @@ def database_error(
         return DatabaseDamagedError(str(where), str(cause))
     if code in _CAUSES:
         wrong, mend = _CAUSES[code]
+        if code == sqlite3.SQLITE_CANTOPEN and len(os.fsencode(str(where))) > _LONGEST_PATH:
+            mend = f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes"
         return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return DatabaseError(f"{where}: {cause}; {_IN_THE_WAY}")

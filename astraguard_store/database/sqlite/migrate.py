@@ -26,7 +26,7 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreError,
 )
-from astraguard_store.system.files import sync_folder
+from astraguard_store.system.files import make_file, sync_folder
 
 __all__ = [
     "check_revision",
@@ -120,7 +120,10 @@ def create_database(path: Path) -> None:
     new = path.with_name(f"{path.name}-new")
     try:
         _remove_unfinished(new)
-        engine = database_engine(new, "rwc")
+        # SQLite would make it 0644 whatever the umask, and gives its log the same rights:
+        # users of one group couldn't save.
+        make_file(new)
+        engine = database_engine(new, "rw")
         try:
             with translated(path):
                 migrate(engine)
