@@ -300,6 +300,24 @@ class TestCheck:
         assert mended(check(results, fix=True)) == [("wrong_document", "a")]
         assert faults(check(results)) == []
 
+    def test_a_wrong_document_is_not_written_into_a_summary(self, results: Path) -> None:
+        with RunRepository.open(results, compression="gzip") as repository:
+            repository.save("a", recorded(10))
+            repository.save("b", recorded(11))
+            right = repository.read_document("a")
+        with closing(sqlite3.connect(results / DATABASE, isolation_level=None)) as tool:
+            (of_b,) = tool.execute(
+                "SELECT document FROM run_documents WHERE run_id = 'b'"
+            ).fetchone()
+            tool.execute("UPDATE run_documents SET document = ? WHERE run_id = 'a'", (of_b,))
+        (results / "a" / "latency_summary.json.gz").unlink()
+
+        check(results, fix=True)
+
+        with RunRepository.open(results, read_only=True) as repository:
+            assert repository.read_document("a", afresh=True) == right
+        assert faults(check(results)) == []
+
     def test_an_upgraded_store_gets_its_documents_by_fix(self, results: Path) -> None:
         results.mkdir()
         stored = reference.TESTS / "databases" / "0002.sqlite"

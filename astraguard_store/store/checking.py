@@ -359,13 +359,13 @@ class FileCheck:
 
     def _check_runs(self) -> None:
         names = self._database.read(run_ids)
-        for name in names:
+        for done, name in enumerate(names, start=1):
             look = self._settled(name)
             if look:
                 self._report(look)
                 self._tally.runs += 1
             if self._progress:
-                self._progress(self._tally.runs, max(len(names), self._tally.runs))
+                self._progress(done, len(names))
 
     def _report(self, look: _Look) -> None:
         run = look.found.files
@@ -512,15 +512,15 @@ class Completion:
         if self._mender is None or csv is None or not (unhashed or run.lacks_buckets):
             return
         try:
-            self._mender.complete(run, csv, unhashed)
+            is_noted = self._mender.complete(run, csv, unhashed)
         except (RunNotFoundError, FileNotFoundError):
             return  # deleted meanwhile, or saved with other files
         except ArtifactReadError as error:
             advice = "one of both was changed: keep the one that is right; the row has the summary"
             self._tally.fault("csv_disagrees", csv.path, str(error), advice)
         else:
-            self._hashed += bool(unhashed)
-            self._filled += run.lacks_buckets
+            self._hashed += is_noted and bool(unhashed)
+            self._filled += is_noted and run.lacks_buckets
 
     def report(self) -> None:
         """Tell the tally what was incomplete."""

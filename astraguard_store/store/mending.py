@@ -12,8 +12,8 @@ from astraguard_store.artifacts.restoring import publish_summary, stage_summary
 from astraguard_store.artifacts.verification import file_state
 from astraguard_store.columns import Columns
 from astraguard_store.database.run_files import FilesOfRun, files_of_run
-from astraguard_store.database.runs import StoredRun
-from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.database.runs import StoredRun, load_run_of_rows
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, RunNotFoundError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.csv import plain_labels
 from astraguard_store.formats.layout import compression_of
@@ -78,7 +78,7 @@ class Mender:
             OSError: A file can't be written.
         """
         root = self._store.root
-        stored = self._store.database.get(run.run_id)
+        stored = self._of_rows(run.run_id)
         content, is_as_noted = _rendered(stored, noted)
         if not (is_as_noted or self._is_right(run)):
             raise ArtifactWriteError(
@@ -103,6 +103,13 @@ class Mender:
             raise
         beside = f"; what was there is kept beside it as {', '.join(kept)}" if kept else ""
         return f"written anew from its row{beside}"
+
+    def _of_rows(self, run_id: str) -> StoredRun:
+        """Return what the rows say, since a document that is wrong would be spread."""
+        stored = self._store.database.read(partial(load_run_of_rows, run_id=run_id))
+        if stored is None:
+            raise RunNotFoundError(run_id, str(self._store.root))
+        return stored
 
     def _is_as_noted(self, noted: Artifact) -> bool:
         try:
@@ -134,7 +141,7 @@ class Mender:
             with self._store.write(f"mending run {run.run_id!r}") as transaction:
                 transaction.note_file(run.run_id, written._replace(rows=noted.rows))
 
-    def complete(self, run: FilesOfRun, csv: Artifact, unhashed: Sequence[Artifact]) -> None:
+    def complete(self, run: FilesOfRun, csv: Artifact, unhashed: Sequence[Artifact]) -> bool:
         """Note what only the CSV of a run tells.
 
         Of an adopted run that is the files' hashes and rows, and each satellite's
@@ -145,6 +152,9 @@ class Mender:
             csv: Its CSV.
             unhashed: Those of its files whose content nobody has hashed.
 
+        Returns:
+            Whether it was noted: not if the run was deleted, or saved again, meanwhile.
+
         Raises:
             ArtifactReadError: It can't be read, or says something else than the
                 summary or the parquet file.
@@ -152,7 +162,7 @@ class Mender:
             OSError: It can't be read.
         """
         root = self._store.root
-        summary = self._store.database.get(run.run_id).summary
+        summary = self._of_rows(run.run_id).summary
         states = {noted: file_state(root, noted.path) for noted in unhashed}
         columns = read_columns(root / csv.path, csv)
         columns = plain_labels(columns, summary.metrics, summary.satellites)
@@ -166,13 +176,14 @@ class Mender:
         with self._store.write(f"noting the CSV of run {run.run_id!r}") as transaction:
             now = transaction.load(run.run_id)
             if now is None or now.summary.artifacts != summary.artifacts:
-                return  # deleted, or saved again, since its files were read
+                return False
             for noted, found in states.items():
                 complete = noted._replace(sha256=found.sha256, rows=columns.rows)
                 satellites = told.satellites if noted.kind == "raw_csv" else {}
                 transaction.note_csv(run.run_id, complete, satellites)
             if run.lacks_buckets:
                 transaction.add_buckets(run.run_id, told)
+        return True
 
     def renew_wrong_document(self, run: FilesOfRun) -> bool:
         """Write a run's document anew if its CSV vouches for its rows; return whether it does.
@@ -219,7 +230,7 @@ def _rendered(stored: StoredRun, noted: Artifact) -> tuple[bytes, bool]:
         if hashlib.sha256(written).hexdigest() == noted.sha256:
             return content, True
     if compression and stored.utc_offset_s is not None:
-        return render_document(summary_document(stored.summary, stored.utc_offset_s)), False
+        return content, False
     raise ArtifactWriteError(
         "its row has the numbers, but not the way they were written: another program made the file"
     )
