@@ -19,8 +19,8 @@ __all__ = [
     "MAX_CHARACTERS",
     "MAX_NAME_CHARACTERS",
     "check_name",
+    "check_non_negative",
     "check_number",
-    "check_positive",
     "check_recorded_name",
     "check_run_id",
 ]
@@ -100,7 +100,7 @@ def check_whole_number(value: object, parameter: str) -> int:
         ) from None
 
 
-def check_positive(value: object, parameter: str) -> float:
+def check_non_negative(value: object, parameter: str) -> float:
     """Return *value* as a float if it is a finite number of at least 0.
 
     Raises:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from astraguard_store.checks import (
     MAX_NAME_CHARACTERS,
     check_name,
+    check_non_negative,
     check_number,
-    check_positive,
 )
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import LatencyMeasurement
@@ -236,8 +236,8 @@ def _checked(
     missed = _check_missed(getattr(measurement, "missed", None))
     return (label, missed), (
         check_number(measurement.timestamp, "timestamp"),
-        check_positive(measurement.duration_ms, "duration_ms"),
-        check_positive(measurement.scenario_time_s, "scenario_time_s"),
+        check_non_negative(measurement.duration_ms, "duration_ms"),
+        check_non_negative(measurement.scenario_time_s, "scenario_time_s"),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, SupportsIndex, overload
 from weakref import WeakSet
 
-from astraguard_store.checks import check_positive, check_recorded_name
+from astraguard_store.checks import check_non_negative, check_recorded_name
 from astraguard_store.columns import BLOCK_BYTES, ROW_BYTES, Columns, Label, pack_row
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.formats import summary as summary_format
@@ -149,8 +149,8 @@ class LatencyCollector:
             and 0.0 <= duration_ms < inf
             and 0.0 <= scenario_time_s < inf
         ):
-            scenario_time_s = check_positive(scenario_time_s, "scenario_time_s")
-            duration_ms = check_positive(duration_ms, parameter)
+            scenario_time_s = check_non_negative(scenario_time_s, "scenario_time_s")
+            duration_ms = check_non_negative(duration_ms, parameter)
         block = self._block
         block.extend(pack_row(time.time(), duration_ms, scenario_time_s, code))
         if len(block) >= BLOCK_BYTES:

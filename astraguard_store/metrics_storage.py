@@ -145,7 +145,8 @@ class MetricsStorage:
         """Return the ids of the newest runs, newest first.
 
         Args:
-            results_dir: The results folder; a missing one has no runs.
+            results_dir: The results folder; a missing one has no runs, and one that can't
+                be listed none either, which the log says.
             limit: Most ids to return; below 1 gives none.
 
         Raises:
@@ -259,9 +260,9 @@ def _log_fallback(root: str, error: StoreError) -> None:
         logger.warning("%s: answering from the run folders: %s", root, error)
 
 
-# The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
 T = TypeVar("T")
 
+# The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
 _LIMIT = 8
 
 FilesState = tuple[tuple[int, int, int, int] | None, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,9 +21,13 @@ __all__ = [
     "MergeReport",
     "Percentile",
     "Percentiles",
+    "Progress",
     "PruneReport",
     "QueryResult",
 ]
+
+Progress = Callable[[int, int], None]
+"""Called with the number of runs or folders done and their total."""
 
 FindingKind = Literal[
     "changed_file",

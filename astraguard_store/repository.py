@@ -41,10 +41,10 @@ from astraguard_store.reports import (
     ImportReport,
     MergeReport,
     Percentiles,
+    Progress,
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store.adoption import Progress
 from astraguard_store.store.new_runs import Collector, NewRun, new_run
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store

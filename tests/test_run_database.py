@@ -12,6 +12,7 @@ from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
 from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.sqlite.integrity import dangling_rows, structural_problems
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.options import StoreOptions
 
@@ -82,15 +83,15 @@ class TestIntegrity:
     """Whether the database is sound."""
 
     def test_a_sound_one_has_no_problems(self, database: RunDatabase) -> None:
-        assert database.structural_problems() == []
-        assert database.dangling_rows() == {}
+        assert database.read(structural_problems) == []
+        assert database.read(dangling_rows) == {}
 
     def test_rows_without_a_run_are_counted(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as tool, tool:
             tool.execute("INSERT INTO run_tags VALUES ('gone', 'a', ''), ('gone', 'b', '')")
 
         with closing(RunDatabase.open(path)) as database:
-            assert database.dangling_rows() == {"run_tags": 2}
+            assert database.read(dangling_rows) == {"run_tags": 2}
 
 
 class TestTransactions:

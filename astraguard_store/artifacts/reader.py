@@ -48,7 +48,6 @@ __all__ = [
     "read_summary_bytes",
     "read_summary_file",
     "run_time_us",
-    "was_set_by_save",
 ]
 
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
@@ -163,7 +162,7 @@ def run_time_us(root: Path, run_id: str, summary: SummaryFile) -> int:
     has to bear witness to it. Else the summary's, local where it names no zone;
     else the file's after all, which may be that of a copy.
     """
-    if was_set_by_save(summary):
+    if _was_set_by_save(summary):
         return summary.modified_us
     measured = last_measured_us(root, run_id)
     written = parse_timestamp(summary.document.get("timestamp"))
@@ -178,7 +177,7 @@ def _is_witnessed(measured: int, written: int | None, modified: int) -> bool:
     return True
 
 
-def was_set_by_save(summary: SummaryFile) -> bool:
+def _was_set_by_save(summary: SummaryFile) -> bool:
     """Return whether file time and document agree to the microsecond in some time zone."""
     try:
         written = datetime.fromisoformat(summary.document["timestamp"]).replace(tzinfo=UTC)

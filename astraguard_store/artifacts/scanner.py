@@ -31,7 +31,6 @@ from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
 
 __all__ = [
-    "MANY_FOLDERS",
     "file_time_us",
     "folder_names",
     "has_folders",
@@ -41,7 +40,7 @@ __all__ = [
 
 logger = logging.getLogger("astraguard_store")
 
-MANY_FOLDERS: Final = 1_000
+_MANY_FOLDERS: Final = 1_000
 # How many CSVs are asked in a tree with the times of a copy, 20 µs each.
 MAX_TIMES_READ: Final = 256
 # How many folders more than asked for are looked at, in case a name can't be a run's.
@@ -135,7 +134,7 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
         # Only now, and not for every folder: the check takes as long as the question.
         are_runs = (i for i in newest if _is_run_id(i[1]) and _is_folder(i[1], folder))
         runs = list(islice(are_runs, wanted))
-    if seen > MANY_FOLDERS:
+    if seen > _MANY_FOLDERS:
         logger.warning("%s: scanned %d run folders for lack of a database", root, seen)
     if len(runs) < wanted and len(newest) == limit:
         return _newest_by_file_time(root, 2 * limit)[:wanted]

@@ -52,7 +52,8 @@ def begin_measurements(
         InvalidRunError: The file system would give it the folder of another run.
     """
     check_target(root, run_id)
-    run = staged.add(run_id, columns.rows, _kinds(options))
+    kinds = _kinds(options)
+    run = staged.add(run_id, columns.rows, kinds)
     labelled = safe_labels(columns) if options.safe_csv else columns
     if polars_pays(columns.rows):
         is_long = columns.rows >= _RENDERED_AHEAD_FROM_ROWS
@@ -61,7 +62,7 @@ def begin_measurements(
     else:
         run.write(CSV, render_csv(labelled), columns.rows, and_sync=False)
         staged.sync_soon(lambda: run.sync(CSV))
-    if PARQUET in _kinds(options):
+    if PARQUET in kinds:
         staged.begin(lambda: run.write(PARQUET, [render_parquet(columns)], columns.rows))
     return run
 

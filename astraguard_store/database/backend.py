@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
-from astraguard_store.checks import check_positive
+from astraguard_store.checks import check_non_negative
 from astraguard_store.database.sql import Connection, Query
 from astraguard_store.exceptions import InvalidRunError, QueryError
 from astraguard_store.options import StoreOptions
@@ -45,7 +45,7 @@ class Question:
     def __post_init__(self) -> None:
         _check_text(self.sql)
         try:
-            check_positive(self.time_limit_s, "time_limit_s")
+            check_non_negative(self.time_limit_s, "time_limit_s")
         except InvalidRunError as error:
             raise QueryError(f"{error}; a number of seconds is needed") from None
         if self.row_limit is not None and (not _is_whole(self.row_limit) or self.row_limit < 0):
@@ -85,14 +85,14 @@ class Backend(Protocol):
     path: Path | None
     name: str
 
-    def read(self, query: Query[T], *, statements: int = 2) -> T:
+    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
         """Return the result of *query*, run on one snapshot; other queries wait meanwhile.
 
         An interrupt that is raised in it drops the connection.
 
         Args:
             query: Reads from the connection that it is given.
-            statements: How many statements it runs; one is a snapshot by itself.
+            one_statement: Whether it runs no more than one, which is a snapshot by itself.
         """
 
     def ask(self, question: Question) -> QueryResult:
@@ -121,12 +121,6 @@ class Backend(Protocol):
             DatabaseBusyError: Another program held a lock for too long.
             DatabaseError: It was refused or failed before the commit.
         """
-
-    def structural_problems(self) -> list[str]:
-        """Return what is wrong with the structure of the database; nothing if it is sound."""
-
-    def dangling_rows(self) -> dict[str, int]:
-        """Return {table: number of its rows whose run is missing}."""
 
     def back_up(self, target: Path) -> None:
         """Copy the database to the new file *target* and check the copy; queries wait.

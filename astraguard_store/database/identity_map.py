@@ -78,8 +78,7 @@ class IdentityMap:
     def keep(self, key: Hashable, run_ids: tuple[str, ...], value: Any, mark: Mark) -> Any:
         """Keep *value*, which depends on *run_ids*, unless a change came after *mark*.
 
-        A key that is a run's id depends on that run without its being named: what is
-        read most often needs no entry of its own in the list of who depends on whom.
+        A key that is a run's id depends on that run without its being named.
 
         Returns:
             The object to hand out: the same one that is held already, or *value*.

@@ -30,7 +30,6 @@ from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
 __all__ = [
     "PINNED",
     "Prunable",
-    "count_runs",
     "filtered_headers",
     "prunable_runs",
     "recent_headers",
@@ -168,17 +167,6 @@ def _run_ids_sql() -> str:
 def run_ids(connection: Connection) -> list[str]:
     """Return the ids of all runs, in their order."""
     return [run_id for (run_id,) in connection.execute(_run_ids_sql())]
-
-
-@cache
-def _count_runs_sql() -> str:
-    return compiled(select(func.count()).select_from(runs))
-
-
-def count_runs(connection: Connection) -> int:
-    """Return the number of runs."""
-    number: int = connection.execute(_count_runs_sql()).fetchone()[0]
-    return number
 
 
 class Prunable(NamedTuple):

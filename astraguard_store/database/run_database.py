@@ -76,7 +76,7 @@ class RunDatabase:
         if run is None:
             mark = self._map.mark()
             run = self._backend.read(
-                lambda connection: runs.load_run(connection, run_id), statements=1
+                lambda connection: runs.load_run(connection, run_id), one_statement=True
             )
             if run is None:
                 raise RunNotFoundError(run_id, self._backend.name)
@@ -88,7 +88,7 @@ class RunDatabase:
     def recent(self, limit: int) -> list[RunHeader]:
         """Return the newest *limit* runs, newest first."""
         return self._backend.read(
-            lambda connection: lists.recent_headers(connection, limit), statements=1
+            lambda connection: lists.recent_headers(connection, limit), one_statement=True
         )
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
@@ -105,7 +105,7 @@ class RunDatabase:
                 lambda connection: runs.compare(
                     connection, baseline, candidate, by_satellite=by_satellite
                 ),
-                statements=1,
+                one_statement=True,
             )
             if isinstance(found, runs.Missing):
                 raise RunNotFoundError(found.run_id, self._backend.name)
@@ -164,14 +164,6 @@ class RunDatabase:
             DatabaseError: The database couldn't be read.
         """
         return self._backend.ask(question)
-
-    def structural_problems(self) -> list[str]:
-        """Return what is wrong with the structure of the database; nothing if it is sound."""
-        return self._backend.structural_problems()
-
-    def dangling_rows(self) -> dict[str, int]:
-        """Return {table: number of its rows whose run is missing}."""
-        return self._backend.dangling_rows()
 
     def back_up(self, target: Path) -> None:
         """Copy the database to the new file *target* and check the copy; queries wait.

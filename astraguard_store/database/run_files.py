@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Select, bindparam, exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from astraguard_store.database.documents import (
     DocumentState,
@@ -29,7 +29,7 @@ from astraguard_store.model import Artifact, MetricSummary
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = ["FilesOfRun", "add_buckets", "files_of_run", "files_of_runs", "note_csv", "note_file"]
+__all__ = ["FilesOfRun", "add_buckets", "files_of_run", "note_csv", "note_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +51,14 @@ class FilesOfRun:
     document: DocumentState = field(default="right", compare=False)
 
 
-def _files_of_runs() -> Select[Any]:
+@cache
+def _one_sql() -> str:
     has_rows = (
         exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
         for table in (metric_statistics, metric_buckets)
     )
-    return select(runs.c.run_id, runs.c.staging_token, *has_rows)
-
-
-@cache
-def _page_sql() -> str:
-    after = runs.c.run_id > bindparam("after")
-    return compiled(first(_files_of_runs().where(after).order_by(runs.c.run_id)))
-
-
-def files_of_runs(connection: Connection, after: str, limit: int) -> list[FilesOfRun]:
-    """Return the first *limit* runs, by id, that come after the id *after*."""
-    rows = connection.execute(_page_sql(), (after, limit)).fetchall()
-    return [_with_files(connection, *row) for row in rows]
-
-
-@cache
-def _one_sql() -> str:
-    return compiled(_files_of_runs().where(runs.c.run_id == bindparam("run_id")))
+    columns = (runs.c.run_id, runs.c.staging_token, *has_rows)
+    return compiled(select(*columns).where(runs.c.run_id == bindparam("run_id")))
 
 
 def files_of_run(connection: Connection, run_id: str) -> FilesOfRun | None:

@@ -41,11 +41,8 @@ def check_compression(compression: str | None) -> None:
     """Refuse what can't be written here.
 
     Raises:
-        ValueError: It is no compression.
         ArtifactWriteError: It needs a package that isn't installed.
     """
-    if compression not in {None, "gzip", "zstd"}:
-        raise ValueError(f"compression is None, 'gzip' or 'zstd', not {compression!r}")
     if compression == "zstd":
         try:
             _zstandard()

@@ -118,7 +118,7 @@ def parse_parquet(content: bytes, rows: int) -> pl.DataFrame:
 def frame_of_csv(content: bytes) -> pl.DataFrame:
     """Return the measurements in the *content* of a CSV that this store wrote.
 
-    Ten times as fast as `csv_format.parse_csv`, and the same to the last bit; it
+    Ten times as fast as `csv.parse_csv`, and the same to the last bit; it
     takes more, though, and names no line, so it is not for anybody's CSV.
 
     Raises:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -22,16 +22,13 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
-from astraguard_store.reports import ImportReport
+from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
 
-__all__ = ["Progress", "adopt_folders"]
+__all__ = ["adopt_folders"]
 
 logger = logging.getLogger("astraguard_store")
-
-Progress = Callable[[int, int], None]
-"""Called with the number of folders done and their total."""
 
 # A transaction each: so that others get their turn, and memory stays flat.
 _BATCH = 500

@@ -52,8 +52,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_NAME, SUMMARY_NAME
 from astraguard_store.model import Artifact
 from astraguard_store.options import DATABASE_NAME, StoreOptions
-from astraguard_store.reports import CheckReport, Finding, FindingKind
-from astraguard_store.store.adoption import Progress
+from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
 from astraguard_store.store.mending import Mender
 from astraguard_store.store.row_checks import (
     RowsOfRun,

@@ -20,8 +20,7 @@ from astraguard_store.artifacts.exports import (
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.reports import ExportReport
-from astraguard_store.store.adoption import Progress
+from astraguard_store.reports import ExportReport, Progress
 from astraguard_store.store.one_save import files_of_one_save
 
 if TYPE_CHECKING:

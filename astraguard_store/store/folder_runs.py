@@ -26,10 +26,10 @@ from astraguard_store.reports import (
     CheckReport,
     ExportReport,
     Percentiles,
+    Progress,
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store.adoption import Progress
 from astraguard_store.store.measurements import frame_of_files
 from astraguard_store.store.percentiles import PercentilesQuestion
 from astraguard_store.store.pruning import Pruning

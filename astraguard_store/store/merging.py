@@ -41,8 +41,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.formats.layout import SUMMARY_NAME
 from astraguard_store.model import Artifact, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
-from astraguard_store.reports import MergeReport
-from astraguard_store.store.adoption import Progress
+from astraguard_store.reports import MergeReport, Progress
 from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.identity import rendered_summary, why_another
 from astraguard_store.store.one_save import files_of_one_save

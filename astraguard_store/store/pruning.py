@@ -16,8 +16,7 @@ from astraguard_store.exceptions import (
     RunNotFoundError,
 )
 from astraguard_store.model import epoch_us
-from astraguard_store.reports import PruneReport
-from astraguard_store.store.adoption import Progress
+from astraguard_store.reports import Progress, PruneReport
 from astraguard_store.store.changes import delete_run, purge_measurements
 from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there

@@ -34,7 +34,7 @@ from astraguard_store.store.uncommitted import (
 from astraguard_store.system.files import claim, sync_folder, unlock
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["finish_first_adoption", "keep_unjudged", "recover", "settle"]
+__all__ = ["finish_first_adoption", "recover", "settle"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -77,12 +77,12 @@ def finish_first_adoption(store: FolderStore) -> None:
     if store.database.adopted():
         return
     with interrupts_held_back():
-        if keep_unjudged(store):
+        if _keep_unjudged(store):
             with store.write("adopting old runs") as transaction:
                 transaction.mark_adopted(time.time_ns() // 1000)
 
 
-def keep_unjudged(store: FolderStore) -> bool:
+def _keep_unjudged(store: FolderStore) -> bool:
     """Keep what was staged when a former database was lost, which alone knew what to do with it.
 
     A save whose files are complete is kept, to be adopted like one that found

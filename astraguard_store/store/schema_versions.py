@@ -73,7 +73,7 @@ def described_schema(results_dir: str | os.PathLike[str]) -> tuple[DescribedObje
     check_revision(path, revision_of(path))
     reader = FileReader(path, busy_timeout_s=30.0)
     try:
-        return reader.read(described_objects, statements=1)
+        return reader.read(described_objects, one_statement=True)
     finally:
         reader.close()
 

@@ -33,10 +33,11 @@ from astraguard_store.reports import (
     ImportReport,
     MergeReport,
     Percentiles,
+    Progress,
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store.adoption import Progress, adopt_folders
+from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.recovery import finish_first_adoption, recover, settle

@@ -96,13 +96,15 @@ class WriteTicket:
                 descriptor = open_lock_file(path)
                 is_locked = _locked_within(descriptor, deadline - time.monotonic())
             except OSError as error:
-                raise DatabaseError(
-                    f"{path}: the write lock can't be had: {error.strerror}"
-                ) from error
+                raise _lock_error(path, error) from error
             if not is_locked:
                 raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
-            if still_names(path, descriptor):
-                return descriptor
+            try:
+                if still_names(path, descriptor):
+                    return descriptor
+            except OSError as error:
+                unlock(descriptor)
+                raise _lock_error(path, error) from error
             unlock(descriptor)
 
     def stop_writing(self) -> None:
@@ -130,6 +132,10 @@ class WriteTicket:
         except (OSError, ValueError):
             return ""
         return f"process {pid} ({purpose}, for {held_s:.0f} s)"
+
+
+def _lock_error(path: Path, error: OSError) -> DatabaseError:
+    return DatabaseError(f"{path}: the write lock can't be had: {error.strerror}")
 
 
 def _note_holder(descriptor: int, purpose: str) -> None:

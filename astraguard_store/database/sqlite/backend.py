@@ -18,7 +18,6 @@ from astraguard_store.database.sqlite.compaction import compact
 from astraguard_store.database.sqlite.connections import FileReader, FileWriter, SqliteWrite
 from astraguard_store.database.sqlite.engine import driver_connection, memory_engine
 from astraguard_store.database.sqlite.errors import translated
-from astraguard_store.database.sqlite.integrity import dangling_rows, structural_problems
 from astraguard_store.database.sqlite.migrate import check_revision, found_revision, migrate
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
@@ -77,14 +76,6 @@ class SqliteFile(FileReader):
                 self._writer.reuse_log(bytes_before, options)
             else:
                 self._give_up(write)
-
-    def structural_problems(self) -> list[str]:
-        """Return what SQLite finds wrong with the file's structure."""
-        return self.read(structural_problems)
-
-    def dangling_rows(self) -> dict[str, int]:
-        """Return {table: number of its rows whose run is missing}."""
-        return self.read(dangling_rows)
 
     def back_up(self, target: Path) -> None:
         """Copy the database to the new file *target*; see `Backend.back_up`."""
@@ -157,7 +148,7 @@ class SqliteMemory:
         migrate(engine)
         return cls(engine.connect())
 
-    def read(self, query: Query[T], *, statements: int = 2) -> T:  # noqa: ARG002
+    def read(self, query: Query[T], *, one_statement: bool = False) -> T:  # noqa: ARG002
         """Return the result of *query*; the lock makes a snapshot of it."""
         with self._lock, translated(self.name):
             return query(self._driver)
@@ -189,14 +180,6 @@ class SqliteMemory:
                     yield write
             finally:
                 write.roll_back()
-
-    def structural_problems(self) -> list[str]:
-        """Return what SQLite finds wrong with the structure."""
-        return self.read(structural_problems)
-
-    def dangling_rows(self) -> dict[str, int]:
-        """Return {table: number of its rows whose run is missing}."""
-        return self.read(dangling_rows)
 
     def back_up(self, target: Path) -> None:
         """Copy the database to the new file *target*; see `Backend.back_up`."""

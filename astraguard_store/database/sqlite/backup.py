@@ -17,7 +17,7 @@ from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
-__all__ = ["back_up"]
+__all__ = ["back_up", "remove_beside"]
 
 # What SQLite puts beside a database, and removes.
 _BESIDE = ("-journal", "-wal", "-shm")
@@ -158,10 +158,10 @@ def _remove(unfinished: Path) -> None:
     with suppress(OSError):
         unfinished.unlink()
     with suppress(OSError):
-        _remove_beside(unfinished)
+        remove_beside(unfinished)
 
 
-def _remove_beside(unfinished: Path) -> None:
-    """Remove what SQLite may have left beside a copy."""
+def remove_beside(database: Path) -> None:
+    """Remove what SQLite may have left beside a database that isn't open."""
     for suffix in _BESIDE:
-        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+        database.with_name(database.name + suffix).unlink(missing_ok=True)

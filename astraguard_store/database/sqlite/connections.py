@@ -118,7 +118,7 @@ class FileReader:
         self._watch_cursor = driver_connection(self._watch).cursor()
         return self._watch_cursor
 
-    def read(self, query: Query[T], *, statements: int = 2) -> T:
+    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
         """Return the result of *query*, run on one snapshot; see `Backend.read`."""
         with self.lock:
             try:
@@ -130,7 +130,7 @@ class FileReader:
                     connection = self._connection(None)
                 # Whoever isn't in the cache didn't ask for the version, so look here.
                 self._checked_state()
-                return query(connection) if statements == 1 else _snapshot(connection, query)
+                return query(connection) if one_statement else _snapshot(connection, query)
             except BaseException as error:
                 # It may be in the middle of a snapshot, and would show that for ever. Out of
                 # reach first: closing it may be interrupted too.

@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
-from astraguard_store.database.sqlite.backup import back_up
+from astraguard_store.database.sqlite.backup import back_up, remove_beside
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
 from astraguard_store.database.sqlite.errors import translated
@@ -119,7 +119,9 @@ def create_database(path: Path) -> None:
     """
     new = path.with_name(f"{path.name}-new")
     try:
-        _remove_unfinished(new)
+        # What a creation left that died.
+        new.unlink(missing_ok=True)
+        remove_beside(new)
         # SQLite would make it 0644 whatever the umask, and gives its log the same rights:
         # users of one group couldn't save.
         make_file(new)
@@ -140,12 +142,6 @@ def create_database(path: Path) -> None:
         raise
     except OSError as error:
         raise DatabaseError(f"{path} can't be made: {error.strerror}") from error
-
-
-def _remove_unfinished(new: Path) -> None:
-    """Remove what a creation left that died."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        new.with_name(new.name + suffix).unlink(missing_ok=True)
 
 
 def revision_of(path: Path) -> str | None:
