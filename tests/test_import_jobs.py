@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pickle
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -147,6 +150,29 @@ class TestDeath:
 
         assert 0 < stored < RUNS
         assert (report.adopted, report.skipped) == (RUNS - stored, stored)
+
+    def test_an_answer_goes_through_the_pipe_in_one_piece(
+        self, fresh: Path, tmp_path: Path
+    ) -> None:
+        names = [f"run{i:04d}" for i in range(500)]
+
+        told = adoption._read_into(tmp_path / "0", fresh, names)
+
+        # With what the executor adds; longer writes may be cut by a kill, and the rest waited for.
+        assert len(pickle.dumps(told)) < select.PIPE_BUF // 2
+        assert len(adoption._answer(told).runs) == 500
+        assert not (tmp_path / "0").exists()
+
+    def test_without_a_folder_for_answers_the_error_says_what_to_do(
+        self, fresh: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(fresh / "missing"))
+
+        with (
+            RunRepository.open(fresh, adopt=False) as repository,
+            pytest.raises(ArtifactReadError, match=r"TMPDIR, or import with jobs=1"),
+        ):
+            repository.import_legacy(jobs=2)
 
     def test_no_process_is_left(self, fresh: Path) -> None:
         def kill_one(*_: int) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from astraguard_store.artifacts.reader import has_summary, read_run
@@ -120,25 +123,53 @@ def _found(
         yield from ((len(names), _read_batch(store.root, names)) for names in without_row)
         return
     # Spawned, since polars or a connection may be in use in this process.
-    with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent
-    ) as pool:
-        under_way: deque[tuple[int, Future[FoundRuns]]] = deque()
+    with (
+        _folder_of_answers() as answers,
+        ProcessPoolExecutor(
+            jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        ) as pool,
+    ):
+        under_way: deque[tuple[int, Future[Path]]] = deque()
         try:
-            for names in without_row:
+            for number, names in enumerate(without_row):
                 with ctrl_c_blocked():
-                    future = pool.submit(_read_batch, store.root, names)
+                    future = pool.submit(_read_into, answers / f"{number}", store.root, names)
                 under_way.append((len(names), future))
                 # As many as keep the processes at work, and no more in memory.
                 if len(under_way) > jobs:
                     missing, future = under_way.popleft()
-                    yield missing, future.result()
+                    yield missing, _answer(future.result())
             for missing, future in under_way:
-                yield missing, future.result()
+                yield missing, _answer(future.result())
         except BrokenProcessPool as error:
             raise ArtifactReadError(_DIED) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _folder_of_answers() -> Iterator[Path]:
+    try:
+        folder = TemporaryDirectory(prefix="astraguard-")
+    except OSError as error:
+        raise ArtifactReadError(
+            f"no folder for temporary files: {error}; set TMPDIR, or import with jobs=1"
+        ) from error
+    with folder as path:
+        yield Path(path)
+
+
+def _read_into(answer: Path, root: Path, names: list[str]) -> Path:
+    # Through a pipe, half of a long answer would wait for its other half for ever if its
+    # process is killed in between. What goes through it now is written in one piece.
+    answer.write_bytes(pickle.dumps(_read_batch(root, names)))
+    return answer
+
+
+def _answer(path: Path) -> FoundRuns:
+    found: FoundRuns = pickle.loads(path.read_bytes())  # noqa: S301 - our own process's
+    path.unlink()
+    return found
 
 
 def _end_with_parent() -> None:
