@@ -5,6 +5,7 @@ StoreError                        the base; never raised itself
 ├─ InvalidRunError                a run id or measurement that can't be stored; a ValueError
 ├─ RunNotFoundError               no such run in this store; a LookupError
 ├─ StoreNotFoundError             no store and no run folder there; a FileNotFoundError
+├─ GateError                      runs or limits of which no verdict can be given; a ValueError
 ├─ QueryError                     a query that is refused, wrong or takes too long; a ValueError
 ├─ ReadOnlyStoreError             a write through a repository opened for reading
 ├─ ClosedStoreError               a call after `close()`
@@ -36,6 +37,7 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "GateError",
     "InvalidRunError",
     "QueryError",
     "ReadOnlyStoreError",
@@ -99,6 +101,10 @@ class RunNotFoundError(StoreError, LookupError):
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """The folder holds neither a database nor a run, and the call may not create one."""
+
+
+class GateError(StoreError, ValueError):
+    """No verdict can be given: runs that can't be compared, no such baseline, a wrong limit."""
 
 
 class QueryError(StoreError, ValueError):
