@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DatabaseBusyError,
         DatabaseDamagedError,
         DatabaseError,
+        GateError,
         InvalidRunError,
         QueryError,
         ReadOnlyStoreError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         RunSummary,
     )
     from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.reference import ReferenceWorkload
     from astraguard_store.reports import (
         CacheInfo,
         CheckReport,
@@ -51,6 +53,18 @@ if TYPE_CHECKING:
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.limits import Limits
+    from astraguard_store.verdict.values import (
+        Baseline,
+        Calibration,
+        CalibrationCell,
+        CellVerdict,
+        ChangePoint,
+        GateReport,
+        NotJudged,
+        Settling,
+        SlowEvents,
+    )
 
 __all__ = [
     "Artifact",
@@ -59,7 +73,12 @@ __all__ = [
     "ArtifactWriteError",
     "AsyncRunRepository",
     "AtLeast",
+    "Baseline",
     "CacheInfo",
+    "Calibration",
+    "CalibrationCell",
+    "CellVerdict",
+    "ChangePoint",
     "CheckReport",
     "ClosedStoreError",
     "CommitOutcomeUnknownError",
@@ -69,14 +88,18 @@ __all__ = [
     "DatabaseError",
     "ExportReport",
     "Finding",
+    "GateError",
+    "GateReport",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
     "LatencyMeasurement",
+    "Limits",
     "MergeReport",
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "NotJudged",
     "Percentile",
     "Percentiles",
     "Provenance",
@@ -85,11 +108,14 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
+    "ReferenceWorkload",
     "RunHeader",
     "RunNotFoundError",
     "RunRepository",
     "RunSummary",
     "SchemaVersionError",
+    "Settling",
+    "SlowEvents",
     "StoreError",
     "StoreMismatchError",
     "StoreNotFoundError",
@@ -110,6 +136,7 @@ _MODULES = {
         "DatabaseBusyError",
         "DatabaseDamagedError",
         "DatabaseError",
+        "GateError",
         "InvalidRunError",
         "QueryError",
         "ReadOnlyStoreError",
@@ -142,7 +169,20 @@ _MODULES = {
         "PruneReport",
         "QueryResult",
     ),
+    "reference": ("ReferenceWorkload",),
     "repository": ("RunRepository",),
+    "verdict.limits": ("Limits",),
+    "verdict.values": (
+        "Baseline",
+        "Calibration",
+        "CalibrationCell",
+        "CellVerdict",
+        "ChangePoint",
+        "GateReport",
+        "NotJudged",
+        "Settling",
+        "SlowEvents",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

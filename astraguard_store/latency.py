@@ -24,6 +24,7 @@ __all__ = ["LatencyCollector", "Measurements"]
 FAULT_DETECTION: Final = "fault_detection"
 AGENT_DECISION: Final = "agent_decision"
 RECOVERY_ACTION: Final = "recovery_action"
+REFERENCE: Final = "reference"
 
 
 class LatencyCollector:
@@ -115,6 +116,25 @@ class LatencyCollector:
         except (KeyError, TypeError):
             code = self._new_code(self._codes, RECOVERY_ACTION, sat_id, "sat_id")
         self._record(code, scenario_time_s, action_time_ms, "action_time_ms")
+
+    def record_reference(
+        self, duration_ms: float, scenario_time_s: float = 0.0, *, version: str = "reference"
+    ) -> None:
+        """Record how long a fixed piece of work took, such as `ReferenceWorkload`.
+
+        It is recorded as metric type ``reference``, which no gate judges: a gate uses it
+        to tell a slower machine from slower software. Once a tick is enough.
+
+        Args:
+            duration_ms: Milliseconds, at least 0.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            version: Which work it was: runs whose references differ in it aren't
+                compared by them. It takes the place of the satellite.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
+        self.record(REFERENCE, version, scenario_time_s, duration_ms)
 
     def record_missed(
         self, metric_type: str, satellite_id: str, scenario_time_s: float, waited_ms: float

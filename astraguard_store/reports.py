@@ -317,7 +317,8 @@ class PruneReport:
         deleted: Ids of the runs, oldest first; empty if only measurements went.
         purged: Ids of the runs whose measurements went from the database, and
             that are still there, oldest first.
-        pinned: Ids of the runs that stayed because they have the tag ``pinned``.
+        pinned: Ids of the runs that stayed because they have the tag ``pinned``, or
+            because a baseline has them.
         file_bytes: What the deleted files held together.
         database_bytes: By how much the database and its log are smaller now; in
             a dry run an estimate.

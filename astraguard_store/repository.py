@@ -55,6 +55,9 @@ from astraguard_store.system.machine import begin_asking
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.verdict.limits import Limits
+    from astraguard_store.verdict.values import Baseline, Calibration, ChangePoint, GateReport
+
 __all__ = ["RunRepository"]
 
 logger = logging.getLogger("astraguard_store")
@@ -476,6 +479,179 @@ class RunRepository:
         question = PercentilesQuestion(by, quantiles, metric_type, runs, satellite_id)
         return self._source().percentiles(question)
 
+    def gate(
+        self,
+        candidate: str | Iterable[str],
+        baseline: str | Iterable[str],
+        limits: Limits | None = None,
+        *,
+        by_satellite: bool = False,
+        reference: str | None = "reference",
+    ) -> GateReport:
+        """Return whether runs got worse than a baseline, and how sure that is.
+
+        The unit is the run: what a machine, a day and an order do to all events of a run
+        is noise, and is measured between runs; of older runs of the same scenario, rig
+        (or host) and firmware too, as long as their commits are known and clean. Runs
+        tagged ``gate:exclude``, and runs with a recorded verdict ``regressed``, aren't
+        among these. docs/verdicts.md has the rule. 10 runs against 3 take some 10 ms;
+        a deadline reads the candidate's measurements too.
+
+        Args:
+            candidate: The run in question, or several of one state of the software.
+            baseline: The name of a baseline; or a run; or several.
+            limits: Which changes count; None for ``Limits()``.
+            by_satellite: Judge each metric type on each satellite, instead of on all
+                together.
+            reference: The metric type of the in-run reference; None uses none.
+
+        Returns:
+            The verdict, each cell with its interval, what it was held against, and what
+            would settle it.
+
+        Raises:
+            GateError: There is no such baseline; the runs can't be compared, because
+                scenario, rig or host differ; a limit matches nothing; or nothing can
+                be judged.
+            InvalidRunError: An id is not allowed.
+            RunNotFoundError: There is no such run.
+            ArtifactReadError: There is a deadline, and a run's measurements can't be read.
+            StoreNotFoundError: Run folders answer, and a verdict needs a database.
+        """
+        from astraguard_store.verdict.limits import Limits
+
+        return (
+            self._source()
+            .gating()
+            .gate(
+                candidate,
+                baseline,
+                limits or Limits(),
+                by_satellite=by_satellite,
+                reference=reference,
+            )
+        )
+
+    def calibrate(
+        self,
+        baseline: str | Iterable[str],
+        candidate_runs: int = 3,
+        limits: Limits | None = None,
+        *,
+        by_satellite: bool = False,
+        reference: str | None = "reference",
+    ) -> Calibration:
+        """Return what `gate` can find against a baseline, and its false alarms there.
+
+        Each run of the baseline is judged against the others. What is called regressed
+        then is a false alarm, and so few tries leave a bound of their share. The smallest
+        change that is found with 80 % follows from the noise.
+
+        Args:
+            baseline: As in `gate`; 3 runs or more.
+            candidate_runs: How many runs a candidate will have.
+            limits: As in `gate`.
+            by_satellite: As in `gate`.
+            reference: As in `gate`.
+
+        Raises:
+            GateError: As in `gate`, or there are too few runs.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and it needs a database.
+        """
+        from astraguard_store.verdict.limits import Limits
+
+        return (
+            self._source()
+            .gating()
+            .calibrate(
+                baseline,
+                candidate_runs,
+                limits or Limits(),
+                by_satellite=by_satellite,
+                reference=reference,
+            )
+        )
+
+    def change_points(
+        self,
+        metric_type: str,
+        statistic: str = "p50",
+        *,
+        scenario: str | None = None,
+        since: datetime | None = None,
+    ) -> tuple[ChangePoint, ...]:
+        """Return the steps in the history of a statistic, by time.
+
+        Runs of different scenarios, rigs or hosts have histories of their own. A step
+        shows once it has four runs, is of 5 % at least, and is proven.
+
+        Args:
+            metric_type: Of what.
+            statistic: ``mean``, ``p50``, ``p95`` or ``p99``.
+            scenario: Of runs of this scenario only.
+            since: Of runs that started at this time or later only; aware.
+
+        Raises:
+            GateError: It is no such statistic.
+            InvalidRunError: The name or the time can't be.
+            StoreNotFoundError: Run folders answer, and it needs a database.
+        """
+        return self._source().gating().change_points(metric_type, statistic, scenario, since)
+
+    def set_baseline(self, name: str, runs: str | Iterable[str]) -> Baseline:
+        """Let *name* stand for these runs, and no others; they aren't pruned from now on.
+
+        Raises:
+            InvalidRunError: The name or an id is not allowed, or no run is named.
+            RunNotFoundError: There is no such run.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            return source.gating().set_baseline(name, runs)
+
+    def baseline(self, name: str) -> Baseline:
+        """Return a baseline.
+
+        Raises:
+            GateError: There is none of that name.
+            StoreNotFoundError: Run folders answer, and they have none.
+        """
+        return self._source().gating().baseline(name)
+
+    def baselines(self) -> tuple[Baseline, ...]:
+        """Return all baselines, by name.
+
+        Raises:
+            StoreNotFoundError: Run folders answer, and they have none.
+        """
+        return self._source().gating().baselines()
+
+    def delete_baseline(self, name: str) -> None:
+        """Delete a baseline; its runs stay, and may be pruned.
+
+        Raises:
+            GateError: There is none of that name.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            source.gating().delete_baseline(name)
+
+    def record_verdict(self, report: GateReport) -> None:
+        """Write a verdict into the database, for ``v_verdicts``.
+
+        A run that regressed isn't among those that later noise is measured by.
+
+        Raises:
+            RunNotFoundError: A candidate run was deleted meanwhile.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            source.gating().record(report)
+
     def read_document(self, run_id: str, *, afresh: bool = False) -> dict[str, Any]:
         """Return what the run's ``latency_summary.json`` holds, as a new dict.
 
@@ -614,8 +790,9 @@ class RunRepository:
 
         A run goes that is not among the newest *keep* and was recorded longer
         than *older_than* ago; with one of the two, by that alone. Runs with the
-        tag ``pinned`` stay, whatever its value. Runs go oldest first and each as
-        by `delete`, so that what was not reached is as it was.
+        tag ``pinned`` stay, whatever its value, and so do the runs of baselines.
+        Runs go oldest first and each as by `delete`, so that what was not reached
+        is as it was.
 
         At the end the database file is written anew without what is free in it,
         if that is more than 1 MB or a tenth. Savers wait meanwhile, some 10 s

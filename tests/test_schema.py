@@ -26,6 +26,8 @@ TABLES_BELOW_RUNS = [
     "metric_statistics",
     "run_documents",
     "run_tags",
+    "baseline_runs",
+    "run_verdicts",
     "satellite_buckets",
     "satellite_statistics",
 ]

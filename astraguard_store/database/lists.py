@@ -22,7 +22,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from astraguard_store.database.schema import measurements, metric_statistics, run_tags, runs
+from astraguard_store.database.schema import (
+    baseline_runs,
+    measurements,
+    metric_statistics,
+    run_tags,
+    runs,
+)
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
@@ -190,10 +196,11 @@ def _prunable_sql() -> str:
     pinned = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
     )
+    of_baseline = exists().where(baseline_runs.c.run_id == runs.c.run_id)
     kept = exists().where(measurements.c.run_id == runs.c.run_id)
     # All of a run's measurements are kept, or none.
     kept_rows = case((kept, runs.c.total_measurements), else_=whole(0))
-    columns = (runs.c.run_id, runs.c.recorded_at_us, pinned, kept_rows)
+    columns = (runs.c.run_id, runs.c.recorded_at_us, pinned | of_baseline, kept_rows)
     return compiled(select(*columns).order_by(*_NEWEST_FIRST))
 
 

@@ -17,11 +17,13 @@ from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import insert_buckets, insert_files, insert_statistics
 from astraguard_store.database.schema import (
     artifacts,
+    baseline_runs,
     measurements,
     metric_buckets,
     metric_statistics,
     run_documents,
     run_tags,
+    run_verdicts,
     runs,
     satellite_buckets,
     satellite_statistics,
@@ -399,7 +401,7 @@ def _delete_dangling_sql() -> dict[str, str]:
     # The documents first: triggers of the tables that they copy delete them, uncounted.
     return {
         t.name: compiled(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
-        for t in (run_documents, *_OF_ONE_SAVE, run_tags)
+        for t in (run_documents, *_OF_ONE_SAVE, run_tags, baseline_runs, run_verdicts)
     }
 
 

@@ -30,12 +30,14 @@ __all__ = [
     "HEAD_REVISION",
     "VERSION_TABLE",
     "artifacts",
+    "baseline_runs",
     "measurements",
     "metadata",
     "metric_buckets",
     "metric_statistics",
     "run_documents",
     "run_tags",
+    "run_verdicts",
     "runs",
     "satellite_buckets",
     "satellite_statistics",
@@ -43,7 +45,7 @@ __all__ = [
     "store",
 ]
 
-HEAD_REVISION: Final = "0004"
+HEAD_REVISION: Final = "0006"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"
@@ -243,6 +245,38 @@ run_documents = Table(
     _run_key(),
     Column("document", LargeBinary, nullable=False),
     sqlite_strict=True,
+)
+
+# The names under which runs are judged against: a row for each run of each baseline.
+baseline_runs = _table(
+    "baseline_runs",
+    _run_key(),
+    Column("baseline", Text, primary_key=True),
+    # The same in all rows of a baseline: another one of that name has another.
+    Column("set_at_us", INTEGER_64, nullable=False),
+    CheckConstraint("baseline <> ''", name="baseline_not_empty"),
+)
+
+Index("ix_baseline_runs_baseline_run_id", baseline_runs.c.baseline, baseline_runs.c.run_id)
+
+# Recorded verdicts, a row for each candidate run of each.
+run_verdicts = _table(
+    "run_verdicts",
+    _run_key(),
+    Column("judged_at_us", INTEGER_64, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    # NULL where the baseline's runs were named.
+    Column("baseline", Text),
+    Column("noise_source", Text, nullable=False),
+    # The whole report, as JSON.
+    Column("report", Text, nullable=False),
+    CheckConstraint(
+        "verdict IN ('regressed', 'improved', 'equivalent', 'inconclusive')",
+        name="verdict_known",
+    ),
+    CheckConstraint(
+        "noise_source IN ('measured', 'history', 'assumed')", name="noise_source_known"
+    ),
 )
 
 # One row, about the database as a whole.

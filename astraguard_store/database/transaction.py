@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from astraguard_store.columns import Columns
-from astraguard_store.database import run_files, runs, store_row, whole_runs
+from astraguard_store.database import baselines, run_files, runs, store_row, whole_runs
 from astraguard_store.database.documents import renew_document
 from astraguard_store.database.rows import insert_files
 from astraguard_store.database.runs import StoredRun
@@ -120,6 +121,18 @@ class Transaction:
     def add_buckets(self, run_id: str, statistics: RunStatistics) -> bool:
         """Write the buckets of a run that has none; return whether they were written."""
         return run_files.add_buckets(self._connection, run_id, statistics)
+
+    def set_baseline(self, name: str, run_ids: Sequence[str], now_us: int) -> None:
+        """Let a baseline be these stored runs, and no others."""
+        baselines.set_baseline(self._connection, name, run_ids, now_us)
+
+    def delete_baseline(self, name: str) -> bool:
+        """Delete a baseline, not its runs; return whether there was one."""
+        return baselines.delete_baseline(self._connection, name)
+
+    def insert_verdicts(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write verdicts on runs, in the order of the columns of their table."""
+        baselines.insert_verdicts(self._connection, rows)
 
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""

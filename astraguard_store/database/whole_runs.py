@@ -14,11 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
 
+from astraguard_store.database.baselines import of_same_baselines
 from astraguard_store.database.documents import write_document
 from astraguard_store.database.rows import child_rows, file_row
 from astraguard_store.database.runs import StoredRun, run_row
 from astraguard_store.database.schema import (
     artifacts,
+    baseline_runs,
     measurements,
     metadata,
     run_documents,
@@ -126,6 +128,9 @@ def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> li
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
         else:
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
+        if table is baseline_runs:
+            # A baseline of the same name here stays what it is.
+            written = of_same_baselines(connection, written)
         insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
         write_document(connection, rows.run_id, rows.children)

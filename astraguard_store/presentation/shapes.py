@@ -91,17 +91,17 @@ _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
 
 def headers_shape(headers: Sequence[RunHeader]) -> list[Shape]:
     """Return [HEADER]."""
-    return [_shape_of(header) for header in headers]
+    return [shape_of(header) for header in headers]
 
 
 def run_shape(run: RunSummary) -> Shape:
     """Return what `show` says of a run."""
     return {
-        **_shape_of(run.header),
+        **shape_of(run.header),
         "metrics": _metrics_shape(run.metrics),
         "satellites": {name: _metrics_shape(metrics) for name, metrics in run.satellites.items()},
         "artifacts": _plain(run.artifacts),
-        "provenance": _shape_of(run.provenance),
+        "provenance": shape_of(run.provenance),
         "tags": dict(run.tags),
     }
 
@@ -114,7 +114,7 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "by_satellite": by_satellite,
         "changes": [_change_shape(change) for change in comparison.changes],
         "provenance_changes": [
-            {**_shape_of(change), "forbids_comparison": change.forbids_comparison}
+            {**shape_of(change), "forbids_comparison": change.forbids_comparison}
             for change in comparison.provenance_changes
         ],
         "warnings": list(comparison.warnings),
@@ -126,14 +126,14 @@ def groups_shape(
 ) -> list[Shape]:
     """Return what `percentiles --by` says of each group."""
     return [
-        {"group": dict(zip(by, group, strict=True)), **_shape_of(percentiles)}
+        {"group": dict(zip(by, group, strict=True)), **shape_of(percentiles)}
         for group, percentiles in groups.items()
     ]
 
 
 def report_shape(report: _Done | _Found) -> Shape:
     """Return a report, or an answer, by its fields."""
-    shape = _shape_of(report)
+    shape = shape_of(report)
     for key in shape.keys() & {"refused", "conflicts"}:
         shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
     if isinstance(report, PruneReport):
@@ -145,7 +145,7 @@ def report_shape(report: _Done | _Found) -> Shape:
 
 def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
     """Return [OBJECT]."""
-    shapes = [_shape_of(described) for described in objects]
+    shapes = [shape_of(described) for described in objects]
     if brief:
         for shape in shapes:
             del shape["columns"]
@@ -192,8 +192,8 @@ def _at_least(value: float | AtLeast | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _shape_of(value: Any) -> Shape:
-    """Return the fields of a dataclass or named tuple, in their order."""
+def shape_of(value: Any) -> Shape:
+    """Return the fields of a dataclass or named tuple, in their order, as JSON has them."""
     names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
     return {name: _plain(getattr(value, name)) for name in names}
 
@@ -216,4 +216,4 @@ def _plain(value: Any) -> Any:
             return str(value)
         case list() | tuple() if not hasattr(value, "_fields"):
             return [_plain(item) for item in value]
-    return _shape_of(value)
+    return shape_of(value)

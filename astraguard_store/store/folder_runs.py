@@ -37,6 +37,8 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
+
 __all__ = ["FolderRuns"]
 
 logger = logging.getLogger("astraguard_store")
@@ -117,6 +119,10 @@ class FolderRuns:
     def query(self, question: Question) -> QueryResult:  # noqa: ARG002
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
+
+    def gating(self) -> Gating:
+        """Refuse: folders have neither baselines nor buckets."""
+        raise self._needs_database("a verdict")
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""

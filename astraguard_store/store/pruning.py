@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+from astraguard_store.database.baselines import is_of_baseline
 from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.compaction import is_worth_it, used_bytes
@@ -143,7 +145,10 @@ def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int |
         nonlocal before
         summary = store.database.get(run.run_id).summary
         before = store.file_bytes(summary)
-        return PINNED not in summary.tags and epoch_us(summary.recorded_at) == run.recorded_at_us
+        return (
+            not _is_pinned(store, run.run_id)
+            and epoch_us(summary.recorded_at) == run.recorded_at_us
+        )
 
     try:
         if measurements_only:
@@ -163,9 +168,10 @@ def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int |
 
 def _is_pinned(store: Store, run_id: str) -> bool:
     try:
-        return PINNED in store.database.get(run_id).summary.tags
+        is_tagged = PINNED in store.database.get(run_id).summary.tags
     except RunNotFoundError:
         return False
+    return is_tagged or store.database.read(partial(is_of_baseline, run_id=run_id))
 
 
 def _file_bytes(store: Store, run_id: str) -> int:

@@ -47,6 +47,7 @@ from astraguard_store.store.store import FolderStore, Store
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
 
@@ -73,6 +74,9 @@ class Source(Protocol):
 
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
+
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, as a new dict."""
@@ -164,6 +168,12 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
+        from astraguard_store.store.gating import Gating
+
+        return Gating(self._store, self.measurements)
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what a summary file of the run would hold."""

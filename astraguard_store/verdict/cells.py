@@ -98,9 +98,7 @@ def _ms(logarithms: Sequence[float]) -> float:
     return expm1(_mean(logarithms)) + 1.0
 
 
-def judge(
-    cell: Cell, limits: CellLimits, noise: Noise, *, tail: float, rho: float
-) -> CellVerdict:
+def judge(cell: Cell, limits: CellLimits, noise: Noise, *, tail: float, rho: float) -> CellVerdict:
     """Return the verdict of a cell.
 
     Args:

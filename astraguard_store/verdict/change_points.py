@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import exp, inf, log, log1p, sqrt
 from statistics import median
 from typing import Final, NamedTuple
@@ -82,7 +83,7 @@ class _Proof(NamedTuple):
 
 def _sigma(y: Sequence[float]) -> float:
     """Return the noise of a value, from differences of neighbours: steps don't count."""
-    differences = [b - a for a, b in zip(y, y[1:], strict=False)]
+    differences = [b - a for a, b in pairwise(y)]
     middle = median(differences)
     return max(_MAD * median(abs(d - middle) for d in differences) / sqrt(2), 0.01)
 

@@ -100,9 +100,7 @@ def judge_sides(
     )
 
 
-def judged_cells(
-    sides: Sides, limits: Limits
-) -> tuple[list[CellVerdict], list[NotJudged]]:
+def judged_cells(sides: Sides, limits: Limits) -> tuple[list[CellVerdict], list[NotJudged]]:
     """Return the verdicts on percentiles and missed events, and what can't be judged."""
     found, not_judged = sides.percentiles(limits)
     judged: list[tuple[Cell, Noise]] = []
@@ -130,9 +128,7 @@ def judged_cells(
         )
         for cell, noise in judged
     ]
-    cells += [
-        judge_missed(*one, allowed=limits.of(*one[:2]).missed, tail=tail) for one in missed
-    ]
+    cells += [judge_missed(*one, allowed=limits.of(*one[:2]).missed, tail=tail) for one in missed]
     return cells, not_judged
 
 
@@ -169,9 +165,7 @@ def _badness(cell: CellVerdict) -> tuple[int, bool, float, str, str, str]:
     )
 
 
-def _warnings(
-    sides: Sides, cells: Sequence[CellVerdict], lost: Sequence[CellKey]
-) -> list[str]:
+def _warnings(sides: Sides, cells: Sequence[CellVerdict], lost: Sequence[CellKey]) -> list[str]:
     found = [
         f"{metric_type}{f' on {satellite}' if satellite else ''} was measured by no candidate run"
         for metric_type, satellite in lost

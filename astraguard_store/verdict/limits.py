@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from astraguard_store.exceptions import GateError
 
-__all__ = ["DEFAULT_RELATIVE", "STATISTICS", "CellLimits", "Limits"]
+__all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
 
 STATISTICS: Final = ("p50", "p95", "p99")
 """The statistics of a run that are judged."""
@@ -238,7 +238,9 @@ def _checked(limits: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _check_deadline(limits: Mapping[str, Any], prefix: str) -> None:
     deadline_ms, at_most = limits.get("deadline_ms"), limits.get("at_most")
     if (deadline_ms is None) != (at_most is None):
-        there, missing = ("deadline_ms", "at_most") if at_most is None else ("at_most", "deadline_ms")
+        there, missing = (
+            ("deadline_ms", "at_most") if at_most is None else ("at_most", "deadline_ms")
+        )
         raise GateError(f"Invalid limit '{prefix}{there}': it needs '{missing}' beside it")
 
 

@@ -22,7 +22,7 @@ class Counts(NamedTuple):
     """The events of one run, and how many of them were missed."""
 
     missed: int
-    count: int
+    events: int
 
 
 def judge_missed(
@@ -50,11 +50,11 @@ def judge_missed(
     """
     before, after = (_arcs(side) for side in (baseline, candidate))
     d = len(before) + len(after) - 2
-    n = sum(run.count for run in (*baseline, *candidate)) / (d + 2)
+    n = sum(run.events for run in (*baseline, *candidate)) / (d + 2)
     share = _share(baseline)
     phi_0 = 1 + n * share * _CV**2
     squares = sum(
-        4 * run.count * (z - _mean(arcs)) ** 2
+        4 * run.events * (z - _mean(arcs)) ** 2
         for runs, arcs in ((baseline, before), (candidate, after))
         for run, z in zip(runs, arcs, strict=True)
     )
@@ -96,7 +96,7 @@ def judge_missed(
 
 
 def _arcs(runs: Sequence[Counts]) -> list[float]:
-    return [asin(sqrt((run.missed + 0.375) / (run.count + 0.75))) for run in runs]
+    return [asin(sqrt((run.missed + 0.375) / (run.events + 0.75))) for run in runs]
 
 
 def _share_of(arc: float) -> float:
@@ -105,7 +105,7 @@ def _share_of(arc: float) -> float:
 
 
 def _share(runs: Sequence[Counts]) -> float:
-    return sum(run.missed for run in runs) / sum(run.count for run in runs)
+    return sum(run.missed for run in runs) / sum(run.events for run in runs)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from typing import Final, NamedTuple
 
@@ -114,7 +115,9 @@ def noise_of(sides: Sequence[Group], history: Sequence[Group], *, reference: boo
     df = d0 + d
     variance = max(squares / df, _LEAST_SD**2)
     # The slope is estimated of the same runs.
-    return Noise(variance, max(1, df - (1 if slope else 0)), "history" if d0 else "measured", slope)
+    return Noise(
+        variance, max(1, df - (1 if slope else 0)), "history" if d0 else "measured", slope
+    )
 
 
 def _df(groups: Sequence[Group]) -> int:
@@ -162,9 +165,7 @@ def autocorrelation(groups: Sequence[Group], slope: Slope | None) -> float:
     squares = sum(e * e for group in residuals for e in group)
     if n < _LEAST_RUNS or squares <= 0.0:
         return 0.0
-    products = sum(
-        a * b for group in residuals for a, b in zip(group, group[1:], strict=False)
-    )
+    products = sum(a * b for group in residuals for a, b in pairwise(group))
     short = len(residuals) / n
     rho = (products / squares + short) / max(1.0 - 3.0 * short, 0.25)
     return min(max(rho, 0.0), _MOST_AUTOCORRELATION)

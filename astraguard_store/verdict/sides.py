@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 from statistics import median
 from typing import Final, NamedTuple
@@ -12,7 +13,7 @@ from astraguard_store.exceptions import GateError
 from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
 from astraguard_store.verdict.cells import Cell
-from astraguard_store.verdict.limits import Limits
+from astraguard_store.verdict.limits import REFERENCE, Limits
 from astraguard_store.verdict.missed import Counts
 from astraguard_store.verdict.noise import Group
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
@@ -92,14 +93,14 @@ class Sides:
         candidate: At least one run.
         history: As of `history_groups`.
         by_satellite: Whether cells are of single satellites.
-        reference: The metric type of the in-run reference.
+        reference: The metric type of the in-run reference; None: it isn't used.
     """
 
     baseline: tuple[JudgedRun, ...]
     candidate: tuple[JudgedRun, ...]
     history: Sequence[tuple[JudgedRun, ...]] = ()
     by_satellite: bool = False
-    reference: str = "reference"
+    reference: str | None = REFERENCE
 
     @property
     def runs(self) -> tuple[JudgedRun, ...]:
@@ -111,7 +112,7 @@ class Sides:
         """Whether the sides took turns in time: as often as the smaller one has runs."""
         candidates = {run.run_id for run in self.candidate}
         order = [run.run_id in candidates for run in by_start(self.runs)]
-        switches = sum(a != b for a, b in zip(order, order[1:], strict=False))
+        switches = sum(a != b for a, b in pairwise(order))
         return switches >= max(2, min(len(self.baseline), len(self.candidate)))
 
     def check_comparable(self) -> None:
@@ -144,7 +145,8 @@ class Sides:
                 key
                 for run in self.baseline
                 for key in run.cells
-                if key[0] != self.reference and (key[1] is not None) == self.by_satellite
+                if key[0] not in (REFERENCE, self.reference)
+                and (key[1] is not None) == self.by_satellite
             },
             key=lambda key: (key[0], key[1] or ""),
         )
@@ -228,9 +230,7 @@ class Sides:
             any(bounds[1]),
         )
 
-    def _group(
-        self, values: Iterable[tuple[JudgedRun, float]], *, with_reference: bool
-    ) -> Group:
+    def _group(self, values: Iterable[tuple[JudgedRun, float]], *, with_reference: bool) -> Group:
         values = tuple(values)
         y = tuple(log(max(float(value), _LEAST_MS)) for _, value in values)
         if not with_reference:
@@ -263,7 +263,7 @@ class Sides:
 
     def _level(self, run: JudgedRun) -> float | None:
         """Return the logarithm of how long a unit of the reference's work took, ms."""
-        summary = run.cells.get((self.reference, None))
+        summary = run.cells.get((self.reference or "", None))
         if summary is None or summary.p50_ms is None:
             return None
         return log(max(summary.p50_ms, _LEAST_MS)) - log(_units(run.reference))
@@ -307,10 +307,8 @@ class Sides:
         if not with_one or self.has_reference:
             return []
         if len(with_one) < len(self.runs):
-            return [
-                f"only {len(with_one)} of {len(self.runs)} runs recorded a reference, "
-                "so it wasn't used"
-            ]
+            few = f"{len(with_one)} of {len(self.runs)}"
+            return [f"only {few} runs recorded a reference, so it wasn't used"]
         kinds = sorted({_kind(run.reference) or "-" for run in with_one})
         return [f"the references aren't the same work ({', '.join(kinds)}), so none was used"]
 
@@ -349,9 +347,7 @@ def _units(version: str | None) -> int:
     return int(units) if _kind(version) != version and int(units) else 1
 
 
-def _shares(
-    runs: Sequence[JudgedRun], reference: str
-) -> list[tuple[JudgedRun, float]]:
+def _shares(runs: Sequence[JudgedRun], reference: str | None) -> list[tuple[JudgedRun, float]]:
     """Return each run with its events of the most frequent metric type over the usual ones."""
 
     def most(cells: Mapping[CellKey, MetricSummary]) -> int:

@@ -325,14 +325,14 @@ class ChangePoint(NamedTuple):
 class Baseline:
     """A name for runs to judge others against; they aren't pruned.
 
+    A run that is deleted by hand is in no baseline any more.
+
     Attributes:
         name: Its name.
         run_ids: Its runs, in the order of their ids.
-        created_at: When it was set, aware UTC.
-        missing: Those of the runs that were deleted since.
+        set_at: When it was set, aware UTC.
     """
 
     name: str
     run_ids: tuple[str, ...]
-    created_at: datetime
-    missing: tuple[str, ...] = ()
+    set_at: datetime

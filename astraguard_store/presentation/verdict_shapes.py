@@ -1,0 +1,48 @@
+"""The JSON of verdicts: what `gate`, `gate calibrate`, `baseline` and `changes` print."""
+
+from __future__ import annotations
+
+from math import isinf
+
+from astraguard_store.presentation.shapes import Shape, shape_of
+from astraguard_store.verdict.values import (
+    Baseline,
+    Calibration,
+    CellVerdict,
+    ChangePoint,
+    GateReport,
+)
+
+__all__ = ["baseline_shape", "calibration_shape", "change_shape", "gate_shape"]
+
+
+def gate_shape(report: GateReport) -> Shape:
+    """Return a report as JSON has it; an infinite end of an interval is null."""
+    shape = shape_of(report)
+    shape["rests_on_assumed_noise"] = report.rests_on_assumed_noise
+    shape["cells"] = [_cell_shape(cell) for cell in report.cells]
+    return shape
+
+
+def _cell_shape(cell: CellVerdict) -> Shape:
+    shape = shape_of(cell)
+    for end in ("low", "high"):
+        value = getattr(cell, end)
+        if value is not None and (isinf(value) or (end == "low" and value == -1.0)):
+            shape[end] = None
+    return shape
+
+
+def calibration_shape(calibration: Calibration) -> Shape:
+    """Return a calibration as JSON has it."""
+    return {**shape_of(calibration), "detectable": calibration.detectable}
+
+
+def baseline_shape(baseline: Baseline) -> Shape:
+    """Return a baseline as JSON has it."""
+    return shape_of(baseline)
+
+
+def change_shape(point: ChangePoint) -> Shape:
+    """Return a change point as JSON has it."""
+    return shape_of(point)
