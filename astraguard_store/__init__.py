@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         ChangePoint,
         GateReport,
         NotJudged,
+        PercentileInterval,
         Settling,
         SlowEvents,
     )
@@ -101,6 +102,7 @@ __all__ = [
     "MetricsStorage",
     "NotJudged",
     "Percentile",
+    "PercentileInterval",
     "Percentiles",
     "Provenance",
     "ProvenanceChange",
@@ -180,6 +182,7 @@ _MODULES = {
         "ChangePoint",
         "GateReport",
         "NotJudged",
+        "PercentileInterval",
         "Settling",
         "SlowEvents",
     ),

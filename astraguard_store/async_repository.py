@@ -145,6 +145,7 @@ class AsyncRunRepository:
     grouped_percentiles = _awaited(RunRepository.grouped_percentiles)
     gate = _awaited(RunRepository.gate)
     calibrate = _awaited(RunRepository.calibrate)
+    percentile_intervals = _awaited(RunRepository.percentile_intervals)
     change_points = _awaited(RunRepository.change_points)
     set_baseline = _awaited(RunRepository.set_baseline)
     baseline = _awaited(RunRepository.baseline)

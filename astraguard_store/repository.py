@@ -56,7 +56,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.verdict.limits import Limits
-    from astraguard_store.verdict.values import Baseline, Calibration, ChangePoint, GateReport
+    from astraguard_store.verdict.values import (
+        Baseline,
+        Calibration,
+        ChangePoint,
+        GateReport,
+        PercentileInterval,
+    )
 
 __all__ = ["RunRepository"]
 
@@ -598,6 +604,22 @@ class RunRepository:
             StoreNotFoundError: Run folders answer, and it needs a database.
         """
         return self._source().gating().change_points(metric_type, statistic, scenario, since)
+
+    def percentile_intervals(self, run_id: str) -> dict[str, dict[str, PercentileInterval]]:
+        """Return how sure a run's percentiles are: their 95 % intervals, by order statistics.
+
+        Of the events within the run alone: the next run of the same software differs by
+        more, which `gate` measures. The ends come from the run's buckets, within 1 %.
+
+        Returns:
+            {metric type: {``p50``, ``p95``, ``p99``: interval}}, over all satellites.
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and they have no buckets.
+        """
+        return self._source().gating().intervals(check_run_id(run_id))
 
     def set_baseline(self, name: str, runs: str | Iterable[str]) -> Baseline:
         """Let *name* stand for these runs, and no others; they aren't pruned from now on.

@@ -22,7 +22,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from astraguard_store import GateReport, LatencyCollector, Limits, Provenance, ReferenceWorkload
+from astraguard_store import (
+    GateReport,
+    LatencyCollector,
+    Limits,
+    MetricSummary,
+    Provenance,
+    ReferenceWorkload,
+)
 from astraguard_store.demo import FlightPlan, RunningDeviation, fly
 from astraguard_store.statistics import summarize
 from astraguard_store.verdict.gate import judge_sides
@@ -99,7 +106,9 @@ def judged(recorded: Recorded, change: Change | None, *, by_satellite: bool) -> 
         record = collector.record_missed if missed else collector.record
         record(metric_type, satellite, time_s, duration_ms)
     found = summarize(collector.snapshot())
-    cells = {(name, None): summary for name, summary in found.metrics.items()}
+    cells: dict[tuple[str, str | None], MetricSummary] = {
+        (name, None): summary for name, summary in found.metrics.items()
+    }
     if by_satellite:
         cells |= {
             (name, satellite): summary

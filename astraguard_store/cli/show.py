@@ -8,6 +8,8 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation.verdict_shapes import intervals_shape
+from astraguard_store.verdict.values import PercentileInterval
 
 
 @click.command(
@@ -26,14 +28,19 @@ def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: 
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
-    is above 12.5 ms.
+    is above 12.5 ms. Where a run has too few events for a percentile, `few` says so in
+    place of its interval.
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
         summary = repository.get(run)
+        # Folders have no buckets.
+        has_rows = repository.answers_from == "database"
+        intervals = repository.percentile_intervals(run) if has_rows else {}
         if as_json:
-            output.print_json({**options.answers_from(repository), **shapes.run_shape(summary)})
+            shape = {**shapes.run_shape(summary), "intervals": intervals_shape(intervals)}
+            output.print_json({**options.answers_from(repository), **shape})
             return
     output.print_fields(_header_fields(summary), markdown=as_markdown)
     known = [(n.replace("_", " "), text.provenance_text(v)) for n, v in summary.provenance.known()]
@@ -42,6 +49,9 @@ def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: 
         output.print_fields(known, markdown=as_markdown)
     output.print_line()
     _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
+    if intervals:
+        output.print_line()
+        _print_intervals(intervals, markdown=as_markdown)
     if satellites:
         output.print_line()
         rows = (
@@ -87,6 +97,17 @@ def _print_statistics(
         for named, summary in rows
     ]
     output.print_table(columns, cells, markdown=markdown)
+
+
+def _print_intervals(
+    intervals: Mapping[str, Mapping[str, PercentileInterval]], *, markdown: bool
+) -> None:
+    columns = text.words("95 % interval, ms", "p50", "p95", "p99")
+    rows = [
+        [metric_type, *(text.interval_text(one) for one in of_one.values())]
+        for metric_type, of_one in sorted(intervals.items())
+    ]
+    output.print_table(columns, rows, markdown=markdown)
 
 
 def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: bool) -> None:

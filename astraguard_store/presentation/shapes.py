@@ -24,7 +24,36 @@ recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
             next (run id for --before, to get the next page; null: there is none)
 show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS},
             satellites: {satellite: {metric type: STATISTICS}}, artifacts: [ARTIFACT],
-            provenance: PROVENANCE, tags: {name: value}
+            provenance: PROVENANCE, tags: {name: value},
+            intervals: {metric type: {"p50", "p95", "p99": INTERVAL}} (empty: read from
+            the run's folder)
+INTERVAL    effective_events (independent ones), is_enough (of them for this percentile),
+            low_ms, high_ms (with 95 %; null: so few events give none, among the missed,
+            or no buckets)
+gate        results_dir, answers_from, verdict ("regressed", "improved", "equivalent",
+            "inconclusive"), baseline_name (null: runs were named), baseline: [run id],
+            candidates: [run id], by_satellite, alpha, cells: [CELL] (the worst first),
+            not_judged: [{metric_type, satellite_id, statistic, reason}], noise_source
+            ("measured", "history", "assumed"), history (older runs in the noise),
+            interleaved, reference_change (0.1: the reference was 10 % slower for the
+            candidate; null: none was used), slow_events: [{metric_type, above_ms, baseline,
+            baseline_events, candidate, candidate_events}], provenance_changes: [{name,
+            baseline, candidate}], warnings: [sentence], rests_on_assumed_noise, exit_code
+CELL        metric_type, satellite_id (null: all), statistic ("p50", "p95", "p99", "missed",
+            "deadline"), verdict, baseline, candidate (ms; of missed and deadline shares),
+            change (0.1 is 10 % slower; of missed a difference of shares), low, high (of
+            change; null: unbounded), limit (from which change on it counts),
+            excludes_regression, noise (between runs), noise_source, df, reference_slope,
+            settling: {candidate_runs, runs_of_both, with_reference} (null: settled)
+gate calibrate results_dir, answers_from, baseline: [run id], candidate_runs, tries,
+            false_alarms, false_improvements, false_alarm_bound, detectable, noise_source,
+            cells: [{metric_type, satellite_id, statistic, noise, detectable,
+            detectable_with_reference, false_alarms}], warnings: [sentence]
+baseline set, baseline show  results_dir, answers_from, name, run_ids: [run id], set_at
+baseline list  results_dir, answers_from, baselines: [{name, run_ids, set_at}]
+baseline delete  results_dir, answers_from, deleted (its name)
+changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id,
+            started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence]
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:

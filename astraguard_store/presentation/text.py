@@ -10,6 +10,7 @@ from typing import NamedTuple
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.provenance import ProvenanceValue
+from astraguard_store.verdict.values import PercentileInterval
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""
@@ -74,6 +75,16 @@ def statistic_text(summary: MetricSummary | None, statistic: str) -> str:
         return str(getattr(summary, statistic))
     # `p95` has the number of `p95_ms`, or its lower bound.
     return duration_text(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)))
+
+
+def interval_text(interval: PercentileInterval) -> str:
+    """Return ``78.1-79.5``, or ``few: 12`` where so few events are too few."""
+    if not interval.is_enough:
+        return f"few: {interval.effective_events}"
+    low, high = interval.low_ms, interval.high_ms
+    if low is None:
+        return "-"
+    return f"{low:.3g}-{high:.3g}" if high is not None else f"above {low:.3g}"
 
 
 def change_texts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isinf
 
 from astraguard_store.presentation.shapes import Shape, shape_of
@@ -11,9 +12,16 @@ from astraguard_store.verdict.values import (
     CellVerdict,
     ChangePoint,
     GateReport,
+    PercentileInterval,
 )
 
-__all__ = ["baseline_shape", "calibration_shape", "change_shape", "gate_shape"]
+__all__ = [
+    "baseline_shape",
+    "calibration_shape",
+    "change_shape",
+    "gate_shape",
+    "intervals_shape",
+]
 
 
 def gate_shape(report: GateReport) -> Shape:
@@ -41,6 +49,14 @@ def calibration_shape(calibration: Calibration) -> Shape:
 def baseline_shape(baseline: Baseline) -> Shape:
     """Return a baseline as JSON has it."""
     return shape_of(baseline)
+
+
+def intervals_shape(intervals: Mapping[str, Mapping[str, PercentileInterval]]) -> Shape:
+    """Return {metric type: {statistic: INTERVAL}}."""
+    return {
+        metric_type: {statistic: shape_of(one) for statistic, one in of_one.items()}
+        for metric_type, of_one in intervals.items()
+    }
 
 
 def change_shape(point: ChangePoint) -> Shape:

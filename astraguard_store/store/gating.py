@@ -21,7 +21,7 @@ from astraguard_store.database.judged_runs import (
 from astraguard_store.database.percentiles import MergedBuckets, grouped_buckets
 from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
-from astraguard_store.model import AtLeast, utc_from_epoch_us
+from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
 from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.store.store import Store
 from astraguard_store.verdict.calibration import calibrate_pool
@@ -29,6 +29,13 @@ from astraguard_store.verdict.change_points import find_change_points
 from astraguard_store.verdict.deadlines import Violations
 from astraguard_store.verdict.gate import deadlines_of, judge_sides
 from astraguard_store.verdict.limits import Limits
+from astraguard_store.verdict.order_statistics import (
+    LEAST_EVENTS,
+    QUANTILES,
+    effective_events,
+    interval_quantiles,
+    ticks_of,
+)
 from astraguard_store.verdict.sides import (
     EXCLUDED,
     CellKey,
@@ -43,6 +50,7 @@ from astraguard_store.verdict.values import (
     ChangePoint,
     GateReport,
     JudgedRun,
+    PercentileInterval,
     SlowEvents,
 )
 
@@ -130,6 +138,17 @@ class Gating:
         )
         points = (point for history in found for point in find_change_points(history))
         return tuple(sorted(points, key=lambda point: (point.started_at, point.run_id)))
+
+    def intervals(self, run_id: str) -> dict[str, dict[str, PercentileInterval]]:
+        """Return how sure the percentiles of a run are, by metric type."""
+        run = self._store.database.get(run_id).summary
+        buckets = self._store.database.read(
+            lambda connection: {
+                name: grouped_buckets(connection, (), name, None, [run_id]).groups.get(())
+                for name in run.metrics
+            }
+        )
+        return {name: _intervals(run, name, merged) for name, merged in buckets.items()}
 
     def set_baseline(self, name: str, runs: Runs) -> Baseline:
         """Let *name* be these runs."""
@@ -234,6 +253,22 @@ class Gating:
                     late = _late_events(frame, *key, of_cell.deadline_ms)
                     found[key].append(Violations(late, run.ticks))
         return found
+
+
+def _intervals(
+    run: RunSummary, metric_type: str, merged: MergedBuckets | None
+) -> dict[str, PercentileInterval]:
+    events = effective_events(run.metrics[metric_type].count, ticks_of(run))
+    found = {}
+    for statistic, q in QUANTILES.items():
+        ends = [
+            quantile(merged.buckets, end) if merged and end is not None else None
+            for end in interval_quantiles(events, q)
+        ]
+        low, high = (None if isinstance(end, AtLeast) else end for end in ends)
+        is_enough = events >= LEAST_EVENTS[statistic]
+        found[statistic] = PercentileInterval(events, is_enough, low, high)
+    return found
 
 
 def _late_events(

@@ -93,7 +93,9 @@ def judge_sides(
         noise_source=next((s for s in _WEAKEST_FIRST if s in sources), "measured"),
         history=sum(map(len, sides.history)),
         interleaved=sides.interleaved,
-        reference=any(cell.reference_slope is not None for cell in cells),
+        reference_change=sides.reference_change()
+        if any(cell.reference_slope is not None for cell in cells)
+        else None,
         slow_events=tuple(slow_events),
         provenance_changes=sides.provenance_changes(),
         warnings=tuple(_warnings(sides, cells, lost)),

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from astraguard_store.model import RunSummary
 from astraguard_store.verdict.special import beta_cdf
 
-__all__ = ["LEAST_EVENTS", "QUANTILES", "effective_events", "interval_quantiles"]
+__all__ = [
+    "LEAST_EVENTS",
+    "QUANTILES",
+    "effective_events",
+    "interval_quantiles",
+    "ticks_of",
+]
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -26,6 +33,12 @@ def effective_events(count: int, ticks: int) -> int:
         ticks: The most events of one metric type on one satellite.
     """
     return min(count, max(ticks, 1))
+
+
+def ticks_of(run: RunSummary) -> int:
+    """Return the most events of one metric type on one satellite of a run."""
+    counts = (s.count for metrics in run.satellites.values() for s in metrics.values())
+    return max(counts, default=0)
 
 
 def interval_quantiles(events: int, q: float) -> tuple[float | None, float | None]:

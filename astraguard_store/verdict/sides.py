@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import log
+from math import expm1, log
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -311,6 +311,17 @@ class Sides:
             return [f"only {few} runs recorded a reference, so it wasn't used"]
         kinds = sorted({_kind(run.reference) or "-" for run in with_one})
         return [f"the references aren't the same work ({', '.join(kinds)}), so none was used"]
+
+    def reference_change(self) -> float | None:
+        """Return by how much slower the reference was for the candidate, relative."""
+        if not self.has_reference:
+            return None
+        levels = [
+            [level for run in side if (level := self._level(run)) is not None]
+            for side in (self.baseline, self.candidate)
+        ]
+        before, after = (sum(side) / len(side) for side in levels)
+        return expm1(after - before)
 
     def reference_noise(self) -> float | None:
         """Return the standard deviation between runs of the reference, relative."""

@@ -20,6 +20,7 @@ __all__ = [
     "JudgedRun",
     "NoiseSource",
     "NotJudged",
+    "PercentileInterval",
     "Settling",
     "SlowEvents",
     "Verdict",
@@ -176,7 +177,9 @@ class GateReport:
             ``measured``.
         history: How many older runs of the same set-up the noise comes from, too.
         interleaved: Whether the sides took turns in time.
-        reference: Whether an in-run reference was used.
+        reference_change: By how much slower the reference was for the candidate,
+            relative, which is taken off as far as the latencies follow it; None where
+            none was used.
         slow_events: Stalls beside the percentiles; reported, never judged.
         provenance_changes: What differs between what the sides were.
         warnings: What weakens the verdict, a sentence each.
@@ -193,7 +196,7 @@ class GateReport:
     noise_source: NoiseSource
     history: int
     interleaved: bool
-    reference: bool
+    reference_change: float | None
     slow_events: tuple[SlowEvents, ...]
     provenance_changes: tuple[ProvenanceChange, ...]
     warnings: tuple[str, ...]
@@ -228,6 +231,25 @@ class GateReport:
             f"{len(self.regressed)} of {len(self.cells)} cells regressed, "
             f"noise {self.noise_source}>"
         )
+
+
+class PercentileInterval(NamedTuple):
+    """How sure a percentile of one run is.
+
+    Attributes:
+        effective_events: How many independent events those of the run are worth: a tick
+            counts once, however many satellites are served in it.
+        is_enough: Whether these are enough for this percentile: 20 for a median, 59 for
+            p95, 299 for p99. With fewer it says little more than the largest does.
+        low_ms: Lower end of its 95 % interval by order statistics, ms, within 1 %; None
+            where so few events have none, or the run keeps no buckets.
+        high_ms: Upper end, ms; None also where it falls among the missed events.
+    """
+
+    effective_events: int
+    is_enough: bool
+    low_ms: float | None
+    high_ms: float | None
 
 
 class CalibrationCell(NamedTuple):

@@ -1,6 +1,6 @@
 """Baselines, by which runs are judged, and the verdicts on runs.
 
-Adds two empty tables and a view, so an upgrade takes no longer for a large database.
+Adds two empty tables and two views, so an upgrade takes no longer for a large database.
 
 Revision: 0006
 """
@@ -20,6 +20,7 @@ depends_on = None
 
 HERE = Path(__file__).parent
 TABLES = ("baseline_runs", "run_verdicts")
+VIEWS = ("v_effective_events", "v_verdicts")
 DOC = sa.table("schema_doc", *map(sa.column, ("object", "column", "kind", "unit", "description")))
 OF_CASCADE = "".join(
     f"DELETE FROM {table} WHERE run_id = old.run_id; "  # noqa: S608
@@ -64,7 +65,7 @@ def described() -> dict[str, dict[str, object]]:
 
 
 def describe() -> None:
-    """Say what the tables, the view and their columns mean."""
+    """Say what the tables, the views and their columns mean."""
     rows = []
     for name, entry in described().items():
         columns = entry["columns"]
@@ -84,7 +85,7 @@ def describe() -> None:
 
 
 def upgrade() -> None:
-    """Add the tables, the view and their descriptions."""
+    """Add the tables, the views and their descriptions."""
     create_below_run(
         "baseline_runs",
         "baseline",
@@ -112,9 +113,10 @@ def upgrade() -> None:
     )
     head, _, end = cascade().rpartition("END")
     replace_cascade(f"{head}{OF_CASCADE}END{end}")
-    view = HERE.joinpath("0006_views.sql").read_text(encoding="utf-8")
-    # Not op.execute, to which a colon is a parameter.
-    op.get_bind().exec_driver_sql(view)
+    views = HERE.joinpath("0006_views.sql").read_text(encoding="utf-8")
+    for view in filter(str.strip, views.split(";\n")):
+        # Not op.execute, to which a colon is a parameter.
+        op.get_bind().exec_driver_sql(view)
     describe()
 
 
@@ -122,7 +124,8 @@ def downgrade() -> None:
     """Drop them; which runs were baselines, and what was said of runs, is lost."""
     for name in described():
         op.execute(DOC.delete().where(DOC.c.object == name))
-    op.execute("DROP VIEW v_verdicts")
+    for view in VIEWS:
+        op.execute(f"DROP VIEW {view}")
     replace_cascade(cascade().replace(OF_CASCADE, ""))
     op.drop_index("ix_baseline_runs_baseline_run_id", table_name="baseline_runs")
     for table in TABLES:
