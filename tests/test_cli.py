@@ -118,7 +118,7 @@ def test_show_json_holds_everything(store: Path) -> None:
     shape = run_json("show", "candidate", "--results", store)
 
     keys = {"results_dir", "answers_from", "metrics", "satellites", "artifacts"}
-    assert set(shape) == HEADER | keys | {"provenance", "tags"}
+    assert set(shape) == HEADER | keys | {"provenance", "tags", "intervals"}
     assert set(shape["metrics"]["fault_detection"]) == STATISTICS | BOUNDS
     assert shape["metrics"]["fault_detection"]["mean_ms"] == 5.0
     assert shape["satellites"]["SAT002"]["recovery_action"]["p99_ms"] == 9.0

@@ -64,6 +64,9 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, 3);
             INSERT INTO run_documents VALUES ('run', x'01');
             INSERT INTO run_tags VALUES ('run', 'pinned', '');
+            INSERT INTO baseline_runs VALUES ('run', 'nightly', 1790000000000000);
+            INSERT INTO run_verdicts
+            VALUES ('run', 1790000000000000, 'improved', NULL, 'measured', '{}');
             INSERT INTO metric_buckets VALUES ('run', 0, 0, 2, 1);
             INSERT INTO satellite_buckets VALUES ('run', 0, 0, 2, 1);
             INSERT INTO measurements VALUES ('run', 0, 0, 1790000000.0, 1, 0, 0);
@@ -131,6 +134,7 @@ class TestTables:
         indexes = tables.execute(query).fetchall()
 
         assert sorted(indexes) == [
+            ("ix_baseline_runs_baseline_run_id", "baseline_runs"),
             ("ix_run_tags_tag_value_run_id", "run_tags"),
             ("ix_runs_recorded_at_us_run_id", "runs"),
             ("ix_runs_scenario_recorded_at_us_run_id", "runs"),

@@ -132,7 +132,7 @@ class TestTable:
 
         assert named - known == set()
 
-    @pytest.mark.parametrize("view", ["v_buckets", "v_changes"])
+    @pytest.mark.parametrize("view", ["v_buckets", "v_changes", "v_verdicts"])
     def test_the_sql_in_a_description_runs(self, database: sqlite3.Connection, view: str) -> None:
         (statement,) = sql_in_description(database, view)
 

@@ -33,6 +33,10 @@ COLUMNS = {
         "python rig firmware started_at finished_at percentile_definition tags"
     ),
     "v_tags": "run_id tag value",
+    "v_verdicts": "run_id judged_at judged_at_us verdict baseline noise_source report",
+    "v_effective_events": (
+        "run_id satellite_id metric_type n effective_n p50_is_enough p95_is_enough p99_is_enough"
+    ),
     "v_latency": (
         "run_id satellite_id metric_type n missed mean_ms p50_ms p95_ms p99_ms min_ms max_ms "
         "p50_above_ms p95_above_ms p99_above_ms p50_at_least_ms p95_at_least_ms p99_at_least_ms"
