@@ -62,7 +62,8 @@ $(VENV)-lowest/.installed: pyproject.toml constraints.txt tests/lowest_versions.
 
 test-lowest: $(VENV)-lowest/.installed
 	$(VENV)-lowest/bin/python -m pytest -q -n $(WORKERS) --dist worksteal \
-		--ignore tests/test_recipes.py --ignore tests/test_site.py
+		--ignore tests/test_recipes.py --ignore tests/test_site.py \
+		--ignore tests/test_special_functions.py --ignore tests/test_verdict_rule.py
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture

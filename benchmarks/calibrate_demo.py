@@ -60,7 +60,6 @@ class Recorded(NamedTuple):
 def flown(number: int) -> Recorded:
     """Fly once; called in a new process."""
     began = datetime.now(UTC)
-    # The powers of two leave no choice to chance between processes of one machine.
     flight = fly(PLAN, RunningDeviation, reference=ReferenceWorkload())
     rows = [
         (m.metric_type, m.satellite_id, m.scenario_time_s, m.duration_ms, False)

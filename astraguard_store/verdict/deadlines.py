@@ -48,7 +48,7 @@ def judge_deadline(
     else:
         late = share * trials
         low = beta_quantile(1.0 - ONE_SIDED, late, trials - late + 1)
-        high = beta_quantile(ONE_SIDED, late + 1, trials - late)
+        high = beta_quantile(ONE_SIDED, late + 1, trials - late) if share < 1.0 else 1.0
     verdict: Verdict = "inconclusive"
     if high <= at_most:
         verdict = "equivalent"

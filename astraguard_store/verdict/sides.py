@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import expm1, log
+from math import expm1, inf, log
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ from astraguard_store.provenance import ProvenanceChange, provenance_changes
 from astraguard_store.verdict.cells import Cell
 from astraguard_store.verdict.limits import REFERENCE, Limits
 from astraguard_store.verdict.missed import Counts
-from astraguard_store.verdict.noise import Group
+from astraguard_store.verdict.noise import Group, noise_of
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
 from astraguard_store.verdict.values import JudgedRun, NotJudged
 
@@ -220,25 +220,39 @@ class Sides:
         bounds = [[isinstance(value, AtLeast) for _, value in side] for side in sides]
         if all(bounds[0]) and all(bounds[1]):
             return "it falls among the missed events on both sides"
-        return Cell(
-            *key,
-            statistic,
-            self._group(sides[0], with_reference=self.has_reference),
-            self._group(sides[1], with_reference=self.has_reference),
-            self._history(key, statistic),
-            any(bounds[0]),
-            any(bounds[1]),
-        )
+        cells = [
+            Cell(
+                *key,
+                statistic,
+                self._group(sides[0], by),
+                self._group(sides[1], by),
+                self._history(key, statistic, by),
+                any(bounds[0]),
+                any(bounds[1]),
+            )
+            for by in self._references(statistic)
+        ]
+        return cells[0] if len(cells) == 1 else min(cells, key=_unexplained)
 
-    def _group(self, values: Iterable[tuple[JudgedRun, float]], *, with_reference: bool) -> Group:
+    def _references(self, statistic: str) -> list[str | None]:
+        """Return the statistics of the reference by which a cell may be explained.
+
+        Its median; and its own p95 or p99 for these: what comes in bursts shows there.
+        """
+        if not self.has_reference:
+            return [None]
+        has_own = all(self._level(run, statistic) is not None for run in self.runs)
+        return ["p50", statistic] if has_own and statistic != "p50" else ["p50"]
+
+    def _group(self, values: Iterable[tuple[JudgedRun, float]], by: str | None) -> Group:
         values = tuple(values)
         y = tuple(log(max(float(value), _LEAST_MS)) for _, value in values)
-        if not with_reference:
+        if by is None:
             return Group(y)
-        return Group(y, tuple(self._level(run) or 0.0 for run, _ in values))
+        return Group(y, tuple(self._level(run, by) or 0.0 for run, _ in values))
 
-    def _history(self, key: CellKey, statistic: str) -> list[Group]:
-        kind = _kind(self.baseline[0].reference) if self.has_reference else None
+    def _history(self, key: CellKey, statistic: str, by: str | None) -> list[Group]:
+        kind = _kind(self.baseline[0].reference) if by else None
         groups = []
         for group in self.history:
             known = [
@@ -254,19 +268,25 @@ class Sides:
                 for one in known
                 if kind is not None
                 and _kind(one[0].reference) == kind
-                and self._level(one[0]) is not None
+                and self._level(one[0], by or "p50") is not None
             ]
             without = [one for one in known if one not in with_one]
-            groups.append(self._group(with_one, with_reference=True))
-            groups.append(self._group(without, with_reference=False))
+            groups.append(self._group(with_one, by))
+            groups.append(self._group(without, None))
         return [group for group in groups if len(group.y) > 1]
 
-    def _level(self, run: JudgedRun) -> float | None:
-        """Return the logarithm of how long a unit of the reference's work took, ms."""
-        summary = run.cells.get((self.reference or "", None))
-        if summary is None or summary.p50_ms is None:
+    def _level(self, run: JudgedRun, statistic: str = "p50") -> float | None:
+        """Return the logarithm of how long a unit of the reference's work took, ms.
+
+        None where it isn't known; a p95 or p99 also where it has too few events.
+        """
+        key = (self.reference or "", None)
+        summary = run.cells.get(key)
+        value_ms = None if summary is None else getattr(summary, f"{statistic}_ms")
+        is_few = statistic != "p50" and summary and _events(run, key) < LEAST_EVENTS[statistic]
+        if value_ms is None or is_few:
             return None
-        return log(max(summary.p50_ms, _LEAST_MS)) - log(_units(run.reference))
+        return log(max(value_ms, _LEAST_MS)) - log(_units(run.reference))
 
     def provenance_changes(self) -> tuple[ProvenanceChange, ...]:
         """Return what differs between the sides, where each of them is all the same."""
@@ -334,6 +354,12 @@ class Sides:
             squares += sum((level - mean) ** 2 for level in levels)
             df += len(levels) - 1
         return (squares / df) ** 0.5 if df else None
+
+
+def _unexplained(cell: Cell) -> float:
+    """Return the variance between runs that a cell's reference leaves."""
+    noise = noise_of([cell.baseline, cell.candidate], cell.history, reference=True)
+    return noise.variance if noise else inf
 
 
 def _events(run: JudgedRun, key: CellKey) -> int:

@@ -99,7 +99,8 @@ class CellVerdict:
             events; None for ``deadline``.
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
-        df: Degrees of freedom behind it; None for ``deadline``.
+        df: Degrees of freedom behind it; None for ``deadline``. The test takes 8 of
+            them at most, and 4 where a side is a single run.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
         settling: What would settle it; None unless it is inconclusive.
