@@ -102,7 +102,7 @@ def _first(cells: Iterable[CellVerdict], verdict: str) -> CellVerdict:
 
 def _headline_of_regressed(cells: Sequence[CellVerdict]) -> str:
     more = len(cells) - 1
-    return f"REGRESSED: {_got(cells[0])}" + (f"; {more} more got worse" if more else "")
+    return f"REGRESSED: {_got(cells[0])}" + (f"; and {more} more" if more else "")
 
 
 def _got(cell: CellVerdict) -> str:
