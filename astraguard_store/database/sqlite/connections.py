@@ -297,10 +297,13 @@ class SqliteWrite:
         try:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise CommitOutcomeUnknownError(
-                f"{self._name}: the commit failed ({database_error(error, self._name)}), so it "
-                "is unknown whether it took place; open the store again to settle it"
-            ) from error
+            failure = database_error(error, self._name)
+            unknown = CommitOutcomeUnknownError(
+                f"{self._name}: the commit failed ({failure}), so it is unknown whether it took "
+                "place; open the store again to settle it"
+            )
+            unknown.errno = failure.errno
+            raise unknown from error
 
     def roll_back(self) -> None:
         """Roll back, if SQLite hasn't by itself."""
