@@ -193,6 +193,7 @@ def folder_store(root: Path, options: StoreOptions, *, create: bool) -> FolderSt
     with _registry_lock:
         shared = _registry.get(root)
         if shared is not None and shared.is_in_place():
+            shared.database.check_schema()
             shared._users += 1
         else:
             shared = _registry[root] = _opened(root, options, create=create)

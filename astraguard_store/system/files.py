@@ -31,6 +31,7 @@ __all__ = [
     "lock",
     "make_folder",
     "most_open_files",
+    "open_descriptors",
     "open_folder",
     "open_for_reading",
     "open_lock_file",
@@ -180,6 +181,14 @@ def most_open_files() -> int:
     """Return how many files this process may have open at once."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def open_descriptors() -> list[int]:
+    """Return the descriptors that this process has open; none where there is no /proc."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return []
 
 
 def begin_writeback(descriptor: int, offset: int, size: int) -> None:

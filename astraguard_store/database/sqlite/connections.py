@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,12 @@ from astraguard_store.database.sqlite.engine import (
     driver_connection,
     write_pragmas,
 )
-from astraguard_store.database.sqlite.errors import database_error, translated
+from astraguard_store.database.sqlite.errors import (
+    database_error,
+    translated,
+    translated_os_errors,
+)
+from astraguard_store.database.sqlite.open_files import OpenFiles
 from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
@@ -35,7 +40,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
-from astraguard_store.system.files import is_same_file
+from astraguard_store.system.files import is_same_file, open_descriptors
 
 __all__ = ["FileReader", "FileWriter", "SqliteWrite"]
 
@@ -275,21 +280,25 @@ class FileReader:
 class SqliteWrite:
     """A write transaction that has begun: see `Write`.
 
+    Through SQLAlchemy it takes 60 µs more, and to end it.
+
+    Args:
+        connection: On which it writes.
+        name: The database, for messages.
+        check: Called after the commit; raises if what was committed may be lost.
+
     Attributes:
         connection: On which it writes.
         attempted: Whether the commit was begun.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, name: str, check: Callable[[], None] | None = None
+    ) -> None:
         self.connection = connection
         self.attempted = False
         self._name = name
-
-    @classmethod
-    def begin(cls, connection: sqlite3.Connection, name: str) -> SqliteWrite:
-        """Begin; through SQLAlchemy it takes 60 µs more, and to end it."""
-        connection.execute(BEGIN_TO_WRITE)
-        return cls(connection, name)
+        self._check = check
 
     def commit(self) -> None:
         """Commit; see `Write.commit`."""
@@ -301,6 +310,8 @@ class SqliteWrite:
                 f"{self._name}: the commit failed ({database_error(error, self._name)}), so it "
                 "is unknown whether it took place; open the store again to settle it"
             ) from error
+        if self._check:
+            self._check()
 
     def roll_back(self) -> None:
         """Roll back, if SQLite hasn't by itself."""
@@ -324,6 +335,7 @@ class FileWriter:
         self._connection: Connection | None = None
         self._options: StoreOptions | None = None
         self._number = 0
+        self._files: OpenFiles | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -354,12 +366,41 @@ class FileWriter:
             durability=options.durability,
             busy_timeout_s=options.busy_timeout_s,
         )
+        before = set(open_descriptors())
         connection = engine.connect()
-        # A query, so that the log is there and readers see that somebody writes.
-        driver_connection(connection).execute("SELECT 1 FROM sqlite_schema").fetchone()
+        try:
+            driver = driver_connection(connection)
+            # A query, so that the log is there and readers see that somebody writes.
+            driver.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            with translated_os_errors(self._path):
+                self._files = OpenFiles(self._path, driver, before)
+        except BaseException:
+            connection.close()
+            raise
         # Numbers of two connections say nothing of each other.
         self._number += _VERSIONS
         self._connection, self._options = connection, options
+
+    def begin(self, options: StoreOptions) -> SqliteWrite:
+        """Begin a transaction in the open connection, if its files are those that were opened.
+
+        Raises:
+            DatabaseDamagedError: They aren't.
+        """
+        driver = self.driver(options)
+        driver.execute(BEGIN_TO_WRITE)
+        self._check_files()
+        return SqliteWrite(driver, str(self._path), self._check_files)
+
+    def note_files(self) -> None:
+        """Note that the files are as they were left here."""
+        if self._files is not None:
+            self._files.note()
+
+    def _check_files(self) -> None:
+        assert self._files is not None  # noqa: S101 - for the type checker
+        with translated_os_errors(self._path):
+            self._files.check()
 
     def driver(self, options: StoreOptions) -> sqlite3.Connection:
         """Return the open connection with these settings."""
@@ -408,6 +449,7 @@ class FileWriter:
             driver.execute("PRAGMA busy_timeout=0")
             try:
                 driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                self.note_files()
             finally:
                 driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
         except (OSError, sqlite3.Error) as error:
@@ -415,13 +457,13 @@ class FileWriter:
 
     def close(self) -> None:
         """Close the connection, who is at work; the next use opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._files = self._connection, None, None
         if connection is not None:
             connection.close()
 
     def drop(self) -> None:
         """Close the connection, in whatever state it is."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._files = self._connection, None, None
         if connection is not None:
             connection.invalidate()
             connection.close()

@@ -52,10 +52,12 @@ def scripts_folder() -> Path:
 
 def found_revision(connection: sqlite3.Connection) -> str | None:
     """Return the schema revision of a database, None where it has no version table."""
-    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?"
-    if connection.execute(query, (VERSION_TABLE,)).fetchone() is None:
+    try:
+        row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("no such table"):
+            raise
         return None
-    row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
     return None if row is None else str(row[0])
 
 
