@@ -22,7 +22,12 @@ from astraguard_store.database.sqlite.engine import (
     memory_engine,
 )
 from astraguard_store.database.sqlite.errors import translated
-from astraguard_store.database.sqlite.migrate import check_revision, found_revision, migrate
+from astraguard_store.database.sqlite.migrate import (
+    check_log_fits,
+    check_revision,
+    found_revision,
+    migrate,
+)
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
@@ -45,6 +50,7 @@ class SqliteFile(FileReader):
     def open(cls, path: Path, busy_timeout_s: float) -> SqliteFile:
         """Open the file *path* if its schema is the one that this code needs; writes nothing."""
         backend = cls(path, busy_timeout_s)
+        check_log_fits(path)
         try:
             check_revision(path, backend.read(found_revision))
         except BaseException:

@@ -30,7 +30,7 @@ from astraguard_store.database.sqlite.errors import (
     translated,
     translated_os_errors,
 )
-from astraguard_store.database.sqlite.open_files import OpenFiles
+from astraguard_store.database.sqlite.open_files import OpenFiles, is_written_with_log
 from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
@@ -49,6 +49,8 @@ logger = logging.getLogger("astraguard_store")
 T = TypeVar("T")
 FileState = tuple[int, int, int, int]
 """(device, inode, size, time of last change in ns)"""
+QuietState = tuple[FileState, FileState | None]
+"""Of the database, and of the log that a dead process left without its index."""
 
 _TICKS_NS = 20_000_000
 _NAP_S = 0.005
@@ -68,18 +70,22 @@ class FileReader:
     one for queries, and one that is never in a transaction and whose
     ``data_version`` moves with everybody's commits.
 
-    Where none is there, nobody has the file open for writing. Then opening it
-    as usual would create the log and its index, and a reader creates nothing;
-    so it is opened as a file that doesn't change, and looked at before and
-    after each query: if it did change, the query is run again. Such a connection
-    may be closed beside others of this process: SQLite keeps its descriptor until
-    they have no locks left, which closing it would drop.
+    Where none is there, or its index isn't, nobody has the file open for writing.
+    Then opening it as usual would create them, and a reader creates nothing; so it
+    is opened as a file that doesn't change, and looked at before and after each
+    query: if it did change, the query is run again. Such a connection may be closed
+    beside others of this process: SQLite keeps its descriptor until they have no
+    locks left, which closing it would drop. A database that is written without a
+    log, such as a copy that was put back, is read under SQLite's usual locks.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         _check_is_file(path)
         self._path = path
         self._log = f"{path}-wal"
+        self._log_index = f"{path}-shm"
+        # Of which state it is known whether it is written with a log.
+        self._mode_of: tuple[FileState, bool] | None = None
         self._busy_timeout_s = busy_timeout_s
         # As text: a Path would be asked for it at each look.
         self._file = os.fspath(path)
@@ -88,7 +94,7 @@ class FileReader:
         self._watch_lock = threading.RLock()
         self._queries: Connection | None = None
         self._queries_driver: sqlite3.Connection | None = None
-        self._queries_quiet: FileState | None = None
+        self._queries_quiet: QuietState | None = None
         self._watch: Connection | None = None
         self._watch_cursor: sqlite3.Cursor | None = None
         self._watch_number = 0
@@ -98,8 +104,9 @@ class FileReader:
         """Return a value that is another one after anybody's commit; 5 µs."""
         state = self._checked_state()
         # An open connection keeps the log from being removed.
-        if self._watch_cursor is None and not self._has_log():
-            return object() if _is_fresh(state) else _file_state(state)
+        if self._watch_cursor is None and not self._may_be_written():
+            log = self._log_state()
+            return object() if _is_fresh(state) else (_file_state(state), log)
         with self._watch_lock:
             try:
                 cursor = self._watch_cursor or self._open_watch()
@@ -109,13 +116,18 @@ class FileReader:
             except (sqlite3.Error, DBAPIError) as error:
                 raise database_error(error, self._path) from error
 
-    def _has_log(self) -> bool:
+    def _may_be_written(self) -> bool:
+        """Return whether there are a log and its index, as while somebody writes."""
+        return os.access(self._log_index, os.F_OK) and self._log_state() is not None
+
+    def _log_state(self) -> FileState | None:
         # An empty one holds no commit. A full disk leaves one with an index too short to use,
         # and no reader may make it longer.
         try:
-            return os.access(self._log, os.F_OK) and os.stat(self._log).st_size > 0
+            state = os.stat(self._log) if os.access(self._log, os.F_OK) else None
         except FileNotFoundError:
-            return False
+            return None
+        return _file_state(state) if state and state.st_size else None
 
     def _open_watch(self) -> sqlite3.Cursor:
         self._watch = self._connect("ro")
@@ -130,7 +142,7 @@ class FileReader:
                 connection = self._queries_driver
                 # An open connection keeps the log from being removed.
                 if connection is None or self._queries_quiet is not None:
-                    if not self._has_log():
+                    if not self._may_be_written():
                         return self._read_quietly(query)
                     connection = self._connection(None)
                 # Whoever isn't in the cache didn't ask for the version, so look here.
@@ -169,17 +181,17 @@ class FileReader:
                     try:
                         result = self._answer(asking, before)
                     except StoreError:
-                        if before in {None, self._state()}:
+                        if before is None or before[0] == self._state():
                             raise
                         continue
             except SetAsideError:
                 continue
             # A log that came meanwhile is no harm: this is the state without it.
-            if before in {None, self._state()}:
+            if before is None or before[0] == self._state():
                 return result
 
     @contextmanager
-    def _under_way_as(self, asking: Asking) -> Iterator[FileState | None]:
+    def _under_way_as(self, asking: Asking) -> Iterator[QuietState | None]:
         """Keep the connections of this process from being closed before its own is (`close`)."""
         with ExitStack() as connected:
             with self.lock:
@@ -192,8 +204,8 @@ class FileReader:
             finally:
                 self._under_way.discard(asking)
 
-    def _answer(self, asking: Asking, quiet: FileState | None) -> QueryResult:
-        with translated(self._path), self._connect("ro" if quiet is None else "immutable") as own:
+    def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
+        with translated(self._path), self._connect(_mode(quiet)) as own:
             return answer(driver_connection(own), asking)
 
     def close(self) -> None:
@@ -230,12 +242,12 @@ class FileReader:
         """Raise DatabaseError if the file that was opened isn't there any more."""
         self._checked_state()
 
-    def _connection(self, quiet: FileState | None) -> sqlite3.Connection:
+    def _connection(self, quiet: QuietState | None) -> sqlite3.Connection:
         """Return the connection for queries, opened for *quiet* or, if None, as usual."""
         if self._queries_driver is None or self._queries_quiet != quiet:
             if self._queries is not None:
                 self._queries.close()
-            self._queries = self._connect("ro" if quiet is None else "immutable")
+            self._queries = self._connect(_mode(quiet))
             self._queries_driver = driver_connection(self._queries)
             self._queries_quiet = quiet
         return self._queries_driver
@@ -243,13 +255,16 @@ class FileReader:
     def _connect(self, mode: Mode) -> Connection:
         return database_engine(self._path, mode, busy_timeout_s=self._busy_timeout_s).connect()
 
-    def _quiet_state(self) -> FileState | None:
+    def _quiet_state(self) -> QuietState | None:
         """Return the state of a file that nobody writes, None while somebody may."""
         seen, naps = None, 0
-        while not self._has_log():
+        while not self._may_be_written():
             state = self._checked_state()
-            if _file_state(state) != seen:
-                seen, naps = _file_state(state), 0
+            now = _file_state(state), self._log_state()
+            if now[1] is None and not self._has_log_when_written(now[0]):
+                return None
+            if now != seen:
+                seen, naps = now, 0
             # So many naps are longer than a tick, also where a test holds the clock still.
             if naps == _NAPS or not _is_fresh(state):
                 return seen
@@ -257,6 +272,12 @@ class FileReader:
             naps += 1
         self._checked_state()
         return None
+
+    def _has_log_when_written(self, state: FileState) -> bool:
+        if self._mode_of is None or self._mode_of[0] != state:
+            with translated_os_errors(self._path):
+                self._mode_of = state, is_written_with_log(self._file)
+        return self._mode_of[1]
 
     def _state(self) -> FileState:
         return _file_state(self._checked_state())
@@ -359,7 +380,13 @@ class FileWriter:
 
         Raises:
             DBAPIError: It can't be opened.
+            DatabaseError: This user may not write it.
         """
+        if not os.access(self._path, os.W_OK, effective_ids=True):
+            # SQLite would make a log of this user's beside it, which keeps the owner out.
+            raise DatabaseError(
+                f"{self._path}: it may not be written; check the rights of it and its folder"
+            )
         engine = database_engine(
             self._path,
             "rw",
@@ -504,6 +531,13 @@ def _check_is_file(path: Path) -> None:
 
 def _file_state(found: os.stat_result) -> FileState:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _mode(quiet: QuietState | None) -> Mode:
+    """Return how a file of that state is opened for reading; `None`: it may be written."""
+    if quiet is None:
+        return "ro"
+    return "immutable" if quiet[1] is None else "alone"
 
 
 def _is_fresh(state: os.stat_result) -> bool:

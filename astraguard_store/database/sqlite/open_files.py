@@ -22,9 +22,12 @@ from urllib.parse import quote
 from astraguard_store.exceptions import DatabaseDamagedError
 from astraguard_store.system.files import is_same_file, open_descriptors
 
-__all__ = ["OpenFiles"]
+__all__ = ["OpenFiles", "has_log_of_another", "is_written_with_log"]
 
-MAGIC = b"SQLite format 3\0"
+_MAGIC = b"SQLite format 3\0"
+# Which version of the format may write and read it: 1 with a rollback journal, 2 with a log.
+_MODE = slice(18, 20)
+_WITHOUT_LOG = b"\1\1"
 
 # What no transaction changes: the magic, the size of a page, and that there is a log.
 _HEADER_BYTES = 24
@@ -46,7 +49,7 @@ class _Index(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """The files as they were after a look: (size, time of last change in ns) and the log's index."""
+    """The files as they were after a look: (size, time in ns) and the log's index."""
 
     database: tuple[int, int]
     log: tuple[int, int]
@@ -159,6 +162,38 @@ class OpenFiles:
 
     def _damaged(self, reason: str) -> DatabaseDamagedError:
         return DatabaseDamagedError(self._path, f"{reason}, while it was open")
+
+
+def is_written_with_log(path: Path | str) -> bool:
+    """Return whether whoever writes the database puts a log beside it; True if it is none."""
+    header = _header(path)
+    return not header.startswith(_MAGIC) or header[_MODE] != _WITHOUT_LOG
+
+
+def has_log_of_another(path: Path) -> bool:
+    """Return whether a copy was put in place beside a log, which SQLite would replay over it.
+
+    A copy by `db backup` is written without a log, and beside such a one there is none.
+    """
+    return _holds_frames(path) and not is_written_with_log(path)
+
+
+def _holds_frames(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.stat(f"{path}-wal").st_size > _LOG_HEADER_BYTES
+    return False
+
+
+def _header(path: Path | str) -> bytes:
+    own = _descriptor(os.stat(path), set())
+    if own is not None:
+        return os.pread(own, _HEADER_BYTES, 0)
+    # Nobody has it open here, so there is no lock to lose.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, _HEADER_BYTES, 0)
+    finally:
+        os.close(descriptor)
 
 
 def _descriptor(opened: os.stat_result, before: set[int]) -> int | None:
