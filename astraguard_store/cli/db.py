@@ -134,9 +134,7 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
         )
 
 
-@db.command(
-    epilog=options.examples("astraguard-store db restore runs.backup.db")
-)
+@db.command(epilog=options.examples("astraguard-store db restore runs.backup.db"))
 @click.argument("file", type=click.Path(path_type=Path))
 @options.results
 @options.as_json
