@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -327,10 +328,13 @@ class SqliteWrite:
         try:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise CommitOutcomeUnknownError(
-                f"{self._name}: the commit failed ({database_error(error, self._name)}), so it "
-                "is unknown whether it took place; open the store again to settle it"
-            ) from error
+            failure = database_error(error, self._name)
+            unknown = CommitOutcomeUnknownError(
+                f"{self._name}: the commit failed ({failure}), so it is unknown whether it took "
+                "place; open the store again to settle it"
+            )
+            unknown.errno = failure.errno
+            raise unknown from error
         if self._check:
             self._check()
 
@@ -384,9 +388,11 @@ class FileWriter:
         """
         if not os.access(self._path, os.W_OK, effective_ids=True):
             # SQLite would make a log of this user's beside it, which keeps the owner out.
-            raise DatabaseError(
+            failure = DatabaseError(
                 f"{self._path}: it may not be written; check the rights of it and its folder"
             )
+            failure.errno = errno.EACCES
+            raise failure
         engine = database_engine(
             self._path,
             "rw",

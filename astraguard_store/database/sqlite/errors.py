@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -20,12 +21,21 @@ __all__ = ["database_error", "is_damage", "is_outside_fault", "translated", "tra
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-# (what is wrong, what to do)
+# (what is wrong, what to do, the number of the operating system's error)
 _CAUSES = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "make room and try again"),
-    sqlite3.SQLITE_READONLY: ("it may not be written", "check the rights of it and its folder"),
-    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it"),
-    sqlite3.SQLITE_IOERR: ("reading or writing it failed", "check the disk and try again"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "make room and try again", errno.ENOSPC),
+    sqlite3.SQLITE_READONLY: (
+        "it may not be written",
+        "check the rights of it and its folder",
+        errno.EACCES,
+    ),
+    # SQLite doesn't say which of many.
+    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it", None),
+    sqlite3.SQLITE_IOERR: (
+        "reading or writing it failed",
+        "check the disk and try again",
+        errno.EIO,
+    ),
 }
 _CAUSES_IN_FULL = {
     sqlite3.SQLITE_IOERR_GETTEMPPATH: (
@@ -51,7 +61,9 @@ def translated_os_errors(where: object) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        raise DatabaseError(f"{where} can't be looked at: {error.strerror}") from error
+        failure = DatabaseError(f"{where} can't be looked at: {error.strerror}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 @contextmanager
@@ -65,7 +77,7 @@ def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
 
 def database_error(
     error: sqlite3.Error | DBAPIError, where: object, waited_s: float = 0.0
-) -> StoreError:
+) -> DatabaseError:
     """Return the store's error for *error* at the database *where*."""
     cause = _driver_error(error)
     code = _primary_code(cause)
@@ -77,10 +89,13 @@ def database_error(
     if code in _DAMAGED:
         return DatabaseDamagedError(str(where), str(cause))
     if code in _CAUSES:
-        wrong, mend = _CAUSES[code]
+        wrong, mend, number = _CAUSES[code]
         if code == sqlite3.SQLITE_CANTOPEN and len(os.fsencode(str(where))) > _LONGEST_PATH:
             mend = f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes"
-        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+            number = errno.ENAMETOOLONG
+        failure = DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+        failure.errno = number
+        return failure
     if code == sqlite3.SQLITE_CONSTRAINT:
         return DatabaseError(f"{where}: {cause}; {_IN_THE_WAY}")
     return DatabaseError(f"{where}: {cause}")
@@ -104,6 +119,9 @@ def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:
 
 
 def _primary_code(error: BaseException) -> int | None:
-    # Extended codes carry the primary one in their low byte.
     code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        # The index of the log couldn't grow: there is no room for it.
+        return sqlite3.SQLITE_FULL
+    # Extended codes carry the primary one in their low byte.
     return None if code is None else code & 0xFF
