@@ -276,6 +276,22 @@ class TestRefusals:
         with pytest.raises(QueryError, match="time limit"):
             repository.query(sql, time_limit_s=0.1)
 
+    @pytest.mark.parametrize("width", ["1000000000", "'1000000000'", "1e9"])
+    def test_a_width_that_printf_would_count_to_is_refused(
+        self, repository: RunRepository, width: str
+    ) -> None:
+        with pytest.raises(QueryError):
+            repository.query(f"SELECT length(printf('%.*c', {width}, 'x'))")
+        with pytest.raises(QueryError):
+            repository.query("SELECT length(format('%1000000000d', 1))")
+
+    def test_printf_answers_as_sqlite_does(self, repository: RunRepository) -> None:
+        answer = repository.query(
+            "SELECT printf('%5.2f %s %*d', 3.14159, NULL, 4, 7), format(NULL)"
+        )
+
+        assert answer.rows == [(" 3.14     7", None)]
+
     @pytest.mark.parametrize(
         "sql",
         [

@@ -10,7 +10,6 @@ of all locks that this process has on the file (`fcntl(2)`).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import struct
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from astraguard_store.exceptions import DatabaseDamagedError
-from astraguard_store.system.files import is_same_file, open_descriptors
+from astraguard_store.system.files import descriptor_of, head_of, is_same_file, read_at
 
 __all__ = ["OpenFiles", "has_log_of_another", "is_written_with_log"]
 
@@ -69,14 +68,14 @@ class OpenFiles:
         self._path = os.fspath(path)
         self._names = (self._path, f"{path}-wal", f"{path}-shm")
         self._opened = tuple(os.stat(name) for name in self._names)
-        found = (_descriptor(state, before) for state in self._opened)
+        found = (descriptor_of(state, before) for state in self._opened)
         descriptors = [descriptor for descriptor in found if descriptor is not None]
         self._descriptors = descriptors if len(descriptors) == len(self._names) else None
         self._connection = connection
         self._header = b""
         self._seen: _Seen | None = None
         if self._descriptors:
-            self._header = os.pread(self._descriptors[0], _HEADER_BYTES, 0)
+            self._header = read_at(self._descriptors[0], _HEADER_BYTES, 0)
         size = int.from_bytes(self._header[16:18], "big")
         # 65,536 has no place in two bytes.
         self._frame_bytes = _FRAME_HEADER_BYTES + (2**16 if size == 1 else size)
@@ -97,9 +96,9 @@ class OpenFiles:
             # Without /proc: SQLite's descriptors aren't known, and only names are compared.
             return
         file, log_file, index_file = self._descriptors
-        if os.pread(file, _HEADER_BYTES, 0) != self._header or not database.st_size:
+        if read_at(file, _HEADER_BYTES, 0) != self._header or not database.st_size:
             raise self._damaged("it was overwritten or emptied")
-        index = _index(os.pread(index_file, _MOVED_FRAMES.size, 0))
+        index = _index(read_at(index_file, _MOVED_FRAMES.size, 0))
         self._check_log(log_file, log.st_size, index)
         before, now = self._seen, _Seen(_state(database), _state(log), index)
         if before is not None and now != before:
@@ -128,9 +127,9 @@ class OpenFiles:
         """Make sure that the log ends as the index says; an empty one says nothing."""
         if not index.frames:
             return
-        header = os.pread(log_file, _LOG_HEADER_BYTES, 0)
+        header = read_at(log_file, _LOG_HEADER_BYTES, 0)
         last = _LOG_HEADER_BYTES + (index.frames - 1) * self._frame_bytes
-        frame = os.pread(log_file, _FRAME_HEADER_BYTES, last)
+        frame = read_at(log_file, _FRAME_HEADER_BYTES, last)
         ends = index.salts + struct.pack(">2I", *index.checksum)
         if size < last + self._frame_bytes or header[16:24] != index.salts or frame[8:] != ends:
             raise self._damaged("its log was overwritten or cut off")
@@ -166,7 +165,7 @@ class OpenFiles:
 
 def is_written_with_log(path: Path | str) -> bool:
     """Return whether whoever writes the database puts a log beside it; True if it is none."""
-    header = _header(path)
+    header = head_of(path, _HEADER_BYTES)
     return not header.startswith(_MAGIC) or header[_MODE] != _WITHOUT_LOG
 
 
@@ -182,29 +181,6 @@ def _holds_frames(path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.stat(f"{path}-wal").st_size > _LOG_HEADER_BYTES
     return False
-
-
-def _header(path: Path | str) -> bytes:
-    own = _descriptor(os.stat(path), set())
-    if own is not None:
-        return os.pread(own, _HEADER_BYTES, 0)
-    # Nobody has it open here, so there is no lock to lose.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, _HEADER_BYTES, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _descriptor(opened: os.stat_result, before: set[int]) -> int | None:
-    """Return SQLite's descriptor of a file: a new one that may write, as far as there is one."""
-    found = []
-    for descriptor in open_descriptors():
-        with suppress(OSError):
-            if is_same_file(os.fstat(descriptor), opened):
-                may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-                found.append((may_write, descriptor not in before, descriptor))
-    return max(found)[-1] if found else None
 
 
 def _index(content: bytes) -> _Index:

@@ -8,11 +8,12 @@ machine whether it may go on.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from astraguard_store.database.backend import Question
@@ -37,6 +38,8 @@ _STEPS = 100
 # with the longest pattern 0.02 s. Of values of 1 MB they take minutes.
 _LONGEST_VALUE_BYTES = 2**16
 _LONGEST_PATTERN_BYTES = 1_000
+# A width or a precision, also one that `*` takes from a value such as 1e9.
+_HUGE = re.compile(r"[-+]?\d{8,}|[-+]?[\d.]+[eE]")
 _MOST_COLUMNS = 500
 _LARGEST_ANSWER_BYTES = 256 * 2**20
 # What Python needs for a value and its place in a row, beside its text.
@@ -114,8 +117,9 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
         QueryError: It is refused, wrong, or took too long.
         sqlite3.Error: The file, its locks or its disk failed.
     """
-    _restrict(connection, asking)
-    with _explained(asking):
+    with closing(sqlite3.connect(":memory:")) as own, _explained(asking):
+        _add_printf(connection, own)
+        _restrict(connection, asking)
         cursor = connection.execute(asking.question.sql, asking.question.parameters)
         if cursor.description is None:
             raise QueryError(f"there is no statement in {asking.question.sql!r}: {_ADVICE}")
@@ -136,6 +140,24 @@ def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
     connection.set_authorizer(asking.may)
     connection.set_progress_handler(asking.must_end, _STEPS)
+
+
+def _add_printf(connection: sqlite3.Connection, own: sqlite3.Connection) -> None:
+    """Put `printf` and `format` in the place of SQLite's, which count to a width of 10^9."""
+    own.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
+
+    def printf(*values: Any) -> Any:
+        if not values:
+            return None
+        if _HUGE.search(str(values[0])) or (
+            "*" in str(values[0]) and any(_HUGE.match(str(value)) for value in values[1:])
+        ):
+            raise OverflowError("a width of more than seven digits")
+        marks = ",".join("?" * len(values))
+        return own.execute(f"SELECT printf({marks})", values).fetchone()[0]
+
+    for name in ("printf", "format"):
+        connection.create_function(name, -1, printf, deterministic=True)
 
 
 def _is_allowed(action: int, name: str | None) -> bool:
