@@ -169,14 +169,18 @@ def fill_with_noise_in_place(file: Path) -> None:
         opened.write(random.Random(3).randbytes(size))
 
 
+LONG = [pytest.mark.torture, pytest.mark.timeout(900)]
+
+
 @pytest.mark.parametrize("others_save", [False, True])
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=LONG)])
 def test_no_save_returns_into_a_database_that_another_program_damaged(
-    others_save: bool, tmp_path: Path, children: Children, table: Table
+    times: int, others_save: bool, tmp_path: Path, children: Children, table: Table
 ) -> None:
     tally = table.row("damaged while it is open")
     files = [zero_the_magic, fill_with_noise_in_place, empty]
-    for damage in [*files, overwrite_log, cut_log, remove_log]:
-        results = tmp_path / damage.__name__
+    for number, damage in enumerate([*files, overwrite_log, cut_log, remove_log] * times):
+        results = tmp_path / str(number)
         with RunRepository.open(results) as repository:
             repository.save("run_a", recording(1))
             if others_save:
