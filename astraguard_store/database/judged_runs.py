@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
+from astraguard_store.buckets import BucketColumns, buckets_of
 from astraguard_store.database.schema import (
-    metric_statistics,
+    OF_ALL_SATELLITES,
+    buckets,
     run_tags,
     run_verdicts,
     runs,
-    satellite_statistics,
+    statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, first, given_values
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
@@ -27,7 +29,7 @@ from astraguard_store.provenance import Provenance
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
-__all__ = ["SERIES_STATISTICS", "history_ids", "judged_runs", "series"]
+__all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs", "series"]
 
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
@@ -61,19 +63,19 @@ def _tags_sql() -> str:
 
 @cache
 def _metrics_sql() -> str:
-    table = metric_statistics.c
-    columns = (table[name] for name in _SUMMARY)
-    given = select(given_values("run_ids"))
+    columns = (statistics.c[name] for name in _SUMMARY)
     return compiled(
-        select(table.run_id, table.metric_type, *columns).where(table.run_id.in_(given))
+        select(statistics.c.run_id, statistics.c.metric_type, *columns).where(
+            statistics.c.run_id.in_(select(given_values("run_ids"))),
+            statistics.c.satellite_id == OF_ALL_SATELLITES,
+        )
     )
 
 
 @cache
 def _served_sql() -> str:
     """Return the statement for the most events on one satellite, and one satellite's name."""
-    table = satellite_statistics.c
-    given = select(given_values("run_ids"))
+    table = statistics.c
     return compiled(
         select(
             table.run_id,
@@ -82,21 +84,55 @@ def _served_sql() -> str:
             func.min(table.satellite_id),
             func.max(table.satellite_id),
         )
-        .where(table.run_id.in_(given))
+        .where(
+            table.run_id.in_(select(given_values("run_ids"))),
+            table.satellite_id != OF_ALL_SATELLITES,
+        )
         .group_by(table.run_id, table.metric_type)
     )
 
 
 @cache
 def _satellites_sql() -> str:
-    table = satellite_statistics.c
+    table = statistics.c
     columns = (table[name] for name in _SUMMARY)
-    given = select(given_values("run_ids"))
     return compiled(
         select(table.run_id, table.metric_type, table.satellite_id, *columns).where(
-            table.run_id.in_(given)
+            table.run_id.in_(select(given_values("run_ids"))),
+            table.satellite_id != OF_ALL_SATELLITES,
         )
     )
+
+
+@cache
+def _buckets_sql() -> str:
+    return compiled(
+        select(buckets.c.counts).where(
+            buckets.c.run_id.in_(select(given_values("run_ids"))),
+            buckets.c.satellite_id == OF_ALL_SATELLITES,
+            buckets.c.metric_type == bindparam("metric_type"),
+        )
+    )
+
+
+def buckets_of_runs(
+    connection: Connection, metric_type: str, run_ids: Collection[str]
+) -> BucketColumns | None:
+    """Return the sums of the buckets of some runs; None if none of them has any.
+
+    Without numpy, which takes longer to import than some hundred runs to add up.
+    """
+    rows = connection.execute(_buckets_sql(), (json.dumps(list(run_ids)), metric_type))
+    sums: dict[int, list[int]] = {}
+    for (text,) in rows:
+        for bucket, count, missed in zip(*buckets_of(text), strict=True):
+            of_bucket = sums.setdefault(bucket, [0, 0])
+            of_bucket[0] += count
+            of_bucket[1] += missed
+    if not sums:
+        return None
+    places = sorted(sums)
+    return BucketColumns(places, [sums[p][0] for p in places], [sums[p][1] for p in places])
 
 
 def judged_runs(
@@ -199,10 +235,13 @@ def history_ids(
 
 @cache
 def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
-    table = metric_statistics.c
+    table = statistics.c
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
-    wanted = [table.metric_type == bindparam("metric_type")]
+    wanted = [
+        table.metric_type == bindparam("metric_type"),
+        table.satellite_id == OF_ALL_SATELLITES,
+    ]
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))
     if since:
@@ -210,7 +249,7 @@ def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
     return compiled(
         # Where a percentile falls among the missed events, its bound.
         select(runs.c.scenario, machine, runs.c.run_id, started_us, table[f"{statistic}_ms"])
-        .select_from(metric_statistics.join(runs, runs.c.run_id == table.run_id))
+        .select_from(statistics.join(runs, runs.c.run_id == table.run_id))
         .where(*wanted)
         .order_by(started_us, runs.c.run_id),
         named=True,

@@ -9,16 +9,16 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from astraguard_store.buckets import bucket_value, quantile
+from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.checks import check_name, check_run_id, check_whole_number
 from astraguard_store.database.baselines import baselines
 from astraguard_store.database.judged_runs import (
     SERIES_STATISTICS,
+    buckets_of_runs,
     history_ids,
     judged_runs,
     series,
 )
-from astraguard_store.database.percentiles import MergedBuckets, grouped_buckets
 from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
@@ -144,8 +144,7 @@ class Gating:
         run = self._store.database.get(run_id).summary
         buckets = self._store.database.read(
             lambda connection: {
-                name: grouped_buckets(connection, (), name, None, [run_id]).groups.get(())
-                for name in run.metrics
+                name: buckets_of_runs(connection, name, [run_id]) for name in run.metrics
             }
         )
         return {name: _intervals(run, name, merged) for name, merged in buckets.items()}
@@ -256,13 +255,13 @@ class Gating:
 
 
 def _intervals(
-    run: RunSummary, metric_type: str, merged: MergedBuckets | None
+    run: RunSummary, metric_type: str, merged: BucketColumns | None
 ) -> dict[str, PercentileInterval]:
     events = effective_events(run.metrics[metric_type].count, ticks_of(run))
     found = {}
     for statistic, q in QUANTILES.items():
         ends = [
-            quantile(merged.buckets, end) if merged and end is not None else None
+            quantiles(merged, [end])[0] if merged and end is not None else None
             for end in interval_quantiles(events, q)
         ]
         low, high = (None if isinstance(end, AtLeast) else end for end in ends)
@@ -295,24 +294,21 @@ def _slow_events(
     names = {name for run in sides.values() for name, _ in run.cells} - {reference, "reference"}
     for name in sorted(names):
         before, after = (
-            grouped_buckets(connection, (), name, None, ids).groups.get(())
-            for ids in (baseline, candidate)
+            buckets_of_runs(connection, name, run_ids) for run_ids in (baseline, candidate)
         )
-        if before and after and before.runs and after.runs:
-            above = quantile(before.buckets, _SLOW)
-            if above is not None and not isinstance(above, AtLeast):
-                slow, events = _above(before, above)
-                of_candidate = _above(after, above)
-                found.append(SlowEvents(name, above, slow, events, *of_candidate))
+        above = quantiles(before, [_SLOW])[0] if before and after else None
+        if before and after and above is not None and not isinstance(above, AtLeast):
+            slow = (*_above(before, above), *_above(after, above))
+            found.append(SlowEvents(name, above, *slow))
     return found
 
 
-def _above(merged: MergedBuckets, above_ms: float) -> tuple[int, int]:
+def _above(columns: BucketColumns, above_ms: float) -> tuple[int, int]:
     """Return (events above, all events); a missed one is above."""
-    missed = sum(bucket.missed for bucket in merged.buckets)
-    counts = [(bucket_value(bucket.bucket), bucket.count) for bucket in merged.buckets]
-    slow = sum(count for value_ms, count in counts if value_ms > above_ms)
-    return slow + missed, sum(count for _, count in counts) + missed
+    missed = sum(columns.missed)
+    counts = zip(columns.buckets, columns.counts, strict=True)
+    slow = sum(count for bucket, count in counts if bucket_value(bucket) > above_ms)
+    return slow + missed, sum(columns.counts) + missed
 
 
 def _checked_ids(runs: Runs, what: str) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from operator import index
+from typing import SupportsIndex
 
 from astraguard_store.database.baselines import is_of_baseline
 from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
@@ -215,7 +217,8 @@ def _estimated_bytes(
 
 
 def _check_keep(keep: object) -> None:
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
+    # NumPy's integers are none of Python's.
+    if isinstance(keep, bool) or not isinstance(keep, SupportsIndex) or index(keep) < 0:
         raise InvalidRunError(f"Invalid keep {keep!r}: a number of runs is needed")
 
 
