@@ -62,7 +62,7 @@ __all__ = ["Gating"]
 Runs = str | Iterable[str]
 """A run's id, or several."""
 
-_MOST_HISTORY: Final = 200
+_MOST_HISTORY: Final = 60  # their variance is known to a tenth then
 _SLOW: Final = 0.999
 
 
