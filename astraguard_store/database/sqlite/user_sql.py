@@ -36,6 +36,10 @@ _ROWS_AT_ONCE = 1_000
 # months, `LIKE` with a long pattern too. Within these limits both take some seconds at worst.
 _LONGEST_VALUE_BYTES = 2**20
 _LONGEST_PATTERN_BYTES = 1_000
+_POOLED_NEEDS = (
+    "pooled_percentile and pooled_at_least take bucket, count and missed of v_buckets, and the "
+    "same number from 0 to 1 for each row"
+)
 _ADVICE = "one statement that only reads is allowed: SELECT, WITH … SELECT, VALUES or EXPLAIN"
 
 
@@ -123,11 +127,15 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
 
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
+    # Imported by who asks, not by who saves.
+    from astraguard_store.database.sqlite.pooled import add_pooled_percentiles
+
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN_BYTES)
     # At its first use such a table is made, which the authorizer would see as a CREATE.
     for table in ("json_each", "json_tree"):
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
+    add_pooled_percentiles(connection)
     connection.set_authorizer(asking.may)
     connection.set_progress_handler(asking.must_end, _STEPS)
 
@@ -174,6 +182,10 @@ def _explained(asking: Asking) -> Iterator[None]:
             raise
         if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
             message = f"{message.rstrip('.')}: {_ADVICE}"
-        elif message.startswith(("no such table", "no such column")):
-            message += "; the table schema_doc names what there is"
-        raise QueryError(message) from error
+        raise QueryError(_advised(message)) from error
+
+
+def _advised(message: str) -> str:
+    if message.startswith(("no such table", "no such column")):
+        return f"{message}; the table schema_doc names what there is"
+    return _POOLED_NEEDS if message.startswith("user-defined aggregate") else message
