@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidRunError,
         QueryError,
         ReadOnlyStoreError,
+        RunIsRunningError,
         RunNotFoundError,
         SchemaVersionError,
         StoreError,
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from astraguard_store.model import (
         Artifact,
         AtLeast,
+        Attachment,
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
         RunSummary,
     )
-    from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.noise import MachineNoise
+    from astraguard_store.provenance import Provenance, ProvenanceChange, Unit
     from astraguard_store.reports import (
         CacheInfo,
         CheckReport,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
+    from astraguard_store.store.live_run import LiveRun
 
 __all__ = [
     "Artifact",
@@ -59,6 +63,7 @@ __all__ = [
     "ArtifactWriteError",
     "AsyncRunRepository",
     "AtLeast",
+    "Attachment",
     "CacheInfo",
     "CheckReport",
     "ClosedStoreError",
@@ -73,6 +78,8 @@ __all__ = [
     "InvalidRunError",
     "LatencyCollector",
     "LatencyMeasurement",
+    "LiveRun",
+    "MachineNoise",
     "MergeReport",
     "MetricChange",
     "MetricSummary",
@@ -86,6 +93,7 @@ __all__ = [
     "QueryResult",
     "ReadOnlyStoreError",
     "RunHeader",
+    "RunIsRunningError",
     "RunNotFoundError",
     "RunRepository",
     "RunSummary",
@@ -93,6 +101,7 @@ __all__ = [
     "StoreError",
     "StoreMismatchError",
     "StoreNotFoundError",
+    "Unit",
     "ValueChange",
 ]
 
@@ -113,6 +122,7 @@ _MODULES = {
         "InvalidRunError",
         "QueryError",
         "ReadOnlyStoreError",
+        "RunIsRunningError",
         "RunNotFoundError",
         "SchemaVersionError",
         "StoreError",
@@ -124,12 +134,14 @@ _MODULES = {
     "model": (
         "Artifact",
         "AtLeast",
+        "Attachment",
         "LatencyMeasurement",
         "MetricSummary",
         "RunHeader",
         "RunSummary",
     ),
-    "provenance": ("Provenance", "ProvenanceChange"),
+    "noise": ("MachineNoise",),
+    "provenance": ("Provenance", "ProvenanceChange", "Unit"),
     "reports": (
         "CacheInfo",
         "CheckReport",
@@ -143,6 +155,7 @@ _MODULES = {
         "QueryResult",
     ),
     "repository": ("RunRepository",),
+    "store.live_run": ("LiveRun",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

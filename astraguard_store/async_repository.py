@@ -9,7 +9,16 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeVar,
+)
 from weakref import WeakSet
 
 from astraguard_store.columns import Columns, MeasurementLike
@@ -20,6 +29,9 @@ from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector
 from astraguard_store.system.forks import in_forked_child
+
+if TYPE_CHECKING:
+    from astraguard_store.store.live_run import LiveRun
 
 __all__ = ["AsyncRunRepository", "OpeningRepository"]
 
@@ -137,6 +149,24 @@ class AsyncRunRepository:
             satellite_buckets=satellite_buckets,
         )
         return self._call(save)
+
+    def run(
+        self,
+        run_id: str,
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+        flush_every_s: float = 1.0,
+    ) -> LiveRun:
+        """Return a run to be recorded in an ``async with``; see `RunRepository.run`."""
+        return self._repository.run(
+            run_id,
+            provenance=provenance,
+            tags=tags,
+            satellite_buckets=satellite_buckets,
+            flush_every_s=flush_every_s,
+        )
 
     get = _awaited(RunRepository.get)
     recent = _awaited(RunRepository.recent)

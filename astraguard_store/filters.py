@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from astraguard_store.checks import check_name, check_number
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.model import RunHeader
+from astraguard_store.model import RunHeader, RunState
 from astraguard_store.provenance import MAX_TEXT_CHARACTERS
 
 __all__ = ["Above", "RunFilters"]
@@ -30,6 +30,7 @@ class RunFilters:
         above: Whose statistic of a metric type is above a limit, ms. A percentile
             that falls among the missed events counts by its lower bound.
         before: Older than this one, in the order of the list.
+        state: Of this state; see `RunHeader`.
 
     Raises:
         InvalidRunError: One of them can't be.
@@ -40,6 +41,7 @@ class RunFilters:
     since: datetime | None = None
     above: Above | None = None
     before: RunHeader | None = None
+    state: RunState | None = None
 
     def __post_init__(self) -> None:
         if self.scenario is not None:
@@ -50,6 +52,9 @@ class RunFilters:
             _check_moment(self.since, "since")
         if self.above is not None:
             _check_above(self.above)
+        if self.state is not None and self.state not in get_args(RunState):
+            names = ", ".join(get_args(RunState))
+            raise InvalidRunError(f"Invalid state {self.state!r}: there are {names}")
         if self.before is not None:
             if not isinstance(self.before, RunHeader):
                 raise InvalidRunError(
@@ -61,7 +66,8 @@ class RunFilters:
     @property
     def in_folders(self) -> bool:
         """Whether the run folders can answer: they know times, and nothing of the rest."""
-        return self.scenario is None and self.tag is None and self.above is None
+        filters = (self.scenario, self.tag, self.above, self.state)
+        return all(wanted is None for wanted in filters)
 
     def holds_in_time(self, header: RunHeader) -> bool:
         """Return whether the filters on times let the run pass."""

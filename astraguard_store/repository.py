@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +26,8 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
-from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.formats.journal import JournalHead
+from astraguard_store.model import RunHeader, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -33,7 +36,7 @@ from astraguard_store.options import (
     KeptMeasurements,
     StoreOptions,
 )
-from astraguard_store.provenance import Provenance, check_tags
+from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -45,21 +48,24 @@ from astraguard_store.reports import (
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store.new_runs import Collector, NewRun, new_run
+from astraguard_store.store.new_runs import Collector, NewRun, check_provenance, new_run
+from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.interrupts import interrupts_held_back
-from astraguard_store.system.machine import begin_asking
+from astraguard_store.system.machine import begin_asking, surroundings
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from astraguard_store.store.live_run import LiveRun
 
 __all__ = ["RunRepository"]
 
 logger = logging.getLogger("astraguard_store")
 
-_NO_FILTERS = (None, None, None, None, None)
+_NO_FILTERS = (None, None, None, None, None, None)
 # More than anybody has, and what SQLite's integers hold.
 _MOST_RUNS = 2**62
 
@@ -333,6 +339,58 @@ class RunRepository:
         with interrupts_held_back():
             return source.save(new, satellite_buckets=satellite_buckets)
 
+    def run(
+        self,
+        run_id: str,
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+        flush_every_s: float = 1.0,
+    ) -> LiveRun:
+        """Return a run to be recorded in a ``with``: in the store from its beginning on.
+
+        What is recorded is written to a journal in `.staging` while it is recorded. After
+        a crash of the process at most the last *flush_every_s* are missing, and with
+        ``durability="full"`` also after a power cut. Who next opens the store for writing,
+        or asks an open one for the run, finds it ``interrupted``, with what it had. In
+        memory there is no journal, so a crash takes all of it.
+
+        While it is recorded it shows as ``running``, and nobody else may save, record or
+        delete it. If there is a run of that id already, its statistics and files stay
+        until the end, which replaces them as a save does.
+
+        Args:
+            run_id: Its name; see `check_run_id` for what is allowed.
+            provenance: As in `save`.
+            tags: As in `save`; set at the beginning.
+            satellite_buckets: As in `save`.
+            flush_every_s: How often what is new is written to the disk, seconds.
+
+        Returns:
+            What records. Its block begins with what `save` may raise, or RunIsRunningError;
+            its end raises as `save` does.
+
+        Raises:
+            InvalidRunError: The id is not allowed, or a value can't be stored.
+            ReadOnlyStoreError: The repository was opened for reading.
+        """
+        from astraguard_store.store.live_run import LiveRun, check_flush_every
+
+        check_run_id(run_id)
+        check_provenance(provenance)
+        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, check_tags(tags or {}))
+        head = replace(head, satellite_buckets=satellite_buckets)
+        source = self._writable()
+
+        def begin() -> Recording:
+            learned = head.provenance.filled_from(surroundings())
+            now_us = time.time_ns() // 1000
+            self._writable()
+            return source.record(run_id, replace(head, began_at_us=now_us, provenance=learned))
+
+        return LiveRun(run_id, begin, check_flush_every(flush_every_s))
+
     def get(self, run_id: str) -> RunSummary:
         """Return a run: the same object for as long as nobody changes the run.
 
@@ -351,6 +409,7 @@ class RunRepository:
         since: datetime | None = None,
         above: tuple[str, str, float] | None = None,
         before: RunHeader | None = None,
+        state: RunState | None = None,
     ) -> list[RunHeader]:
         """Return the newest runs, newest first; of those that pass all filters given.
 
@@ -369,6 +428,7 @@ class RunRepository:
                 events counts by what it is above of.
             before: Older than this run, in the order of the list: the last run
                 of one page gives the next.
+            state: ``running``, ``finished``, ``failed`` or ``interrupted``; see `RunHeader`.
 
         Returns:
             Run headers by recording time (UTC), ties by run id, newest first.
@@ -381,8 +441,8 @@ class RunRepository:
         source = self._source()
         filters = None
         # Without a filter, 12 µs: not even the filters are made.
-        if (scenario, tag, since, above, before) != _NO_FILTERS:
-            filters = RunFilters(scenario, tag, since, above, before)
+        if (scenario, tag, since, above, before, state) != _NO_FILTERS:
+            filters = RunFilters(scenario, tag, since, above, before, state)
         return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
@@ -417,7 +477,7 @@ class RunRepository:
         Args:
             quantiles: Which ones, from 0 to 1.
             metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
+            runs: Ids of the runs, finished or not; None for all that are finished.
             satellite_id: On which satellite; None for all together.
 
         Returns:
@@ -456,7 +516,7 @@ class RunRepository:
                 (of ISO 8601: ``2026-W47``) or ``month`` (``2026-11``).
             quantiles: Which ones, from 0 to 1.
             metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
+            runs: Ids of the runs, finished or not; None for all that are finished.
             satellite_id: On which satellite; None for all together.
 
         Returns:
@@ -607,6 +667,7 @@ class RunRepository:
         older_than: timedelta | None = None,
         *,
         measurements_only: bool = False,
+        unfinished: bool = False,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> PruneReport:
@@ -627,6 +688,8 @@ class RunRepository:
             older_than: How old a run must be to go.
             measurements_only: Leave the runs, and only delete the measurements
                 that ``keep_measurements="database"`` put into the table.
+            unfinished: Let failed and interrupted runs go too, which stay otherwise;
+                a running one always stays.
             dry_run: Change nothing, and report what would be.
             progress: Called with (runs done, runs in all).
 
@@ -641,7 +704,7 @@ class RunRepository:
         """
         from astraguard_store.store.pruning import Pruning
 
-        pruning = Pruning(keep, older_than, measurements_only)
+        pruning = Pruning(keep, older_than, measurements_only, unfinished)
         if dry_run:
             return self._source().estimate_pruning(pruning)
         return self._writable().prune(pruning, progress)

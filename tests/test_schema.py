@@ -21,6 +21,8 @@ from astraguard_store.database.sqlite.migrate import scripts_folder
 
 TABLES_BELOW_RUNS = [
     "artifacts",
+    "attachments",
+    "machine_noise",
     "measurements",
     "metric_buckets",
     "metric_statistics",
@@ -28,6 +30,7 @@ TABLES_BELOW_RUNS = [
     "run_tags",
     "satellite_buckets",
     "satellite_statistics",
+    "units",
 ]
 TABLES_OF_RUNS = [*TABLES_BELOW_RUNS, "runs"]
 OWN_TABLES = [*TABLES_OF_RUNS, "schema_doc", "store"]
@@ -130,7 +133,9 @@ class TestTables:
 
         assert sorted(indexes) == [
             ("ix_run_tags_tag_value_run_id", "run_tags"),
+            ("ix_runs_live_token", "runs"),
             ("ix_runs_recorded_at_us_run_id", "runs"),
+            ("ix_runs_save_id", "runs"),
             ("ix_runs_scenario_recorded_at_us_run_id", "runs"),
         ]
 
@@ -138,7 +143,14 @@ class TestTables:
         query = "SELECT name FROM pragma_index_info('ix_runs_recorded_at_us_run_id')"
         columns = [name for (name,) in tables.execute(query)]
 
-        assert columns == ["recorded_at_us", "run_id", "revision", "total_measurements"]
+        assert columns == [
+            "recorded_at_us",
+            "run_id",
+            "revision",
+            "total_measurements",
+            "state",
+            "last_written_at_us",
+        ]
 
     def test_nothing_counts_by_itself(self, tables: sqlite3.Connection) -> None:
         assert not [sql for sql in created(tables).values() if "AUTOINCREMENT" in sql.upper()]

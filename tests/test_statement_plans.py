@@ -22,6 +22,8 @@ from astraguard_store.database import runs
 from astraguard_store.database.lists import recent_headers, recent_sql
 from astraguard_store.database.percentiles import percentile_statements
 
+# Read beside a run's document, and with its rows.
+BESIDE_DOCUMENT = ("run_tags", "attachments", "units", "machine_noise")
 STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0, 0"
 # Of 10 durations a metric type 10, 7 and 10 differ, and each has a bucket of its own.
 BUCKETS_OF_TEN = 27
@@ -32,7 +34,7 @@ BY_KEY: dict[Callable[[], str], tuple[str, ...]] = {
         "metric_statistics",
         "satellite_statistics",
         "artifacts",
-        "run_tags",
+        *BESIDE_DOCUMENT,
     ),
     runs.run_exists_sql: ("runs",),
     runs.delete_run_sql: ("runs",),
@@ -141,7 +143,7 @@ class TestPlans:
         assert [s for s in steps if s.startswith(("SEARCH", "SCAN", "USE"))] == [
             "SEARCH runs USING PRIMARY KEY (run_id=?)",
             f"SEARCH run_documents USING INDEX {index} (run_id=?) LEFT-JOIN",
-            "SEARCH run_tags USING PRIMARY KEY (run_id=?)",
+            *(f"SEARCH {table} USING PRIMARY KEY (run_id=?)" for table in BESIDE_DOCUMENT),
         ]
 
     def test_old_rows_of_a_run_saved_again_are_found_by_its_key(
@@ -156,6 +158,9 @@ class TestPlans:
             "metric_buckets",
             "satellite_buckets",
             "measurements",
+            "attachments",
+            "units",
+            "machine_noise",
         ]
         assert found == [[f"SEARCH {table} USING PRIMARY KEY (run_id=?)"] for table in tables]
 
@@ -199,7 +204,8 @@ class TestPlans:
             else ("run_id=? AND metric_type=?")
         )
         partner = f"SEARCH {table} USING PRIMARY KEY ({key}) LEFT-JOIN"
-        assert [step for step in steps if "LEFT-JOIN" in step] == [partner, partner]
+        noise = "SEARCH machine_noise USING PRIMARY KEY (run_id=?) LEFT-JOIN"
+        assert [s for s in steps if "LEFT-JOIN" in s] == [partner, partner, noise, noise]
 
 
 class TestPlansOfViews:
@@ -350,14 +356,15 @@ class TestCounts:
         assert [s for s in verbs(asked) if s != "PRAGMA"] == ["WITH"]
 
     @pytest.mark.parametrize("by", [[], ["scenario", "week"]])
-    def test_percentiles_are_two_statements_on_one_snapshot(
+    def test_percentiles_are_three_statements_on_one_snapshot(
         self, warm: RunRepository, seen: SeenSql, by: list[str]
     ) -> None:
         asked = seen.during(
             lambda: warm.grouped_percentiles(by, [0.5, 0.99], metric_type="fault_detection")
         )
 
-        assert verbs(asked) == ["BEGIN", "WITH", "WITH", "ROLLBACK"]
+        # Sums, runs, and the runs that are left out for not being finished.
+        assert verbs(asked) == ["BEGIN", "WITH", "WITH", "SELECT", "ROLLBACK"]
 
     def test_a_cached_comparison_only_asks_whether_anybody_committed(
         self, warm: RunRepository, seen: SeenSql
@@ -390,7 +397,7 @@ class TestCounts:
         assert verbs(asked) == [
             "BEGIN",
             "INSERT",
-            *["DELETE"] * 6,
+            *["DELETE"] * 9,
             *["INSERT"] * (3 + 6 + BUCKETS_OF_TEN),
             "SELECT",
             *["INSERT"] * (2 + 1),

@@ -53,7 +53,9 @@ def export(
     if bool(run) + every_run + filters != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
     with options.open_store(results, read_only=True) as repository:
-        chosen = run or options.filtered_ids(repository, scenario, tag, since)
+        chosen = run or options.filtered_ids(
+            repository, scenario, tag, since, without=options.RUNNING
+        )
         if not chosen:
             complain(f"there are no such runs in {results}; nothing is exported")
             return ANSWER_IS_NO

@@ -67,10 +67,10 @@ def percentiles(
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.
 
-    Over all runs, those that pass the filters, or those that are named. They come from
-    the sums of the runs' buckets, never from percentiles of runs. `above 12.5` is a
-    percentile that falls among missed events: 12.5 ms is its lower bound. With --by, a
-    table of one row for each group of runs.
+    Over all finished runs, those of them that pass the filters, or those that are named,
+    finished or not. They come from the sums of the runs' buckets, never from percentiles
+    of runs. `above 12.5` is a percentile that falls among missed events: 12.5 ms is its
+    lower bound. With --by, a table of one row for each group of runs.
 
     Exit code 0; 1 where nothing was measured, or a run doesn't exist; 2 for an error.
     """
@@ -82,7 +82,9 @@ def percentiles(
     with options.open_store(results, read_only=True) as repository:
         runs: Sequence[str] | None = run or None
         if is_filtered:
-            runs = options.filtered_ids(repository, scenario, tag, since)
+            runs = options.filtered_ids(
+                repository, scenario, tag, since, without=options.UNFINISHED
+            )
         groups = repository.grouped_percentiles(
             by or (), quantiles, metric_type=metric, runs=runs, satellite_id=satellite
         )
@@ -147,5 +149,11 @@ def _complain_of_gaps(answers: Collection[Percentiles]) -> bool:
         complain(
             f"warning: {text.counted(len(without), 'run')} without buckets can't be in it: "
             f"{text.few_names(without)}; `{PROGRAM} check --fix` counts them from the CSVs"
+        )
+    unfinished = sorted({run_id for answer in answers for run_id in answer.unfinished})
+    if unfinished:
+        complain(
+            f"left out, for not being finished: {text.few_names(unfinished)}; name them to have "
+            "them in it"
         )
     return bool(without)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, exists, func, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Table,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 
 from astraguard_store.buckets import Bucket
 from astraguard_store.database.schema import (
@@ -80,10 +89,12 @@ class GroupedBuckets:
     Attributes:
         groups: In ascending order; None comes first.
         unknown: The first id that was asked for and is no run's; None if all are.
+        unfinished: Ids of the runs that measured it and are left out for their state.
     """
 
     groups: dict[Group, MergedBuckets]
     unknown: str | None = None
+    unfinished: tuple[str, ...] = ()
 
 
 def grouped_buckets(
@@ -118,7 +129,10 @@ def grouped_buckets(
         ids = tuple(sorted(json.loads(without)))
         buckets = tuple(sums.get(tuple(group), ()))
         groups[tuple(group)] = MergedBuckets(buckets, measured - len(ids), ids)
-    return GroupedBuckets(groups)
+    unfinished: tuple[str, ...] = ()
+    if run_ids is None:
+        unfinished = tuple([row[0] for row in connection.execute(sql.unfinished, bound)])
+    return GroupedBuckets(groups, unfinished=unfinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,7 @@ class _Statements:
     sums: str
     runs: str
     unknown: str
+    unfinished: str
 
 
 @lru_cache(maxsize=64)  # a program asks in a few ways; the names can be put together in millions
@@ -166,15 +181,33 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
             first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)),
             named=True,
         ),
+        unfinished=compiled(
+            select(statistics.c.run_id)
+            .where(*_wanted(statistics, of_one=of_one), statistics.c.run_id.in_(_unfinished()))
+            .distinct()
+            .order_by(statistics.c.run_id),
+            named=True,
+        ),
     )
+
+
+def _unfinished() -> Any:
+    return select(runs.c.run_id).where(runs.c.state != literal_column("'finished'"))
+
+
+def _wanted(statistics: Table, *, of_one: bool) -> list[ColumnElement[bool]]:
+    wanted = [statistics.c.metric_type == bindparam("metric_type")]
+    if of_one:
+        wanted.append(satellite_statistics.c.satellite_id == bindparam("satellite_id"))
+    return wanted
 
 
 def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any) -> CTE:
     """Return the rows of statistics that are asked for, each with its group."""
-    wanted = [statistics.c.metric_type == bindparam("metric_type")]
-    if of_one:
-        wanted.append(satellite_statistics.c.satellite_id == bindparam("satellite_id"))
-    if given is not None:
+    wanted = _wanted(statistics, of_one=of_one)
+    if given is None:
+        wanted.append(statistics.c.run_id.not_in(_unfinished()))
+    else:
         wanted.append(statistics.c.run_id.in_(given))
     source: Any = statistics
     if any(is_of_runs(name) for name in by):

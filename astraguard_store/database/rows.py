@@ -9,18 +9,31 @@ from astraguard_store.buckets import BucketColumns
 from astraguard_store.database.documents import write_document
 from astraguard_store.database.schema import (
     artifacts,
+    attachments,
+    machine_noise,
+    metadata,
     metric_buckets,
     metric_statistics,
     satellite_buckets,
     satellite_statistics,
+    units,
 )
 from astraguard_store.database.sql import Connection, insert_many, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.noise import NOISE_FIELDS
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = ["child_rows", "file_row", "insert_buckets", "insert_files", "insert_statistics"]
+__all__ = [
+    "child_rows",
+    "file_row",
+    "insert_buckets",
+    "insert_files",
+    "insert_statistics",
+    "insert_surroundings",
+    "surrounding_rows",
+]
 
 _BUCKET_WIDTH: Final = len(metric_buckets.c)
 
@@ -30,6 +43,28 @@ def insert_statistics(connection: Connection, summary: RunSummary) -> None:
     rows = child_rows(summary)
     for table in (metric_statistics, satellite_statistics):
         insert_rows(connection, table, rows[table.name])
+
+
+def insert_surroundings(connection: Connection, summary: RunSummary) -> None:
+    """Write a run's attachments, units and noise; mostly there are none."""
+    for table, rows in surrounding_rows(summary).items():
+        insert_rows(connection, metadata.tables[table], rows)
+
+
+def surrounding_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
+    """Return {table: rows} of a run's attachments, units and noise, without empty tables."""
+    run_id, noise = summary.run_id, summary.noise
+    rows: dict[str, Sequence[tuple[Any, ...]]] = {}
+    if summary.attachments:
+        rows[attachments.name] = [(run_id, *attached) for attached in summary.attachments]
+    if summary.provenance.units:
+        rows[units.name] = [
+            (run_id, satellite_id, *unit.values())
+            for satellite_id, unit in summary.provenance.units.items()
+        ]
+    if noise:
+        rows[machine_noise.name] = [(run_id, *(getattr(noise, name) for name in NOISE_FIELDS))]
+    return rows
 
 
 def insert_files(connection: Connection, summary: RunSummary) -> None:

@@ -18,13 +18,14 @@ from astraguard_store.database.rows import insert_buckets
 from astraguard_store.database.runs import load_run
 from astraguard_store.database.schema import (
     artifacts,
+    attachments,
     metric_buckets,
     metric_statistics,
     runs,
     satellite_statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, first, whole
-from astraguard_store.model import Artifact, MetricSummary
+from astraguard_store.model import Artifact, Attachment, MetricSummary
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
@@ -42,6 +43,9 @@ class FilesOfRun:
         artifacts: The files.
         lacks_buckets: Whether it has statistics, but no buckets.
         document: Whether the copy that is read instead of its rows is right.
+        may_have_none: Whether it may have no files: it is being recorded, or ended before
+            anything was.
+        attachments: The files that were attached to it.
     """
 
     run_id: str
@@ -49,6 +53,8 @@ class FilesOfRun:
     artifacts: tuple[Artifact, ...]
     lacks_buckets: bool
     document: DocumentState = field(default="right", compare=False)
+    may_have_none: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
 
 @cache
@@ -57,7 +63,10 @@ def _one_sql() -> str:
         exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
         for table in (metric_statistics, metric_buckets)
     )
-    columns = (runs.c.run_id, runs.c.staging_token, *has_rows)
+    may_have_none = runs.c.live_token.is_not(None) | (
+        runs.c.last_written_at_us.is_not(None) & (runs.c.total_measurements == whole(0))
+    )
+    columns = (runs.c.run_id, runs.c.staging_token, *has_rows, may_have_none)
     return compiled(select(*columns).where(runs.c.run_id == bindparam("run_id")))
 
 
@@ -79,11 +88,21 @@ def _with_files(
     token: str | None,
     has_statistics: int,
     has_buckets: int,
+    may_have_none: int,
 ) -> FilesOfRun:
     files = tuple(map(Artifact._make, connection.execute(_files_sql(), (run_id,))))
     lacks_buckets = bool(has_statistics and not has_buckets)
     state = document_state(connection, run_id)
-    return FilesOfRun(run_id, token, files, lacks_buckets, state)
+    attached = tuple(map(Attachment._make, connection.execute(_attachments_sql(), (run_id,))))
+    return FilesOfRun(
+        run_id, token, files, lacks_buckets, state, bool(may_have_none), tuple(sorted(attached))
+    )
+
+
+@cache
+def _attachments_sql() -> str:
+    columns = (attachments.c[name] for name in Attachment._fields)
+    return compiled(select(*columns).where(attachments.c.run_id == bindparam("run_id")))
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from astraguard_store.columns import Columns
-from astraguard_store.database import run_files, runs, store_row, whole_runs
+from astraguard_store.database import live, run_files, runs, store_row, whole_runs
 from astraguard_store.database.documents import renew_document
 from astraguard_store.database.rows import insert_files
 from astraguard_store.database.runs import StoredRun
@@ -83,6 +83,38 @@ class Transaction:
         written = whole_runs.insert_whole_runs(self._connection, new)
         self._changed.update(written)
         return written
+
+    def begin_live(self, run: StoredRun) -> StoredRun | None:
+        """Let the row of *run* say that it is being recorded; return what was stored before.
+
+        Raises:
+            RunIsRunningError: A recorder is at work already.
+        """
+        self._changed.add(run.summary.run_id)
+        return live.begin_live(self._connection, run)
+
+    def touch_live(self, run_id: str, token: str, written_at_us: int, measurements: int) -> None:
+        """Note when a recorder last wrote, and how many measurements it has."""
+        self._changed.add(run_id)
+        live.touch_live(self._connection, run_id, token, written_at_us, measurements)
+
+    def end_live(self, run_id: str, token: str) -> bool | None:
+        """Let the row of a run be saved, whose recorder is done.
+
+        Returns:
+            Whether the run was new to it; None if it isn't that recorder's any more.
+        """
+        self._changed.add(run_id)
+        return live.end_live(self._connection, run_id, token)
+
+    def set_first_revision(self, run_id: str) -> None:
+        """Let a run that was new to its recorder have its first revision."""
+        live.set_first_revision(self._connection, run_id)
+
+    def end_without_measurements(self, run: RunSummary) -> None:
+        """Note how a recording ended that measured nothing; `end_live` came before."""
+        self._changed.add(run.run_id)
+        live.end_without_measurements(self._connection, run)
 
     def delete(self, run_id: str) -> bool:
         """Delete the run; return whether there was one."""

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.scanner import folder_names, has_folders
 from astraguard_store.artifacts.staging import staged_names, staged_of
@@ -50,7 +51,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_NAME, SUMMARY_NAME
-from astraguard_store.model import Artifact
+from astraguard_store.model import Artifact, Attachment
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
 from astraguard_store.store.mending import Mender
@@ -368,11 +369,13 @@ class FileCheck:
 
     def _report(self, look: _Look) -> None:
         run = look.found.files
-        if not run.artifacts and not look.contradiction:
+        if not (run.artifacts or look.contradiction or run.may_have_none):
             advice = "save the run again, or restore its folder from a backup and `import` it"
             self._tally.fault("missing_file", run.run_id, "its row names no file", advice)
         for fault in look.faults:
             self._report_file(run, fault)
+        for attached in run.attachments:
+            self._check_attachment(run, attached)
         self._tally.files += len(look.sound)
         self._tally.bytes += sum(noted.bytes for noted in look.sound)
         if look.contradiction:
@@ -380,6 +383,25 @@ class FileCheck:
             self._tally.fault("rows_disagree", run.run_id, look.contradiction, _ADVICE_ROWS)
         else:
             self._completion.look_at(run, look.sound)
+
+    def _check_attachment(self, run: FilesOfRun, noted: Attachment) -> None:
+        """Hold a file that was attached against its row; nothing can mend it."""
+        path = attachment_path(run.run_id, noted.name)
+        advice = "restore it from a backup; nothing else has its content"
+        try:
+            found = attachment_state(self._root, run.run_id, noted.name)
+        except FileNotFoundError:
+            what = "it was attached to the run, but is not there"
+            self._tally.fault("missing_file", path, what, advice)
+        except ArtifactReadError as error:
+            self._tally.fault("changed_file", path, str(error), advice)
+        else:
+            if found == noted:
+                self._tally.files += 1
+                self._tally.bytes += noted.bytes
+            else:
+                what = "its content is not the one that was attached"
+                self._tally.fault("changed_file", path, what, advice)
 
     def _settled(self, run_id: str) -> _Look | None:
         """Return what is found of a run, its rows and files of one save; None if it is gone."""

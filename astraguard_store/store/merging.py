@@ -186,6 +186,11 @@ class _Merge:
             there = self._load(run_id)
             if self._is_here(run_id, there):
                 return None
+            if there.live_token is not None:
+                raise InvalidRunError(
+                    f"it is being recorded in {self.source.root}, or its recorder died; if so, "
+                    "opening that store for writing saves it"
+                )
             check_run_id(run_id)
             return self._with_files(run_id)
         except RunNotFoundError:

@@ -12,10 +12,12 @@ from astraguard_store.checks import FIRST_DATE_S
 from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
+from astraguard_store.model import Attachment, RunState
+from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.system.machine import surroundings
 
-__all__ = ["Collector", "NewRun", "new_run"]
+__all__ = ["Collector", "Life", "NewRun", "check_provenance", "new_run", "times_of"]
 
 
 _BATCH_ROWS = 65_536
@@ -30,6 +32,29 @@ class Collector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """What a recorder knows of its run beside the measurements.
+
+    Attributes:
+        state: How far the run came.
+        error: What ended a failed one.
+        token: The recorder's journal, which ends with the save.
+        last_written_at_us: When it last wrote, microseconds since 1970.
+        recorded_at_us: The time of the save.
+        attachments: The files that were attached.
+        noise: The machine's.
+    """
+
+    state: RunState
+    error: str | None
+    token: str
+    last_written_at_us: int
+    recorded_at_us: int
+    attachments: tuple[Attachment, ...] = ()
+    noise: MachineNoise | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewRun:
     """A run to save; everything in it is checked.
 
@@ -38,12 +63,16 @@ class NewRun:
         columns: Its measurements, at least one.
         provenance: What it was, with what this process could learn.
         tags: To set.
+        life: What its recorder knows; None of a run that is saved at once.
+        save_id: What the caller names the save; None where it has no name.
     """
 
     run_id: str
     columns: Columns
     provenance: Provenance
     tags: Mapping[str, str]
+    life: Life | None = None
+    save_id: str | None = None
 
 
 def new_run(
@@ -63,10 +92,9 @@ def new_run(
     Raises:
         InvalidRunError: Something in it can't be stored; the message says what.
     """
-    if provenance is not None and not isinstance(provenance, Provenance):
-        raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
+    check_provenance(provenance)
     columns = _snapshot(collector)
-    learned = surroundings().of_run(*_times(columns))
+    learned = surroundings().of_run(*times_of(columns))
     return NewRun(
         run_id,
         columns,
@@ -75,7 +103,13 @@ def new_run(
     )
 
 
-def _times(columns: Columns) -> tuple[datetime | None, datetime | None]:
+def check_provenance(provenance: object) -> None:
+    """Raise InvalidRunError if *provenance* is neither a Provenance nor None."""
+    if provenance is not None and not isinstance(provenance, Provenance):
+        raise InvalidRunError(f"Invalid provenance {provenance!r}: a Provenance is needed")
+
+
+def times_of(columns: Columns) -> tuple[datetime | None, datetime | None]:
     """Return the earliest and the latest time of the measurements, in whichever order they are."""
     earliest, latest = inf, -inf
     for batch in columns.batches(_BATCH_ROWS):

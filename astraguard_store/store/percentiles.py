@@ -64,7 +64,7 @@ class PercentilesQuestion:
             raise RunNotFoundError(found.unknown, str(database.path or "the database in memory"))
         self._check_satellites(found.groups.values())
         return {
-            group: self._fit(self._satellite_of(group), merged)
+            group: self._fit(self._satellite_of(group), merged, found.unfinished)
             for group, merged in found.groups.items()
         }
 
@@ -85,7 +85,9 @@ class PercentilesQuestion:
             group[self._by.index("satellite")] if "satellite" in self._by else self._satellite_id
         )
 
-    def _fit(self, satellite_id: str | None, found: MergedBuckets) -> Percentiles:
+    def _fit(
+        self, satellite_id: str | None, found: MergedBuckets, unfinished: tuple[str, ...] = ()
+    ) -> Percentiles:
         missed = sum(bucket.missed for bucket in found.buckets)
         return Percentiles(
             self._metric_type,
@@ -95,6 +97,7 @@ class PercentilesQuestion:
             missed,
             found.runs,
             found.without,
+            unfinished,
         )
 
 

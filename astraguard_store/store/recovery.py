@@ -22,6 +22,7 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
 from astraguard_store.formats.notes import NO_NOTES
+from astraguard_store.store.recording import adopt_journal, end_lost_recordings
 from astraguard_store.store.saving import identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.store.uncommitted import (
@@ -65,6 +66,11 @@ def recover(store: FolderStore) -> None:
             settled &= is_for_others
             hint = "; the next opening by a user who may do it does it" if is_for_others else ""
             _warn(store, names, error, hint)
+    try:
+        end_lost_recordings(store)
+    except StoreError as error:
+        settled = False
+        logger.warning("%s: %s", store.root, error)
     store.shared.unsettled = not settled
 
 
@@ -165,7 +171,7 @@ def _warn(
 def settle(
     store: FolderStore, names: tuple[StagedName, ...], adopted: set[str] | None = None
 ) -> None:
-    """Finish or undo one save or deletion, unless its process is alive.
+    """Finish or undo a save or deletion, or adopt a journal, unless its process is alive.
 
     Args:
         store: The open store.
@@ -177,6 +183,15 @@ def settle(
         StoreError: The database can't be asked.
         OSError: A file can't be moved or removed.
     """
+    if names[0].is_journal:
+        adopt_journal(store, names[0])
+    else:
+        _settle_files(store, names, adopted)
+
+
+def _settle_files(
+    store: FolderStore, names: tuple[StagedName, ...], adopted: set[str] | None
+) -> None:
     root = store.root
     run_id, token = names[0].run_id, names[0].token
     # The staged files' locks first, then the ticket: everybody's order.

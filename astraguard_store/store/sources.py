@@ -8,11 +8,12 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
+from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
@@ -20,8 +21,14 @@ from astraguard_store.database.backend import Question
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.exceptions import RunNotFoundError, StoreError, StoreNotFoundError
+from astraguard_store.exceptions import (
+    RunIsRunningError,
+    RunNotFoundError,
+    StoreError,
+    StoreNotFoundError,
+)
 from astraguard_store.filters import RunFilters
+from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
@@ -40,9 +47,18 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.recording import (
+    FolderRecording,
+    MemoryRecording,
+    Recording,
+    end_lost_recordings,
+    seen_alive,
+    seen_alive_headers,
+)
 from astraguard_store.store.recovery import finish_first_adoption, recover, settle
 from astraguard_store.store.saving import save_rows, save_runs
 from astraguard_store.store.store import FolderStore, Store
+from astraguard_store.system.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +69,8 @@ if TYPE_CHECKING:
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -112,6 +130,9 @@ class WritableSource(Source, Protocol):
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
+
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run."""
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
@@ -225,6 +246,11 @@ class MemorySource:
         """Save runs, all or none."""
         return save_rows(self._store, runs, self._options(satellite_buckets))
 
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run, without a journal."""
+        logger.info("run %r is recorded into memory alone: a crash takes all of it", run_id)
+        return MemoryRecording(self._store, run_id, self._wanted(head))
+
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
         set_tags(self._store, run_id, tags)
@@ -256,6 +282,9 @@ class MemorySource:
     def recover(self) -> None:
         """Do nothing: nothing is staged in memory."""
 
+    def _wanted(self, head: JournalHead) -> JournalHead:
+        return replace(head, in_database=self._store.options.keep_measurements == "database")
+
     def _options(self, satellite_buckets: bool) -> StoreOptions:
         options = self._store.options
         return replace(options, satellite_buckets=True) if satellite_buckets else options
@@ -277,7 +306,68 @@ class FolderSource(MemorySource):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
-        return self._database.get(run_id, self._on_load).summary
+        run = self._database.get(run_id, self._on_load)
+        if run.live_token is None:
+            return run.summary
+        seen = seen_alive(self._root, run)
+        if seen.state == "interrupted" and self._adopt_journals({run_id}):
+            return self._database.get(run_id, self._on_load).summary
+        return seen
+
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
+        """Return the newest *limit* runs that pass the filters, newest first."""
+        state = filters.state if filters else None
+        if filters and state in {"running", "interrupted"}:
+            # What a row takes for running may be interrupted by now.
+            running = self._as_seen(super().recent(limit, replace(filters, state="running")))
+            others = super().recent(limit, filters) if state == "interrupted" else []
+            found = {header.run_id: header for header in (*running, *others)}
+            passed = [header for header in found.values() if header.state == state]
+            passed.sort(key=lambda header: (header.recorded_at, header.run_id), reverse=True)
+            return passed[:limit]
+        return self._as_seen(super().recent(limit, filters))
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another, by one joined query."""
+        found = super().compare(baseline, candidate, by_satellite=by_satellite)
+        if "running" not in {found.baseline_state, found.candidate_state}:
+            return found
+        # A recorder may have died: then its run is as it is once its journal is adopted.
+        states = [self.get(run_id).state for run_id in (baseline, candidate)]
+        found = super().compare(baseline, candidate, by_satellite=by_satellite)
+        return replace(found, baseline_state=states[0], candidate_state=states[1])
+
+    def _as_seen(self, headers: list[RunHeader]) -> list[RunHeader]:
+        """Return *headers*, with the states of running runs as they are now."""
+        if not any(header.state == "running" for header in headers):
+            return headers
+        seen = seen_alive_headers(self._root, headers)
+        dead = {
+            new.run_id
+            for old, new in zip(headers, seen, strict=True)
+            if old.state == "running" and new.state == "interrupted"
+        }
+        if not dead or not self._adopt_journals(dead):
+            return seen
+        return [
+            self.get(header.run_id).header if header.run_id in dead else header for header in seen
+        ]
+
+    def _adopt_journals(self, run_ids: Collection[str]) -> bool:
+        """Adopt the journals of runs whose recorder died; return whether that was tried."""
+        if self._on_load is None:
+            return False
+        names = [name for run_id, name in journals(self._root).items() if run_id in run_ids]
+        try:
+            with interrupts_held_back():
+                for name in names:
+                    settle(self._folder, (name,))
+                if not names:
+                    end_lost_recordings(self._folder)
+        except (OSError, StoreError) as error:
+            logger.warning("%s: what was recorded could not be adopted: %s", self._root, error)
+            return False
+        return True
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, from memory if it is as it was saved."""
@@ -327,7 +417,26 @@ class FolderSource(MemorySource):
             except StoreError as error:
                 # The save says so too, and keeps its files.
                 logger.warning("%s: what is unsettled stays so: %s", self._root, error)
-        return save_runs(self._folder, runs, self._options(satellite_buckets))
+        options = self._options(satellite_buckets)
+        return self._without_dead(lambda: save_runs(self._folder, runs, options))
+
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run."""
+        wanted = self._wanted(head)
+        return self._without_dead(lambda: FolderRecording(self._folder, run_id, wanted))
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        self._without_dead(lambda: delete_run(self._store, run_id))
+
+    def _without_dead(self, change: Callable[[], T]) -> T:
+        """Make a change; if a recorder is in its way that has died, adopt its journal first."""
+        try:
+            return change()
+        except RunIsRunningError as error:
+            if not self._adopt_journals({error.run_id}):
+                raise
+            return change()
 
     def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
         """Adopt the run folders that have no rows."""

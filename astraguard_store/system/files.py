@@ -27,6 +27,7 @@ __all__ = [
     "claim",
     "create_locked",
     "digest_of",
+    "is_locked",
     "is_same_file",
     "lock",
     "make_folder",
@@ -274,6 +275,27 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds the lock of *path*; also if it may not be asked.
+
+    It is asked for as one that many may hold, so that they don't take each other for
+    the one who holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def unlock(descriptor: int) -> None:
