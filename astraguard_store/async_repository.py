@@ -27,7 +27,7 @@ from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import RunSummary
 from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
-from astraguard_store.store.new_runs import Collector
+from astraguard_store.store.new_runs import Measured
 from astraguard_store.system.forks import in_forked_child
 
 if TYPE_CHECKING:
@@ -115,11 +115,12 @@ class AsyncRunRepository:
     def save(
         self,
         run_id: str,
-        collector: Collector,
+        collector: Measured,
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
         satellite_buckets: bool = False,
+        save_id: str | None = None,
     ) -> Coroutine[Any, Any, RunSummary]:
         """Save a run as it is now; see `RunRepository.save`. It is on disk when this is done."""
         save = functools.partial(
@@ -129,12 +130,13 @@ class AsyncRunRepository:
             provenance=provenance,
             tags=tags,
             satellite_buckets=satellite_buckets,
+            save_id=save_id,
         )
         return self._call(save)
 
     def save_many(
         self,
-        runs: Iterable[tuple[str, Collector]],
+        runs: Iterable[tuple[str, Measured]],
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
@@ -299,8 +301,10 @@ class _Listed(NamedTuple):
     measurements: list[MeasurementLike]
 
 
-def _taken(collector: Collector) -> Collector:
+def _taken(collector: Measured) -> Measured:
     """Return what *collector* holds now; what it lacks is complained of in the thread."""
+    if hasattr(collector, "__arrow_c_stream__"):
+        return collector
     if isinstance(collector, LatencyCollector):
         return _Stopped(collector.snapshot())
     measurements = getattr(collector, "measurements", None)

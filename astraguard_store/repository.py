@@ -48,7 +48,7 @@ from astraguard_store.reports import (
     PruneReport,
     QueryResult,
 )
-from astraguard_store.store.new_runs import Collector, NewRun, check_provenance, new_run
+from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
@@ -271,11 +271,12 @@ class RunRepository:
     def save(
         self,
         run_id: str,
-        collector: Collector,
+        collector: Measured,
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
         satellite_buckets: bool = False,
+        save_id: str | None = None,
     ) -> RunSummary:
         """Save a run; it is on disk when this returns.
 
@@ -284,35 +285,42 @@ class RunRepository:
 
         Args:
             run_id: Its name; see `check_run_id` for what is allowed.
-            collector: What was measured; it may go on recording meanwhile.
+            collector: What was measured: a collector, which may go on recording
+                meanwhile, or a frame (anything with ``__arrow_c_stream__``, as those of
+                polars, pandas and Arrow) with the columns ``metric_type``,
+                ``satellite_id``, ``duration_ms`` and ``scenario_time_s``, maybe also
+                ``timestamp`` (a time, or seconds, ms, µs or ns since 1970) and ``missed``.
             provenance: What the run was. What is None in it and can be learned by
                 this process, is: see `Provenance`.
             tags: {tag: value} to set; `set_tags` changes them later.
             satellite_buckets: Keep the buckets of each satellite too, so that
                 `percentiles` can be asked for one: some 100 rows for each metric
                 type on each satellite.
+            save_id: A name for this save: saved again under it with the same
+                measurements, as after an unknown outcome, it is one save, and what is
+                stored is returned.
 
         Returns:
             The run as `get` gives it.
 
         Raises:
-            InvalidRunError: The id is not allowed, there are no measurements, or
-                a value can't be stored.
+            InvalidRunError: The id is not allowed, there are no measurements, a value
+                can't be stored (the message names column and row of a frame), or
+                *save_id* names a save of something else.
+            RunIsRunningError: The run is being recorded.
             ArtifactWriteError: A file couldn't be written; nothing was saved.
             DatabaseError: The database couldn't be written; the files are kept
                 and the next opening adopts them.
             CommitOutcomeUnknownError: The commit failed; open again to learn.
         """
-        return self.save_many(
-            [(run_id, collector)],
-            provenance=provenance,
-            tags=tags,
-            satellite_buckets=satellite_buckets,
-        )[0]
+        source = self._writable()
+        new = new_run(check_run_id(run_id), collector, provenance, tags, save_id)
+        with interrupts_held_back():
+            return source.save({run_id: new}, satellite_buckets=satellite_buckets)[0]
 
     def save_many(
         self,
-        runs: Iterable[tuple[str, Collector]],
+        runs: Iterable[tuple[str, Measured]],
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,

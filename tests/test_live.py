@@ -207,9 +207,13 @@ class TestEnd:
         )
 
     def test_an_exception_leaves_it_failed(self, repository: RunRepository) -> None:
-        with pytest.raises(ZeroDivisionError), repository.run("run") as run:
-            fill(run)
-            raise ZeroDivisionError("by nought")
+        def fly() -> None:
+            with repository.run("run") as run:
+                fill(run)
+                raise ZeroDivisionError("by nought")
+
+        with pytest.raises(ZeroDivisionError):
+            fly()
 
         found = repository.get("run")
         assert (found.state, found.error) == ("failed", "ZeroDivisionError: by nought")
@@ -270,14 +274,14 @@ class TestEnd:
     def test_the_exception_of_the_block_counts_also_where_the_save_fails(
         self, tmp_path: Path
     ) -> None:
-        with (
-            RunRepository.open(tmp_path) as repository,
-            pytest.raises(ZeroDivisionError) as raised,
-            repository.run("run") as run,
-        ):
-            fill(run)
-            os.rename(tmp_path / "astraguard.db", tmp_path / "away.db")
-            raise ZeroDivisionError
+        def fly() -> None:
+            with RunRepository.open(tmp_path) as repository, repository.run("run") as run:
+                fill(run)
+                os.rename(tmp_path / "astraguard.db", tmp_path / "away.db")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError) as raised:
+            fly()
 
         assert any("could not be saved" in note for note in raised.value.__notes__)
 

@@ -67,6 +67,7 @@ __all__ = [
     "compare",
     "delete_dangling",
     "delete_run",
+    "find_save",
     "is_same",
     "load_run",
     "load_run_of_rows",
@@ -369,6 +370,20 @@ def save_run_sql() -> str:
             runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
         ).returning(runs.c.revision)
     )
+
+
+@cache
+def _find_save_sql() -> str:
+    named = select(runs.c.run_id, runs.c.save_sha256).where(
+        runs.c.save_id == bindparam("save_id"), runs.c.save_id.is_not(None)
+    )
+    return compiled(named)
+
+
+def find_save(connection: Connection, save_id: str) -> tuple[str, str] | None:
+    """Return (run id, content's hash) of the stored save of that name, None if there is none."""
+    row: tuple[str, str] | None = connection.execute(_find_save_sql(), (save_id,)).fetchone()
+    return row
 
 
 @cache

@@ -84,6 +84,10 @@ class Transaction:
         self._changed.update(written)
         return written
 
+    def find_save(self, save_id: str) -> tuple[str, str] | None:
+        """Return (run id, content's hash) of the stored save of that name; None without one."""
+        return runs.find_save(self._connection, save_id)
+
     def begin_live(self, run: StoredRun) -> StoredRun | None:
         """Let the row of *run* say that it is being recorded; return what was stored before.
 

@@ -231,8 +231,13 @@ def _plain(value: Any) -> Any:
             return value.hex()
         case Path():
             return str(value)
-        case list() | tuple() if not hasattr(value, "_fields"):
-            return [_plain(item) for item in value]
+    return _plain_items(value)
+
+
+def _plain_items(value: Any) -> Any:
+    """Return a list, a mapping, or a value with fields, as JSON has it."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return [_plain(item) for item in value]
     return _shape_of(value)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
 
-from astraguard_store.checks import FIRST_DATE_S
+from astraguard_store.checks import FIRST_DATE_S, check_name
 from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.formats.frames import columns_of_frame
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import Attachment, RunState
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.system.machine import surroundings
 
-__all__ = ["Collector", "Life", "NewRun", "check_provenance", "new_run", "times_of"]
+__all__ = ["Collector", "Life", "Measured", "NewRun", "check_provenance", "new_run", "times_of"]
 
 
 _BATCH_ROWS = 65_536
+
+
+class Frame(Protocol):
+    """A table that hands out Arrow: of polars, pandas, pyarrow or others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return it as a capsule of Arrow's C interface."""
 
 
 class Collector(Protocol):
@@ -29,6 +38,10 @@ class Collector(Protocol):
     @property
     def measurements(self) -> Iterable[MeasurementLike]:
         """The measurements in recording order."""
+
+
+Measured = Collector | Frame | Columns
+"""What can be saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class NewRun:
         tags: To set.
         life: What its recorder knows; None of a run that is saved at once.
         save_id: What the caller names the save; None where it has no name.
+        save_sha256: Of what a named save holds; see `content_hash`.
     """
 
     run_id: str
@@ -73,13 +87,15 @@ class NewRun:
     tags: Mapping[str, str]
     life: Life | None = None
     save_id: str | None = None
+    save_sha256: str | None = None
 
 
 def new_run(
     run_id: str,
-    collector: Collector,
+    collector: Measured,
     provenance: Provenance | None,
     tags: Mapping[str, str] | None,
+    save_id: str | None = None,
 ) -> NewRun:
     """Return what is to be saved, as it is at this moment.
 
@@ -88,6 +104,7 @@ def new_run(
         collector: What was measured.
         provenance: What it was, as far as the caller knows.
         tags: To set.
+        save_id: What the caller names the save.
 
     Raises:
         InvalidRunError: Something in it can't be stored; the message says what.
@@ -100,7 +117,29 @@ def new_run(
         columns,
         provenance.filled_from(learned) if provenance else learned,
         check_tags(tags or {}),
+        save_id=None if save_id is None else check_name(save_id, "save_id"),
+        save_sha256=None if save_id is None else content_hash(columns),
     )
+
+
+def content_hash(columns: Columns) -> str:
+    """Return the SHA-256 of measurements, hex; the same however their labels are numbered."""
+    import numpy as np
+
+    keys = [(*label, code in columns.missed_codes) for code, label in enumerate(columns.labels)]
+    used: dict[int, int] = {}
+    digest = hashlib.sha256()
+    for batch in columns.batches(_BATCH_ROWS):
+        for code in np.unique(batch.codes).tolist():
+            used.setdefault(code, 0)
+    order = sorted({keys[code] for code in used})
+    place = {key: number for number, key in enumerate(order)}
+    numbers = np.array([place.get(key, -1) for key in keys], np.int64)
+    digest.update(repr(order).encode())
+    for batch in columns.batches(_BATCH_ROWS):
+        for column in (*batch[:3], numbers[batch.codes]):
+            digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
 
 
 def check_provenance(provenance: object) -> None:
@@ -128,9 +167,13 @@ def _date(timestamp_s: float) -> datetime | None:
         return None
 
 
-def _snapshot(collector: Collector) -> Columns:
-    if isinstance(collector, LatencyCollector):
+def _snapshot(collector: Measured) -> Columns:
+    if isinstance(collector, Columns):
+        columns = collector
+    elif isinstance(collector, LatencyCollector):
         columns = collector.snapshot()
+    elif hasattr(collector, "__arrow_c_stream__"):
+        columns = columns_of_frame(collector)
     else:
         try:
             measurements = collector.measurements

@@ -35,6 +35,7 @@ from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
     DatabaseError,
+    InvalidRunError,
     RunNotFoundError,
     SchemaVersionError,
     StoreError,
@@ -56,8 +57,10 @@ from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
 __all__ = [
+    "SavedAlreadyError",
     "close_all",
     "identity_of",
+    "is_same_save",
     "keep_run",
     "save_rows",
     "save_runs",
@@ -202,6 +205,10 @@ def _write(
     token: str | None,
 ) -> RunSummary:
     """Write the rows of a run, but not what is noted of its files."""
+    if new.save_id is not None and new.save_sha256 is not None:
+        stored = transaction.find_save(new.save_id)
+        if is_same_save(new, stored):
+            raise SavedAlreadyError(new.run_id)
     life = new.life
     is_new = transaction.end_live(new.run_id, life.token) if life else None
     is_known = is_new is not None
@@ -219,7 +226,7 @@ def _write(
         **told_of_life(life),
         save_id=new.save_id,
     )
-    run = StoredRun(summary, moment.utc_offset_s, token)
+    run = StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256)
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
@@ -227,6 +234,36 @@ def _write(
         transaction.set_first_revision(new.run_id)
         revision = 1
     return replace(summary, revision=revision, tags=tags)
+
+
+class SavedAlreadyError(StoreError):
+    """A save of this name and content is stored; nothing is written."""
+
+
+def is_same_save(new: NewRun, stored: tuple[str, str] | None) -> bool:
+    """Return whether a named save is stored already.
+
+    Args:
+        new: What is to be saved.
+        stored: (run id, content's hash) of the stored save of that name; None: there is none.
+
+    Raises:
+        InvalidRunError: It is a save of something else.
+    """
+    if stored is None:
+        return False
+    run_id, sha256 = stored
+    if run_id != new.run_id:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: it names a save of run {run_id!r}, and not of "
+            f"{new.run_id!r}; use another for each save"
+        )
+    if sha256 != new.save_sha256:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: run {run_id!r} was saved under it with other "
+            "measurements; use another for another save"
+        )
+    return True
 
 
 def told_of_life(life: Life | None) -> dict[str, Any]:

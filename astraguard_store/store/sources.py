@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.runs import StoredRun, find_save
 from astraguard_store.exceptions import (
     RunIsRunningError,
     RunNotFoundError,
@@ -56,7 +57,12 @@ from astraguard_store.store.recording import (
     seen_alive_headers,
 )
 from astraguard_store.store.recovery import finish_first_adoption, recover, settle
-from astraguard_store.store.saving import save_rows, save_runs
+from astraguard_store.store.saving import (
+    SavedAlreadyError,
+    is_same_save,
+    save_rows,
+    save_runs,
+)
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.interrupts import interrupts_held_back
 
@@ -244,7 +250,24 @@ class MemorySource:
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
-        return save_rows(self._store, runs, self._options(satellite_buckets))
+        options = self._options(satellite_buckets)
+        return self._unless_stored(runs, lambda: save_rows(self._store, runs, options))
+
+    def _unless_stored(
+        self, runs: Mapping[str, NewRun], save: Callable[[], list[RunSummary]]
+    ) -> list[RunSummary]:
+        """Save, unless it is a named save that is stored already."""
+        for run in runs.values():
+            # Only `save` names one, so it is the only run.
+            if run.save_id is not None:
+                stored = self._database.read(partial(find_save, save_id=run.save_id))
+                if is_same_save(run, stored):
+                    return [self.get(run.run_id)]
+        try:
+            return save()
+        except SavedAlreadyError:
+            # By another process, since it was looked for.
+            return [self.get(run_id) for run_id in runs]
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run, without a journal."""
@@ -418,7 +441,9 @@ class FolderSource(MemorySource):
                 # The save says so too, and keeps its files.
                 logger.warning("%s: what is unsettled stays so: %s", self._root, error)
         options = self._options(satellite_buckets)
-        return self._without_dead(lambda: save_runs(self._folder, runs, options))
+        return self._unless_stored(
+            runs, lambda: self._without_dead(lambda: save_runs(self._folder, runs, options))
+        )
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run."""
