@@ -184,6 +184,7 @@ class AsyncRunRepository:
     delete = _awaited(RunRepository.delete)
     prune = _awaited(RunRepository.prune)
     import_legacy = _awaited(RunRepository.import_legacy)
+    import_runs = _awaited(RunRepository.import_runs)
     merge = _awaited(RunRepository.merge)
     recover = _awaited(RunRepository.recover)
     check = _awaited(RunRepository.check)

@@ -81,12 +81,15 @@ class ImportReport:
         skipped: Runs that were in it already.
         refused: (folder name, reason) of what could not be read; left as it was.
         ignored: Folders without a summary file, which are no runs.
+        rebuilt: Runs of `adopted` whose summary was missing or damaged, and was made anew
+            from the CSV.
     """
 
     adopted: int
     skipped: int
     refused: tuple[tuple[str, str], ...]
     ignored: int = 0
+    rebuilt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,8 @@ class RunRepository:
         return cls(source, None, root, read_only=True)
 
     def _adopt_at_first_opening(self) -> None:
-        report = self.import_legacy()
+        with interrupts_held_back():
+            report = self._writable().adopt(None, 1, rebuild=False)
         if report.adopted:
             logger.info("%s: adopted %d runs", self.results_dir, report.adopted)
         for name, reason in report.refused:
@@ -722,8 +723,9 @@ class RunRepository:
     ) -> ImportReport:
         """Adopt the runs that lie in the folder but not in the database.
 
-        Their summary files are read, not their CSVs; no file is changed. Run
-        again, it adopts only what is new.
+        Their summary files are read, not their CSVs; no file is changed. A summary that
+        is missing or damaged is made anew where the CSV is whole; a damaged one is kept
+        beside it. Run again, it adopts only what is new.
 
         Args:
             progress: Called with (folders done, folders in all).
@@ -740,10 +742,35 @@ class RunRepository:
             DatabaseError: The database couldn't be written.
         """
         source = self._writable()
-        report = source.adopt(progress, jobs)
+        report = source.adopt(progress, jobs, rebuild=True)
         with interrupts_held_back():
             source.recover()
         return report
+
+    def import_runs(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Bring in runs that lie elsewhere: folders of runs, and zips that `export` made.
+
+        Their files are copied as they are, and their rows are computed from the CSVs. What
+        `export` noted beside a run comes along: provenance, tags, state, revision, time and
+        attachments. A run that is here already is skipped; one of whose id there is another
+        run here is refused. A missing or damaged summary is made anew from the CSV.
+
+        Args:
+            paths: Folders with a folder for each run, or one run's folder, or zips.
+            progress: Called with (runs done, runs in all).
+
+        Raises:
+            StoreNotFoundError: A path is none of these.
+            ReadOnlyStoreError: The repository was opened for reading.
+            ArtifactReadError: A zip is damaged; what was brought in before stays.
+            DatabaseError: The database couldn't be written; the same.
+        """
+        source = self._writable()
+        return source.bring_in([Path(path) for path in paths], progress)
 
     def export(
         self,

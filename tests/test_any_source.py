@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
@@ -265,7 +265,7 @@ class TestSaveId:
     def test_other_measurements_are_refused(self, repository: RunRepository) -> None:
         repository.save("run", recorded(5), save_id="job 7")
 
-        with pytest.raises(InvalidRunError, match="'job 7'.*other measurements"):
+        with pytest.raises(InvalidRunError, match=r"'job 7'.*other measurements"):
             repository.save("run", recorded(6), save_id="job 7")
 
         assert repository.get("run").revision == 1

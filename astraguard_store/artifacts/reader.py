@@ -36,6 +36,7 @@ from astraguard_store.system.files import (
 )
 
 __all__ = [
+    "OtherRunError",
     "SummaryFile",
     "found_run",
     "has_summary",
@@ -85,6 +86,10 @@ class SummaryFile:
         return self.modified_ns // 1000
 
 
+class OtherRunError(ArtifactReadError):
+    """A summary in a run's folder is that of another run."""
+
+
 def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     """Read the summary of the run in folder *run_id*.
 
@@ -103,7 +108,7 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     named = document.get("run_id", run_id)
     if named != run_id:
         of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
-        raise ArtifactReadError(f"{folder / name} is the summary of {of}")
+        raise OtherRunError(f"{folder / name} is the summary of {of}")
     return SummaryFile(document, name, content, modified_ns)
 
 

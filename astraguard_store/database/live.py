@@ -24,7 +24,7 @@ __all__ = [
     "end_live",
     "end_without_measurements",
     "live_runs",
-    "set_first_revision",
+    "set_revision",
     "touch_live",
 ]
 
@@ -135,15 +135,19 @@ def end_live(connection: Connection, run_id: str, token: str) -> bool | None:
 
 
 @cache
-def _first_revision_sql() -> str:
+def _set_revision_sql() -> str:
     return compiled(
-        update(runs).values(revision=1).where(runs.c.run_id == bindparam("this_run")), named=True
+        update(runs)
+        .values(revision=bindparam("new_revision"))
+        .where(runs.c.run_id == bindparam("this_run")),
+        named=True,
     )
 
 
-def set_first_revision(connection: Connection, run_id: str) -> None:
-    """Let a run that was new to its recorder have its first revision."""
-    connection.execute(_first_revision_sql(), {"this_run": run_id, "revision": 1})
+def set_revision(connection: Connection, run_id: str, revision: int) -> None:
+    """Let a run have a revision that is not the next one."""
+    bound = {"this_run": run_id, "new_revision": revision}
+    connection.execute(_set_revision_sql(), bound)
 
 
 @cache

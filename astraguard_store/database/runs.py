@@ -7,7 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, literal_column, null, select, union_all
+from sqlalchemy import bindparam, delete, exists, literal_column, null, select, union_all
 from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
@@ -69,6 +69,7 @@ __all__ = [
     "delete_run",
     "find_save",
     "is_same",
+    "keeps_satellite_buckets",
     "load_run",
     "load_run_of_rows",
     "purge_measurements",
@@ -370,6 +371,16 @@ def save_run_sql() -> str:
             runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
         ).returning(runs.c.revision)
     )
+
+
+@cache
+def _keeps_buckets_sql() -> str:
+    return compiled(select(exists().where(satellite_buckets.c.run_id == _run_id)))
+
+
+def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
+    """Return whether the buckets of a run's satellites are kept."""
+    return bool(connection.execute(_keeps_buckets_sql(), (run_id,)).fetchone()[0])
 
 
 @cache

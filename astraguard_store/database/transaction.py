@@ -111,9 +111,9 @@ class Transaction:
         self._changed.add(run_id)
         return live.end_live(self._connection, run_id, token)
 
-    def set_first_revision(self, run_id: str) -> None:
-        """Let a run that was new to its recorder have its first revision."""
-        live.set_first_revision(self._connection, run_id)
+    def set_revision(self, run_id: str, revision: int) -> None:
+        """Let a run that was written here have a revision that is not the next one."""
+        live.set_revision(self._connection, run_id, revision)
 
     def end_without_measurements(self, run: RunSummary) -> None:
         """Note how a recording ended that measured nothing; `end_live` came before."""

@@ -46,7 +46,9 @@ prune       results_dir, database, dry_run, deleted: [run id], purged: [run id] 
             measurements), pinned: [run id], unfinished: [run id] (they stay), file_bytes,
             database_bytes, freed_bytes, not_compacted (why; null: it was, or wasn't worth it)
 import      results_dir, database, adopted, skipped, ignored (folders that are no runs),
-            refused: [{run_id, reason}]
+            refused: [{run_id, reason}], rebuilt: [run id] (of the adopted: their summary
+            was made anew from the CSV)
+save        results_dir, answers_from, HEADER and the rest as in show
 export      results_dir, answers_from, target, runs (how many), files (how many), bytes
 merge       results_dir, database, other, merged: [run id], skipped: [run id] (here already),
             conflicts: [{run_id, reason}], refused: [{run_id, reason}],

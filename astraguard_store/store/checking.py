@@ -55,6 +55,7 @@ from astraguard_store.model import Artifact, Attachment
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
 from astraguard_store.store.mending import Mender
+from astraguard_store.store.rebuilding import needs_summary
 from astraguard_store.store.row_checks import (
     RowsOfRun,
     rows_of_run,
@@ -493,6 +494,11 @@ def _why_not_adopted(root: Path, name: str) -> str:
         check_run_id(name)
     except InvalidRunError as error:
         return f"{error}; rename the folder"
+    if needs_summary(root, name):
+        return (
+            f"its {SUMMARY_NAME} is missing or damaged; `astraguard-store import` or {_FIX} makes "
+            "it anew from the CSV, and adopts the run"
+        )
     if not has_summary(root, name):
         return (
             f"there is no {SUMMARY_NAME} in it, so it is no run yet. Its other files may be the "

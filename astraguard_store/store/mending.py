@@ -63,7 +63,7 @@ class Mender:
             StoreError: The database can't be written.
             OSError: The results folder can't be listed.
         """
-        refused = dict(adopt_folders(self._store).refused)
+        refused = dict(adopt_folders(self._store, rebuild=True).refused)
         finish_first_adoption(self._store)
         return refused
 

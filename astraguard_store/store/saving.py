@@ -231,7 +231,7 @@ def _write(
     revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
     if is_new:
-        transaction.set_first_revision(new.run_id)
+        transaction.set_revision(new.run_id, 1)
         revision = 1
     return replace(summary, revision=revision, tags=tags)
 

@@ -21,7 +21,7 @@ from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.runs import StoredRun, find_save
+from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
 from astraguard_store.exceptions import (
     RunIsRunningError,
     RunNotFoundError,
@@ -152,8 +152,11 @@ class WritableSource(Source, Protocol):
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs."""
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+    def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
+
+    def bring_in(self, paths: Iterable[Path], progress: Progress | None) -> ImportReport:
+        """Bring in runs that lie elsewhere."""
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the runs of another store."""
@@ -292,9 +295,23 @@ class MemorySource:
 
         return prune(self._store, pruning, progress)
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:  # noqa: ARG002
+    def adopt(
+        self,
+        progress: Progress | None,  # noqa: ARG002
+        jobs: int | None,  # noqa: ARG002
+        *,
+        rebuild: bool,  # noqa: ARG002
+    ) -> ImportReport:
         """Do nothing: there are no folders."""
         return ImportReport(0, 0, ())
+
+    def bring_in(
+        self,
+        paths: Iterable[Path],  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> ImportReport:
+        """Refuse: there is no folder."""
+        raise StoreNotFoundError("a store in memory has no folder, so no files can be imported")
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the rows of another store's runs."""
@@ -418,7 +435,12 @@ class FolderSource(MemorySource):
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self._load, self.measurements, run_ids, target, progress)
+        def keeps_buckets(run_id: str) -> bool:
+            return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
+
+        return export(
+            self._root, self._load, keeps_buckets, self.measurements, run_ids, target, progress
+        )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
@@ -463,11 +485,17 @@ class FolderSource(MemorySource):
                 raise
             return change()
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+    def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
-        report = adopt_folders(self._folder, progress, jobs)
+        report = adopt_folders(self._folder, progress, jobs, rebuild=rebuild)
         finish_first_adoption(self._folder)
         return report
+
+    def bring_in(self, paths: Iterable[Path], progress: Progress | None) -> ImportReport:
+        """Bring in runs that lie elsewhere."""
+        from astraguard_store.store.importing import import_paths
+
+        return import_paths(self._folder, paths, progress)
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the runs of another store."""
