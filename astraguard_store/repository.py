@@ -65,7 +65,7 @@ __all__ = ["RunRepository"]
 
 logger = logging.getLogger("astraguard_store")
 
-_NO_FILTERS = (None, None, None, None, None, None)
+_NO_FILTERS = (None,) * 8
 # More than anybody has, and what SQLite's integers hold.
 _MOST_RUNS = 2**62
 
@@ -419,18 +419,21 @@ class RunRepository:
         above: tuple[str, str, float] | None = None,
         before: RunHeader | None = None,
         state: RunState | None = None,
+        until: datetime | None = None,
+        recorded_since: datetime | None = None,
     ) -> list[RunHeader]:
         """Return the newest runs, newest first; of those that pass all filters given.
 
         Walks the index on the recording time, or that on scenarios: the cost
         follows *limit* and how many runs are passed by, not the number of runs.
-        Where run folders answer, they know *since* and *before* only.
+        Where run folders answer, they know times and *before* only.
 
         Args:
             limit: Most runs to return; below 1 gives none.
             scenario: Of this scenario.
             tag: With this tag, or, a pair, with this tag and value.
-            since: Recorded at this time or later; aware.
+            since: Flown at this time or later, by when the run started, else by when it
+                was recorded; aware.
             above: (metric type, statistic, limit in ms): whose ``mean_ms``,
                 ``p50_ms``, ``p95_ms``, ``p99_ms`` or ``max_ms`` of the metric
                 type is above the limit. A percentile that falls among the missed
@@ -438,6 +441,8 @@ class RunRepository:
             before: Older than this run, in the order of the list: the last run
                 of one page gives the next.
             state: ``running``, ``finished``, ``failed`` or ``interrupted``; see `RunHeader`.
+            until: Flown before this time; aware.
+            recorded_since: Recorded at this time or later; aware.
 
         Returns:
             Run headers by recording time (UTC), ties by run id, newest first.
@@ -450,8 +455,9 @@ class RunRepository:
         source = self._source()
         filters = None
         # Without a filter, 12 µs: not even the filters are made.
-        if (scenario, tag, since, above, before, state) != _NO_FILTERS:
-            filters = RunFilters(scenario, tag, since, above, before, state)
+        given = (scenario, tag, since, above, before, state, until, recorded_since)
+        if given != _NO_FILTERS:
+            filters = RunFilters(*given)
         return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
@@ -520,9 +526,11 @@ class RunRepository:
             by: What the runs of a group have in common: ``run``, ``satellite``
                 (of the runs that keep buckets of satellites), ``scenario``,
                 ``host``, ``rig``, ``firmware``, ``software_version``,
-                ``git_branch``, ``git_commit``, ``platform``, ``python``, or,
-                of the recording time in UTC, ``day`` (``2026-11-20``), ``week``
-                (of ISO 8601: ``2026-W47``) or ``month`` (``2026-11``).
+                ``git_branch``, ``git_commit``, ``platform``, ``python``, ``serial``
+                (of the units, of the runs that keep buckets of satellites), or, of
+                when the run started, else was recorded, in UTC, ``day``
+                (``2026-11-20``), ``week`` (of ISO 8601: ``2026-W47``) or ``month``
+                (``2026-11``).
             quantiles: Which ones, from 0 to 1.
             metric_type: Of what.
             runs: Ids of the runs, finished or not; None for all that are finished.
@@ -835,7 +843,12 @@ class RunRepository:
             source.recover()
 
     def check(
-        self, *, fix: bool = False, deep: bool = False, progress: Progress | None = None
+        self,
+        *,
+        fix: bool = False,
+        deep: bool = False,
+        satellite_buckets: bool = False,
+        progress: Progress | None = None,
     ) -> CheckReport:
         """Hold database, rows and files against each other; writes nothing without *fix*.
 
@@ -852,14 +865,23 @@ class RunRepository:
                 as it is; the report says what to do.
             deep: Compute statistics, buckets and kept measurements anew from the CSVs,
                 and compare them: some 0.1 s for 100,000 measurements.
+            satellite_buckets: With *fix*, compute from the CSVs the buckets of each
+                satellite too, of the runs that were saved without.
             progress: Called with (runs checked, runs in all).
 
         Raises:
+            InvalidRunError: *satellite_buckets* without *fix*.
             ReadOnlyStoreError: With *fix*, the repository was opened for reading.
             DatabaseError: The database can't be read, and not because of damage.
         """
+        if satellite_buckets and not fix:
+            raise InvalidRunError(
+                "Invalid satellite_buckets True: fix=True is needed to make them"
+            )
         if fix:
-            return self._writable().check_and_fix(progress, deep=deep)
+            return self._writable().check_and_fix(
+                progress, deep=deep, satellite_buckets=satellite_buckets
+            )
         return self._source().check(progress, deep=deep)
 
     def back_up(self, target: str | os.PathLike[str]) -> None:

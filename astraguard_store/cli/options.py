@@ -162,6 +162,8 @@ def filtered_ids(
     scenario: str | None,
     tag: Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     *,
     without: Collection[RunState],
 ) -> list[str]:
@@ -169,7 +171,14 @@ def filtered_ids(
 
     But of those that came only so far, which it says.
     """
-    found = repository.recent(_ALL_RUNS, scenario=scenario, tag=tag, since=since)
+    found = repository.recent(
+        _ALL_RUNS,
+        scenario=scenario,
+        tag=tag,
+        since=since,
+        until=until,
+        recorded_since=recorded_since,
+    )
     left_out = [header.run_id for header in found if header.state in without]
     if left_out:
         complain(
@@ -280,14 +289,24 @@ def metric_limit(text: str) -> tuple[str, str, float]:
 
 
 def scenario_filters(command: Command) -> Command:
-    """Add `--scenario`, `--tag` and `--since`."""
+    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`."""
     for option in (
+        click.option(
+            "--recorded-since",
+            type=time,
+            metavar="TIME",
+            help="Only runs that were saved since.",
+        ),
+        click.option(
+            "--until", type=time, metavar="TIME", help="Only runs flown before; as --since."
+        ),
         click.option(
             "--since",
             type=time,
             metavar="TIME",
-            help="Only runs recorded since: an ISO date or time (UTC, if it has no zone), "
-            "or a span back from now such as 12h, 7d or 2w.",
+            help="Only runs flown since, by when they started, else by when they were "
+            "recorded: an ISO date or time (UTC, if it has no zone), or a span back from now "
+            "such as 12h, 7d or 2w.",
         ),
         click.option(
             "--tag",

@@ -44,8 +44,8 @@ def _names(listed: str | None) -> tuple[str, ...] | None:
     metavar="NAME[,NAME]...",
     callback=lambda _ctx, _option, listed: _names(listed),
     help="One row for each group of runs that have this in common: run, satellite, scenario, "
-    "host, rig, firmware, software_version, git_branch, git_commit, platform, python, or when "
-    "they were recorded (UTC): day, week, month.",
+    "host, rig, firmware, software_version, git_branch, git_commit, platform, python, serial "
+    "(of the units), or when they started, else were recorded (UTC): day, week (ISO), month.",
 )
 @click.option("--satellite", metavar="NAME", help="Of one satellite; its buckets must be kept.")
 @options.scenario_filters
@@ -61,6 +61,8 @@ def percentiles(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     as_markdown: bool,
     results: Path,
     as_json: bool,
@@ -76,15 +78,14 @@ def percentiles(
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    is_filtered = any(value is not None for value in (scenario, tag, since))
+    filters = (scenario, tag, since, until, recorded_since)
+    is_filtered = any(value is not None for value in filters)
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
         runs: Sequence[str] | None = run or None
         if is_filtered:
-            runs = options.filtered_ids(
-                repository, scenario, tag, since, without=options.UNFINISHED
-            )
+            runs = options.filtered_ids(repository, *filters, without=options.UNFINISHED)
         groups = repository.grouped_percentiles(
             by or (), quantiles, metric_type=metric, runs=runs, satellite_id=satellite
         )

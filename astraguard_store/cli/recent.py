@@ -56,6 +56,8 @@ def recent(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     above: tuple[str, str, float] | None,
     before: str | None,
     state: RunState | None,
@@ -78,6 +80,8 @@ def recent(
             scenario=scenario,
             tag=tag,
             since=since,
+            until=until,
+            recorded_since=recorded_since,
             above=above,
             before=None if before is None else repository.get(before).header,
             state=state,
@@ -92,7 +96,7 @@ def recent(
     elif headers:
         print_headers(headers, markdown=as_markdown)
     elif mistyped is None:
-        is_filtered = any((scenario, tag, since, above, before, state))
+        is_filtered = any((scenario, tag, since, until, recorded_since, above, before, state))
         what = f"No such runs in {results}." if is_filtered else f"No runs in {results} yet."
         output.print_line(what)
     if mistyped is not None:

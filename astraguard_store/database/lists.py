@@ -5,9 +5,9 @@ A list of the newest walks an index backwards and stops at the limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -44,6 +44,7 @@ PINNED: Final = "pinned"
 _FEW: Final = 1_000
 
 _Tagged = Literal["", "name", "value"]
+_flown_us: Final = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 _NEWEST_FIRST: Final = (runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
 
 
@@ -58,6 +59,8 @@ class _Shape:
     statistic: str | None = None
     before: bool = False
     state: bool = False
+    until: bool = False
+    recorded_since: bool = False
 
 
 @cache
@@ -66,9 +69,9 @@ def recent_sql() -> str:
     return compiled(_recent(_Shape()))
 
 
-@cache
+@lru_cache(maxsize=256)
 def filtered_sql(shape: _Shape) -> str:
-    """Return the statement with filters; it compiles in 1 ms, and there are 360 shapes."""
+    """Return the statement with filters; it compiles in 1 ms, and there are 1,440 shapes."""
     return compiled(_recent(shape), named=True)
 
 
@@ -100,6 +103,8 @@ def filtered_headers(connection: Connection, limit: int, filters: RunFilters) ->
         "tag": tag,
         "value": value,
         "since_us": filters.since and epoch_us(filters.since),
+        "until_us": filters.until and epoch_us(filters.until),
+        "recorded_since_us": filters.recorded_since and epoch_us(filters.recorded_since),
     }
     if filters.above:
         bound["metric_type"], _, bound["limit_ms"] = filters.above
@@ -114,6 +119,8 @@ def filtered_headers(connection: Connection, limit: int, filters: RunFilters) ->
         statistic=filters.above[1] if filters.above else None,
         before=filters.before is not None,
         state=filters.state is not None,
+        until=filters.until is not None,
+        recorded_since=filters.recorded_since is not None,
     )
     return _headers(connection.execute(filtered_sql(shape), bound))
 
@@ -138,13 +145,7 @@ def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> 
 
 
 def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if shape.scenario:
-        conditions.append(runs.c.scenario == bindparam("scenario"))
-    if shape.state:
-        conditions.append(runs.c.state == bindparam("state"))
-    if shape.since:
-        conditions.append(runs.c.recorded_at_us >= bindparam("since_us"))
+    conditions = [*_conditions_of_row(shape)]
     if shape.before:
         position = tuple_(runs.c.recorded_at_us, runs.c.run_id)
         conditions.append(position < tuple_(bindparam("before_us"), bindparam("before_id")))
@@ -165,6 +166,20 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
             )
         )
     return conditions
+
+
+def _conditions_of_row(shape: _Shape) -> Iterator[ColumnElement[bool]]:
+    """Yield what the row of a run must be like."""
+    if shape.scenario:
+        yield runs.c.scenario == bindparam("scenario")
+    if shape.state:
+        yield runs.c.state == bindparam("state")
+    if shape.since:
+        yield _flown_us >= bindparam("since_us")
+    if shape.until:
+        yield _flown_us < bindparam("until_us")
+    if shape.recorded_since:
+        yield runs.c.recorded_at_us >= bindparam("recorded_since_us")
 
 
 def _tagged(tag: _Tagged) -> Sequence[ColumnElement[bool]]:

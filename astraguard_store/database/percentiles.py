@@ -26,6 +26,7 @@ from astraguard_store.database.schema import (
     runs,
     satellite_buckets,
     satellite_statistics,
+    units,
 )
 from astraguard_store.database.sql import (
     Connection,
@@ -41,6 +42,7 @@ from astraguard_store.database.sql import (
 
 __all__ = [
     "GROUPINGS",
+    "OF_SATELLITES",
     "Group",
     "GroupedBuckets",
     "MergedBuckets",
@@ -60,8 +62,11 @@ _PROVENANCE: Final = (
     "platform",
     "python",
 )
-GROUPINGS: Final = ("run", "satellite", *_PROVENANCE, "day", "week", "month")
+GROUPINGS: Final = ("run", "satellite", "serial", *_PROVENANCE, "day", "week", "month")
 """By what runs can be grouped."""
+
+OF_SATELLITES: Final = frozenset({"satellite", "serial"})
+"""Which of these need the buckets of satellites."""
 
 Group = tuple[str | None, ...]
 """The value of each name by which runs are grouped; None where it isn't known."""
@@ -152,7 +157,7 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
         of_one: Whether of one satellite.
         of_all: Whether of all runs, instead of those named.
     """
-    by_satellite = of_one or "satellite" in by
+    by_satellite = of_one or not OF_SATELLITES.isdisjoint(by)
     buckets = satellite_buckets if by_satellite else metric_buckets
     given = given_values("run_ids")
     statistics = satellite_statistics if by_satellite else metric_statistics
@@ -212,6 +217,11 @@ def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any)
     source: Any = statistics
     if any(is_of_runs(name) for name in by):
         source = statistics.join(runs, runs.c.run_id == statistics.c.run_id)
+    if "serial" in by:
+        of_unit = (units.c.run_id == statistics.c.run_id) & (
+            units.c.satellite_id == satellite_statistics.c.satellite_id
+        )
+        source = source.outerjoin(units, of_unit)
     groups = [
         expression_of(name, statistics).label(f"group_{number}") for number, name in enumerate(by)
     ]
@@ -222,7 +232,7 @@ def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any)
 
 def is_of_runs(name: str) -> bool:
     """Return whether *name* needs the table `runs`; the others are keys of the statistics."""
-    return name not in {"run", "satellite"}
+    return name not in {"run", *OF_SATELLITES}
 
 
 def expression_of(name: str, statistics: Table) -> ColumnElement[Any]:
@@ -231,13 +241,17 @@ def expression_of(name: str, statistics: Table) -> ColumnElement[Any]:
         return statistics.c.run_id
     if name == "satellite":
         return satellite_statistics.c.satellite_id
+    if name == "serial":
+        return units.c.serial
     if name in _PROVENANCE:
         return runs.c[name]
     return _TIMES[name]
 
 
+# The times of a question are those at which the runs were flown.
+_flown_us: Final[Any] = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 _TIMES: Final = {
-    "day": day_of(runs.c.recorded_at_us),
-    "week": week_of(runs.c.recorded_at_us),
-    "month": month_of(runs.c.recorded_at_us),
+    "day": day_of(_flown_us),
+    "week": week_of(_flown_us),
+    "month": month_of(_flown_us),
 }

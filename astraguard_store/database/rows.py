@@ -30,6 +30,7 @@ __all__ = [
     "file_row",
     "insert_buckets",
     "insert_files",
+    "insert_satellite_buckets",
     "insert_statistics",
     "insert_surroundings",
     "surrounding_rows",
@@ -101,11 +102,18 @@ def insert_buckets(connection: Connection, summary: RunSummary, statistics: RunS
     of_metrics = (statistics.metric_buckets.get(name) for name in summary.metrics)
     insert_many(connection, metric_buckets, _bucket_values(summary.run_id, of_metrics))
     if statistics.satellite_buckets:
-        of_satellites = (
-            statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
-            for satellite_id, metric_type, _ in _by_label(summary)
-        )
-        insert_many(connection, satellite_buckets, _bucket_values(summary.run_id, of_satellites))
+        insert_satellite_buckets(connection, summary, statistics)
+
+
+def insert_satellite_buckets(
+    connection: Connection, summary: RunSummary, statistics: RunStatistics
+) -> None:
+    """Write the buckets of the satellites of a run that has none of them yet."""
+    of_satellites = (
+        statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
+        for satellite_id, metric_type, _ in _by_label(summary)
+    )
+    insert_many(connection, satellite_buckets, _bucket_values(summary.run_id, of_satellites))
 
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:

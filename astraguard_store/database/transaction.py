@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from astraguard_store.columns import Columns
 from astraguard_store.database import live, run_files, runs, store_row, whole_runs
 from astraguard_store.database.documents import renew_document
-from astraguard_store.database.rows import insert_files
+from astraguard_store.database.rows import insert_files, insert_satellite_buckets
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows
@@ -156,6 +156,10 @@ class Transaction:
     def add_buckets(self, run_id: str, statistics: RunStatistics) -> bool:
         """Write the buckets of a run that has none; return whether they were written."""
         return run_files.add_buckets(self._connection, run_id, statistics)
+
+    def add_satellite_buckets(self, run: RunSummary, statistics: RunStatistics) -> None:
+        """Write the buckets of a run's satellites, of which none are kept."""
+        insert_satellite_buckets(self._connection, run, statistics)
 
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""

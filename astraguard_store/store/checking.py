@@ -94,6 +94,7 @@ def check_folder(
     *,
     fix: bool = False,
     deep: bool = False,
+    satellite_buckets: bool = False,
     progress: Progress | None = None,
     options: StoreOptions | None = None,
 ) -> CheckReport:
@@ -103,6 +104,7 @@ def check_folder(
         results_dir: The results folder.
         fix: Mend what can be; a missing database is made from the run folders.
         deep: Compute all rows anew from the CSVs, and compare them.
+        satellite_buckets: Make the buckets of satellites, where it mends.
         progress: Called with (runs checked, runs in all).
         options: How to write, and how long to wait for others.
 
@@ -132,7 +134,14 @@ def check_folder(
             if is_missing:
                 where, what = str(root / DATABASE_NAME), "there was no database"
                 tally.mended("missing_database", where, what, "made")
-            return check_files(store, fix=fix, deep=deep, progress=progress, tally=tally)
+            return check_files(
+                store,
+                fix=fix,
+                deep=deep,
+                satellite_buckets=satellite_buckets,
+                progress=progress,
+                tally=tally,
+            )
         finally:
             store.shared.release()
     _check_surroundings(root, tally)
@@ -157,6 +166,7 @@ def check_files(
     *,
     fix: bool = False,
     deep: bool = False,
+    satellite_buckets: bool = False,
     progress: Progress | None = None,
     tally: Tally | None = None,
 ) -> CheckReport:
@@ -168,12 +178,28 @@ def check_files(
     if _check_structure(store.database, str(path), tally, mender):
         try:
             FileCheck(store.root, store.database, tally, mender, progress, deep=deep).run()
+            if mender and satellite_buckets:
+                _make_satellite_buckets(store, mender, tally)
         except DatabaseDamagedError as error:
             _report_damage(path, tally, error)
     else:
         check_staging(store.root, tally, [])
     _check_surroundings(store.root, tally)
     return tally.report()
+
+
+def _make_satellite_buckets(store: FolderStore, mender: Mender, tally: Tally) -> None:
+    """Compute the buckets of satellites from the CSVs of the runs that keep none."""
+    made = 0
+    for run_id in store.database.read(run_ids):
+        try:
+            made += mender.make_satellite_buckets(run_id)
+        except (StoreError, OSError) as error:
+            what = f"the buckets of its satellites could not be computed: {error}"
+            tally.note("missing_buckets", run_id, what, "a CSV that agrees with its row is needed")
+    if made:
+        what = f"{_have(made)} no buckets of satellites"
+        tally.mended("missing_buckets", DATABASE_NAME, what, "computed from the CSVs")
 
 
 def _check_structure(

@@ -8,6 +8,7 @@ from astraguard_store.buckets import quantile
 from astraguard_store.checks import check_name, check_number, check_run_id
 from astraguard_store.database.percentiles import (
     GROUPINGS,
+    OF_SATELLITES,
     Group,
     MergedBuckets,
     grouped_buckets,
@@ -69,7 +70,7 @@ class PercentilesQuestion:
         }
 
     def _check_satellites(self, groups: Collection[MergedBuckets]) -> None:
-        if self._satellite_id is None and "satellite" not in self._by:
+        if self._satellite_id is None and OF_SATELLITES.isdisjoint(self._by):
             return
         if any(group.without for group in groups) and not any(group.runs for group in groups):
             which = (
@@ -77,7 +78,8 @@ class PercentilesQuestion:
             )
             raise InvalidRunError(
                 f"No run keeps buckets of {which}: they are kept by "
-                "save(…, satellite_buckets=True)"
+                "save(…, satellite_buckets=True), and made later by "
+                "`astraguard-store check --fix --satellite-buckets`"
             )
 
     def _satellite_of(self, group: Group) -> str | None:

@@ -164,7 +164,9 @@ class WritableSource(Source, Protocol):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
+    ) -> CheckReport:
         """Check, and mend what can be mended."""
 
 
@@ -225,7 +227,13 @@ class MemorySource:
 
         return check_rows(self._store)
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self,
+        progress: Progress | None,
+        *,
+        deep: bool = False,
+        satellite_buckets: bool = False,  # noqa: ARG002
+    ) -> CheckReport:
         """Do the same: there is nothing to mend."""
         return self.check(progress, deep=deep)
 
@@ -448,11 +456,19 @@ class FolderSource(MemorySource):
 
         return check_files(self._folder, deep=deep, progress=progress)
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
+    ) -> CheckReport:
         """Check, and mend what can be mended."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, fix=True, deep=deep, progress=progress)
+        return check_files(
+            self._folder,
+            fix=True,
+            deep=deep,
+            satellite_buckets=satellite_buckets,
+            progress=progress,
+        )
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
