@@ -65,6 +65,9 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, 3);
             INSERT INTO run_documents VALUES ('run', x'01');
             INSERT INTO run_tags VALUES ('run', 'pinned', '');
+            INSERT INTO attachments VALUES ('run', 'console.log', 5, printf('%064d', 0));
+            INSERT INTO units VALUES ('run', 'SAT', '0042', NULL, NULL);
+            INSERT INTO machine_noise (run_id, processors) VALUES ('run', 2);
             INSERT INTO metric_buckets VALUES ('run', 0, 0, 2, 1);
             INSERT INTO satellite_buckets VALUES ('run', 0, 0, 2, 1);
             INSERT INTO measurements VALUES ('run', 0, 0, 1790000000.0, 1, 0, 0);
@@ -150,6 +153,7 @@ class TestTables:
             "total_measurements",
             "state",
             "last_written_at_us",
+            "started_at_us",
         ]
 
     def test_nothing_counts_by_itself(self, tables: sqlite3.Connection) -> None:

@@ -25,7 +25,7 @@ NAME = "astraguard.db"
 ANEW = "write it anew: python tests/schema_texts.py"
 
 UNITS = {
-    *("0 or 1", "ISO 8601 UTC", "JSON", "bytes", "events", "ms", "ratio", "s"),
+    *("0 or 1", "ISO 8601 UTC", "JSON", "MHz", "bytes", "events", "ms", "ratio", "s"),
     *("s since 1970 UTC", "µs since 1970 UTC"),
 }
 # What the end of a name promises.
@@ -126,6 +126,7 @@ class TestTable:
         known |= {"agent_decision", "fault_detection", "summary_json", "raw_csv", "raw_parquet"}
         known |= {"table", "view", "check --fix", "s[int(n*q)]", "satellite_buckets=True"}
         known |= {'keep_measurements="database"'}
+        known |= {"running", "finished", "failed", "interrupted"}
 
         texts = database.execute("SELECT description FROM schema_doc").fetchall()
         named = {name for (text,) in texts for name in re.findall(r"`([^`]+)`", text)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,10 @@ from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.model import Attachment
 from astraguard_store.system.files import (
     chunks_of,
+    create_file,
     digest_of,
     make_folder,
+    open_anybodys,
     open_folder,
     open_for_reading,
     sync,
@@ -62,13 +63,8 @@ def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -
         ArtifactWriteError: The copy can't be written.
     """
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ArtifactReadError(f"{source} is no regular file, so it can't be attached")
+        with open_anybodys(source) as descriptor:
             return copy_attachment(root, run_id, name, chunks_of(descriptor), durable=durable)
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise ArtifactReadError(f"{source} can't be attached: {error.strerror}") from error
 
@@ -87,8 +83,7 @@ def copy_attachment(
     size = 0
     try:
         make_folder(folder)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(beside, flags, 0o666)
+        descriptor = create_file(beside)
         try:
             for chunk in chunks:
                 digest.update(chunk)

@@ -36,12 +36,12 @@ from astraguard_store.system.files import (
 )
 
 __all__ = [
-    "OtherRunError",
     "SummaryFile",
     "found_run",
     "has_summary",
     "is_as_saved",
     "last_measured_us",
+    "names_another_run",
     "read_columns",
     "read_document",
     "read_noted",
@@ -86,10 +86,6 @@ class SummaryFile:
         return self.modified_ns // 1000
 
 
-class OtherRunError(ArtifactReadError):
-    """A summary in a run's folder is that of another run."""
-
-
 def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     """Read the summary of the run in folder *run_id*.
 
@@ -108,8 +104,18 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     named = document.get("run_id", run_id)
     if named != run_id:
         of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
-        raise OtherRunError(f"{folder / name} is the summary of {of}")
+        raise ArtifactReadError(f"{folder / name} is the summary of {of}")
     return SummaryFile(document, name, content, modified_ns)
+
+
+def names_another_run(root: Path, run_id: str) -> bool:
+    """Return whether the summary in the folder *run_id* can be read, and is of another run."""
+    try:
+        name, content, _ = _read_first(root / run_id)
+        document = parse_document(unpacked(content, compression_of(name), MAX_SUMMARY_BYTES))
+    except (FileNotFoundError, ArtifactReadError):
+        return False
+    return bool(document.get("run_id", run_id) != run_id)
 
 
 def _read_first(folder: Path) -> tuple[str, bytes, int]:

@@ -159,6 +159,7 @@ Index(
     runs.c.total_measurements,
     runs.c.state,
     runs.c.last_written_at_us,
+    runs.c.started_at_us,
 )
 
 # The few that are being recorded, and the saves that were named.

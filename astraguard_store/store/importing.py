@@ -22,10 +22,10 @@ from astraguard_store.artifacts.attachments import (
     copy_attachment,
 )
 from astraguard_store.artifacts.reader import (
-    OtherRunError,
     SummaryFile,
     found_run,
     last_measured_us,
+    names_another_run,
     read_columns,
     read_summary_file,
     run_time_us,
@@ -349,9 +349,9 @@ def _summary(root: Path, run_id: str) -> SummaryFile | None:
     try:
         summary = read_summary_file(root, run_id)
         parse_summary(summary.document)
-    except OtherRunError:
-        raise
     except (FileNotFoundError, ArtifactReadError):
+        if names_another_run(root, run_id):
+            raise
         return None
     return summary
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from astraguard_store.artifacts.reader import (
-    OtherRunError,
     last_measured_us,
+    names_another_run,
     read_columns,
     read_summary_file,
 )
@@ -37,9 +37,9 @@ def needs_summary(root: Path, name: str) -> bool:
     """Return whether a folder has a CSV, and no summary that can be read."""
     try:
         read_summary_file(root, check_run_id(name))
-    except (FileNotFoundError, ArtifactReadError) as error:
+    except (FileNotFoundError, ArtifactReadError):
         # That of another run is no damage: somebody put it there.
-        return csv_of(root, name) is not None and not isinstance(error, OtherRunError)
+        return csv_of(root, name) is not None and not names_another_run(root, name)
     except InvalidRunError:
         return False
     return False

@@ -22,7 +22,6 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
 from astraguard_store.formats.notes import NO_NOTES
-from astraguard_store.store.recording import adopt_journal, end_lost_recordings
 from astraguard_store.store.saving import identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.store.uncommitted import (
@@ -66,6 +65,8 @@ def recover(store: FolderStore) -> None:
             settled &= is_for_others
             hint = "; the next opening by a user who may do it does it" if is_for_others else ""
             _warn(store, names, error, hint)
+    from astraguard_store.store.recording import end_lost_recordings
+
     try:
         end_lost_recordings(store)
     except StoreError as error:
@@ -184,6 +185,9 @@ def settle(
         OSError: A file can't be moved or removed.
     """
     if names[0].is_journal:
+        # Late, since mostly there is none.
+        from astraguard_store.store.recording import adopt_journal
+
         adopt_journal(store, names[0])
     else:
         _settle_files(store, names, adopted)

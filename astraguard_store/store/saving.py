@@ -236,7 +236,7 @@ def _write(
     return replace(summary, revision=revision, tags=tags)
 
 
-class SavedAlreadyError(StoreError):
+class SavedAlreadyError(Exception):
     """A save of this name and content is stored; nothing is written."""
 
 

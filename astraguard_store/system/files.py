@@ -25,6 +25,7 @@ __all__ = [
     "begin_writeback",
     "chunks_of",
     "claim",
+    "create_file",
     "create_locked",
     "digest_of",
     "is_locked",
@@ -32,6 +33,7 @@ __all__ = [
     "lock",
     "make_folder",
     "most_open_files",
+    "open_anybodys",
     "open_folder",
     "open_for_reading",
     "open_lock_file",
@@ -88,6 +90,33 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
     sync_folder(path.parent)
+
+
+def create_file(path: Path) -> int:
+    """Return a descriptor of the new file *path*, to be written.
+
+    Raises:
+        OSError: It can't be made, or is there.
+    """
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666)
+
+
+@contextmanager
+def open_anybodys(path: Path) -> Iterator[int]:
+    """Give a descriptor of somebody's regular file, links followed.
+
+    Raises:
+        OSError: It can't be opened.
+        ArtifactReadError: It is no regular file.
+    """
+    # Without O_NONBLOCK a named pipe would hold the reader for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ArtifactReadError(f"{path} is no regular file, so it can't be attached")
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def make_file(path: Path) -> None:

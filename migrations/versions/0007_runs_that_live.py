@@ -140,7 +140,7 @@ def upgrade() -> None:
     """Add columns, tables and views; make the view of runs and its index anew."""
     for name, declared in COLUMNS.items():
         op.execute(f"ALTER TABLE runs ADD COLUMN {name} {declared}")
-    create_indexes([*NEWEST, "state", "last_written_at_us"])
+    create_indexes([*NEWEST, "state", "last_written_at_us", "started_at_us"])
     for name in INDEXED:
         op.create_index(
             f"ix_runs_{name}", "runs", [name], sqlite_where=sa.text(f"{name} IS NOT NULL")
