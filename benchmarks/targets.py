@@ -21,6 +21,7 @@ ONE_BY_ONE = "one by one"
 COLUMNS = "columns"
 ONE_PROCESS = "one process"
 SMALLER_TREE = "import of 500"
+COLLECTOR = "collector"
 
 LEGACY = (SEQUENTIAL, THREADED)
 BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS)
@@ -70,6 +71,7 @@ def _limit(section: str, number: float) -> Target:
 
 TARGETS = (
     _faster("record", 1.5),
+    _times("record.live", 1.2, COLLECTOR),
     _faster("save.1000", 4),
     _faster("save.10000", 15),
     _faster("save.100000", 25),
