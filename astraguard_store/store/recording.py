@@ -15,12 +15,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from astraguard_store.artifacts.attachments import attach, check_attachment_name
+from astraguard_store.artifacts.attachments import (
+    attach,
+    check_attachment_name,
+    keep_attachments,
+)
 from astraguard_store.artifacts.journal import (
     JournalFile,
     journal_is_alive,
@@ -314,6 +318,7 @@ def adopt_journal(store: FolderStore, name: StagedName) -> None:
                 save_runs(store, {name.run_id: run}, options_of(store.options, journal.head))
             else:
                 end_empty(store, run, journal.head)
+                _tidy_folder(store, name.run_id, journal.attachments)
             logger.warning(
                 "%s: run %r is %s: its recorder died, and what it had written is saved "
                 "(%d measurements)",
@@ -323,6 +328,14 @@ def adopt_journal(store: FolderStore, name: StagedName) -> None:
                 run.columns.rows,
             )
         path.unlink(missing_ok=True)
+
+
+def _tidy_folder(store: FolderStore, run_id: str, attached: tuple[Attachment, ...]) -> None:
+    """Remove what a recorder copied that died before it noted it."""
+    keep_attachments(store.root, run_id, {attachment.name for attachment in attached})
+    # Not empty, or never made.
+    with suppress(OSError):
+        (store.root / run_id).rmdir()
 
 
 def _is_to_be_adopted(

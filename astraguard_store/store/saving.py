@@ -123,7 +123,8 @@ def save_runs(
 def _tidy_attachments(store: FolderStore, saved: Sequence[RunSummary]) -> None:
     """Remove the attachments of what was replaced; if that fails, the next save does it."""
     for run in saved:
-        if run.revision > 1 or run.attachments:
+        # A recorder that died may have copied a file that it didn't come to note.
+        if run.revision > 1 or run.last_written_at is not None:
             kept = {attached.name for attached in run.attachments}
             with suppress(OSError):
                 keep_attachments(store.root, run.run_id, kept)
