@@ -103,6 +103,45 @@ class TestThereAndBack:
             assert repository.get("a") == before
 
 
+class TestMerge:
+    """Live runs and what belongs to them, from one store into another."""
+
+    def test_what_belongs_to_a_run_comes_along(self, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            before = repository.get("a")
+
+        with RunRepository.open(tmp_path / "new", durability="normal") as repository:
+            report = repository.merge(rig)
+
+            assert set(report.merged) == {"a", "b"}
+            assert repository.get("a") == before
+            assert repository.check(deep=True).is_sound
+        copied = tmp_path / "new" / "a" / "attachments" / "console.log"
+        assert copied.read_text() == "hello"
+
+    def test_a_run_that_is_being_recorded_is_refused(self, rig: Path, tmp_path: Path) -> None:
+        with (
+            RunRepository.open(rig) as source,
+            source.run("live") as run,
+            RunRepository.open(tmp_path / "new", durability="normal") as repository,
+        ):
+            run.record("m", "S", 0.0, 1.0)
+            report = repository.merge(rig)
+
+        ((name, reason),) = report.refused
+        assert (name, "being recorded" in reason) == ("live", True)
+
+    def test_prune_counts_and_removes_attachments(self, rig: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            sizes = [path.stat().st_size for path in (rig / "a").rglob("*") if path.is_file()]
+            expected = repository.prune(keep=1, dry_run=True)
+            report = repository.prune(keep=1)
+
+        assert report.deleted == ("a",)
+        assert expected.file_bytes == report.file_bytes == sum(sizes)
+        assert not (rig / "a").exists()
+
+
 class TestPaths:
     """What `import PATH…` takes, and what it refuses."""
 

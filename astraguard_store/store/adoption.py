@@ -230,7 +230,8 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
             without_summary += 1
             if has_files(root, name):
                 logger.warning(
-                    "%s holds measurements, but no %s, so it isn't adopted; keep it",
+                    "%s holds measurements, but no %s, so it isn't adopted; "
+                    "`astraguard-store import` makes one from the CSV",
                     root / name,
                     SUMMARY_NAME,
                 )
