@@ -24,7 +24,7 @@ SMALLER_TREE = "import of 500"
 COLLECTOR = "collector"
 
 LEGACY = (SEQUENTIAL, THREADED)
-BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS)
+BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS, COLLECTOR)
 """Sides that are shown beside ours though no target names them: floors, and what the same
 takes without the help of other processes."""
 
@@ -71,7 +71,6 @@ def _limit(section: str, number: float) -> Target:
 
 TARGETS = (
     _faster("record", 1.5),
-    _times("record.live", 1.2, COLLECTOR),
     _faster("save.1000", 4),
     _faster("save.10000", 15),
     _faster("save.100000", 25),

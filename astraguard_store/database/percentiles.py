@@ -62,7 +62,7 @@ _PROVENANCE: Final = (
     "platform",
     "python",
 )
-GROUPINGS: Final = ("run", "satellite", "serial", *_PROVENANCE, "day", "week", "month")
+GROUPINGS: Final = ("run", "satellite", *_PROVENANCE, "serial", "day", "week", "month")
 """By what runs can be grouped."""
 
 OF_SATELLITES: Final = frozenset({"satellite", "serial"})
