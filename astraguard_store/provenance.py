@@ -21,6 +21,7 @@ __all__ = [
     "Unit",
     "changes_of_units",
     "changes_of_values",
+    "check_tag_changes",
     "check_tags",
     "provenance_changes",
 ]
@@ -237,9 +238,17 @@ def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     Raises:
         InvalidRunError: A name or value is no string, is too long or can't be stored.
     """
+    return {tag: _tag_value(tag, value) for tag, value in _named(tags)}
+
+
+def check_tag_changes(changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return *changes* as a dict if all can be made; None removes a tag.
+
+    Raises:
+        InvalidRunError: As of `check_tags`.
+    """
     return {
-        check_name(tag, "tag"): _text(f"value of tag {tag!r}", value)
-        for tag, value in tags.items()
+        tag: None if value is None else _tag_value(tag, value) for tag, value in _named(changes)
     }
 
 
@@ -254,6 +263,17 @@ def _checked_units(units: object) -> FrozenMapping[str, Unit]:
                 "Unit(serial=…, hardware=…, firmware=…)"
             )
     return units if isinstance(units, FrozenMapping) else FrozenMapping(units)
+
+
+def _named(tags: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(tags, Mapping):
+        raise InvalidRunError(f"Invalid tags {tags!r}: a mapping of names to strings is needed")
+    for tag, value in tags.items():
+        yield check_name(tag, "tag"), value
+
+
+def _tag_value(tag: str, value: object) -> str:
+    return _text(f"value of tag {tag!r}", value)
 
 
 def _checked(name: str, value: object) -> ProvenanceValue:

@@ -14,7 +14,7 @@ import click
 
 from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR
+from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, RESULTS_VARIABLE
 from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
-
-RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
 UNFINISHED: frozenset[RunState] = frozenset({"running", "failed", "interrupted"})
 RUNNING: frozenset[RunState] = frozenset({"running"})

@@ -12,8 +12,8 @@ from astraguard_store.database.runs import StoredRun, load_run, run_row, set_tag
 from astraguard_store.database.schema import (
     attachments,
     machine_noise,
-    metric_statistics,
     runs,
+    statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, insert_new
 from astraguard_store.exceptions import RunIsRunningError
@@ -28,7 +28,7 @@ __all__ = [
     "touch_live",
 ]
 
-_has_statistics: Final = exists().where(metric_statistics.c.run_id == runs.c.run_id)
+_has_statistics: Final = exists().where(statistics.c.run_id == runs.c.run_id)
 _of_recorder: Final[Any] = (runs.c.run_id == bindparam("this_run")) & (
     runs.c.live_token == bindparam("token")
 )

@@ -157,9 +157,9 @@ class Transaction:
         """Write the buckets of a run that has none; return whether they were written."""
         return run_files.add_buckets(self._connection, run_id, statistics)
 
-    def add_satellite_buckets(self, run: RunSummary, statistics: RunStatistics) -> None:
+    def add_satellite_buckets(self, run_id: str, statistics: RunStatistics) -> None:
         """Write the buckets of a run's satellites, of which none are kept."""
-        insert_satellite_buckets(self._connection, run, statistics)
+        insert_satellite_buckets(self._connection, run_id, statistics)
 
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""

@@ -212,7 +212,7 @@ class Mender:
             now = transaction.load(run_id)
             if now is None or now.summary.artifacts != summary.artifacts:
                 return False
-            transaction.add_satellite_buckets(now.summary, told)
+            transaction.add_satellite_buckets(run_id, told)
         return True
 
     def renew_wrong_document(self, run: FilesOfRun) -> bool:
