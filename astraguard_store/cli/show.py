@@ -163,7 +163,7 @@ _NOISE = (
 
 
 def _noise_text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+    return "-" if value is None else form.format(value).replace("%", " %")
 
 
 def _print_attachments(results: Path, run: RunSummary, *, markdown: bool) -> None:
