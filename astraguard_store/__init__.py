@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InvalidRunError,
         QueryError,
         ReadOnlyStoreError,
+        RunIsRunningError,
         RunNotFoundError,
         SchemaVersionError,
         StoreError,
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from astraguard_store.model import (
         Artifact,
         AtLeast,
+        Attachment,
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
         RunSummary,
     )
-    from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.noise import MachineNoise
+    from astraguard_store.provenance import Provenance, ProvenanceChange, Unit
     from astraguard_store.reference import ReferenceWorkload
     from astraguard_store.reports import (
         CacheInfo,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
+    from astraguard_store.store.live_run import LiveRun
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
         Baseline,
@@ -80,6 +84,7 @@ __all__ = [
     "ArtifactWriteError",
     "AsyncRunRepository",
     "AtLeast",
+    "Attachment",
     "Baseline",
     "CacheInfo",
     "Calibration",
@@ -102,6 +107,8 @@ __all__ = [
     "LatencyCollector",
     "LatencyMeasurement",
     "Limits",
+    "LiveRun",
+    "MachineNoise",
     "MergeReport",
     "MetricChange",
     "MetricSummary",
@@ -118,6 +125,7 @@ __all__ = [
     "ReadOnlyStoreError",
     "ReferenceWorkload",
     "RunHeader",
+    "RunIsRunningError",
     "RunNotFoundError",
     "RunRepository",
     "RunSummary",
@@ -127,6 +135,7 @@ __all__ = [
     "StoreError",
     "StoreMismatchError",
     "StoreNotFoundError",
+    "Unit",
     "ValueChange",
 ]
 
@@ -148,6 +157,7 @@ _MODULES = {
         "InvalidRunError",
         "QueryError",
         "ReadOnlyStoreError",
+        "RunIsRunningError",
         "RunNotFoundError",
         "SchemaVersionError",
         "StoreError",
@@ -159,12 +169,14 @@ _MODULES = {
     "model": (
         "Artifact",
         "AtLeast",
+        "Attachment",
         "LatencyMeasurement",
         "MetricSummary",
         "RunHeader",
         "RunSummary",
     ),
-    "provenance": ("Provenance", "ProvenanceChange"),
+    "noise": ("MachineNoise",),
+    "provenance": ("Provenance", "ProvenanceChange", "Unit"),
     "reports": (
         "CacheInfo",
         "CheckReport",
@@ -179,6 +191,7 @@ _MODULES = {
     ),
     "reference": ("ReferenceWorkload",),
     "repository": ("RunRepository",),
+    "store.live_run": ("LiveRun",),
     "verdict.limits": ("Limits",),
     "verdict.values": (
         "Baseline",

@@ -4,6 +4,7 @@
 StoreError                        the base; never raised itself
 ├─ InvalidRunError                a run id or measurement that can't be stored; a ValueError
 ├─ RunNotFoundError               no such run in this store; a LookupError
+├─ RunIsRunningError              the run is being recorded, so nobody else may change it
 ├─ StoreNotFoundError             no store and no run folder there; a FileNotFoundError
 ├─ GateError                      runs or limits of which no verdict can be given; a ValueError
 ├─ QueryError                     a query that is refused, wrong or takes too long; a ValueError
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidRunError",
     "QueryError",
     "ReadOnlyStoreError",
+    "RunIsRunningError",
     "RunNotFoundError",
     "SchemaVersionError",
     "StoreError",
@@ -97,6 +99,21 @@ class RunNotFoundError(StoreError, LookupError):
 
     def __init__(self, run_id: str, where: str) -> None:
         super().__init__(f"no run {run_id!r} in {where}")
+        self.run_id = run_id
+
+
+class RunIsRunningError(StoreError):
+    """A run that is being recorded was to be saved, recorded or deleted by somebody else.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is being recorded by a process that is alive; wait until it ends, "
+            "or use another run id"
+        )
         self.run_id = run_id
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Table, bindparam, select
 
 from astraguard_store.database.baselines import of_same_baselines
 from astraguard_store.database.documents import parts_of, write_document
-from astraguard_store.database.rows import child_rows, file_row
+from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
 from astraguard_store.database.runs import StoredRun, run_row
 from astraguard_store.database.schema import (
     artifacts,
@@ -76,7 +76,7 @@ class RunRows(NamedTuple):
 def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
     """Return the rows that *run* will have; no buckets, for it doesn't know them."""
     summary = run.summary
-    children = child_rows(summary)
+    children = {**child_rows(summary), **surrounding_rows(summary)}
     if summary.tags:
         children["run_tags"] = [(summary.run_id, *tag) for tag in summary.tags.items()]
     return RunRows(run_row(run, revision), children)

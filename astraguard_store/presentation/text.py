@@ -146,6 +146,15 @@ def time_text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
+def ago_text(time: datetime, now: datetime) -> str:
+    """Return how long ago a time was, such as ``12 s ago`` or ``3 h ago``."""
+    seconds = max(0.0, (now - time).total_seconds())
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def tags_text(tags: Mapping[str, str]) -> str:
     """Return tags as they are given on the command line."""
     return ", ".join(f"{name}={value}" if value else name for name, value in tags.items())

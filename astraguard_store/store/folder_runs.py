@@ -142,7 +142,9 @@ class FolderRuns:
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self._stored, self.measurements, run_ids, target, progress)
+        return export(
+            self._root, self._stored, lambda _: False, self.measurements, run_ids, target, progress
+        )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
