@@ -10,7 +10,8 @@ import pytest
 from command_line import assert_one_line, run, run_json
 from judged_stores import flown, saved, with_both_sides
 
-from astraguard_store import Provenance, RunRepository
+from astraguard_store import LatencyCollector, Provenance, RunRepository
+from astraguard_store.presentation.verdict_texts import junit
 
 SLOW = ("new_1", "new_4", "new_7")
 UNCHANGED = ("old_1", "old_4", "old_7")
@@ -147,6 +148,19 @@ class TestOutput:
         suite = ET.parse(path).getroot()
         assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
         assert len(suite.findall("testcase/failure")) == int(suite.attrib["failures"]) > 0
+
+    def test_junit_takes_any_name_that_a_satellite_may_have(self) -> None:
+        with RunRepository.in_memory() as repository:
+            for run_id in ("old", "new"):
+                collector = LatencyCollector()
+                for tick in range(30):
+                    collector.record_fault_detection("SAT\x07<&'\"", tick / 10, 5.0)
+                repository.save(run_id, collector)
+            report = repository.gate("new", "old", by_satellite=True)
+
+        cases = ET.fromstring(junit(report)).findall("testcase")
+
+        assert cases[0].attrib["classname"] == "fault_detection on SAT\\x07<&'\""
 
     def test_explained_limits_are_those_of_each_cell(self, store: Path, tmp_path: Path) -> None:
         limits = tmp_path / "limits.toml"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import isinf
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
-from astraguard_store.presentation.text import counted, few_names
+from astraguard_store.presentation.text import counted, few_names, printable
 from astraguard_store.verdict.values import CellVerdict, GateReport, NotJudged, Settling
 
 __all__ = [
@@ -214,7 +214,9 @@ def junit(report: GateReport) -> str:
         f'<testsuite name="astraguard-store gate" {counts}>',
     ]
     for cell in report.cells:
-        case = f"  <testcase classname={quoteattr(_where(cell))} name={quoteattr(cell.statistic)}"
+        # XML has no place for control characters, which a name may hold.
+        where = quoteattr(printable(_where(cell)))
+        case = f"  <testcase classname={where} name={quoteattr(cell.statistic)}"
         message = quoteattr(f"{cell.verdict}: {change_text(cell)} ({interval_text(cell)})")
         if cell.verdict == "regressed":
             lines.append(f"{case}><failure message={message}/></testcase>")
@@ -223,12 +225,8 @@ def junit(report: GateReport) -> str:
         else:
             lines.append(f"{case}/>")
     lines += [
-        f"  <system-out>{_escaped(headline(report))}</system-out>",
+        f"  <system-out>{escape(printable(headline(report)))}</system-out>",
         "</testsuite>",
         "",
     ]
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

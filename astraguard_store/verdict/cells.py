@@ -91,8 +91,7 @@ def tested_df(df: float, k: int, m: int) -> float:
 
     Runs have heavier tails than a normal distribution: now and then one meets a burst
     of other work. So no more than 8, and no more than 4 where a side is a single run,
-    which may be such a one: of 20 v 1 unchanged runs beside a sixfold load 2 % were
-    called regressed so, and 10 % without.
+    which may be such a one.
     """
     return min(df, _MOST_DF_OF_ONE if min(k, m) == 1 else _MOST_DF)
 

@@ -306,7 +306,7 @@ class Sides:
         if len(self.runs) > 2 and not self.interleaved:
             found.append(
                 "the candidate's runs didn't take turns with the baseline's: a machine that "
-                "drifts looks like a change then (false up to 1 in 8 times, in turns 1 in 25)"
+                "drifts looks like a change then"
             )
         found += [
             f"the {name}'s runs differ in {what}"
