@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,9 +9,7 @@ from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.store.store import Store
 
-__all__ = ["delete_run", "later_if_it_fails", "purge_measurements", "set_tags"]
-
-logger = logging.getLogger("astraguard_store")
+__all__ = ["delete_run", "purge_measurements", "set_tags"]
 
 
 def delete_run(store: Store, run_id: str, *, may_go: Callable[[], bool] = lambda: True) -> bool:
@@ -38,8 +35,8 @@ def delete_run(store: Store, run_id: str, *, may_go: Callable[[], bool] = lambda
                 return False
             with store.write(purpose) as transaction:
                 transaction.delete(run_id)
-            later_if_it_fails(
-                store, deletion.remove_files, f"removing the files of run {run_id!r}"
+            store.finish_later_if_it_fails(
+                deletion.remove_files, f"removing the files of run {run_id!r}"
             )
     except BaseException:
         if transaction is not None and transaction.attempted:
@@ -73,12 +70,3 @@ def _changing(store: Store, run_id: str, purpose: str) -> Iterator[Transaction]:
         if transaction.load(run_id) is None:
             raise RunNotFoundError(run_id, store.where)
         yield transaction
-
-
-def later_if_it_fails(store: Store, step: Callable[[], object], what: str) -> None:
-    """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
-    try:
-        step()
-    except OSError as error:
-        logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
-        store.shared.unsettled = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +117,14 @@ class Store:
     def stage_deletion(self, run_id: str) -> Deletion:  # noqa: ARG002
         """Return what removes a run's files once its rows are deleted; here there are none."""
         return NoFiles()
+
+    def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
+        """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
+        try:
+            step()
+        except OSError as error:
+            logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
+            self.shared.unsettled = True
 
     def file_bytes(self, run: RunSummary) -> int:  # noqa: ARG002
         """Return what those of the run's files that are there hold together."""
