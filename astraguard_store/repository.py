@@ -342,7 +342,8 @@ class RunRepository:
             CommitOutcomeUnknownError: The commit failed; open again to learn.
         """
         source = self._writable()
-        new = new_run(check_run_id(run_id), collector, provenance, tags, save_id)
+        run_id = check_run_id(run_id)
+        new = new_run(run_id, collector, provenance, tags, save_id)
         with interrupts_held_back():
             return source.save({run_id: new}, satellite_buckets=satellite_buckets)[0]
 
@@ -413,7 +414,7 @@ class RunRepository:
         """
         from astraguard_store.store.live_run import LiveRun, check_flush_every
 
-        check_run_id(run_id)
+        run_id = check_run_id(run_id)
         check_provenance(provenance)
         head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, check_tags(tags or {}))
         head = replace(head, satellite_buckets=satellite_buckets)

@@ -26,6 +26,7 @@ BY_USE = (
         "changes",
         "percentiles",
         "query",
+        "save",
         "tag",
         "delete",
         "prune",

@@ -17,7 +17,7 @@ _SUMMARIES = {
     "changes": "Say when METRIC became slower or faster for good: the steps in its history.",
     "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
     "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
-    "save": "Save the measurements in FILE... as run RUN; `-` is standard input.",
+    "save": "Save the measurements of files as run RUN; `-` is standard input.",
     "tag": "Set and remove tags of a run, and list what it has then.",
     "delete": "Delete runs: their rows and their files.",
     "prune": "Delete old runs, and give their bytes back to the disk.",
