@@ -176,7 +176,7 @@ def judged_runs(
         for run_id, metric_type, name, *numbers in connection.execute(_satellites_sql(), given):
             cells.setdefault(run_id, {})[metric_type, name] = _summary(numbers)
     for run_id, name, *values in connection.execute(_units_sql(), given):
-        of_runs.setdefault(run_id, {})[name] = Unit(*values)
+        of_runs.setdefault(run_id, {})[name] = Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
     for run_id, tag, value in connection.execute(_tags_sql(), given):
         tags.setdefault(run_id, {})[tag] = value
     return {
