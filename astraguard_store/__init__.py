@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from astraguard_store.async_repository import AsyncRunRepository
     from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.distributions import Distribution, RunDistribution
     from astraguard_store.exceptions import (
         ArtifactError,
         ArtifactReadError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         DatabaseDamagedError,
         DatabaseError,
         InvalidRunError,
+        MissingExtraError,
         QueryError,
         ReadOnlyStoreError,
         RunNotFoundError,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         StoreMismatchError,
         StoreNotFoundError,
     )
+    from astraguard_store.history import History, HistoryPoint
     from astraguard_store.latency import LatencyCollector
     from astraguard_store.metrics_storage import MetricsStorage
     from astraguard_store.model import (
@@ -67,8 +70,11 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "Distribution",
     "ExportReport",
     "Finding",
+    "History",
+    "HistoryPoint",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
@@ -77,6 +83,7 @@ __all__ = [
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "MissingExtraError",
     "Percentile",
     "Percentiles",
     "Provenance",
@@ -85,6 +92,7 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
+    "RunDistribution",
     "RunHeader",
     "RunNotFoundError",
     "RunRepository",
@@ -111,6 +119,7 @@ _MODULES = {
         "DatabaseDamagedError",
         "DatabaseError",
         "InvalidRunError",
+        "MissingExtraError",
         "QueryError",
         "ReadOnlyStoreError",
         "RunNotFoundError",
@@ -119,6 +128,8 @@ _MODULES = {
         "StoreMismatchError",
         "StoreNotFoundError",
     ),
+    "distributions": ("Distribution", "RunDistribution"),
+    "history": ("History", "HistoryPoint"),
     "latency": ("LatencyCollector",),
     "metrics_storage": ("MetricsStorage",),
     "model": (

@@ -143,6 +143,8 @@ class AsyncRunRepository:
     compare = _awaited(RunRepository.compare)
     percentiles = _awaited(RunRepository.percentiles)
     grouped_percentiles = _awaited(RunRepository.grouped_percentiles)
+    history = _awaited(RunRepository.history)
+    distribution = _awaited(RunRepository.distribution)
     read_document = _awaited(RunRepository.read_document)
     query = _awaited(RunRepository.query)
     measurements = _awaited(RunRepository.measurements)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
+from astraguard_store.shown import Tabular, dict_of, html_of
 
 __all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
@@ -51,6 +52,13 @@ class ValueChange(NamedTuple):
         change = f", {at_least}{difference:+.5g}" if at_least else ""
         change += "" if relative is None else f", {at_least}{relative:+.1%}"
         return f"<{self.baseline} -> {self.candidate}{change}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class MetricChange(NamedTuple):
@@ -120,6 +128,13 @@ class MetricChange(NamedTuple):
             getattr(self.baseline, statistic, None), getattr(self.candidate, statistic, None)
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 def _in_ms(change: ValueChange) -> str:
     """Return the change of a duration, rounded for people."""
@@ -129,7 +144,7 @@ def _in_ms(change: ValueChange) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
+class Comparison(Tabular):
     """What changed from one run to another.
 
     Attributes:

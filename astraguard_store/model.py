@@ -9,6 +9,7 @@ from operator import sub, truediv
 from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
 __all__ = [
     "NO_TAGS",
@@ -103,7 +104,7 @@ NO_TAGS: Final[FrozenMapping[str, str]] = FrozenMapping({})
 
 
 @dataclass(frozen=True, init=False)
-class LatencyMeasurement:
+class LatencyMeasurement(Shown):
     """One measured latency: five fields, for `asdict`, `astuple` and `vars`, as in the old class.
 
     Attributes:
@@ -265,6 +266,13 @@ class MetricSummary(NamedTuple):
         """99th percentile, ms, or its lower bound; None if it isn't known."""
         return _number_or_bound(self.p99_ms, self.p99_above_ms)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 def _number_or_bound(number: float | None, bound: float | None) -> float | AtLeast | None:
     return number if bound is None else AtLeast(bound)
@@ -303,6 +311,13 @@ class Artifact(NamedTuple):
     sha256: str | None
     rows: int | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class RunHeader(NamedTuple):
     """What a list of runs shows.
@@ -321,9 +336,16 @@ class RunHeader(NamedTuple):
     recorded_at: datetime
     total_measurements: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunSummary:
+class RunSummary(Tabular):
     """A run: its header, its statistics and its files.
 
     Attributes:

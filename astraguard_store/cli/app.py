@@ -6,22 +6,32 @@ import click
 
 from astraguard_store.cli.groups import PROGRAM, LateCommands, StoreGroup
 
-# The first line of each command's docstring: help imports none of them.
-_SUMMARIES = {
-    "demo": "Fly a simulated swarm twice, save both runs, list and compare them.",
-    "recent": "List the newest runs, newest first.",
-    "show": "Show the statistics of one run, what it was, its tags and its files.",
-    "compare": "Compare run CANDIDATE against run BASELINE.",
-    "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
-    "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
-    "tag": "Set and remove tags of a run, and list what it has then.",
-    "delete": "Delete runs: their rows and their files.",
-    "prune": "Delete old runs, and give their bytes back to the disk.",
-    "import": "Adopt run folders that the database doesn't know yet.",
-    "export": "Copy runs into a folder, a zip or a parquet file: all of them, or nothing.",
-    "merge": "Take over the runs of another store, whole and with their files.",
-    "check": "Look for damage: in the database, in the files, between both.",
-    "db": "Look after the database: its schema, what it means, and copies of it.",
+# The first line of each command's docstring, by what people do: help imports no command.
+_SECTIONS = {
+    "Look": {
+        "recent": "List the newest runs, newest first.",
+        "show": "Show the statistics of one run, what it was, its tags and its files.",
+        "compare": "Compare run CANDIDATE against run BASELINE.",
+        "history": "Show how METRIC went from run to run, oldest first, and where it changed.",
+        "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
+        "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
+        "watch": "Draw the list of the newest runs anew, every other second, until Ctrl-C.",
+    },
+    "Keep in order": {
+        "tag": "Set and remove tags of a run, and list what it has then.",
+        "delete": "Delete runs: their rows and their files.",
+        "prune": "Delete old runs, and give their bytes back to the disk.",
+        "check": "Look for damage: in the database, in the files, between both.",
+        "db": "Look after the database: its schema, what it means, and copies of it.",
+    },
+    "Bring in and take out": {
+        "import": "Adopt run folders that the database doesn't know yet.",
+        "export": "Copy runs into a folder, a zip or a parquet file: all of them, or nothing.",
+        "merge": "Take over the runs of another store, whole and with their files.",
+    },
+    "Try out": {
+        "demo": "Fly a simulated swarm twice, save both runs, list and compare them.",
+    },
 }
 
 _EPILOG = """\b
@@ -64,7 +74,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 @click.group(
     cls=StoreGroup,
-    commands=LateCommands(__package__, _SUMMARIES),
+    commands=LateCommands(__package__, _SECTIONS),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG,
     invoke_without_command=True,

@@ -6,7 +6,7 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.compare import print_comparison
-from astraguard_store.cli.recent import print_headers
+from astraguard_store.cli.recent import print_runs
 from astraguard_store.comparison import Comparison
 from astraguard_store.demo import (
     Detector,

@@ -20,6 +20,9 @@ VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more),
             candidate's is only known to be above, its lower bound)
 DIFFERENCE  name (as in PROVENANCE), baseline, candidate, forbids_comparison
 
+HISTORY_POINT  run_id, recorded_at, group (null: not known, or not taken apart), git_commit,
+            summary: STATISTICS
+
 recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
             next (run id for --before, to get the next page; null: there is none)
 show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS},
@@ -27,6 +30,8 @@ show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS
             provenance: PROVENANCE, tags: {name: value}
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence]
+history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
+            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -69,6 +74,7 @@ from pathlib import Path
 from typing import Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
 from astraguard_store.presentation.text import STATISTICS, side_present
 from astraguard_store.reports import (
@@ -152,6 +158,38 @@ def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) ->
     return shapes
 
 
+def history_shape(history: History, statistic: str) -> Shape:
+    """Return what `history` says of a metric type."""
+    return {
+        "metric_type": history.metric_type,
+        "by": history.by,
+        "statistic": statistic,
+        "points": [value_shape(point) for point in history.points],
+        "changes": [
+            {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
+        ],
+    }
+
+
+def value_shape(value: Any) -> Shape:
+    """Return the JSON of any public value: what the command line says of it."""
+    match value:
+        case RunSummary():
+            return run_shape(value)
+        case Comparison():
+            by_satellite = any(change.satellite_id is not None for change in value.changes)
+            return comparison_shape(value, by_satellite=by_satellite)
+        case MetricChange():
+            return _change_shape(value)
+        case ValueChange():
+            return _sides_shape(value)
+        case History():
+            return history_shape(value, "p95")
+        case CheckReport() | ImportReport() | MergeReport() | PruneReport():
+            return report_shape(value)
+    return _shape_of(value)
+
+
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
         metric_type: {name: _plain(getattr(summary, name)) for name in _SUMMARY_KEYS}
@@ -169,7 +207,10 @@ def _change_shape(change: MetricChange) -> Shape:
 
 
 def _value_shape(change: MetricChange, statistic: str) -> Shape:
-    value: ValueChange = getattr(change, statistic)
+    return _sides_shape(getattr(change, statistic))
+
+
+def _sides_shape(value: ValueChange) -> Shape:
     shape = {
         "baseline": value.baseline,
         "candidate": value.candidate,
