@@ -14,6 +14,7 @@ _SECTIONS = {
         "compare": "Compare run CANDIDATE against run BASELINE.",
         "history": "Show how METRIC went from run to run, oldest first, and where it changed.",
         "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
+        "report": "Write a report of runs that can be mailed: one file, without scripts.",
         "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
         "watch": "Draw the list of the newest runs anew, every other second, until Ctrl-C.",
     },
