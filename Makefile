@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 .PHONY: help demo test lint types layers unit wheel test-lowest torture fuzz bench docs clean
 
 help:
-	@echo "make demo     set up, fly a small swarm twice, save, list and compare the runs"
+	@echo "make demo     set up, fly a small swarm, compare two flights, write a report"
 	@echo "make test     set up, then lint, type checks, layer checks, tests, and the wheel"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make docs     build all pages of docs/ as a site, in site/"

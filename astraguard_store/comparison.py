@@ -10,6 +10,9 @@ from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
 from astraguard_store.shown import Tabular, dict_of, html_of
 
+if TYPE_CHECKING:
+    import altair
+
 __all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
 # A repr is one line in a notebook.
@@ -190,6 +193,16 @@ class Comparison(Tabular):
         parts += [f"another {differing}"] if differing else []
         parts += ["not comparable"] if self.warnings else []
         return f"<Comparison {'; '.join(parts)}>"
+
+    def plot(self) -> altair.VConcatChart:
+        """Return the percentiles of both runs and their change, as a Vega-Altair chart.
+
+        Raises:
+            MissingExtraError: Altair isn't installed.
+        """
+        from astraguard_store.presentation.charts import comparison_chart
+
+        return comparison_chart(self)
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
         """Return the change of *metric_type* (on *satellite_id*).

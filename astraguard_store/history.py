@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import exp
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
@@ -145,7 +146,8 @@ def change_points(values: Sequence[float]) -> list[int]:
 
     The test is Pettitt's (1979), which asks only for ranks, so that an outlier moves nothing:
     K is the largest |U(t)|, U(t) the sum of sign(x_i - x_j) over i < t <= j, and p about
-    2 exp(-6 K² / (n³ + n²)). Each side of a change is asked again. What stands still, such
+    2 exp(-6 K² / (n³ + n²)). A change lies where the absolute distances from the medians of
+    both sides are smallest in sum. Each side of a change is asked again. What stands still, such
     as one number again and again, has none.
     """
     return _changes_in(values, 0)
@@ -155,19 +157,28 @@ def _changes_in(values: Sequence[float], offset: int) -> list[int]:
     n = len(values)
     if n < 2 * _FEWEST:
         return []
-    place, k = max(_splits(values), key=lambda split: split[1])
+    k = _pettitt(values)
     if 2 * exp(-6 * k * k / (n**3 + n**2)) >= _SIGNIFICANCE:
         return []
+    # Ranks say that there is one; in a trend they would put it in the middle.
+    place = min(range(_FEWEST, n - _FEWEST + 1), key=lambda p: _spread(values, p))
     before = _changes_in(values[:place], offset)
     return [*before, offset + place, *_changes_in(values[place:], offset + place)]
 
 
-def _splits(values: Sequence[float]) -> list[tuple[int, int]]:
-    """Return [(place, |U|)] of the places that leave enough values on both sides."""
-    u, found = 0, []
+def _pettitt(values: Sequence[float]) -> int:
+    """Return Pettitt's K, of the places that leave enough values on both sides."""
+    u, largest = 0, 0
     for place in range(1, len(values)):
         moved = values[place - 1]
         u += sum((other > moved) - (other < moved) for other in values)
         if _FEWEST <= place <= len(values) - _FEWEST:
-            found.append((place, abs(u)))
-    return found
+            largest = max(largest, abs(u))
+    return largest
+
+
+def _spread(values: Sequence[float], place: int) -> float:
+    """Return how far the values lie from the medians before and after *place*, in sum."""
+    sides = (values[:place], values[place:])
+    middles = [median(side) for side in sides]
+    return sum(abs(v - m) for side, m in zip(sides, middles, strict=True) for v in side)

@@ -6,10 +6,13 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Va
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import sub, truediv
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
+
+if TYPE_CHECKING:
+    import altair
 
 __all__ = [
     "NO_TAGS",
@@ -387,6 +390,16 @@ class RunSummary(Tabular):
             f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "
             f"mean: {means}>"
         )
+
+    def plot(self) -> altair.VConcatChart:
+        """Return the percentiles and a heat map of the satellites, as a Vega-Altair chart.
+
+        Raises:
+            MissingExtraError: Altair isn't installed.
+        """
+        from astraguard_store.presentation.charts import run_chart
+
+        return run_chart(self)
 
     @property
     def header(self) -> RunHeader:

@@ -31,7 +31,7 @@ _SECTIONS = {
         "merge": "Take over the runs of another store, whole and with their files.",
     },
     "Try out": {
-        "demo": "Fly a simulated swarm twice, save both runs, list and compare them.",
+        "demo": "Fly a simulated swarm, save the runs, compare two of them, and write a report.",
     },
 }
 

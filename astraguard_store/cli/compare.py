@@ -139,7 +139,10 @@ def _print_brief(
     if not lines:
         output.print_line("Nothing changed visibly.")
         return
-    columns, rows = _brief_table(lines, markdown=markdown)
+    columns, rows = _brief_table(lines, joined=not markdown, plain=markdown)
+    if not markdown and _width(columns, rows) > output.width():
+        # It will be one field a line.
+        columns, rows = _brief_table(lines, joined=False, plain=False)
     sketches = None
     if repository is not None:
         # One column of both sketches, with a space between them.
@@ -155,28 +158,28 @@ def _print_brief(
 
 
 def _brief_table(
-    lines: Sequence[BriefLine], *, markdown: bool
+    lines: Sequence[BriefLine], *, joined: bool, plain: bool
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
-    arrow = "→" if markdown or output.has("→") else "->"
+    arrow = "→" if plain or output.has("→") else "->"
     columns = text.words(*(["satellite"] if by_satellite else []), "metric type")
     names = [f"{line.metric_type} {line.unit}" for line in lines]
     cells = [[f"{before}{arrow}{after}" for before, after in line.percentiles] for line in lines]
-    if markdown:
+    if not joined:
         columns += text.numbers(*PERCENTILES)
     else:
         # A line has to fit: units at the end of the names, and one space between percentiles.
         names = _joined([[line.metric_type, line.unit] for line in lines], right=False)
-        title, *joined = _joined([PERCENTILES, *cells], right=True)
+        title, *in_one = _joined([PERCENTILES, *cells], right=True)
         columns += text.numbers(title)
-        cells = [[cell] for cell in joined]
+        cells = [[cell] for cell in in_one]
     columns += text.numbers("change", *(["missed"] if is_missed else []))
     rows: list[list[output.Cell]] = []
     for line, name, percentiles in zip(lines, names, cells, strict=True):
         row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
         row += [name, *percentiles]
-        row.append(_coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=markdown))
+        row.append(_coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=plain))
         rows.append([*row, arrow.join(line.missed)] if is_missed else row)
     return columns, rows
 

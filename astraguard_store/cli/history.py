@@ -28,7 +28,7 @@ _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, 1_000),
     default=30,
     show_default=True,
     metavar="N",

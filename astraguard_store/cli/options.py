@@ -60,7 +60,7 @@ demo_results = click.option(
     default=Path("demo_results"),
     show_default=True,
     metavar="DIR",
-    help="The folder to save the two runs in; created where it is missing.",
+    help="The folder to save the runs in; created where it is missing.",
 )
 
 

@@ -11,16 +11,16 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, complain
+from astraguard_store.model import AtLeast
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.reports import Percentiles
 
 if TYPE_CHECKING:
-    from astraguard_store.model import AtLeast
     from astraguard_store.repository import RunRepository
 
 _Groups = Mapping[tuple[str | None, ...], Percentiles]
 # {(group, quantile): exact value} of the groups that are one run each.
-_Exact = Mapping[tuple[tuple[str | None, ...], float], "float | AtLeast | None"]
+_Exact = Mapping[tuple[tuple[str | None, ...], float], float | AtLeast | None]
 
 # What a run keeps exactly; all others come from its buckets.
 _KEPT = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
@@ -209,7 +209,9 @@ def _value_text(
     if exact is not None:
         return numbers.in_unit(exact, unit)
     about = "≈ " if markdown else output.about_sign()
-    return f"{about if value is not None else ''}{numbers.in_unit(value, unit)}"
+    # A bound says by itself that it isn't exact.
+    is_number = value is not None and not isinstance(value, AtLeast)
+    return f"{about if is_number else ''}{numbers.in_unit(value, unit)}"
 
 
 def _print_percentiles(answer: Percentiles, exact: _Exact, *, markdown: bool) -> None:

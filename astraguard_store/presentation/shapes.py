@@ -58,9 +58,10 @@ check       results_dir, database, sound, runs, files, bytes, findings: [FINDING
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
 query       results_dir, database, columns: [name], rows: [[value in the order of columns]],
             truncated (there are more rows than --limit); a BLOB is text in hexadecimal digits
-demo        results_dir, database, flights: [FLIGHT], recent: [HEADER],
-            comparison: as in compare, from baseline on
-FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
+report      results_dir, answers_from, report (path of the file), bytes
+demo        results_dir, database, flights: [FLIGHT] (the two that are compared),
+            recent: [HEADER], comparison: as in compare, from baseline on, report
+FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
             false_alarms, run: as in show, from HEADER on
 """
 

@@ -1,0 +1,188 @@
+"""Values as HTML tables and polars frames, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.distributions import Distribution
+from astraguard_store.history import History
+from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.presentation import numbers, text
+from astraguard_store.presentation.brief import PERCENTILES, brief_lines
+from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.shapes import value_shape
+from astraguard_store.reports import CheckReport, Percentiles, QueryResult
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# A notebook stays quick to open.
+_MOST_ROWS = 100
+
+
+def html_table_of(value: object) -> Html:
+    """Return a table of *value*: its rows where it has some, else its fields."""
+    match value:
+        case QueryResult():
+            rows = [[_shown(cell) for cell in row] for row in value.rows[:_MOST_ROWS]]
+            total = f"{text.counted(len(value.rows), 'row')}{', and more' * value.truncated}"
+            return table(text.words(*value.columns), rows, caption=total)
+        case RunSummary():
+            return _statistics(value.metrics, f"Run {value.run_id}")
+        case Comparison():
+            return _comparison(value)
+        case MetricChange():
+            return _comparison(Comparison("baseline", "candidate", (value,)))
+        case Percentiles():
+            rows = [
+                [text.quantile_text(v.quantile), numbers.duration_text(v.value, about="≈ ")]
+                for v in value.values
+            ]
+            columns = [*text.words("percentile"), *text.numbers(value.metric_type)]
+            return table(columns, rows, caption=repr(value))
+        case History():
+            return _history(value)
+        case Distribution():
+            rows = [
+                [run.run_id, *(numbers.duration_text(run.quantile(q)) for q in (0.5, 0.95, 0.99))]
+                for run in value.runs
+            ]
+            columns = [*text.words("run"), *text.numbers(*PERCENTILES)]
+            return table(columns, rows, caption=f"{value.metric_type}, within 1 %")
+        case CheckReport():
+            rows = [[f.severity, f.where, f.what, f.advice] for f in value.findings]
+            return table(text.words("severity", "where", "what", "advice"), rows, caption=repr(value))
+        case MetricSummary():
+            return _statistics({"": value}, "Statistics")
+    return _fields(value)
+
+
+def frame_of(value: object) -> pl.DataFrame:
+    """Return the rows of a tabular value as a frame; units are in the names of columns."""
+    import polars as pl
+
+    match value:
+        case QueryResult():
+            names = _distinct(value.columns)
+            return pl.DataFrame(value.rows, schema=names, orient="row", infer_schema_length=None)
+        case RunSummary():
+            parts: list[tuple[str | None, Mapping[str, MetricSummary]]] = [(None, value.metrics)]
+            parts += value.satellites.items()
+            rows = [
+                {"satellite_id": satellite, "metric_type": name, **summary._asdict()}
+                for satellite, metrics in parts
+                for name, summary in metrics.items()
+            ]
+        case Comparison():
+            rows = [_change_row(change) for change in value.changes]
+        case Percentiles():
+            rows = [{"metric_type": value.metric_type, **v._asdict()} for v in value.values]
+        case History():
+            rows = [
+                {
+                    "run_id": point.run_id,
+                    "recorded_at": point.recorded_at,
+                    "group": point.group,
+                    "git_commit": point.git_commit,
+                    **point.summary._asdict(),
+                }
+                for point in value.points
+            ]
+        case Distribution():
+            rows = [
+                {"run_id": run.run_id, "duration_ms": time, "share": share}
+                for run in value.runs
+                for time, share in run.cumulative()
+            ]
+        case CheckReport():
+            rows = [value_shape(finding) for finding in value.findings]
+        case _:
+            raise TypeError(f"{type(value).__name__} is no table")
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _change_row(change: MetricChange) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "satellite_id": change.satellite_id,
+        "metric_type": change.metric_type,
+    }
+    for statistic in text.STATISTICS:
+        value = getattr(change, statistic)
+        for side in ("baseline", "candidate", "difference", "relative_change"):
+            number = getattr(value, side)
+            # A bound is no number of its column.
+            row[f"{side}_{statistic}"] = None if isinstance(number, AtLeast) else number
+    return row
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return *names* with a number at those that come again: a frame has each once."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return distinct
+
+
+def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
+    rows = [
+        [name, unit.name, *(text.statistic_text(summary, s, unit) for s in text.STATISTICS)]
+        for name, summary in metrics.items()
+        for unit in [text.summary_unit([summary])]
+    ]
+    titles = [name.removesuffix("_ms") for name in text.STATISTICS]
+    columns = [*text.words("metric type", "unit"), *text.numbers(*titles)]
+    return table(columns, rows, caption=caption)
+
+
+def _comparison(value: Comparison) -> Html:
+    rows = [
+        [
+            *([line.satellite_id] if line.satellite_id else []),
+            line.metric_type,
+            line.unit,
+            *(f"{before} → {after}" for before, after in line.percentiles),
+            line.change,
+            " → ".join(line.missed),
+        ]
+        for line in brief_lines(value.changes)
+    ]
+    by_satellite = any(change.satellite_id for change in value.changes)
+    columns = text.words(*(["satellite"] if by_satellite else []), "metric type", "unit")
+    columns += text.numbers(*PERCENTILES, "worst change", "missed")
+    return table(columns, rows, caption=f"{value.baseline} → {value.candidate}")
+
+
+def _history(value: History) -> Html:
+    changes = frozenset(value.changes())
+    unit = numbers.unit_of(point.summary.p95 for point in value.points)
+    rows = [
+        [
+            point.run_id,
+            text.time_text(point.recorded_at),
+            point.group or "-",
+            numbers.in_unit(point.summary.p95, unit),
+            "changed" if point in changes else "",
+            (point.git_commit or "-")[:12],
+        ]
+        for point in value.points
+    ]
+    columns = [*text.words("run", "recorded (UTC)", value.by or "group")]
+    columns += [*text.numbers(f"p95 {unit.name}"), *text.words("", "commit")]
+    return table(columns, rows, caption=value.metric_type)
+
+
+def _fields(value: object) -> Html:
+    rows = [[name, _shown(field)] for name, field in value_shape(value).items()]
+    return tag("div", table(text.words("", type(value).__name__), rows))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, bytes):
+        return value.hex()
+    return "NULL" if value is None else str(value)
