@@ -17,7 +17,7 @@ from astraguard_store.cli import main
 from astraguard_store.cli.groups import LateCommands
 
 BY_USE = (
-    *("recent", "show", "compare", "history", "percentiles", "report", "query", "watch"),
+    *("recent", "show", "compare", "history", "percentiles", "report", "query", "serve", "watch"),
     *("tag", "delete", "prune", "check", "db", "import", "export", "merge", "demo"),
 )
 
