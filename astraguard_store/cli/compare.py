@@ -35,6 +35,7 @@ _GAP = 2
         "astraguard-store compare run_001 run_002 --by-satellite --only-changed",
         "astraguard-store compare run_001 run_002 --by-satellite --json",
         "astraguard-store compare run_001 run_002 --markdown > change.md",
+        "astraguard-store compare @baseline latest --format junit > latency.xml",
     )
 )
 @options.run("baseline")
@@ -48,6 +49,14 @@ _GAP = 2
     help="A line a metric type, or one for each of its statistics.",
 )
 @click.option("--only-changed", is_flag=True, help="Only metric types that differ visibly.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json", "junit", "github"]),
+    default="table",
+    show_default=True,
+    help="How to print it: junit is JUnit XML, github annotations of a workflow's log.",
+)
 @options.as_markdown
 @options.results
 @options.as_json
@@ -57,6 +66,7 @@ def compare(
     by_satellite: bool,
     statistics: str,
     only_changed: bool,
+    form: str,
     as_markdown: bool,
     results: Path,
     as_json: bool,
@@ -72,6 +82,9 @@ def compare(
 
     Exit code 0, whatever the difference; 1 where a run doesn't exist; 2 for an error.
     """
+    if form != "table" and (as_json or as_markdown):
+        raise click.UsageError(f"--format {form} can't be had with --json or --markdown.")
+    as_json, as_markdown = as_json or form == "json", as_markdown or form == "markdown"
     with options.open_store(results, read_only=True) as repository:
         run_ids = [options.resolved(repository, name) for name in (baseline, candidate)]
         comparison = repository.compare(*run_ids, by_satellite=by_satellite)
@@ -79,6 +92,8 @@ def compare(
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
             output.print_json({**origin, **shape})
+        elif form in _FOR_CI:
+            _FOR_CI[form](comparison)
         else:
             with output.paged() if by_satellite and not as_markdown else nullcontext():
                 print_comparison(
@@ -90,6 +105,21 @@ def compare(
                 )
     for warning in comparison.warnings:
         complain(f"warning: {warning}")
+
+
+def _print_junit(comparison: Comparison) -> None:
+    from astraguard_store.presentation.ci import junit
+
+    click.echo(junit(comparison), nl=False)
+
+
+def _print_github(comparison: Comparison) -> None:
+    from astraguard_store.presentation.ci import github
+
+    output.write_lines(github(comparison))
+
+
+_FOR_CI = {"junit": _print_junit, "github": _print_github}
 
 
 def print_comparison(

@@ -45,7 +45,9 @@ def distribution_svg(distribution: Distribution) -> Html:
     times = [time for run in runs for time, _ in run.cumulative() if time > 0]
     if not times:
         return tag("p", "No event of it was measured, so there is no chart.", class_="soft")
-    axis = _Axis(min(times) / 1.05, max(times) * 1.05)
+    # Room at the right for what never came.
+    beyond = 1.3 if any(run.missed for run in runs) else 1.05
+    axis = _Axis(min(times) / 1.05, max(times) * beyond)
     unit = unit_of(run.quantile(0.5) for run in runs)
     where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
     names = ", ".join(run.run_id for run in runs)
