@@ -294,14 +294,17 @@ class _Loop:
             detected = perf_counter()
             action = self._agent.decide(satellite, verdict)
             decided = perf_counter()
-            self.collector.record_fault_detection(name, scenario_time_s, self._ms(started, detected))
-            self.collector.record_agent_decision(name, scenario_time_s, self._ms(detected, decided))
+            self.collector.record_fault_detection(
+                name, scenario_time_s, self._ms(started, detected)
+            )
+            self.collector.record_agent_decision(
+                name, scenario_time_s, self._ms(detected, decided)
+            )
             if action is not Action.OBSERVE:
                 started = perf_counter()
                 self.cured.append(self._swarm.recover(satellite, action))
                 took_ms = self._ms(started, perf_counter())
                 self.collector.record_recovery_action(name, scenario_time_s, took_ms)
-
 
     def miss(self, plan: FlightPlan) -> None:
         """Record the faults that struck too late: until the end nobody had found them."""

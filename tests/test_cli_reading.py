@@ -100,7 +100,9 @@ class TestRecent:
             "| run | recorded (UTC) | scenario | tags | fault_detection p95 ms |",
             "| --- | --- | --- | --- | ---: |",
         ]
-        assert re.fullmatch(r"\| r5 \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \|.*\| above 200 \|", lines[2])
+        assert re.fullmatch(
+            r"\| r5 \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \|.*\| above 200 \|", lines[2]
+        )
 
     @pytest.mark.parametrize(
         ("option", "value"),

@@ -73,7 +73,10 @@ class TestPage:
         names = {name for name, _ in tags.found}
         assert names & {"script", "img", "iframe", "object", "link", "form", "a"} == set()
         attributes = {key for _, attrs in tags.found for key in attrs}
-        assert {a for a in attributes if a.startswith("on")} | attributes & {"src", "href"} == set()
+        assert {a for a in attributes if a.startswith("on")} | attributes & {
+            "src",
+            "href",
+        } == set()
         assert "default-src &#x27;none&#x27;" in page
 
     def test_hostile_names_are_text(self, store: Path, tmp_path: Path) -> None:

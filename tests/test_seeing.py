@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,7 @@ class TestChangePoints:
         ends = [0, *change_points(values), len(values)]
 
         if len(ends) > 2:
-            assert all(after - before >= 3 for before, after in zip(ends, ends[1:], strict=False))
+            assert all(after - before >= 3 for before, after in pairwise(ends))
 
 
 class TestDistribution:

@@ -114,7 +114,8 @@ class TestAnswers:
         assert "2 to 4" in answer.text
 
     @pytest.mark.parametrize(
-        "sql", ["DELETE FROM runs", "ATTACH 'x' AS y", "SELECT 1; SELECT 2", "PRAGMA user_version=7"]
+        "sql",
+        ["DELETE FROM runs", "ATTACH 'x' AS y", "SELECT 1; SELECT 2", "PRAGMA user_version=7"],
     )
     def test_sql_that_writes_is_refused(self, client: Any, sql: str) -> None:
         assert "error" in client.get("/json/sql", params={"sql": sql}).json()
@@ -160,9 +161,7 @@ class TestWhoMayAsk:
             (["--host", "example.org"], "--token auto"),
         ],
     )
-    def test_another_address_needs_a_token(
-        self, store: Path, words: list[str], said: str
-    ) -> None:
+    def test_another_address_needs_a_token(self, store: Path, words: list[str], said: str) -> None:
         result = run("serve", *words, "--results", store)
 
         assert result.exit_code == 2
@@ -206,9 +205,7 @@ class TestBrowser:
     def test_every_page_is_shown_without_an_error(
         self, browser: Any, address: str, width: int, scheme: str
     ) -> None:
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         said: list[str] = []
         asked: list[str] = []
         page.on("console", lambda message: said.append(message.text))

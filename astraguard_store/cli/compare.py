@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NARROWEST_SKETCH, _WIDEST_SKETCH = 4, 12
 _GAP = 2
 
+
 @click.command(
     epilog=options.examples(
         "astraguard-store compare run_001 run_002",
@@ -295,13 +296,13 @@ def _cells(texts: text.ChangeTexts, *, plain: bool) -> list[output.Cell]:
     return [texts.baseline, texts.candidate, texts.difference, remark]
 
 
-def _coloured(
-    shown: str, is_slower: bool | None, *, is_bound: bool, plain: bool
-) -> output.Cell:
+def _coloured(shown: str, is_slower: bool | None, *, is_bound: bool, plain: bool) -> output.Cell:
     if is_slower is None:
         return shown
     # The arrow is for those who don't see red and green.
     arrow, colour = ("▲", "red") if is_slower else ("▼", "green")
     # A lower bound is the worst of all: the event never came.
     colour = f"bold {colour}" if is_bound else colour
-    return output.Coloured(f"{arrow if output.shows_arrows() and not plain else ''}{shown}", colour)
+    return output.Coloured(
+        f"{arrow if output.shows_arrows() and not plain else ''}{shown}", colour
+    )

@@ -62,9 +62,7 @@ def current(results: Path, as_json: bool) -> int:
         "astraguard-store db describe --json | jq -r '.objects[].name'",
     )
 )
-@click.argument(
-    "name", metavar="[OBJECT]", required=False, shell_complete=options.complete_view
-)
+@click.argument("name", metavar="[OBJECT]", required=False, shell_complete=options.complete_view)
 @click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
 @options.as_markdown
 @options.results

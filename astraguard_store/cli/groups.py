@@ -100,7 +100,9 @@ class StoreGroup(click.Group):
             sections = self.commands.sections
         else:
             names = self.list_commands(ctx)
-            sections = {"Commands": {n: self.commands[n].get_short_help_str(_WHOLE) for n in names}}
+            sections = {
+                "Commands": {n: self.commands[n].get_short_help_str(_WHOLE) for n in names}
+            }
         # One column of names for all sections.
         width = max(len(name) for summaries in sections.values() for name in summaries)
         for title, summaries in sections.items():

@@ -260,9 +260,7 @@ def completed(
 
 
 def _results_of(ctx: click.Context) -> Path:
-    return Path(
-        ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
-    )
+    return Path(ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR)
 
 
 def metric_types(repository: RunRepository) -> list[str]:

@@ -166,9 +166,7 @@ def _single_runs(
     return {group: found[group] for group in single}
 
 
-def _print(
-    by: tuple[str, ...] | None, groups: _Groups, exact: _Exact, *, markdown: bool
-) -> None:
+def _print(by: tuple[str, ...] | None, groups: _Groups, exact: _Exact, *, markdown: bool) -> None:
     if by is None:
         _print_percentiles(groups[()], exact, markdown=markdown)
         return

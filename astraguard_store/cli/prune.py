@@ -115,7 +115,10 @@ def _summary(report: PruneReport) -> str:
     begin, verb, about = "Deleted", "freed", ""
     if report.dry_run:
         begin, verb, about = "Would delete", "free", "about "
-    files, database = numbers.size_text(report.file_bytes), numbers.size_text(report.database_bytes)
+    files, database = (
+        numbers.size_text(report.file_bytes),
+        numbers.size_text(report.database_bytes),
+    )
     pinned = len(report.pinned)
     stay = f"; {pinned} pinned {'stays' if pinned == 1 else 'stay'}" if pinned else ""
     return f"{begin} {what} and {verb} {files} of files, {about}{database} of the database{stay}."

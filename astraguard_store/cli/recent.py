@@ -57,9 +57,7 @@ def _chosen_fields(
     names = tuple(name.strip() for name in listed.split(","))
     for name in names:
         if name not in _FIELDS and name != _STATISTIC:
-            raise click.BadParameter(
-                f"{name!r} is none of {', '.join([*_FIELDS, _STATISTIC])}."
-            )
+            raise click.BadParameter(f"{name!r} is none of {', '.join([*_FIELDS, _STATISTIC])}.")
     return names
 
 

@@ -47,7 +47,9 @@ def serve(host: str, port: int, token: str | None, results: Path) -> None:
     if token == "auto":  # noqa: S105 - a word, no secret
         token = secrets.token_urlsafe(24)
     elif token and len(token) < 16:
-        raise click.UsageError("A token of fewer than 16 characters can be guessed; use --token auto.")
+        raise click.UsageError(
+            "A token of fewer than 16 characters can be guessed; use --token auto."
+        )
     try:
         import uvicorn
 

@@ -50,10 +50,14 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
         if (value := run.quantile(q)) is not None and not isinstance(value, AtLeast) and value > 0
     ]
     colour = _colour(alt, [_label(run) for run in distribution.runs], "run")
-    x = alt.X("time:Q", title=f"{distribution.metric_type}, {unit.name}").scale(type="log", nice=False)
+    x = alt.X("time:Q", title=f"{distribution.metric_type}, {unit.name}").scale(
+        type="log", nice=False
+    )
     y = alt.Y("share:Q", title="share of events that took no longer").scale(domain=[0, 1])
     base = alt.Chart(_data(alt, curves))
-    lines = base.mark_line(interpolate="step-after").encode(x=x, y=y.axis(format="%"), color=colour)
+    lines = base.mark_line(interpolate="step-after").encode(
+        x=x, y=y.axis(format="%"), color=colour
+    )
     points = (
         alt.Chart(_data(alt, marks))
         .mark_point(filled=True, size=60)
@@ -61,7 +65,8 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
     )
     where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
     title = f"{distribution.metric_type}{where}: cumulative distribution"
-    return alt.layer(lines, points).properties(title=title, width=480, height=280)
+    chart: altair.LayerChart = alt.layer(lines, points)
+    return chart.properties(title=title, width=480, height=280)
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
@@ -99,9 +104,7 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
         x=x, y=y, color=colour, tooltip=["run:N", "value:Q", "commit:N"]
     )
     band = (
-        base.transform_aggregate(
-            low="q1(value)", high="q3(value)", groupby=["group"]
-        )
+        base.transform_aggregate(low="q1(value)", high="q3(value)", groupby=["group"])
         .mark_rect(opacity=0.12)
         .encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
     )
@@ -115,7 +118,8 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
         )
     )
     title = f"{history.metric_type}: {name} of each run"
-    return alt.layer(band, events, lines).properties(title=title, width=480, height=280)
+    chart: altair.LayerChart = alt.layer(band, events, lines)
+    return chart.properties(title=title, width=480, height=280)
 
 
 def run_chart(run: RunSummary) -> altair.VConcatChart:
@@ -146,7 +150,8 @@ def run_chart(run: RunSummary) -> altair.VConcatChart:
         )
         .properties(title=f"{run.run_id}: p95 by satellite, {unit.name}")
     )
-    return alt.vconcat(bars, heat).resolve_scale(color="independent")
+    chart: altair.VConcatChart = alt.vconcat(bars, heat)
+    return chart.resolve_scale(color="independent")
 
 
 def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
@@ -184,14 +189,13 @@ def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
             x=alt.X("change:Q", title="change of the candidate, %").axis(format="+%"),
             y=alt.Y("percentile:N", title=None),
             row=alt.Row("metric type:N", title=None),
-            color=alt.condition(
-                "datum.change > 0", alt.value(PALETTE[1]), alt.value(PALETTE[0])
-            ),
+            color=alt.condition("datum.change > 0", alt.value(PALETTE[1]), alt.value(PALETTE[0])),
             tooltip=["metric type:N", "percentile:N", "change:Q", "known:N"],
         )
         .properties(title=f"{title}: difference by quantile", height=60)
     )
-    return alt.vconcat(lines, bars).resolve_scale(color="independent")
+    chart: altair.VConcatChart = alt.vconcat(lines, bars)
+    return chart.resolve_scale(color="independent")
 
 
 def _percentile_rows(

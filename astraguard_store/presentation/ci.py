@@ -70,9 +70,7 @@ def _count(shown: str) -> int:
 def _command(kind: str, title: str, said: str) -> str:
     """Return a workflow command, escaped so that no name can begin another one."""
     # What is no newline and can't be printed becomes an escape that is seen.
-    escaped, said = (
-        "\n".join(map(printable, part.splitlines())) for part in (title, said)
-    )
+    escaped, said = ("\n".join(map(printable, part.splitlines())) for part in (title, said))
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
         escaped = escaped.replace(character, code)
         said = said.replace(character, code)

@@ -20,9 +20,7 @@ class Html(str):
 
 Child = str | None | Iterable["Html"]
 
-_EMPTY_TAGS = frozenset(
-    {"meta", "link", "input", "br", "path", "line", "rect", "circle", "col"}
-)
+_EMPTY_TAGS = frozenset({"meta", "link", "input", "br", "path", "line", "rect", "circle", "col"})
 
 
 def text(value: str) -> Html:
@@ -77,7 +75,9 @@ def table(
         tag("tbody", body),
     )
     # With the keyboard one can scroll only what has the focus.
-    return tag("div", made, class_="wide", tabindex="0", role="region", aria_label=caption or "table")
+    return tag(
+        "div", made, class_="wide", tabindex="0", role="region", aria_label=caption or "table"
+    )
 
 
 def _attribute(value: str | float | bool) -> str:

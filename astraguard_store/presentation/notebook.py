@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange
@@ -21,86 +21,53 @@ if TYPE_CHECKING:
 # A notebook stays quick to open.
 _MOST_ROWS = 100
 
+_Row = dict[str, Any]
+
 
 def html_table_of(value: object) -> Html:
     """Return a table of *value*: its rows where it has some, else its fields."""
-    match value:
-        case QueryResult():
-            rows = [[_shown(cell) for cell in row] for row in value.rows[:_MOST_ROWS]]
-            total = f"{text.counted(len(value.rows), 'row')}{', and more' * value.truncated}"
-            return table(text.words(*value.columns), rows, caption=total)
-        case RunSummary():
-            return _statistics(value.metrics, f"Run {value.run_id}")
-        case Comparison():
-            return _comparison(value)
-        case MetricChange():
-            return _comparison(Comparison("baseline", "candidate", (value,)))
-        case Percentiles():
-            rows = [
-                [text.quantile_text(v.quantile), numbers.duration_text(v.value, about="≈ ")]
-                for v in value.values
-            ]
-            columns = [*text.words("percentile"), *text.numbers(value.metric_type)]
-            return table(columns, rows, caption=repr(value))
-        case History():
-            return _history(value)
-        case Distribution():
-            rows = [
-                [run.run_id, *(numbers.duration_text(run.quantile(q)) for q in (0.5, 0.95, 0.99))]
-                for run in value.runs
-            ]
-            columns = [*text.words("run"), *text.numbers(*PERCENTILES)]
-            return table(columns, rows, caption=f"{value.metric_type}, within 1 %")
-        case CheckReport():
-            rows = [[f.severity, f.where, f.what, f.advice] for f in value.findings]
-            return table(text.words("severity", "where", "what", "advice"), rows, caption=repr(value))
-        case MetricSummary():
-            return _statistics({"": value}, "Statistics")
-    return _fields(value)
+    return _TABLES.get(type(value), _fields)(value)
 
 
 def frame_of(value: object) -> pl.DataFrame:
     """Return the rows of a tabular value as a frame; units are in the names of columns."""
     import polars as pl
 
-    match value:
-        case QueryResult():
-            names = _distinct(value.columns)
-            return pl.DataFrame(value.rows, schema=names, orient="row", infer_schema_length=None)
-        case RunSummary():
-            parts: list[tuple[str | None, Mapping[str, MetricSummary]]] = [(None, value.metrics)]
-            parts += value.satellites.items()
-            rows = [
-                {"satellite_id": satellite, "metric_type": name, **summary._asdict()}
-                for satellite, metrics in parts
-                for name, summary in metrics.items()
-            ]
-        case Comparison():
-            rows = [_change_row(change) for change in value.changes]
-        case Percentiles():
-            rows = [{"metric_type": value.metric_type, **v._asdict()} for v in value.values]
-        case History():
-            rows = [
-                {
-                    "run_id": point.run_id,
-                    "recorded_at": point.recorded_at,
-                    "group": point.group,
-                    "git_commit": point.git_commit,
-                    **point.summary._asdict(),
-                }
-                for point in value.points
-            ]
-        case Distribution():
-            rows = [
-                {"run_id": run.run_id, "duration_ms": time, "share": share}
-                for run in value.runs
-                for time, share in run.cumulative()
-            ]
-        case CheckReport():
-            rows = [value_shape(finding) for finding in value.findings]
-        case _:
-            raise TypeError(f"{type(value).__name__} is no table")
-    return pl.DataFrame(rows, infer_schema_length=None)
+    if isinstance(value, QueryResult):
+        names = _distinct(value.columns)
+        return pl.DataFrame(value.rows, schema=names, orient="row", infer_schema_length=None)
+    return pl.DataFrame(_ROWS[type(value)](value), infer_schema_length=None)
+
+
+def _run_rows(run: RunSummary) -> list[_Row]:
+    parts: list[tuple[str | None, Mapping[str, MetricSummary]]] = [(None, run.metrics)]
+    parts += run.satellites.items()
+    return [
+        {"satellite_id": satellite, "metric_type": name, **summary._asdict()}
+        for satellite, metrics in parts
+        for name, summary in metrics.items()
+    ]
+
+
+def _history_rows(history: History) -> list[_Row]:
+    return [
+        {
+            "run_id": point.run_id,
+            "recorded_at": point.recorded_at,
+            "group": point.group,
+            "git_commit": point.git_commit,
+            **point.summary._asdict(),
+        }
+        for point in history.points
+    ]
+
+
+def _distribution_rows(distribution: Distribution) -> list[_Row]:
+    return [
+        {"run_id": run.run_id, "duration_ms": time, "share": share}
+        for run in distribution.runs
+        for time, share in run.cumulative()
+    ]
 
 
 def _change_row(change: MetricChange) -> dict[str, Any]:
@@ -125,6 +92,36 @@ def _distinct(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return distinct
+
+
+def _query_table(answer: QueryResult) -> Html:
+    rows = [[_shown(cell) for cell in row] for row in answer.rows[:_MOST_ROWS]]
+    total = f"{text.counted(len(answer.rows), 'row')}{', and more' * answer.truncated}"
+    return table(text.words(*answer.columns), rows, caption=total)
+
+
+def _percentiles_table(answer: Percentiles) -> Html:
+    rows = [
+        [text.quantile_text(v.quantile), numbers.duration_text(v.value, about="≈ ")]
+        for v in answer.values
+    ]
+    columns = [*text.words("percentile"), *text.numbers(answer.metric_type)]
+    return table(columns, rows, caption=repr(answer))
+
+
+def _distribution_table(distribution: Distribution) -> Html:
+    rows = [
+        [run.run_id, *(numbers.duration_text(run.quantile(q)) for q in (0.5, 0.95, 0.99))]
+        for run in distribution.runs
+    ]
+    columns = [*text.words("run"), *text.numbers(*PERCENTILES)]
+    return table(columns, rows, caption=f"{distribution.metric_type}, within 1 %")
+
+
+def _findings_table(report: CheckReport) -> Html:
+    rows = [[f.severity, f.where, f.what, f.advice] for f in report.findings]
+    columns = text.words("severity", "where", "what", "advice")
+    return table(columns, rows, caption=repr(report))
 
 
 def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
@@ -186,3 +183,26 @@ def _shown(value: Any) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return "NULL" if value is None else str(value)
+
+
+_TABLES: dict[type, Callable[[Any], Html]] = {
+    CheckReport: _findings_table,
+    Comparison: _comparison,
+    Distribution: _distribution_table,
+    History: _history,
+    MetricChange: lambda change: _comparison(Comparison("baseline", "candidate", (change,))),
+    MetricSummary: lambda summary: _statistics({"": summary}, "Statistics"),
+    Percentiles: _percentiles_table,
+    QueryResult: _query_table,
+    RunSummary: lambda run: _statistics(run.metrics, f"Run {run.run_id}"),
+}
+_ROWS: dict[type, Callable[[Any], list[_Row]]] = {
+    CheckReport: lambda report: [value_shape(finding) for finding in report.findings],
+    Comparison: lambda comparison: [_change_row(change) for change in comparison.changes],
+    Distribution: _distribution_rows,
+    History: _history_rows,
+    Percentiles: lambda answer: [
+        {"metric_type": answer.metric_type, **value._asdict()} for value in answer.values
+    ],
+    RunSummary: _run_rows,
+}

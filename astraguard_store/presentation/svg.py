@@ -121,7 +121,9 @@ def times_svg(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) 
         step = (_WIDTH - _LEFT - _RIGHT) / max(len(values), 1)
         places = [(_LEFT + (n + 0.5) * step, y(v)) for n, v in enumerate(values) if v is not None]
         parts.append(_line(places, PALETTE[number % len(PALETTE)]))
-    parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "time in the scenario, from start to end"))
+    parts.append(
+        _text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "time in the scenario, from start to end")
+    )
     return _svg([*parts, *_legend([(name, "") for name, _ in series])], len(series), title)
 
 
@@ -235,9 +237,7 @@ def _trend(
 
 def _legend_text(run: RunDistribution) -> str:
     unit = unit_of([run.quantile(0.95)])
-    shown = [
-        f"p{q * 100:g} ≈ {in_unit(run.quantile(q), unit, above='above ')}" for q in _MARKED
-    ]
+    shown = [f"p{q * 100:g} ≈ {in_unit(run.quantile(q), unit, above='above ')}" for q in _MARKED]
     missed = f", {count_text(run.missed)} missed" if run.missed else ""
     return f"{', '.join(shown)} {unit.name}{missed}"
 
@@ -251,7 +251,9 @@ def _legend(entries: Sequence[tuple[str, str]]) -> list[Html]:
             tag("line", x1=_LEFT, x2=_LEFT + 24, y1=y - 4, y2=y - 4, stroke=colour, stroke_width=3)
         )
         shown = f"{name}: {said}" if said else name
-        parts.append(_text(_LEFT + 32, y, shown if len(shown) < 100 else f"{shown[:98]}…", "start"))
+        parts.append(
+            _text(_LEFT + 32, y, shown if len(shown) < 100 else f"{shown[:98]}…", "start")
+        )
     return parts
 
 

@@ -53,9 +53,7 @@ class Report:
         return [f"astraguard-store compare {before} {_word(run.run_id)}" for run in self.runs]
 
 
-def collect(
-    repository: RunRepository, run_ids: Sequence[str], baseline: str | None
-) -> Report:
+def collect(repository: RunRepository, run_ids: Sequence[str], baseline: str | None) -> Report:
     """Return the report of these runs.
 
     Raises:

@@ -38,7 +38,9 @@ def render(report: Report) -> str:
 
 def _sections(report: Report) -> Iterator[Html]:
     yield tag("h1", f"Latency report: {report.title}")
-    made = f"Made {text.time_text(report.made_at)} UTC from {text.counted(len(report.runs), 'run')}."
+    made = (
+        f"Made {text.time_text(report.made_at)} UTC from {text.counted(len(report.runs), 'run')}."
+    )
     yield tag("p", made, class_="soft")
     # The verdict of a gate, and its reasons, belong here.
     for comparison in report.comparisons:

@@ -81,10 +81,9 @@ def satellites_table(run: RunSummary, metric_type: str) -> Table:
 
 def _statistics(title: str, summaries: Mapping[str, MetricSummary]) -> Table:
     unit = text.summary_unit(summaries.values())
-    shown = [name for name in text.STATISTICS]
-    titles = [_titled(name, unit) for name in shown]
+    titles = [_titled(name, unit) for name in text.STATISTICS]
     rows = [
-        [name, *(text.statistic_text(summary, statistic, unit) for statistic in shown)]
+        [name, *(text.statistic_text(summary, statistic, unit) for statistic in text.STATISTICS)]
         for name, summary in summaries.items()
     ]
     return Table([*text.words(title), *text.numbers(*titles)], rows)

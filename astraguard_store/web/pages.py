@@ -94,7 +94,13 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     unit = numbers.unit_of(values)
     rows = [
         [
-            tag("input", type="checkbox", name="run", value=r.run_id, aria_label=f"compare {r.run_id}"),
+            tag(
+                "input",
+                type="checkbox",
+                name="run",
+                value=r.run_id,
+                aria_label=f"compare {r.run_id}",
+            ),
             _run_link(r.run_id),
             text.time_text(r.recorded_at),
             r.provenance.scenario or "-",
@@ -219,7 +225,10 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         ]
         for point in reversed(history.points)
     ]
-    columns = [*text.words("run", "recorded (UTC)", by or "group"), *text.numbers(f"p95 {unit.name}")]
+    columns = [
+        *text.words("run", "recorded (UTC)", by or "group"),
+        *text.numbers(f"p95 {unit.name}"),
+    ]
     columns += [*text.words("change"), *text.numbers("missed"), *text.words("commit")]
     body = [
         form,
@@ -234,7 +243,12 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     sql = asked.get("sql", "")
     form = tag(
         "form",
-        tag("label", "One statement that only reads", tag("textarea", sql, name="sql"), class_="full"),
+        tag(
+            "label",
+            "One statement that only reads",
+            tag("textarea", sql, name="sql"),
+            class_="full",
+        ),
         tag("button", "Run", type="submit"),
         method="get",
         action="/sql",
@@ -246,10 +260,17 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         answer = repository.query(sql, time_limit_s=_QUERY_SECONDS, row_limit=_QUERY_ROWS)
     except QueryError as error:
         return Page("SQL", [form, tag("p", str(error), class_="note")], {"error": str(error)})
-    rows = [["NULL" if v is None else v.hex() if isinstance(v, bytes) else str(v) for v in row] for row in answer.rows]
+    rows = [
+        ["NULL" if v is None else v.hex() if isinstance(v, bytes) else str(v) for v in row]
+        for row in answer.rows
+    ]
     more = f", and there are more than {_QUERY_ROWS}" if answer.truncated else ""
     caption = f"{text.counted(len(rows), 'row')}{more}"
-    return Page("SQL", [form, table(text.words(*answer.columns), rows, caption=caption)], report_shape(answer))
+    return Page(
+        "SQL",
+        [form, table(text.words(*answer.columns), rows, caption=caption)],
+        report_shape(answer),
+    )
 
 
 def error_page(error: Exception) -> Page:
