@@ -16,7 +16,7 @@ _SECTIONS = {
         "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
         "report": "Write a report of runs that can be mailed: one file, without scripts.",
         "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
-        "serve": "Serve pages of the store for a browser, until Ctrl-C: runs, charts, history, SQL.",
+        "serve": "Serve pages of the store for a browser: runs, charts, history, SQL.",
         "watch": "Draw the list of the newest runs anew, every other second, until Ctrl-C.",
     },
     "Keep in order": {

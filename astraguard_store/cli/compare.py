@@ -223,7 +223,10 @@ def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
         for row in rows
     ]
     return [
-        " ".join(f"{space}{part}" if right else f"{part}{space}" for part, space in zip(*both))
+        " ".join(
+            f"{space}{part}" if right else f"{part}{space}"
+            for part, space in zip(*both, strict=True)
+        )
         for both in zip(rows, spaces, strict=True)
     ]
 

@@ -129,7 +129,8 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
         output.print_json({**origin, "backup": str(file.resolve()), "bytes": size})
     else:
         output.print_line(
-            f"{origin['database']} is copied to {file} ({numbers.size_text(size)}), and the copy is sound."
+            f"{origin['database']} is copied to {file} ({numbers.size_text(size)}), "
+            "and the copy is sound."
         )
 
 

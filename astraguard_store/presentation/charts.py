@@ -151,7 +151,8 @@ def run_chart(run: RunSummary) -> altair.VConcatChart:
         .properties(title=f"{run.run_id}: p95 by satellite, {unit.name}")
     )
     chart: altair.VConcatChart = alt.vconcat(bars, heat)
-    return chart.resolve_scale(color="independent")
+    scaled: altair.VConcatChart = chart.resolve_scale(color="independent")
+    return scaled
 
 
 def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
@@ -195,7 +196,8 @@ def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
         .properties(title=f"{title}: difference by quantile", height=60)
     )
     chart: altair.VConcatChart = alt.vconcat(lines, bars)
-    return chart.resolve_scale(color="independent")
+    scaled: altair.VConcatChart = chart.resolve_scale(color="independent")
+    return scaled
 
 
 def _percentile_rows(

@@ -102,9 +102,9 @@ def _kept(
     if repository.answers_from == "folders":
         return {}
     places = ", ".join("?" * len(run_ids))
-    sql = (
+    sql = (  # noqa: S608 - only question marks are put in
         "SELECT run_id, bucket, count, missed FROM v_buckets WHERE metric_type = ? "
-        f"AND satellite_id IS ? AND run_id IN ({places}) ORDER BY bucket"  # noqa: S608 - marks
+        f"AND satellite_id IS ? AND run_id IN ({places}) ORDER BY bucket"
     )
     kept: dict[str, list[Bucket]] = {}
     for run_id, *row in repository.query(sql, (metric_type, satellite_id, *run_ids)).rows:
