@@ -9,20 +9,29 @@ Two buckets have an open end. `ZERO_BUCKET` holds what is up to 9.8e-10 ms, zero
 above all; its value is 0. `LAST_BUCKET` holds what is above 2.3e17 ms, seven
 million years; its value is about that.
 
+As a text they are a JSON array of parts. A part is ``[bucket, missed, count, count, …]``: how
+many missed events each of its buckets has, and the measured durations in the bucket, in the
+next one, and so on. So a bucket takes some 3 bytes, and SQL reads it with ``json_each``.
+
 A duration belongs where comparing it with the powers of GAMMA puts it. The
 logarithm would be wrong by one bucket just beside some of them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import accumulate, chain, islice
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import json
 
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import AtLeast
+from astraguard_store.ranks import rank_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +42,14 @@ __all__ = [
     "LAST_BUCKET",
     "RELATIVE_ERROR",
     "ZERO_BUCKET",
-    "Bucket",
     "BucketColumns",
+    "added_up",
     "bucket_of",
     "bucket_value",
+    "buckets_of",
     "count_by_bucket",
-    "merged",
-    "quantile",
-    "rank_of",
+    "quantiles",
+    "text_of",
 ]
 
 RELATIVE_ERROR: Final = 0.01
@@ -48,28 +57,22 @@ GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 ZERO_BUCKET: Final = -1037
 LAST_BUCKET: Final = 2000
 
+_TEXTS_AT_A_TIME: Final = 2_000
+_BUCKETS: Final = LAST_BUCKET - ZERO_BUCKET + 1
+_encode = json.Encoder().encode
+_decode = json.Decoder(list[list[int]]).decode
+
 # The largest duration of each bucket but the last: 3,037 powers, made in 0.3 ms.
 _BOUNDARIES: Final = [GAMMA**i for i in range(ZERO_BUCKET, LAST_BUCKET)]
 
 
-class Bucket(NamedTuple):
-    """How many durations fall into one bucket.
+class BucketColumns(NamedTuple):
+    """The buckets of one metric type that hold anything, in their order.
 
     Attributes:
-        bucket: Number of the bucket; see `bucket_value`.
-        count: Measured durations in it. The missed events are not among them.
+        buckets: Number of each bucket; see `bucket_value`.
+        counts: Measured durations in it. The missed events are not among them.
         missed: Missed events that were waited for so long.
-    """
-
-    bucket: int
-    count: int  # type: ignore[assignment]  # shadows tuple.count
-    missed: int = 0
-
-
-class BucketColumns(NamedTuple):
-    """Rows of one metric type as columns, in the order of the buckets; see `Bucket`.
-
-    A hundred rows are written in a third of the time from columns.
     """
 
     buckets: list[int]
@@ -89,7 +92,7 @@ def bucket_value(bucket: int) -> float:
 
 
 def count_by_bucket(ordered: ArrayLike, waits: Sequence[float] = ()) -> BucketColumns:
-    """Return the rows of one metric type.
+    """Return the buckets of one metric type.
 
     Args:
         ordered: Durations of all events, ms, each missed one at what was waited; sorted.
@@ -130,55 +133,116 @@ def _boundary_array() -> NDArray[np.float64]:
     return np.array(_BOUNDARIES)
 
 
-def merged(rows: Iterable[tuple[int, int, int]]) -> tuple[Bucket, ...]:
-    """Return one row a bucket, in their order, of the rows of any number of runs."""
-    counts: dict[int, list[int]] = {}
-    for bucket, count, missed in rows:
-        sums = counts.setdefault(bucket, [0, 0])
-        sums[0] += count
-        sums[1] += missed
-    return tuple([Bucket(bucket, *counts[bucket]) for bucket in sorted(counts)])
-
-
-def rank_of(count: int, q: float) -> int:
-    """Return the index of the percentile *q*, from 0 to 1, among *count* sorted durations."""
-    return min(int(count * q), count - 1)
-
-
-def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> float | AtLeast | None:
-    """Return a percentile of all that *rows* count, ms.
+def quantiles(columns: BucketColumns, qs: Iterable[float]) -> list[float | AtLeast | None]:
+    """Return percentiles of all that is counted in buckets, which come in their order, ms.
 
     The rule is that of a run's own percentiles: the missed events come last.
 
     Args:
-        rows: (bucket, count, missed) of any number of runs, in any order.
-        q: From 0 to 1.
+        columns: The buckets.
+        qs: Which ones, from 0 to 1.
 
     Returns:
-        Within 1 % of the order statistic, or of its lower bound if that falls among
-        the missed events; None where there are no events.
+        For each of *qs* a number within 1 % of the order statistic; an `AtLeast` where
+        that falls among the missed; None if there are no events.
 
     Raises:
-        InvalidRunError: *q* isn't from 0 to 1.
+        InvalidRunError: One of *qs* isn't from 0 to 1.
     """
-    if not 0 <= q <= 1:
-        raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
-    buckets = merged(rows)
-    measured = sum(row.count for row in buckets)
-    events = measured + sum(row.missed for row in buckets)
-    if not events:
-        return None
-    rank = rank_of(events, q)
-    if rank < measured:
-        return _value_at(rank, ((row.bucket, row.count) for row in buckets))
-    among_all = ((row.bucket, row.count + row.missed) for row in buckets)
-    return AtLeast(_value_at(rank, among_all))
+    measured_up_to = list(accumulate(columns.counts))
+    events_up_to = measured_up_to
+    if any(columns.missed):
+        events_up_to = list(accumulate(map(add, columns.counts, columns.missed)))
+    found: list[float | AtLeast | None] = []
+    for q in qs:
+        if not 0 <= q <= 1:
+            raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
+        rank = rank_of(events_up_to[-1], q) if events_up_to else -1
+        if rank < 0:
+            found.append(None)
+        elif rank < measured_up_to[-1]:
+            place = bisect_right(measured_up_to, rank)
+            found.append(bucket_value(columns.buckets[place]))
+        else:
+            place = bisect_right(events_up_to, rank)
+            found.append(AtLeast(bucket_value(columns.buckets[place])))
+    return found
 
 
-def _value_at(rank: int, counts: Iterable[tuple[int, int]]) -> float:
-    up_to = 0
-    for bucket, count in counts:
-        up_to += count
-        if rank < up_to:
-            return bucket_value(bucket)
-    raise AssertionError("the rank is below the number of durations")
+def text_of(columns: BucketColumns) -> str:
+    """Return the text of buckets, which come in their order."""
+    parts: list[list[int]] = []
+    following, missed_in_each = None, 0
+    for bucket, count, missed in zip(*columns, strict=True):
+        if bucket == following and missed == missed_in_each:
+            parts[-1].append(count)
+        else:
+            parts.append([bucket, missed, count])
+            missed_in_each = missed
+        following = bucket + 1
+    return _encode(parts).decode()
+
+
+def buckets_of(text: str) -> BucketColumns:
+    """Return the buckets of a text.
+
+    Raises:
+        ValueError: No save writes such a text.
+    """
+    columns = BucketColumns([], [], [])
+    following = ZERO_BUCKET
+    for bucket, missed, *counts in _decode(text):
+        if bucket < following or missed < 0 or not counts:
+            raise ValueError(f"the part of bucket {bucket} is none")
+        following = bucket + len(counts)
+        columns.buckets.extend(range(bucket, following))
+        columns.counts.extend(counts)
+        columns.missed.extend([missed] * len(counts))
+    if following > LAST_BUCKET + 1 or min(columns.counts, default=0) < 0:
+        raise ValueError("a bucket is beyond the last one, or counts less than nothing")
+    return columns
+
+
+def added_up(texts: Iterable[str]) -> BucketColumns:
+    """Return the sums of buckets, in their order; some thousand texts are in memory at a time.
+
+    Raises:
+        ValueError: No save writes such a text.
+    """
+    rest = iter(texts)
+    some = list(islice(rest, _TEXTS_AT_A_TIME))
+    if len(some) == 1:
+        return buckets_of(some[0])
+    import numpy as np
+
+    sums = np.zeros((2, _BUCKETS), np.int64)
+    while some:
+        _add(sums, some)
+        some = list(islice(rest, _TEXTS_AT_A_TIME))
+    filled = (sums[0] | sums[1]).nonzero()[0]
+    counts, missed = sums[:, filled].tolist()
+    return BucketColumns((filled + ZERO_BUCKET).tolist(), counts, missed)
+
+
+def _add(sums: NDArray[np.int64], texts: list[str]) -> None:
+    """Add the buckets of texts to *sums*, of which the rows are counts and missed."""
+    import numpy as np
+
+    # All as one text: a parser called once, and one list of parts.
+    parts = _decode("[" + ",".join(text[1:-1] for text in texts) + "]")
+    sizes = np.fromiter(map(len, parts), np.intp, len(parts))
+    numbers = np.fromiter(chain.from_iterable(parts), np.int64, int(sizes.sum()))
+    starts = sizes.cumsum() - sizes
+    lengths = sizes - 2
+    if len(parts) and lengths.min() < 1:
+        raise ValueError("a part has no counts")
+    is_count = np.ones(len(numbers), bool)
+    is_count[starts] = is_count[starts + 1] = False
+    counts = numbers[is_count]
+    missed = np.repeat(numbers[starts + 1], lengths)
+    within = np.arange(len(counts)) - np.repeat(lengths.cumsum() - lengths, lengths)
+    places = np.repeat(numbers[starts] - ZERO_BUCKET, lengths) + within
+    if len(places) and not 0 <= places.min() <= places.max() < _BUCKETS:
+        raise ValueError("a bucket is beyond the last one")
+    np.add.at(sums[0], places, counts)
+    np.add.at(sums[1], places, missed)

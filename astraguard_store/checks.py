@@ -178,6 +178,8 @@ def _why_no_file_name(run_id: str) -> str | None:
         return f"it takes {len(run_id.encode())} bytes in UTF-8, {MAX_BYTES} are allowed"
     if not unicodedata.is_normalized("NFC", run_id):
         return "it is not in Unicode's composed form (NFC)"
+    if run_id in {".", ".."}:
+        return "it names a folder that is there always"
     if run_id[0] == " " or run_id[-1] in ". ":
         return "it begins with a space, or ends with a dot or a space"
     return None

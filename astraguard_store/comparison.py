@@ -213,7 +213,9 @@ class Comparison(Tabular):
         for change in self.changes:
             if (change.metric_type, change.satellite_id) == (metric_type, satellite_id):
                 return change
-        raise KeyError((metric_type, satellite_id))
+        of = f" of satellite {satellite_id!r}" if satellite_id else ""
+        there = ", ".join(sorted({repr(change.metric_type) for change in self.changes}))
+        raise KeyError(f"no change of {metric_type!r}{of} is compared; there are: {there}")
 
 
 def compare(baseline: RunSummary, candidate: RunSummary, by_satellite: bool = False) -> Comparison:

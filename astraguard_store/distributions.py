@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from astraguard_store.buckets import Bucket, bucket_value, quantile
+from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.model import AtLeast
 from astraguard_store.shown import Tabular, dict_of, html_of
 
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     import altair
 
 __all__ = ["Distribution", "RunDistribution"]
+
+
+class Bucket(NamedTuple):
+    """How many durations fall into one bucket; see `astraguard_store.buckets`.
+
+    Attributes:
+        bucket: Number of the bucket.
+        count: Measured durations in it, without the missed events.
+        missed: Missed events that were waited for so long.
+    """
+
+    bucket: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count
+    missed: int
 
 
 class RunDistribution(NamedTuple):
@@ -42,7 +56,12 @@ class RunDistribution(NamedTuple):
 
     def quantile(self, q: float) -> float | AtLeast | None:
         """Return a percentile, ms, within 1 %; its lower bound among the missed."""
-        return quantile(self.buckets, q)
+        columns = BucketColumns(
+            [bucket.bucket for bucket in self.buckets],
+            [bucket.count for bucket in self.buckets],
+            [bucket.missed for bucket in self.buckets],
+        )
+        return quantiles(columns, [q])[0]
 
     def cumulative(self) -> list[tuple[float, float]]:
         """Return (duration in ms, share of all events that took no longer), ascending.

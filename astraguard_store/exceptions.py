@@ -11,16 +11,17 @@ StoreError                        the base; never raised itself
 ├─ MissingExtraError              a package of an extra isn't installed; an ImportError
 ├─ SchemaVersionError             the database is older or newer than this code
 ├─ StoreMismatchError             the database lies beside the folder of another store
-├─ DatabaseError                  SQLite failed: disk full, I/O error, folder gone
+├─ DatabaseError                  SQLite failed: disk full, I/O error, folder gone; an OSError
 │  ├─ DatabaseBusyError           a lock was not to be had in time; a TimeoutError
 │  ├─ DatabaseDamagedError        the file is not a database, or a damaged one
 │  └─ CommitOutcomeUnknownError   the commit itself failed; reopen the store to learn
 └─ ArtifactError                  a JSON or CSV file; never raised itself
-   ├─ ArtifactWriteError          writing failed; the OSError is the cause
+   ├─ ArtifactWriteError          writing failed; an OSError
    └─ ArtifactReadError           missing, unreadable, or not what it should be
 ```
 
-A call that raises has changed nothing, unless the error's docstring says so.
+A call that raises has changed nothing, unless the error's docstring says so. `errno` of an
+`OSError` is its cause's: `ENOSPC` on a full disk, and `None` where nothing gave one.
 """
 
 from __future__ import annotations
@@ -147,8 +148,30 @@ class StoreMismatchError(StoreError):
     """The database and the results folder that it lies in have ids of different stores."""
 
 
-class DatabaseError(StoreError):
-    """SQLite refused or failed; what was stored before is unchanged."""
+class _SystemError(StoreError, OSError):
+    """An error that code which knows only `OSError` catches, as it did the old class's."""
+
+    _number: int | None = None
+
+    @property
+    def errno(self) -> int | None:
+        """The operating system's number for what failed, as in the module `errno`."""
+        cause = self.__cause__
+        return cause.errno if isinstance(cause, OSError) else self._number
+
+    @errno.setter
+    def errno(self, number: int | None) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.errno is not None:
+            # The cause doesn't travel.
+            self._number = self.errno
+        return super().__reduce__()
+
+
+class DatabaseError(_SystemError):
+    """SQLite refused or failed; what was stored before is unchanged. An `OSError` too."""
 
 
 class DatabaseBusyError(DatabaseError, TimeoutError):
@@ -180,8 +203,8 @@ class DatabaseDamagedError(DatabaseError):
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(
             f"{path} is damaged: {reason}. It was left untouched. Move it (and its -wal and "
-            "-shm files) away or restore a backup; the next opening then rebuilds the index "
-            "from the run folders"
+            "-shm files) away, and the next opening rebuilds the index from the run folders; or "
+            "restore a backup with `astraguard-store db restore FILE`"
         )
         self.path = Path(path)
         self.reason = reason
@@ -199,8 +222,8 @@ class ArtifactError(StoreError):
     """A problem with a run's JSON or CSV file."""
 
 
-class ArtifactWriteError(ArtifactError):
-    """A file couldn't be written; the message names it, `__cause__` is the OSError."""
+class ArtifactWriteError(_SystemError, ArtifactError):
+    """A file couldn't be written; the message names it. An `OSError` too."""
 
 
 class ArtifactReadError(ArtifactError):

@@ -9,6 +9,7 @@ from operator import sub, truediv
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
+from astraguard_store.ranks import PERCENTILES, rank_of
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ __all__ = [
     "RunHeader",
     "RunSummary",
     "epoch_us",
-    "percentile_ranks",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -281,17 +281,12 @@ def _number_or_bound(number: float | None, bound: float | None) -> float | AtLea
     return number if bound is None else AtLeast(bound)
 
 
-def percentile_ranks(count: int) -> tuple[int, int, int]:
-    """Return the places of p50, p95 and p99 among *count* sorted durations, from 0."""
-    return count // 2, int(count * 0.95), int(count * 0.99)
-
-
 def with_bounds(summary: MetricSummary) -> MetricSummary:
     """Return *summary*, whose percentiles are numbers, with bounds for those among the missed."""
     measured = summary.count - summary.missed
     bounds: dict[str, Any] = {}
-    for name, rank in zip(("p50", "p95", "p99"), percentile_ranks(summary.count), strict=True):
-        if rank >= measured:
+    for name, q in PERCENTILES.items():
+        if rank_of(summary.count, q) >= measured:
             bounds[f"{name}_above_ms"] = getattr(summary, f"{name}_ms")
             bounds[f"{name}_ms"] = None
     return summary._replace(**bounds)

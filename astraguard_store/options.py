@@ -8,6 +8,7 @@ from typing import Literal, get_args
 __all__ = [
     "DATABASE_NAME",
     "DEFAULT_RESULTS_DIR",
+    "RESULTS_VARIABLE",
     "Compression",
     "Durability",
     "KeptMeasurements",
@@ -16,6 +17,8 @@ __all__ = [
 
 DATABASE_NAME = "astraguard.db"
 DEFAULT_RESULTS_DIR = "astraguard/hil/results"
+# Names the folder where a call or a command doesn't.
+RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]

@@ -18,6 +18,7 @@ __all__ = [
     "Provenance",
     "ProvenanceChange",
     "changes_of_values",
+    "check_tag_changes",
     "check_tags",
     "provenance_changes",
 ]
@@ -178,10 +179,29 @@ def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     Raises:
         InvalidRunError: A name or value is no string, is too long or can't be stored.
     """
+    return {tag: _tag_value(tag, value) for tag, value in _named(tags)}
+
+
+def check_tag_changes(changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return *changes* as a dict if all can be made; None removes a tag.
+
+    Raises:
+        InvalidRunError: As of `check_tags`.
+    """
     return {
-        check_name(tag, "tag"): _text(f"value of tag {tag!r}", value)
-        for tag, value in tags.items()
+        tag: None if value is None else _tag_value(tag, value) for tag, value in _named(changes)
     }
+
+
+def _named(tags: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(tags, Mapping):
+        raise InvalidRunError(f"Invalid tags {tags!r}: a mapping of names to strings is needed")
+    for tag, value in tags.items():
+        yield check_name(tag, "tag"), value
+
+
+def _tag_value(tag: str, value: object) -> str:
+    return _text(f"value of tag {tag!r}", value)
 
 
 def _checked(name: str, value: object) -> ProvenanceValue:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from astraguard_store.artifacts.scanner import has_folders
-from astraguard_store.checks import check_name, check_run_id, check_whole_number
+from astraguard_store.checks import check_run_id, check_whole_number
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Parameters, Question
 from astraguard_store.exceptions import (
@@ -28,12 +28,13 @@ from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
+    RESULTS_VARIABLE,
     Compression,
     Durability,
     KeptMeasurements,
     StoreOptions,
 )
-from astraguard_store.provenance import Provenance, check_tags
+from astraguard_store.provenance import Provenance, check_tag_changes
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -89,12 +90,21 @@ class RunRepository:
     def __init__(
         self,
         source: Source,
-        writable: WritableSource | None,
-        results_dir: Path | None,
+        writable: WritableSource | None = None,
+        results_dir: Path | None = None,
         *,
         read_only: bool = False,
     ) -> None:
-        """Use `open` or `in_memory`."""
+        """Use `open` or `in_memory`.
+
+        Raises:
+            TypeError: *source* is the name of a folder.
+        """
+        if isinstance(source, (str, os.PathLike)):
+            raise TypeError(
+                f"a repository is opened: RunRepository.open({os.fspath(source)!r}), or "
+                "RunRepository.in_memory()"
+            )
         self.results_dir = results_dir
         self.answers_from: Literal["database", "folders"] = source.answers_from
         self._open_source = source
@@ -106,7 +116,7 @@ class RunRepository:
     @classmethod
     def open(
         cls,
-        results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR,
+        results_dir: str | os.PathLike[str] | None = None,
         *,
         read_only: bool = False,
         durability: Durability = "full",
@@ -123,7 +133,9 @@ class RunRepository:
         is finished or undone.
 
         Args:
-            results_dir: The results folder.
+            results_dir: The results folder; None for the one that the environment
+                variable ``ASTRAGUARD_STORE_RESULTS`` names, as for the command, or
+                else ``astraguard/hil/results``.
             read_only: Create, write and migrate nothing. A folder of runs
                 without a usable database is then answered from the run folders,
                 which the log says.
@@ -164,6 +176,8 @@ class RunRepository:
             durability, busy_timeout_s, safe_csv, compression, keep_measurements
         )
         check_compression(compression)
+        if results_dir is None:
+            results_dir = os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS_DIR
         root = existing_root(results_dir, create=not read_only)
         if read_only:
             return cls._open_for_reading(root, options)
@@ -625,10 +639,9 @@ class RunRepository:
             DatabaseError: The database couldn't be written; no tag is changed.
         """
         source = self._writable()
-        removed = [check_name(tag, "tag") for tag, value in tags.items() if value is None]
-        given = check_tags({tag: value for tag, value in tags.items() if value is not None})
+        changes = check_tag_changes(tags)
         with interrupts_held_back():
-            source.set_tags(check_run_id(run_id), given | dict.fromkeys(removed))
+            source.set_tags(check_run_id(run_id), changes)
         return self.get(run_id)
 
     def purge_measurements(self, run_id: str) -> int:

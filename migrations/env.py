@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from logging.config import fileConfig
 from pathlib import Path
+from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, make_url
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, make_url
 
 from astraguard_store.database.schema import VERSION_TABLE, metadata
 from astraguard_store.database.sqlite.engine import WRITES, driver_connection, url_engine
@@ -22,8 +25,12 @@ def database_url() -> str:
     return named or os.environ.get("ASTRAGUARD_STORE_URL") or DEFAULT_URL
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, **options: Any) -> None:
     """Run the migrations in one transaction: all of them, or none.
+
+    Args:
+        connection: On which they run.
+        options: For Alembic's context, beside what is always so.
 
     Raises:
         DatabaseError: They leave rows that refer to runs that are gone.
@@ -34,8 +41,11 @@ def migrate(connection: Connection) -> None:
         version_table=VERSION_TABLE,
         transactional_ddl=True,
         render_as_batch=True,
+        **options,
     )
-    with context.begin_transaction():
+    with context.begin_transaction(), warnings.catch_warnings():
+        # `alembic check` can't compare those of SQLite, and leaves them out on both sides.
+        warnings.filterwarnings("ignore", ".*expression-based index")
         context.run_migrations()
         if connection.dialect.name == "sqlite":
             # The keys are off meanwhile. What is wrong is rolled back with the rest.
@@ -61,16 +71,36 @@ def migrate_url(url: str) -> None:
     engine.dispose()
 
 
+def print_sql() -> None:
+    """Print the statements that make a new database, as they run on one in memory.
+
+    They are recorded, because some of a migration ask the tables that earlier ones made.
+
+    Raises:
+        CommandError: It would be for a database that is there, whose rows nobody sees here.
+    """
+    if context.get_starting_revision_argument() is not None:
+        raise CommandError(
+            "--sql prints what makes a new database, from no revision. For one that is there, "
+            "use `astraguard-store db upgrade`"
+        )
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        driver_connection(connection).set_trace_callback(print_statement)
+        migrate(connection, as_sql=False)
+    engine.dispose()
+
+
+def print_statement(statement: str) -> None:
+    """Print what SQLite ran, but for questions and for what triggers did, which is a comment."""
+    lines = [line for line in statement.splitlines() if line and not line.startswith("--")]
+    if lines and not lines[0].startswith(("SELECT", "PRAGMA")):
+        context.config.print_stdout("%s;\n", statement.strip())
+
+
 held: Connection | None = context.config.attributes.get("connection")
 if context.is_offline_mode():
-    context.configure(
-        url=database_url(),
-        target_metadata=metadata,
-        version_table=VERSION_TABLE,
-        literal_binds=True,
-    )
-    with context.begin_transaction():
-        context.run_migrations()
+    print_sql()
 elif held is not None:
     migrate(held)
 else:

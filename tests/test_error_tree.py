@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import errno
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,6 +121,24 @@ def test_the_kept_files_go_along(error: DatabaseError, transported: Transport) -
     assert found.kept == keeping.kept
     assert str(found) == str(keeping)
     assert "run~1.kept.csv" in str(found)
+
+
+@every_way
+@pytest.mark.parametrize("kind", [ArtifactWriteError, DatabaseError, CommitOutcomeUnknownError])
+def test_what_the_disk_refused_is_an_oserror_with_its_number(
+    kind: type[StoreError], transported: Transport
+) -> None:
+    with pytest.raises(OSError, match="no room for it") as raised:
+        raise kind("no room for it") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    found = transported(of_the_store(raised.value))
+    assert isinstance(found, OSError)
+    assert (found.errno, str(found)) == (errno.ENOSPC, "no room for it")
+
+
+def of_the_store(error: BaseException) -> StoreError:
+    assert isinstance(error, StoreError)
+    return error
 
 
 class OwnError(RunNotFoundError):

@@ -67,6 +67,12 @@ def dump(database: Path) -> list[str]:
         return list(connection.iterdump())
 
 
+def made(database: Path) -> list[str]:
+    """Give what is in it but when it was made; SQLite keeps how a statement was laid out."""
+    execute(database, "UPDATE store SET created_at_us = 0")
+    return ["".join(line.split()) for line in dump(database)]
+
+
 def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchall()
@@ -135,6 +141,32 @@ class TestAlembicCommand:
         alembic(*words, cwd=tmp_path, ASTRAGUARD_STORE_URL=f"sqlite:///{other}")
 
         assert (named.exists(), other.exists()) == (True, False)
+
+    def test_the_printed_sql_makes_the_database_that_a_migration_makes(
+        self, tmp_path: Path
+    ) -> None:
+        printed, migrated = tmp_path / "printed.db", tmp_path / NAME
+        named = ("-x", f"url=sqlite:///{migrated}", "upgrade", "head")
+        config = CHECKOUT / "alembic.ini"
+
+        done = run("-m", "alembic", "-c", config, *named, "--sql", cwd=tmp_path)
+
+        assert done.returncode == 0, done.stderr
+        assert not migrated.exists()
+        execute(printed, done.stdout)
+        alembic(*named, cwd=tmp_path)
+        assert made(printed) == made(migrated)
+
+    def test_sql_for_a_database_that_is_there_is_refused_with_the_command_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        config = CHECKOUT / "alembic.ini"
+
+        done = run("-m", "alembic", "-c", config, "upgrade", "0001:head", "--sql", cwd=tmp_path)
+
+        assert done.returncode != 0
+        assert "astraguard-store db upgrade" in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
 
     def test_the_default_is_the_store_of_the_default_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +282,31 @@ class TestStoredDatabases:
 
         upgraded = described_schema(results.with_name("old"))
         assert upgraded == described_schema(store)
+
+    @EACH_STORED
+    def test_upgraded_and_downgraded_again_it_is_what_it_was(
+        self, results: Path, revision: str
+    ) -> None:
+        database = stored(results, revision) / NAME
+        before = set(dump(database))
+        upgrade_schema(results)
+
+        alembic("-x", f"url=sqlite:///{database}", "downgrade", revision, cwd=results)
+
+        assert set(dump(database)) == before
+
+    @pytest.mark.parametrize("revision", ["0004"])
+    def test_downgraded_and_upgraded_again_nothing_is_lost(
+        self, results: Path, revision: str
+    ) -> None:
+        database = stored(results, HEAD_REVISION) / NAME
+        before = set(dump(database))
+        url = f"url=sqlite:///{database}"
+
+        alembic("-x", url, "downgrade", revision, cwd=results)
+        alembic("-x", url, "upgrade", "head", cwd=results)
+
+        assert set(dump(database)) == before
 
 
 class TestFirstToSecond:

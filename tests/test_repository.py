@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reference
@@ -57,6 +58,32 @@ def store(results: Path) -> Path:
     with RunRepository.open(results) as repository:
         repository.save("run", recorded(10))
     return results
+
+
+class TestOpening:
+    """How a repository is had."""
+
+    def test_the_variable_of_the_command_names_the_folder_too(
+        self, store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ASTRAGUARD_STORE_RESULTS", str(store))
+
+        with RunRepository.open() as repository:
+            assert repository.results_dir == store
+
+    def test_a_folder_that_is_named_counts_more(
+        self, store: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ASTRAGUARD_STORE_RESULTS", str(results / "another"))
+
+        with RunRepository.open(store) as repository:
+            assert repository.results_dir == store
+
+    def test_the_constructor_names_the_call_that_opens_a_folder(self) -> None:
+        folder: Any = "results"
+
+        with pytest.raises(TypeError, match=r"RunRepository\.open\('results'\)"):
+            RunRepository(folder)
 
 
 class TestSharing:
@@ -457,9 +484,7 @@ class TestAllOrNothing:
 class TestDeleting:
     """Rows, files, folder: what goes and what stays."""
 
-    @pytest.mark.parametrize(
-        "table", ["runs", "metric_statistics", "satellite_statistics", "artifacts"]
-    )
+    @pytest.mark.parametrize("table", ["runs", "statistics", "buckets", "artifacts"])
     def test_its_rows_go(self, store: Path, table: str) -> None:
         with RunRepository.open(store) as repository:
             repository.delete("run")

@@ -93,6 +93,14 @@ class TestRefused:
         with pytest.raises(RunNotFoundError):
             store.set_tags("missing", {"a": ""})
 
+    def test_what_is_no_mapping_is_refused_by_name(self, store: RunRepository) -> None:
+        tags: Any = ["a"]
+
+        with pytest.raises(InvalidRunError, match=r"Invalid tags \['a'\]: a mapping"):
+            store.set_tags("run_001", tags)
+        with pytest.raises(InvalidRunError, match=r"Invalid tags \['a'\]: a mapping"):
+            store.save("run_002", recorded(2), tags=tags)
+
     @pytest.mark.usefixtures("store")
     def test_a_repository_for_reading(self, results: Path) -> None:
         with (

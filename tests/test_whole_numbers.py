@@ -34,6 +34,17 @@ def test_an_index_is_a_limit(three_runs: Path) -> None:
     assert MetricsStorage.get_recent_runs(three_runs, limit) == ["r2", "r1"]
 
 
+def test_it_is_a_number_of_runs_to_keep_and_of_rows(three_runs: Path) -> None:
+    number: Any = IndexLike()
+
+    with RunRepository.open(three_runs) as repository:
+        rows = repository.query("SELECT run_id FROM v_runs", row_limit=number)
+        report = repository.prune(number, dry_run=True)
+
+    assert (len(rows.rows), rows.truncated) == (2, True)
+    assert report.deleted == ("r0",)
+
+
 @pytest.mark.parametrize("limit", [2.5, "10", None])
 def test_another_limit_is_refused_by_name(limit: Any, three_runs: Path) -> None:
     words = f"Invalid limit: must be whole number, not {limit!r}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files
 from astraguard_store.artifacts.staging import new_token, staged_path, sync_staging
-from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.layout import (
     FILES,
@@ -286,6 +286,8 @@ class StagedRun:
     def _errors_name(self, name: str) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except OSError as error:
             raise ArtifactWriteError(
                 f"{self._root / self.run_id / name} can't be written: "

@@ -124,7 +124,7 @@ def _exit_code_of(run: Callable[[], object]) -> int:
         complain("interrupted; what was not finished is as it was before")
         return INTERRUPTED
     except (click.ClickException, StoreError, OSError) as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
             _silence_stdout()
         message, code = _explained(error)
         complain(message)

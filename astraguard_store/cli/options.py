@@ -14,7 +14,7 @@ import click
 
 from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR
+from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, RESULTS_VARIABLE
 from astraguard_store.presentation.shapes import Shape
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
-
-RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
 _ALL_RUNS = 2**62
 # Read in some 20 ms; more than these nobody looks through.

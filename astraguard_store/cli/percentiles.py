@@ -115,7 +115,8 @@ def percentiles(
     elif is_measured:
         _print(by, groups, exact, markdown=as_markdown)
     if not _complain_of_gaps(groups.values()) and not is_measured:
-        complain(mistyped or f"none of the runs measured {metric!r}")
+        where = f" on a satellite {satellite!r}" if satellite else ""
+        complain(mistyped or f"none of the runs measured {metric!r}{where}")
     return OK if is_measured else ANSWER_IS_NO
 
 

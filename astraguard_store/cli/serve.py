@@ -34,8 +34,8 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 def serve(host: str, port: int, token: str | None, results: Path) -> None:
     """Serve pages of the store for a browser: runs, charts, history, SQL.
 
-    Ctrl-C ends it. It only reads. No page has a script or asks another machine; each has its data as JSON
-    beside it. On another address than that of this machine it asks for a token.
+    Ctrl-C ends it. It only reads. No page has a script or asks another machine; each has its
+    data as JSON beside it. On another address than that of this machine it asks for a token.
 
     Exit code 0; 2 for an error, such as an address without a token, or a missing extra `web`.
     """

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
 
 from astraguard_store.checks import check_non_negative
 from astraguard_store.database.sql import Connection, Query
@@ -48,8 +49,8 @@ class Question:
             check_non_negative(self.time_limit_s, "time_limit_s")
         except InvalidRunError as error:
             raise QueryError(f"{error}; a number of seconds is needed") from None
-        if self.row_limit is not None and (not _is_whole(self.row_limit) or self.row_limit < 0):
-            raise QueryError(f"Invalid row_limit {self.row_limit!r}: None, 0 or more is needed")
+        if self.row_limit is not None:
+            object.__setattr__(self, "row_limit", _number_of_rows(self.row_limit))
         for name, value in _named(self.parameters):
             if not isinstance(value, Value):
                 raise QueryError(
@@ -141,6 +142,9 @@ class Backend(Protocol):
     def check_in_place(self) -> None:
         """Raise DatabaseError if the database that was opened isn't there any more."""
 
+    def check_schema(self) -> None:
+        """Raise SchemaVersionError if the schema isn't that of the opening any more."""
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
 
@@ -171,5 +175,8 @@ def _check_text(sql: object) -> None:
         raise QueryError(f"Invalid sql {sql!r}: a string without NUL is needed")
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _number_of_rows(limit: object) -> int:
+    # NumPy's integers are none of Python's.
+    if isinstance(limit, SupportsIndex) and not isinstance(limit, bool) and index(limit) >= 0:
+        return index(limit)
+    raise QueryError(f"Invalid row_limit {limit!r}: None, 0 or more is needed")

@@ -5,6 +5,7 @@ A list of the newest walks an index backwards and stops at the limit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +23,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from astraguard_store.database.schema import measurements, metric_statistics, run_tags, runs
+from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
+    measurements,
+    run_tags,
+    runs,
+    statistics,
+)
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
@@ -35,6 +42,8 @@ __all__ = [
     "recent_headers",
     "run_ids",
 ]
+
+logger = logging.getLogger("astraguard_store")
 
 PINNED: Final = "pinned"
 """The tag that keeps a run from being pruned, whatever its value."""
@@ -109,10 +118,21 @@ def filtered_headers(connection: Connection, limit: int, filters: RunFilters) ->
 
 
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
-    return [
-        RunHeader(run_id, revision, utc_from_epoch_us(recorded_at_us), total)
-        for run_id, revision, recorded_at_us, total in rows
-    ]
+    """Return the runs but those whose time another program put out of the calendar."""
+    headers = []
+    for run_id, revision, recorded_at_us, total in rows:
+        try:
+            recorded_at = utc_from_epoch_us(recorded_at_us)
+        except (OverflowError, ValueError, OSError):
+            logger.warning(
+                "run %r is left out of a list: its recorded_at_us, %r, is no time; "
+                "`astraguard-store check` says what to do",
+                run_id,
+                recorded_at_us,
+            )
+            continue
+        headers.append(RunHeader(run_id, revision, recorded_at, total))
+    return headers
 
 
 def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> bool:
@@ -139,10 +159,11 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
     if shape.statistic:
         conditions.append(
             exists().where(
-                metric_statistics.c.run_id == runs.c.run_id,
-                metric_statistics.c.metric_type == bindparam("metric_type"),
+                statistics.c.run_id == runs.c.run_id,
+                statistics.c.satellite_id == OF_ALL_SATELLITES,
+                statistics.c.metric_type == bindparam("metric_type"),
                 # Where it falls among the missed, the column holds its bound.
-                metric_statistics.c[shape.statistic] > bindparam("limit_ms"),
+                statistics.c[shape.statistic] > bindparam("limit_ms"),
             )
         )
     return conditions

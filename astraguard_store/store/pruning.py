@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import index
+from typing import SupportsIndex
 
 from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
 from astraguard_store.database.run_database import RunDatabase
@@ -209,7 +211,8 @@ def _estimated_bytes(
 
 
 def _check_keep(keep: object) -> None:
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
+    # NumPy's integers are none of Python's.
+    if isinstance(keep, bool) or not isinstance(keep, SupportsIndex) or index(keep) < 0:
         raise InvalidRunError(f"Invalid keep {keep!r}: a number of runs is needed")
 
 

@@ -14,7 +14,12 @@ from astraguard_store.database.sqlite.description import (
     described_objects,
 )
 from astraguard_store.database.sqlite.engine import sqlite_library_version
-from astraguard_store.database.sqlite.migrate import check_revision, revision_of, upgrade_database
+from astraguard_store.database.sqlite.migrate import (
+    check_revision,
+    restore_database,
+    revision_of,
+    upgrade_database,
+)
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.options import DATABASE_NAME
 from astraguard_store.store.store import LOCK_NAME, existing_root
@@ -25,6 +30,7 @@ __all__ = [
     "DescribedObject",
     "SchemaStatus",
     "described_schema",
+    "restore_backup",
     "schema_head",
     "schema_status",
     "sqlite_version",
@@ -95,6 +101,32 @@ def upgrade_schema(
     with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
         backup_path = upgrade_database(path)
     return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
+
+
+def restore_backup(
+    results_dir: str | os.PathLike[str],
+    backup: str | os.PathLike[str],
+    *,
+    busy_timeout_s: float = 30.0,
+) -> Path | None:
+    """Put a copy of *backup* in the place of the database of the store in *results_dir*.
+
+    It is checked first. A process that is killed leaves the former database or the copy.
+    Programs that have the store open get an error, and have to open it again.
+
+    Returns:
+        Where the former database is kept, with its log; None if there was none.
+
+    Raises:
+        StoreNotFoundError: There is no such folder, or no such backup.
+        SchemaVersionError: The backup's schema is newer than this version knows.
+        DatabaseError: It isn't sound, or can't be copied; the database is as it was.
+    """
+    if not os.path.exists(backup):
+        raise StoreNotFoundError(f"there is no backup {os.fspath(backup)}")
+    path = existing_root(results_dir, create=False) / DATABASE_NAME
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("restoring", busy_timeout_s):
+        return restore_database(Path(backup), path)
 
 
 def _existing_database(results_dir: str | os.PathLike[str]) -> Path:

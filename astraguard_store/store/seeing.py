@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from astraguard_store.buckets import Bucket, count_by_bucket
+from astraguard_store.buckets import count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.distributions import Distribution, RunDistribution
+from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, RunNotFoundError
 from astraguard_store.history import GROUPS, History, history_of
 from astraguard_store.model import RunHeader, RunSummary
@@ -101,11 +101,10 @@ def _kept(
     """Return the buckets that the database keeps, by run; run folders keep none."""
     if repository.answers_from == "folders":
         return {}
-    places = ", ".join("?" * len(run_ids))
-    sql = (  # noqa: S608 - only question marks are put in
+    sql = (
         "SELECT run_id, bucket, count, missed FROM v_buckets WHERE metric_type = ? "
-        f"AND satellite_id IS ? AND run_id IN ({places}) ORDER BY bucket"
-    )
+        "AND satellite_id IS ? AND run_id IN ({}) ORDER BY bucket"
+    ).format(", ".join("?" * len(run_ids)))  # noqa: S608 - question marks alone
     kept: dict[str, list[Bucket]] = {}
     for run_id, *row in repository.query(sql, (metric_type, satellite_id, *run_ids)).rows:
         kept.setdefault(run_id, []).append(Bucket(*row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 from collections.abc import Iterator
@@ -67,6 +68,9 @@ def test_a_full_disk_refuses_a_save_and_loses_nothing(
             with pytest.raises(StoreError) as raised:
                 save(repository, ledger, run_id, LONG_RUN_STEPS)
             assert str(case.results) in str(raised.value)
+            # The old class let the system's own error through.
+            assert isinstance(raised.value, OSError)
+            assert raised.value.errno == errno.ENOSPC
 
         assert {run_id: repository.get(run_id) for run_id in before} == before
         with pytest.raises(RunNotFoundError):

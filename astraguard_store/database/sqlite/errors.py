@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,21 +17,53 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 
-__all__ = ["database_error", "is_damage", "is_outside_fault", "translated"]
+__all__ = ["database_error", "is_damage", "is_outside_fault", "translated", "translated_os_errors"]
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-# (what is wrong, what to do)
+# (what is wrong, what to do, the number of the operating system's error)
 _CAUSES = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "make room and try again"),
-    sqlite3.SQLITE_READONLY: ("it may not be written", "check the rights of it and its folder"),
-    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it"),
-    sqlite3.SQLITE_IOERR: ("reading or writing it failed", "check the disk and try again"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "make room and try again", errno.ENOSPC),
+    sqlite3.SQLITE_READONLY: (
+        "it may not be written",
+        "check the rights of it and its folder",
+        errno.EACCES,
+    ),
+    # SQLite doesn't say which of many.
+    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "check the path, and the rights to it", None),
+    sqlite3.SQLITE_IOERR: (
+        "reading or writing it failed",
+        "check the disk and try again",
+        errno.EIO,
+    ),
+}
+_CAUSES_IN_FULL = {
+    sqlite3.SQLITE_IOERR_GETTEMPPATH: (
+        "there is no folder for temporary files",
+        "name one that may be written in TMPDIR",
+    ),
+    sqlite3.SQLITE_READONLY_ROLLBACK: (
+        "a program that died has left half a transaction in it, and a reader takes nothing back",
+        "open the store for writing once, as `astraguard-store import` does",
+    ),
 }
 # SQLite's MAX_PATHNAME is 512, of which it needs some for the names beside a database.
 _LONGEST_PATH = 500
 # What is written is checked, so only what another program left can be in its way.
 _IN_THE_WAY = "`astraguard-store check --fix` deletes rows of runs that are gone"
+
+
+@contextmanager
+def translated_os_errors(where: object) -> Iterator[None]:
+    """Turn what the system raises inside, as for want of descriptors, into the store's errors."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        failure = DatabaseError(f"{where} can't be looked at: {error.strerror}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 @contextmanager
@@ -44,19 +77,25 @@ def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
 
 def database_error(
     error: sqlite3.Error | DBAPIError, where: object, waited_s: float = 0.0
-) -> StoreError:
+) -> DatabaseError:
     """Return the store's error for *error* at the database *where*."""
     cause = _driver_error(error)
     code = _primary_code(cause)
+    if (in_full := getattr(cause, "sqlite_errorcode", None)) in _CAUSES_IN_FULL:
+        wrong, mend = _CAUSES_IN_FULL[in_full]
+        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
     if code in _BUSY:
         return DatabaseBusyError(str(where), waited_s)
     if code in _DAMAGED:
         return DatabaseDamagedError(str(where), str(cause))
     if code in _CAUSES:
-        wrong, mend = _CAUSES[code]
+        wrong, mend, number = _CAUSES[code]
         if code == sqlite3.SQLITE_CANTOPEN and len(os.fsencode(str(where))) > _LONGEST_PATH:
             mend = f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes"
-        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+            number = errno.ENAMETOOLONG
+        failure = DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+        failure.errno = number
+        return failure
     if code == sqlite3.SQLITE_CONSTRAINT:
         return DatabaseError(f"{where}: {cause}; {_IN_THE_WAY}")
     return DatabaseError(f"{where}: {cause}")
@@ -80,6 +119,9 @@ def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:
 
 
 def _primary_code(error: BaseException) -> int | None:
-    # Extended codes carry the primary one in their low byte.
     code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        # The index of the log couldn't grow: there is no room for it.
+        return sqlite3.SQLITE_FULL
+    # Extended codes carry the primary one in their low byte.
     return None if code is None else code & 0xFF
