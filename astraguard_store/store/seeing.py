@@ -101,10 +101,10 @@ def _kept(
     """Return the buckets that the database keeps, by run; run folders keep none."""
     if repository.answers_from == "folders":
         return {}
-    sql = (
+    sql = (  # noqa: S608
         "SELECT run_id, bucket, count, missed FROM v_buckets WHERE metric_type = ? "
         "AND satellite_id IS ? AND run_id IN ({}) ORDER BY bucket"
-    ).format(", ".join("?" * len(run_ids)))  # noqa: S608 - question marks alone
+    ).format(", ".join("?" * len(run_ids)))
     kept: dict[str, list[Bucket]] = {}
     for run_id, *row in repository.query(sql, (metric_type, satellite_id, *run_ids)).rows:
         kept.setdefault(run_id, []).append(Bucket(*row))
