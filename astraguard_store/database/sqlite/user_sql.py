@@ -38,6 +38,10 @@ _STEPS = 100
 # with the longest pattern 0.02 s. Of values of 1 MB they take minutes.
 _LONGEST_VALUE_BYTES = 2**16
 _LONGEST_PATTERN_BYTES = 1_000
+_POOLED_NEEDS = (
+    "pooled_percentile and pooled_at_least take bucket, count and missed of v_buckets, and the "
+    "same number from 0 to 1 for each row"
+)
 # A width or a precision, also one that `*` takes from a value such as 1e9.
 _HUGE = re.compile(r"[-+]?\d{8,}|[-+]?[\d.]+[eE]")
 _MOST_COLUMNS = 500
@@ -132,12 +136,16 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
 
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
+    # Imported by who asks, not by who saves.
+    from astraguard_store.database.sqlite.pooled import add_pooled_percentiles
+
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _MOST_COLUMNS)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN_BYTES)
     # At its first use such a table is made, which the authorizer would see as a CREATE.
     for table in ("json_each", "json_tree"):
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
+    add_pooled_percentiles(connection)
     connection.set_authorizer(asking.may)
     connection.set_progress_handler(asking.must_end, _STEPS)
 
@@ -212,6 +220,10 @@ def _explained(asking: Asking) -> Iterator[None]:
             raise
         if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
             message = f"{message.rstrip('.')}: {_ADVICE}"
-        elif message.startswith(("no such table", "no such column")):
-            message += "; the table schema_doc names what there is"
-        raise QueryError(message) from error
+        raise QueryError(_advised(message)) from error
+
+
+def _advised(message: str) -> str:
+    if message.startswith(("no such table", "no such column")):
+        return f"{message}; the table schema_doc names what there is"
+    return _POOLED_NEEDS if message.startswith("user-defined aggregate") else message
