@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         DatabaseBusyError,
         DatabaseDamagedError,
         DatabaseError,
+        GateError,
         InvalidRunError,
         MissingExtraError,
         QueryError,
         ReadOnlyStoreError,
+        RunIsRunningError,
         RunNotFoundError,
         SchemaVersionError,
         StoreError,
@@ -41,12 +43,15 @@ if TYPE_CHECKING:
     from astraguard_store.model import (
         Artifact,
         AtLeast,
+        Attachment,
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
         RunSummary,
     )
-    from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.noise import MachineNoise
+    from astraguard_store.provenance import Provenance, ProvenanceChange, Unit
+    from astraguard_store.reference import ReferenceWorkload
     from astraguard_store.reports import (
         CacheInfo,
         CheckReport,
@@ -60,6 +65,20 @@ if TYPE_CHECKING:
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
+    from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.verdict.limits import Limits
+    from astraguard_store.verdict.values import (
+        Baseline,
+        Calibration,
+        CalibrationCell,
+        CellVerdict,
+        ChangePoint,
+        GateReport,
+        NotJudged,
+        PercentileInterval,
+        Settling,
+        SlowEvents,
+    )
 
 __all__ = [
     "Artifact",
@@ -68,7 +87,13 @@ __all__ = [
     "ArtifactWriteError",
     "AsyncRunRepository",
     "AtLeast",
+    "Attachment",
+    "Baseline",
     "CacheInfo",
+    "Calibration",
+    "CalibrationCell",
+    "CellVerdict",
+    "ChangePoint",
     "CheckReport",
     "ClosedStoreError",
     "CommitOutcomeUnknownError",
@@ -79,18 +104,25 @@ __all__ = [
     "Distribution",
     "ExportReport",
     "Finding",
+    "GateError",
+    "GateReport",
     "History",
     "HistoryPoint",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
     "LatencyMeasurement",
+    "Limits",
+    "LiveRun",
+    "MachineNoise",
     "MergeReport",
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
     "MissingExtraError",
+    "NotJudged",
     "Percentile",
+    "PercentileInterval",
     "Percentiles",
     "Provenance",
     "ProvenanceChange",
@@ -98,15 +130,20 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
+    "ReferenceWorkload",
     "RunDistribution",
     "RunHeader",
+    "RunIsRunningError",
     "RunNotFoundError",
     "RunRepository",
     "RunSummary",
     "SchemaVersionError",
+    "Settling",
+    "SlowEvents",
     "StoreError",
     "StoreMismatchError",
     "StoreNotFoundError",
+    "Unit",
     "ValueChange",
 ]
 
@@ -124,10 +161,12 @@ _MODULES = {
         "DatabaseBusyError",
         "DatabaseDamagedError",
         "DatabaseError",
+        "GateError",
         "InvalidRunError",
         "MissingExtraError",
         "QueryError",
         "ReadOnlyStoreError",
+        "RunIsRunningError",
         "RunNotFoundError",
         "SchemaVersionError",
         "StoreError",
@@ -141,12 +180,14 @@ _MODULES = {
     "model": (
         "Artifact",
         "AtLeast",
+        "Attachment",
         "LatencyMeasurement",
         "MetricSummary",
         "RunHeader",
         "RunSummary",
     ),
-    "provenance": ("Provenance", "ProvenanceChange"),
+    "noise": ("MachineNoise",),
+    "provenance": ("Provenance", "ProvenanceChange", "Unit"),
     "reports": (
         "CacheInfo",
         "CheckReport",
@@ -159,7 +200,22 @@ _MODULES = {
         "PruneReport",
         "QueryResult",
     ),
+    "reference": ("ReferenceWorkload",),
     "repository": ("RunRepository",),
+    "store.live_run": ("LiveRun",),
+    "verdict.limits": ("Limits",),
+    "verdict.values": (
+        "Baseline",
+        "Calibration",
+        "CalibrationCell",
+        "CellVerdict",
+        "ChangePoint",
+        "GateReport",
+        "NotJudged",
+        "PercentileInterval",
+        "Settling",
+        "SlowEvents",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -97,8 +97,8 @@ class TestRecent:
 
         lines = result.stdout.splitlines()
         assert lines[:2] == [
-            "| run | recorded (UTC) | scenario | tags | fault_detection p95 ms |",
-            "| --- | --- | --- | --- | ---: |",
+            "| run | recorded (UTC) | scenario | state | tags | fault_detection p95 ms |",
+            "| --- | --- | --- | --- | --- | ---: |",
         ]
         assert re.fullmatch(
             r"\| r5 \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \|.*\| above 200 \|", lines[2]
@@ -348,6 +348,7 @@ class TestPercentiles:
             "runs",
             "values",
             "runs_without_buckets",
+            "unfinished",
         }
         assert shape["runs"] == runs
         assert [value["quantile"] for value in shape["values"]] == [0.5, 0.95, 0.99]

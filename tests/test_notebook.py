@@ -16,10 +16,13 @@ from astraguard_store import (
     Distribution,
     History,
     LatencyCollector,
+    Limits,
+    MachineNoise,
     MissingExtraError,
     Provenance,
     RunRepository,
     RunSummary,
+    Unit,
 )
 
 HOSTILE = "<script>alert(1)</script>"
@@ -43,7 +46,18 @@ def repository(results: Path) -> Any:
 def values(repository: RunRepository) -> dict[str, Any]:
     run = repository.get("hostile")
     comparison = repository.compare("run_0", "hostile")
+    judged = repository.gate("run_13", [f"run_{number}" for number in range(7)])
+    calibration = repository.calibrate([f"run_{number}" for number in range(7)])
     return {
+        "GateReport": judged,
+        "CellVerdict": judged.cells[0],
+        "Calibration": calibration,
+        "CalibrationCell": calibration.cells[0],
+        "Baseline": repository.set_baseline(HOSTILE, ["run_0", "run_1"]),
+        "PercentileInterval": repository.percentile_intervals("run_0")["fault_detection"]["p50"],
+        "Limits": Limits(),
+        "Unit": Unit(serial=HOSTILE),
+        "MachineNoise": MachineNoise(steal_worst=0.1),
         "RunSummary": run,
         "RunHeader": run.header,
         "MetricSummary": run.metrics["fault_detection"],
@@ -76,7 +90,8 @@ def test_every_value_is_a_table_and_a_dict(repository: RunRepository) -> None:
 
 
 def test_every_public_value_has_both() -> None:
-    exceptions = {"AtLeast", "LatencyCollector", "MetricsStorage"}
+    # What records and works isn't a value.
+    exceptions = {"AtLeast", "LatencyCollector", "LiveRun", "MetricsStorage", "ReferenceWorkload"}
     found = {
         name: getattr(astraguard_store, name)
         for name in astraguard_store.__all__
@@ -94,6 +109,7 @@ def test_every_public_value_has_both() -> None:
         ("Comparison", 3, {"metric_type", "baseline_p95_ms", "relative_change_p99_ms"}),
         ("Percentiles", 1, {"quantile", "value_ms", "above_ms"}),
         ("QueryResult", 1, {"name"}),
+        ("GateReport", 3, {"metric_type", "statistic", "change", "low", "high", "verdict"}),
         ("History", 15, {"run_id", "recorded_at", "git_commit", "p95_ms"}),
     ],
 )

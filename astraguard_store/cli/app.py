@@ -19,6 +19,11 @@ _SECTIONS = {
         "serve": "Serve pages of the store for a browser: runs, charts, history, SQL.",
         "watch": "Draw the list of the newest runs anew, every other second, until Ctrl-C.",
     },
+    "Judge": {
+        "gate": "Say whether the CANDIDATE runs got worse than a baseline, and how sure that is.",
+        "baseline": "Name the runs that others are judged against; `prune` keeps them.",
+        "changes": "Say when METRIC became slower or faster for good: the steps in its history.",
+    },
     "Keep in order": {
         "tag": "Set and remove tags of a run, and list what it has then.",
         "delete": "Delete runs: their rows and their files.",
@@ -27,6 +32,7 @@ _SECTIONS = {
         "db": "Look after the database: its schema, what it means, and copies of it.",
     },
     "Bring in and take out": {
+        "save": "Save the measurements in FILE... as run RUN; `-` is standard input.",
         "import": "Adopt run folders that the database doesn't know yet.",
         "export": "Copy runs into a folder, a zip or a parquet file: all of them, or nothing.",
         "merge": "Take over the runs of another store, whole and with their files.",
@@ -42,6 +48,7 @@ Examples:
   astraguard-store recent --limit 5
   astraguard-store show run_001 --satellites
   astraguard-store compare run_001 run_002 --json
+  astraguard-store gate run_011 run_012 run_013 --baseline nightly
   astraguard-store percentiles fault_detection --since 4w
   astraguard-store prune --keep 500 --older-than 90d --dry-run
   astraguard-store query - --format csv < slowest.sql
@@ -55,8 +62,10 @@ Exit codes:
   0  done
   1  the answer is no: no such run, a metric type that no run has, a folder
      that the import refused, a run that a merge refused or has another save
-     of, a schema that is not at head, a fault that a check found
+     of, a schema that is not at head, a fault that a check found; of `gate`:
+     something regressed
   2  a usage or store error, said in one line on standard error
+  3  of `gate`: not settled, or only on assumed noise
 
 \b
 Completion in bash (zsh and fish alike):

@@ -23,6 +23,7 @@ from astraguard_store.demo import (
 from astraguard_store.model import RunSummary
 from astraguard_store.presentation import shapes
 from astraguard_store.provenance import Provenance
+from astraguard_store.reference import ReferenceWorkload
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
@@ -59,12 +60,13 @@ def demo(results: Path, as_json: bool) -> None:
     """
     flights = []
     report = results / "report.html"
+    reference = ReferenceWorkload()
     with options.open_store(results) as repository:
         for run_id, detector, firmware, seed in _FLIGHTS:
             is_compared = run_id in (_BASELINE, _CANDIDATE)
             plan = _plan(seed, detector, is_long=is_compared)
             with output.progress_bar(f"Flying {run_id}", hidden=as_json) as progress:
-                flight = fly(plan, detector, progress)
+                flight = fly(plan, detector, progress, reference)
             run = repository.save(
                 run_id,
                 flight.collector,

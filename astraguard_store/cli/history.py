@@ -56,6 +56,8 @@ def history(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     as_markdown: bool,
     results: Path,
     as_json: bool,
@@ -76,6 +78,8 @@ def history(
             scenario=scenario,
             tag=tag,
             since=since,
+            until=until,
+            recorded_since=recorded_since,
         )
         mistyped = None if found.points else options.why_no_metric(repository, metric)
         origin = options.answers_from(repository)

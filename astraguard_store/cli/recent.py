@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.model import RunHeader, RunState, RunSummary
 from astraguard_store.presentation import numbers, shapes, text
 
 _USUAL = "fault_detection"
@@ -25,10 +25,17 @@ class ListedRun(NamedTuple):
     summary: RunSummary
 
 
+def _last_wrote(listed: ListedRun) -> str:
+    written_at = listed.header.last_written_at
+    return "-" if written_at is None else text.ago_text(written_at, datetime.now(UTC))
+
+
 _FIELDS: dict[str, Callable[[ListedRun], str]] = {
     "run": lambda listed: listed.header.run_id,
     "recorded": lambda listed: text.time_text(listed.header.recorded_at),
     "scenario": lambda listed: listed.summary.provenance.scenario or "-",
+    "state": lambda listed: listed.header.state,
+    "last_wrote": _last_wrote,
     "tags": lambda listed: text.tags_text(listed.summary.tags) or "-",
     "measurements": lambda listed: numbers.count_text(listed.header.total_measurements),
     "missed": lambda listed: numbers.count_text(
@@ -44,16 +51,22 @@ _FIELDS: dict[str, Callable[[ListedRun], str]] = {
 }
 _TITLES = {"recorded": "recorded (UTC)"}
 _NUMERIC = frozenset({"measurements", "missed", "revision"})
-_DEFAULT_FIELDS = ("run", "recorded", "scenario", "tags", "p95")
 # The last of `--fields`: it stands for the chosen statistic of the chosen metric type.
 _STATISTIC = "p95"
 
 
+def _default_fields(runs: Iterable[RunSummary]) -> tuple[str, ...]:
+    """Return what a list shows; when a run wrote last, only where one isn't finished."""
+    is_finished = all(run.state == "finished" for run in runs)
+    last_wrote = () if is_finished else ("last_wrote",)
+    return ("run", "recorded", "scenario", "state", *last_wrote, "tags", _STATISTIC)
+
+
 def _chosen_fields(
     _ctx: click.Context, _option: click.Parameter, listed: str | None
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | None:
     if listed is None:
-        return _DEFAULT_FIELDS
+        return None
     names = tuple(name.strip() for name in listed.split(","))
     for name in names:
         if name not in _FIELDS and name != _STATISTIC:
@@ -67,6 +80,7 @@ def _chosen_fields(
         "astraguard-store recent --scenario swarm --since 7d",
         "astraguard-store recent --metric recovery_action --fields run,rig,p95",
         "astraguard-store recent --tag nightly=green --above fault_detection.p95_ms=100",
+        "astraguard-store recent --state interrupted",
         "astraguard-store recent --json | jq -r '.runs[0].run_id'",
     )
 )
@@ -105,6 +119,11 @@ def _chosen_fields(
     shell_complete=options.complete_run,
     help="Only runs older than this one: the last run of a page gives the next page.",
 )
+@click.option(
+    "--state",
+    type=click.Choice(get_args(RunState)),
+    help="Only runs that came so far.",
+)
 @options.as_markdown
 @options.results
 @options.as_json
@@ -115,8 +134,11 @@ def recent(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     above: tuple[str, str, float] | None,
     before: str | None,
+    state: RunState | None,
     as_markdown: bool,
     results: Path,
     as_json: bool,
@@ -138,8 +160,11 @@ def recent(
             scenario=scenario,
             tag=tag,
             since=since,
+            until=until,
+            recorded_since=recorded_since,
             above=above,
             before=None if older_than is None else repository.get(older_than).header,
+            state=state,
         )
         mistyped = options.why_no_metric(repository, above[0]) if above and not headers else None
         origin = options.answers_from(repository)
@@ -152,7 +177,7 @@ def recent(
             runs = options.summaries_of(repository, headers)
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:
-        is_filtered = any((scenario, tag, since, above, before))
+        is_filtered = any((scenario, tag, since, until, recorded_since, above, before, state))
         what = f"No such runs in {results}." if is_filtered else f"No runs in {results} yet."
         output.print_line(what)
     if mistyped is not None:
@@ -165,7 +190,7 @@ def recent(
 
 def print_runs(
     runs: Sequence[RunSummary],
-    fields: Sequence[str] = _DEFAULT_FIELDS,
+    fields: Sequence[str] | None = None,
     *,
     metric: str | None = None,
     above: tuple[str, str, float] | None = None,
@@ -175,7 +200,7 @@ def print_runs(
 
     Args:
         runs: In the order of the list.
-        fields: What to show of them; ``p95`` is a statistic of *metric*.
+        fields: What to show of them; ``p95`` is a statistic of *metric*. None for the usual.
         metric: Which metric type; None chooses one.
         above: The limit that was asked for; its statistic is shown instead of p95.
         markdown: For a file instead of the terminal.
@@ -191,7 +216,7 @@ def print_runs(
     listed = [ListedRun(run.header, run) for run in runs]
     columns: list[text.Column] = []
     cells: list[list[str]] = []
-    for name in fields:
+    for name in fields or _default_fields(runs):
         if name == _STATISTIC:
             if metric_type is None:
                 continue

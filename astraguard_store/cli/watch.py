@@ -53,6 +53,8 @@ def watch(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     results: Path,
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
@@ -64,7 +66,14 @@ def watch(
     with options.open_store(results, read_only=True) as repository:
         looks = 0
         while True:
-            headers = repository.recent(limit, scenario=scenario, tag=tag, since=since)
+            headers = repository.recent(
+                limit,
+                scenario=scenario,
+                tag=tag,
+                since=since,
+                until=until,
+                recorded_since=recorded_since,
+            )
             click.clear()
             output.print_line(f"{results}  {text.time_text(datetime.now(UTC))} UTC, Ctrl-C ends")
             output.print_line()

@@ -10,10 +10,12 @@ from astraguard_store.distributions import Distribution
 from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
+from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_lines
 from astraguard_store.presentation.html import Html, table, tag
-from astraguard_store.presentation.shapes import value_shape
+from astraguard_store.presentation.values import value_shape
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
+from astraguard_store.verdict.values import Calibration, GateReport
 
 if TYPE_CHECKING:
     import polars as pl
@@ -172,6 +174,36 @@ def _history(value: History) -> Html:
     return table(columns, rows, caption=value.metric_type)
 
 
+def _verdict(report: GateReport) -> Html:
+    rows = [
+        [
+            words.name_of(cell),
+            words.value_text(cell, "baseline"),
+            words.value_text(cell, "candidate"),
+            words.change_text(cell),
+            words.interval_text(cell),
+            cell.verdict,
+        ]
+        for cell in report.cells
+    ]
+    columns = text.words("what") + text.numbers("baseline", "candidate", "change", "between")
+    return table([*columns, *text.words("verdict")], rows, caption=words.headline(report))
+
+
+def _calibration(found: Calibration) -> Html:
+    rows = [
+        [
+            f"{cell.metric_type} {cell.statistic} {cell.satellite_id or ''}".rstrip(),
+            words.percent(cell.noise),
+            words.percent(cell.detectable, sign=True),
+            str(cell.false_alarms),
+        ]
+        for cell in found.cells
+    ]
+    columns = [*text.words("what"), *text.numbers("noise", "found from", "false alarms")]
+    return table(columns, rows, caption=repr(found))
+
+
 def _fields(value: object) -> Html:
     rows = [[name, _shown(field)] for name, field in value_shape(value).items()]
     return tag("div", table(text.words("", type(value).__name__), rows))
@@ -186,9 +218,11 @@ def _shown(value: Any) -> str:
 
 
 _TABLES: dict[type, Callable[[Any], Html]] = {
+    Calibration: _calibration,
     CheckReport: _findings_table,
     Comparison: _comparison,
     Distribution: _distribution_table,
+    GateReport: _verdict,
     History: _history,
     MetricChange: lambda change: _comparison(Comparison("baseline", "candidate", (change,))),
     MetricSummary: lambda summary: _statistics({"": summary}, "Statistics"),
@@ -197,9 +231,11 @@ _TABLES: dict[type, Callable[[Any], Html]] = {
     RunSummary: lambda run: _statistics(run.metrics, f"Run {run.run_id}"),
 }
 _ROWS: dict[type, Callable[[Any], list[_Row]]] = {
+    Calibration: lambda found: [value_shape(cell) for cell in found.cells],
     CheckReport: lambda report: [value_shape(finding) for finding in report.findings],
     Comparison: lambda comparison: [_change_row(change) for change in comparison.changes],
     Distribution: _distribution_rows,
+    GateReport: lambda report: [value_shape(cell) for cell in report.cells],
     History: _history_rows,
     Percentiles: lambda answer: [
         {"metric_type": answer.metric_type, **value._asdict()} for value in answer.values
