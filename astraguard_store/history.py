@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from math import exp
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
 from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.verdict import change_points
 
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["GROUPS", "History", "HistoryPoint", "change_points", "history_of"]
+__all__ = ["GROUPS", "History", "HistoryPoint", "history_of"]
 
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
-
-# A change point by chance in one of twenty histories that don't change. At 1 % a change of
-# all five newest of twelve runs would not be seen yet.
-_SIGNIFICANCE: Final = 0.05
-# Fewer runs on a side are an outlier and no change.
-_FEWEST: Final = 3
 
 
 class HistoryPoint(NamedTuple):
@@ -80,7 +73,10 @@ class History(Tabular):
         return {group: tuple(points) for group, points in groups.items()}
 
     def changes(self, statistic: str = "p95") -> tuple[HistoryPoint, ...]:
-        """Return the first run after each change of *statistic*; see `change_points`.
+        """Return the first run after each step of *statistic* that is proven.
+
+        By the same rule as `RunRepository.change_points`: four runs at least on each side, 5 %
+        or more, and p < 0.01/n.
 
         Args:
             statistic: ``mean_ms``, ``p50``, ``p95``, ``p99``, ``min_ms`` or ``max_ms``.
@@ -88,8 +84,18 @@ class History(Tabular):
         found: list[HistoryPoint] = []
         for points in self.groups().values():
             known = [point for point in points if value_of(point, statistic) is not None]
-            values = [float(value_of(point, statistic) or 0.0) for point in known]
-            found += [known[place] for place in change_points(values)]
+            steps = change_points.find_change_points(
+                [
+                    change_points.HistoryPoint(
+                        point.run_id,
+                        epoch_us(point.recorded_at),
+                        float(value_of(point, statistic) or 0.0),
+                    )
+                    for point in known
+                ]
+            )
+            first = {step.run_id for step in steps}
+            found += [point for point in known if point.run_id in first]
         return tuple(found)
 
     def plot(self, statistic: str = "p95") -> altair.LayerChart:
@@ -139,46 +145,3 @@ def _measured(
     if metric_type not in metrics:
         return []
     return [(getattr(run.provenance, by) if by else None, metrics[metric_type])]
-
-
-def change_points(values: Sequence[float]) -> list[int]:
-    """Return the places, ascending, at which the level of *values* changes.
-
-    The test is Pettitt's (1979), which asks only for ranks, so that an outlier moves nothing:
-    K is the largest |U(t)|, U(t) the sum of sign(x_i - x_j) over i < t <= j, and p about
-    2 exp(-6 K² / (n³ + n²)). A change lies where the absolute distances from the medians of
-    both sides are smallest in sum. Each side of a change is asked again. What stands still, such
-    as one number again and again, has none.
-    """
-    return _changes_in(values, 0)
-
-
-def _changes_in(values: Sequence[float], offset: int) -> list[int]:
-    n = len(values)
-    if n < 2 * _FEWEST:
-        return []
-    k = _pettitt(values)
-    if 2 * exp(-6 * k * k / (n**3 + n**2)) >= _SIGNIFICANCE:
-        return []
-    # Ranks say that there is one; in a trend they would put it in the middle.
-    place = min(range(_FEWEST, n - _FEWEST + 1), key=lambda p: _spread(values, p))
-    before = _changes_in(values[:place], offset)
-    return [*before, offset + place, *_changes_in(values[place:], offset + place)]
-
-
-def _pettitt(values: Sequence[float]) -> int:
-    """Return Pettitt's K, of the places that leave enough values on both sides."""
-    u, largest = 0, 0
-    for place in range(1, len(values)):
-        moved = values[place - 1]
-        u += sum((other > moved) - (other < moved) for other in values)
-        if _FEWEST <= place <= len(values) - _FEWEST:
-            largest = max(largest, abs(u))
-    return largest
-
-
-def _spread(values: Sequence[float], place: int) -> float:
-    """Return how far the values lie from the medians before and after *place*, in sum."""
-    sides = (values[:place], values[place:])
-    middles = [median(side) for side in sides]
-    return sum(abs(v - m) for side, m in zip(sides, middles, strict=True) for v in side)

@@ -64,8 +64,8 @@ def history(
 ) -> int:
     """Show how METRIC went from run to run, oldest first, and where it changed.
 
-    A change is a level that stays: a test by ranks (Pettitt's, at 5 %) that one slow run
-    doesn't move. The commit is shown where it isn't that of the run before.
+    A change is a step that stays and is proven, as of `changes`, among the runs that are
+    shown. The commit is shown where it isn't that of the run before.
 
     Exit code 0; 1 where no run measured it; 2 for an error.
     """
