@@ -65,6 +65,8 @@ from astraguard_store.system.machine import begin_asking, surroundings
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
     from astraguard_store.store.live_run import LiveRun
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
@@ -580,6 +582,77 @@ class RunRepository:
 
         question = PercentilesQuestion(by, quantiles, metric_type, runs, satellite_id)
         return self._source().percentiles(question)
+
+    def history(
+        self,
+        metric_type: str,
+        *,
+        by: str | None = None,
+        satellite_id: str | None = None,
+        limit: int = 100,
+        scenario: str | None = None,
+        tag: str | tuple[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        recorded_since: datetime | None = None,
+    ) -> History:
+        """Return how one metric type went over the newest runs, with the commit of each.
+
+        Some 50 µs a run that isn't cached. ``.changes()`` says where it changed, and
+        ``.plot()`` draws it.
+
+        Args:
+            metric_type: Of what.
+            by: Taken apart by ``scenario``, ``rig`` or ``satellite``; None for one trend.
+            satellite_id: On which satellite; None for all together.
+            limit: How many of the newest runs, of those that pass the filters.
+            scenario: As in `recent`.
+            tag: As in `recent`.
+            since: As in `recent`.
+            until: As in `recent`.
+            recorded_since: As in `recent`.
+
+        Raises:
+            InvalidRunError: A name, *by* or a filter can't be.
+            StoreNotFoundError: Run folders answer, and a filter needs a database.
+        """
+        from astraguard_store.store.seeing import history
+
+        found = self.recent(
+            limit,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            until=until,
+            recorded_since=recorded_since,
+        )
+        return history(self, found, metric_type, by, satellite_id)
+
+    def distribution(
+        self,
+        metric_type: str,
+        runs: Iterable[str] | None = None,
+        *,
+        satellite_id: str | None = None,
+    ) -> Distribution:
+        """Return how the durations of one metric type are distributed in several runs.
+
+        They come from the buckets, within 1 %; of a run that keeps none, its measurements
+        are counted. ``.plot()`` draws them one over the other.
+
+        Args:
+            metric_type: Of what.
+            runs: Ids of the runs; None for the ten newest. A run that didn't measure it is
+                left out.
+            satellite_id: On which satellite; None for all together.
+
+        Raises:
+            InvalidRunError: An id or a name can't be.
+            RunNotFoundError: There is no such run.
+        """
+        from astraguard_store.store.seeing import distribution
+
+        return distribution(self, metric_type, runs, satellite_id)
 
     def gate(
         self,
