@@ -982,8 +982,8 @@ class RunRepository:
         A run goes that is not among the newest *keep* and was recorded longer
         than *older_than* ago; with one of the two, by that alone. Runs with the
         tag ``pinned`` stay, whatever its value, and so do the runs of baselines.
-        Runs go oldest first and each as by `delete`, so that what was not reached
-        is as it was.
+        Runs go oldest first and each as by `delete`, but many in one transaction: one at
+        first, then up to 100. What was not reached is as it was.
 
         At the end the database file is written anew without what is free in it,
         if that is more than 1 MB or a tenth. Savers wait meanwhile, some 10 s
@@ -997,8 +997,9 @@ class RunRepository:
                 that ``keep_measurements="database"`` put into the table.
             unfinished: Let failed and interrupted runs go too, which stay otherwise;
                 a running one always stays.
-            dry_run: Change nothing, and report what would be.
-            progress: Called with (runs done, runs in all).
+            dry_run: Change nothing, and report what would be; of files, what they had
+                when they were noted.
+            progress: Called with (runs done, runs in all) after each transaction.
 
         Returns:
             What went, what stayed for being pinned, and how many bytes are free.
@@ -1006,8 +1007,8 @@ class RunRepository:
         Raises:
             InvalidRunError: Neither *keep* nor *older_than* is given, or one can't be.
             StoreNotFoundError: Run folders answer; only a database can be pruned.
-            ArtifactWriteError: A deletion couldn't be noted; the rest stays.
-            DatabaseError: The database couldn't be written; the rest stays.
+            ArtifactWriteError: A deletion couldn't be noted; it and the rest stay.
+            DatabaseError: The database couldn't be written; the same.
         """
         from astraguard_store.store.pruning import Pruning
 
