@@ -23,8 +23,8 @@ def interrupts_held_back() -> Iterator[None]:
 
     An exception out of a handler may strike between any two steps, and leave a
     lock or a file that nobody knows of: also between the call that locks a file and
-    the `try` that would unlock it, and within the `finally` itself. A second signal of the same number
-    doesn't wait: somebody means it. Only the main thread runs handlers, so
+    the `try` that would unlock it, and within the `finally` itself. A second signal
+    of the same number doesn't wait: somebody means it. Only the main thread runs handlers, so
     elsewhere there is nothing to hold back. Handlers of other signals run as
     they come: they may set a flag, and must neither raise nor use a store.
     """
