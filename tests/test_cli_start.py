@@ -16,7 +16,20 @@ from astraguard_store.cli import main
 from astraguard_store.cli.groups import LateCommands
 
 BY_USE = (
-    *("demo", "recent", "show", "compare", "percentiles", "query", "tag", "delete", "prune"),
+    *(
+        "demo",
+        "recent",
+        "show",
+        "compare",
+        "gate",
+        "baseline",
+        "changes",
+        "percentiles",
+        "query",
+        "tag",
+        "delete",
+        "prune",
+    ),
     *("import", "export", "merge", "check", "db"),
 )
 

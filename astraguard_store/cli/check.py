@@ -20,9 +20,14 @@ from astraguard_store.reports import CheckReport, Finding
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended; nothing is thrown away.")
 @click.option("--deep", is_flag=True, help="Compute all statistics anew from the CSVs.")
+@click.option(
+    "--satellite-buckets",
+    is_flag=True,
+    help="With --fix: compute the buckets of satellites of runs that were saved without.",
+)
 @options.results
 @options.as_json
-def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
+def check(fix: bool, deep: bool, satellite_buckets: bool, results: Path, as_json: bool) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -35,10 +40,18 @@ def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
+    if satellite_buckets and not fix:
+        raise click.UsageError("--satellite-buckets needs --fix.")
     from astraguard_store.store.checking import check_folder
 
     with output.progress_bar("Checking", hidden=as_json) as progress:
-        report = check_folder(results, fix=fix, deep=deep, progress=progress)
+        report = check_folder(
+            results,
+            fix=fix,
+            deep=deep,
+            satellite_buckets=satellite_buckets,
+            progress=progress,
+        )
     if as_json:
         root = results.resolve()
         origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}

@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store.buckets import text_of
+from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.documents import RunParts, write_document
-from astraguard_store.database.schema import ALL_SATELLITES, artifacts, buckets, statistics
+from astraguard_store.database.schema import (
+    ALL_SATELLITES,
+    artifacts,
+    attachments,
+    buckets,
+    machine_noise,
+    metadata,
+    statistics,
+    units,
+)
 from astraguard_store.database.sql import Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.noise import NOISE_FIELDS
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = ["child_rows", "file_row", "insert_buckets", "insert_files", "insert_statistics"]
+__all__ = [
+    "child_rows",
+    "file_row",
+    "insert_buckets",
+    "insert_files",
+    "insert_satellite_buckets",
+    "insert_statistics",
+    "insert_surroundings",
+    "surrounding_rows",
+]
 
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
     """Write the statistics of a run that has none."""
     insert_rows(connection, statistics, _statistics_rows(summary))
+
+
+def insert_surroundings(connection: Connection, summary: RunSummary) -> None:
+    """Write a run's attachments, units and noise; mostly there are none."""
+    for table, rows in surrounding_rows(summary).items():
+        insert_rows(connection, metadata.tables[table], rows)
+
+
+def surrounding_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
+    """Return {table: rows} of a run's attachments, units and noise, without empty tables."""
+    run_id, noise = summary.run_id, summary.noise
+    rows: dict[str, Sequence[tuple[Any, ...]]] = {}
+    if summary.attachments:
+        rows[attachments.name] = [(run_id, *attached) for attached in summary.attachments]
+    if summary.provenance.units:
+        rows[units.name] = [
+            (run_id, satellite_id, *unit.values())
+            for satellite_id, unit in summary.provenance.units.items()
+        ]
+    if noise:
+        rows[machine_noise.name] = [(run_id, *(getattr(noise, name) for name in NOISE_FIELDS))]
+    return rows
 
 
 def insert_files(connection: Connection, summary: RunSummary) -> None:
@@ -61,6 +102,19 @@ def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
 def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of a run that has none yet."""
     by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
+    _insert_buckets(connection, run_id, by_satellite)
+
+
+def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
+    """Write the buckets of the satellites of a run that has none of them yet."""
+    _insert_buckets(connection, run_id, found.satellite_buckets)
+
+
+def _insert_buckets(
+    connection: Connection,
+    run_id: str,
+    by_satellite: Mapping[str, Mapping[str, BucketColumns]],
+) -> None:
     insert_rows(
         connection,
         buckets,

@@ -14,11 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
 
+from astraguard_store.database.baselines import of_same_baselines
 from astraguard_store.database.documents import parts_of, write_document
-from astraguard_store.database.rows import child_rows, file_row
+from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
 from astraguard_store.database.runs import StoredRun, run_row
 from astraguard_store.database.schema import (
     artifacts,
+    baseline_runs,
     measurements,
     metadata,
     run_documents,
@@ -74,7 +76,7 @@ class RunRows(NamedTuple):
 def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
     """Return the rows that *run* will have; no buckets, for it doesn't know them."""
     summary = run.summary
-    children = child_rows(summary)
+    children = {**child_rows(summary), **surrounding_rows(summary)}
     if summary.tags:
         children["run_tags"] = [(summary.run_id, *tag) for tag in summary.tags.items()]
     return RunRows(run_row(run, revision), children)
@@ -127,6 +129,9 @@ def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> li
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
         else:
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
+        if table is baseline_runs:
+            # A baseline of the same name here stays what it is.
+            written = of_same_baselines(connection, written)
         insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
         of_run = (rows.children.get(table.name, ()) for table in (statistics, artifacts))

@@ -37,6 +37,8 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
+
 __all__ = ["FolderRuns"]
 
 logger = logging.getLogger("astraguard_store")
@@ -118,6 +120,10 @@ class FolderRuns:
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
 
+    def gating(self) -> Gating:
+        """Refuse: folders have neither baselines nor buckets."""
+        raise self._needs_database("a verdict")
+
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
         try:
@@ -136,7 +142,9 @@ class FolderRuns:
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self._stored, self.measurements, run_ids, target, progress)
+        return export(
+            self._root, self._stored, lambda _: False, self.measurements, run_ids, target, progress
+        )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""

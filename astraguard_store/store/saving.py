@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from astraguard_store.artifacts.attachments import keep_attachments
 from astraguard_store.artifacts.reader import read_summary_file
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
 from astraguard_store.artifacts.staging import staged_names
@@ -35,6 +36,7 @@ from astraguard_store.exceptions import (
     ArtifactWriteError,
     DatabaseDamagedError,
     DatabaseError,
+    InvalidRunError,
     RunNotFoundError,
     SchemaVersionError,
     StoreError,
@@ -46,16 +48,25 @@ from astraguard_store.formats.summary import (
     statistics_document,
     utc_offset_s,
 )
-from astraguard_store.model import Artifact, RunSummary, utc_from_epoch_us
+from astraguard_store.model import NO_TAGS, Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.changes import later_if_it_fails
-from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = ["close_all", "identity_of", "keep_run", "save_rows", "save_runs"]
+__all__ = [
+    "SavedAlreadyError",
+    "close_all",
+    "identity_of",
+    "is_same_save",
+    "keep_run",
+    "save_rows",
+    "save_runs",
+    "told_of_life",
+]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -69,8 +80,10 @@ class _Moment(NamedTuple):
     utc_offset_s: int
 
     @classmethod
-    def now(cls) -> _Moment:
-        now_us = time.time_ns() // 1000
+    def of(cls, runs: Mapping[str, NewRun]) -> _Moment:
+        """Return now, or the time that a recorder gives to its run."""
+        lives = [run.life for run in runs.values() if run.life]
+        now_us = lives[0].recorded_at_us if lives else time.time_ns() // 1000
         return cls(now_us, utc_offset_s(now_us))
 
 
@@ -80,7 +93,7 @@ def save_runs(
     """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
     if not runs:
         return []
-    moment = _Moment.now()
+    moment = _Moment.of(runs)
     staged, statistics = _stage(store.root, runs, options, moment)
     transaction: Transaction | None = None
     purpose = _purpose("saving", runs)
@@ -100,6 +113,7 @@ def save_runs(
                 later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
+            _tidy_attachments(store, saved)
     except BaseException as error:
         _settle_failed(store, staged, runs, options, moment, transaction, error)
         raise
@@ -107,11 +121,21 @@ def save_runs(
     return saved
 
 
+def _tidy_attachments(store: FolderStore, saved: Sequence[RunSummary]) -> None:
+    """Remove the attachments of what was replaced; if that fails, the next save does it."""
+    for run in saved:
+        # A recorder that died may have copied a file that it didn't come to note.
+        if run.revision > 1 or run.last_written_at is not None:
+            kept = {attached.name for attached in run.attachments}
+            with suppress(OSError):
+                keep_attachments(store.root, run.run_id, kept)
+
+
 def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
     """Save {run id: run} into a store without files; raises as `RunRepository.save`."""
     if not runs:
         return []
-    moment = _Moment.now()
+    moment = _Moment.of(runs)
     statistics = {
         run_id: summarize(run.columns, satellite_buckets=options.satellite_buckets)
         for run_id, run in runs.items()
@@ -183,6 +207,13 @@ def _write(
     token: str | None,
 ) -> RunSummary:
     """Write the rows of a run, but not what is noted of its files."""
+    if new.save_id is not None and new.save_sha256 is not None:
+        stored = transaction.find_save(new.save_id)
+        if is_same_save(new, stored):
+            raise SavedAlreadyError(new.run_id)
+    life = new.life
+    is_new = transaction.end_live(new.run_id, life.token) if life else None
+    is_known = is_new is not None
     summary = RunSummary(
         new.run_id,
         0,
@@ -192,13 +223,62 @@ def _write(
         statistics.satellites,
         (),
         new.provenance,
-        new.tags,
+        # Those of a recorder were set when it began, and may have been changed meanwhile.
+        NO_TAGS if is_known else new.tags,
+        **told_of_life(life),
+        save_id=new.save_id,
     )
-    run = StoredRun(summary, moment.utc_offset_s, token)
+    run = StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256)
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
+    if is_new:
+        transaction.set_revision(new.run_id, 1)
+        revision = 1
     return replace(summary, revision=revision, tags=tags)
+
+
+class SavedAlreadyError(Exception):
+    """A save of this name and content is stored; nothing is written."""
+
+
+def is_same_save(new: NewRun, stored: tuple[str, str] | None) -> bool:
+    """Return whether a named save is stored already.
+
+    Args:
+        new: What is to be saved.
+        stored: (run id, content's hash) of the stored save of that name; None: there is none.
+
+    Raises:
+        InvalidRunError: It is a save of something else.
+    """
+    if stored is None:
+        return False
+    run_id, sha256 = stored
+    if run_id != new.run_id:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: it names a save of run {run_id!r}, and not of "
+            f"{new.run_id!r}; use another for each save"
+        )
+    if sha256 != new.save_sha256:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: run {run_id!r} was saved under it with other "
+            "measurements; use another for another save"
+        )
+    return True
+
+
+def told_of_life(life: Life | None) -> dict[str, Any]:
+    """Return the attributes of `RunSummary` that a recorder tells of."""
+    if life is None:
+        return {}
+    return {
+        "state": life.state,
+        "last_written_at": utc_from_epoch_us(life.last_written_at_us),
+        "error": life.error,
+        "attachments": life.attachments,
+        "noise": life.noise,
+    }
 
 
 def _note_files(
@@ -215,7 +295,7 @@ def keep_run(root: Path, run: NewRun, options: StoreOptions, error: StoreError) 
 
     What keeps them from being written is logged: *error* is the one to raise.
     """
-    moment = _Moment.now()
+    moment = _Moment.of({run.run_id: run})
     try:
         staged, _ = _stage(root, {run.run_id: run}, options, moment)
     except StoreError as failure:
@@ -279,6 +359,9 @@ def _settle_failed(
         # The database knows, and recovery asks it.
         store.shared.unsettled = True
         staged.leave()
+    elif any(run.life for run in runs.values()):
+        # The recorder's journal holds all of it.
+        staged.discard()
     elif isinstance(error, DatabaseError | SchemaVersionError):
         # Only the index failed: the measurements must not go with it.
         notes = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from astraguard_store.artifacts.attachments import attachment_path
 from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
@@ -165,7 +166,9 @@ class FolderStore(Store):
 
     def file_bytes(self, run: RunSummary) -> int:
         """Return what those of the run's files that are there hold together."""
-        return sum(size_if_there(self.root / artifact.path) for artifact in run.artifacts)
+        paths = [artifact.path for artifact in run.artifacts]
+        paths += [attachment_path(run.run_id, attached.name) for attached in run.attachments]
+        return sum(size_if_there(self.root / path) for path in paths)
 
 
 _registry: dict[Path, SharedStore] = {}

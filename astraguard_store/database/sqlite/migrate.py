@@ -42,7 +42,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004", "0005"})
+_KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, 8))
 
 _FORMER: Final = "-before-restore"
 
