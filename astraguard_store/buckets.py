@@ -15,14 +15,16 @@ logarithm would be wrong by one bucket just beside some of them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import accumulate
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.model import AtLeast
+from astraguard_store.model import AtLeast, rank_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +35,11 @@ __all__ = [
     "LAST_BUCKET",
     "RELATIVE_ERROR",
     "ZERO_BUCKET",
-    "Bucket",
     "BucketColumns",
     "bucket_of",
     "bucket_value",
     "count_by_bucket",
-    "merged",
-    "quantile",
-    "rank_of",
+    "quantiles",
 ]
 
 RELATIVE_ERROR: Final = 0.01
@@ -52,24 +51,13 @@ LAST_BUCKET: Final = 2000
 _BOUNDARIES: Final = [GAMMA**i for i in range(ZERO_BUCKET, LAST_BUCKET)]
 
 
-class Bucket(NamedTuple):
-    """How many durations fall into one bucket.
+class BucketColumns(NamedTuple):
+    """The buckets of one metric type that hold anything, in their order.
 
     Attributes:
-        bucket: Number of the bucket; see `bucket_value`.
-        count: Measured durations in it. The missed events are not among them.
+        buckets: Number of each bucket; see `bucket_value`.
+        counts: Measured durations in it. The missed events are not among them.
         missed: Missed events that were waited for so long.
-    """
-
-    bucket: int
-    count: int  # type: ignore[assignment]  # shadows tuple.count
-    missed: int = 0
-
-
-class BucketColumns(NamedTuple):
-    """Rows of one metric type as columns, in the order of the buckets; see `Bucket`.
-
-    A hundred rows are written in a third of the time from columns.
     """
 
     buckets: list[int]
@@ -89,7 +77,7 @@ def bucket_value(bucket: int) -> float:
 
 
 def count_by_bucket(ordered: ArrayLike, waits: Sequence[float] = ()) -> BucketColumns:
-    """Return the rows of one metric type.
+    """Return the buckets of one metric type.
 
     Args:
         ordered: Durations of all events, ms, each missed one at what was waited; sorted.
@@ -130,55 +118,37 @@ def _boundary_array() -> NDArray[np.float64]:
     return np.array(_BOUNDARIES)
 
 
-def merged(rows: Iterable[tuple[int, int, int]]) -> tuple[Bucket, ...]:
-    """Return one row a bucket, in their order, of the rows of any number of runs."""
-    counts: dict[int, list[int]] = {}
-    for bucket, count, missed in rows:
-        sums = counts.setdefault(bucket, [0, 0])
-        sums[0] += count
-        sums[1] += missed
-    return tuple([Bucket(bucket, *counts[bucket]) for bucket in sorted(counts)])
-
-
-def rank_of(count: int, q: float) -> int:
-    """Return the index of the percentile *q*, from 0 to 1, among *count* sorted durations."""
-    return min(int(count * q), count - 1)
-
-
-def quantile(rows: Iterable[tuple[int, int, int]], q: float) -> float | AtLeast | None:
-    """Return a percentile of all that *rows* count, ms.
+def quantiles(columns: BucketColumns, qs: Iterable[float]) -> list[float | AtLeast | None]:
+    """Return percentiles of all that is counted in buckets, which come in their order, ms.
 
     The rule is that of a run's own percentiles: the missed events come last.
 
     Args:
-        rows: (bucket, count, missed) of any number of runs, in any order.
-        q: From 0 to 1.
+        columns: The buckets.
+        qs: Which ones, from 0 to 1.
 
     Returns:
-        Within 1 % of the order statistic, or of its lower bound if that falls among
-        the missed events; None where there are no events.
+        For each of *qs* a number within 1 % of the order statistic; an `AtLeast` where
+        that falls among the missed; None if there are no events.
 
     Raises:
-        InvalidRunError: *q* isn't from 0 to 1.
+        InvalidRunError: One of *qs* isn't from 0 to 1.
     """
-    if not 0 <= q <= 1:
-        raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
-    buckets = merged(rows)
-    measured = sum(row.count for row in buckets)
-    events = measured + sum(row.missed for row in buckets)
-    if not events:
-        return None
-    rank = rank_of(events, q)
-    if rank < measured:
-        return _value_at(rank, ((row.bucket, row.count) for row in buckets))
-    among_all = ((row.bucket, row.count + row.missed) for row in buckets)
-    return AtLeast(_value_at(rank, among_all))
-
-
-def _value_at(rank: int, counts: Iterable[tuple[int, int]]) -> float:
-    up_to = 0
-    for bucket, count in counts:
-        up_to += count
-        if rank < up_to:
-            return bucket_value(bucket)
-    raise AssertionError("the rank is below the number of durations")
+    measured_up_to = list(accumulate(columns.counts))
+    events_up_to = measured_up_to
+    if any(columns.missed):
+        events_up_to = list(accumulate(map(add, columns.counts, columns.missed)))
+    found: list[float | AtLeast | None] = []
+    for q in qs:
+        if not 0 <= q <= 1:
+            raise InvalidRunError(f"Invalid quantile {q!r}: a number from 0 to 1 is needed")
+        rank = rank_of(events_up_to[-1], q) if events_up_to else -1
+        if rank < 0:
+            found.append(None)
+        elif rank < measured_up_to[-1]:
+            place = bisect_right(measured_up_to, rank)
+            found.append(bucket_value(columns.buckets[place]))
+        else:
+            place = bisect_right(events_up_to, rank)
+            found.append(AtLeast(bucket_value(columns.buckets[place])))
+    return found

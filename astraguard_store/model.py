@@ -12,6 +12,7 @@ from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 
 __all__ = [
     "NO_TAGS",
+    "PERCENTILES",
     "Artifact",
     "ArtifactKind",
     "AtLeast",
@@ -21,7 +22,7 @@ __all__ = [
     "RunHeader",
     "RunSummary",
     "epoch_us",
-    "percentile_ranks",
+    "rank_of",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -270,17 +271,21 @@ def _number_or_bound(number: float | None, bound: float | None) -> float | AtLea
     return number if bound is None else AtLeast(bound)
 
 
-def percentile_ranks(count: int) -> tuple[int, int, int]:
-    """Return the places of p50, p95 and p99 among *count* sorted durations, from 0."""
-    return count // 2, int(count * 0.95), int(count * 0.99)
+PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""What part of the events lies below each percentile of `MetricSummary`."""
+
+
+def rank_of(count: int, q: float) -> int:
+    """Return the place of the percentile *q*, from 0 to 1, among *count* sorted durations."""
+    return min(int(count * q), count - 1)
 
 
 def with_bounds(summary: MetricSummary) -> MetricSummary:
     """Return *summary*, whose percentiles are numbers, with bounds for those among the missed."""
     measured = summary.count - summary.missed
     bounds: dict[str, Any] = {}
-    for name, rank in zip(("p50", "p95", "p99"), percentile_ranks(summary.count), strict=True):
-        if rank >= measured:
+    for name, q in PERCENTILES.items():
+        if rank_of(summary.count, q) >= measured:
             bounds[f"{name}_above_ms"] = getattr(summary, f"{name}_ms")
             bounds[f"{name}_ms"] = None
     return summary._replace(**bounds)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from math import fsum, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from astraguard_store.buckets import BucketColumns, count_by_bucket, rank_of
+from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.columns import Columns
-from astraguard_store.model import MetricSummary
+from astraguard_store.model import PERCENTILES, MetricSummary, rank_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,8 +195,9 @@ def _grouped(
         part.sort()
     # Adding 0.0 turns -0.0 into 0.0, which is what SQLite makes of it.
     means = totals[present] / n + 0.0
-    ranks = (n // 2, (n * 0.95).astype(np.intp), (n * 0.99).astype(np.intp), 0, n - 1)
-    numbers = ordered[[starts + rank for rank in ranks]] + 0.0
+    # `rank_of`, of all groups at once.
+    ranks = [(n * q).astype(np.intp) for q in PERCENTILES.values()]
+    numbers = ordered[[*(starts + rank for rank in ranks), starts, starts + n - 1]] + 0.0
     summaries = map(MetricSummary, n.tolist(), means.tolist(), *numbers.tolist())
     found: Groups = {}
     for group, summary, part in zip(present.tolist(), summaries, parts, strict=True):
@@ -228,27 +229,16 @@ def _with_bounds(
     """Return the statistics of *ordered* events, the missed ones among them at their *waits*."""
     measured = n - len(waits)
 
-    def percentile(q: float) -> tuple[float | None, float | None]:
+    numbers: list[float | None] = []
+    bounds: list[float | None] = []
+    for q in PERCENTILES.values():
         rank = rank_of(n, q)
-        if rank < measured:
-            return _measured(ordered, waits, rank), None
-        return None, ordered[rank] + 0.0
-
-    p50_ms, p50_above_ms = percentile(0.5)
-    p95_ms, p95_above_ms = percentile(0.95)
-    p99_ms, p99_above_ms = percentile(0.99)
-    return MetricSummary(
-        n,
-        mean_ms + 0.0,
-        p50_ms,
-        p95_ms,
-        p99_ms,
-        ordered[0] + 0.0,
-        ordered[n - 1] + 0.0,
-        len(waits),
-        p50_above_ms,
-        p95_above_ms,
-        p99_above_ms,
+        is_bound = rank >= measured
+        numbers.append(None if is_bound else _measured(ordered, waits, rank))
+        bounds.append(ordered[rank] + 0.0 if is_bound else None)
+    shortest, longest = ordered[0] + 0.0, ordered[n - 1] + 0.0
+    return MetricSummary._make(
+        [n, mean_ms + 0.0, *numbers, shortest, longest, len(waits), *bounds]
     )
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
-from astraguard_store.database.documents import write_document
+from astraguard_store.database.documents import parts_of, write_document
 from benchmarks.floors import ARTIFACTS, RUNS, STATISTICS, RunRows
 from benchmarks.legacy import LatencyCollector
 from benchmarks.legacy.summaries import SUMMARY_NAME, summary_document
@@ -30,8 +30,8 @@ WRITING_NS = 123_457
 """How much later than the time in it an old summary file was written."""
 
 MEASUREMENTS = 1_000
-BUCKETS = 10
-"""Of each metric type."""
+BUCKETS = 100
+"""Of each metric type: as many as a run of usual latencies fills."""
 
 CSV_BYTES = 66_000
 SUMMARY_BYTES = 3_500
@@ -39,7 +39,7 @@ SUMMARY_BYTES = 3_500
 SQL_ID = "printf('run_%07d', i)"
 SQL_DURATION = "(10.0 + (i * 7919 % 1000) / 37.0)"
 SQL_STATISTICS = "100, " + ", ".join(
-    f"{SQL_DURATION} * {factor}" for factor in (1.0, 0.9, 1.6, 1.9, 0.2, 2.0)
+    [*(f"{SQL_DURATION} * {factor}" for factor in (1.0, 0.9, 1.6, 1.9, 0.2, 2.0)), "0"]
 )
 SQL_SHA256 = "lower(hex(randomblob(32)))"
 
@@ -48,8 +48,7 @@ def fill_database(database: Path, first: int, last: int) -> None:
     """Store the runs *first* to *last* - 1 with all their statistics and artifacts.
 
     The journal is off meanwhile: after a crash nothing here is worth keeping, and a
-    million runs (about 5 GB) are written once instead of twice. They have a tenth of the
-    buckets that a run fills: with all of them the database would have 12 GB.
+    million runs (about 5 GB) are written once instead of twice.
     """
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")
@@ -84,22 +83,23 @@ def _write_documents(connection: sqlite3.Connection, first: int, last: int) -> N
             f"SELECT * FROM {table} WHERE run_id BETWEEN ? AND ? ORDER BY run_id",
             (run_id(first), run_id(last - 1)),
         )
-        for table in ("metric_statistics", "satellite_statistics", "artifacts")
+        for table in ("statistics", "artifacts")
     }
-    sizes = {"metric_statistics": len(METRIC_TYPES), "artifacts": 2}
+    sizes = {"statistics": len(METRIC_TYPES) * (1 + len(SATELLITES)), "artifacts": 2}
     for number in range(first, last):
-        rows = {
-            table: cursor.fetchmany(sizes.get(table, len(METRIC_TYPES) * len(SATELLITES)))
-            for table, cursor in cursors.items()
-        }
-        write_document(connection, run_id(number), rows)
+        rows = [cursor.fetchmany(sizes[table]) for table, cursor in cursors.items()]
+        write_document(connection, run_id(number), parts_of(*rows))
 
 
 def _parts() -> list[tuple[str, str, str, str]]:
     """Return table, columns, values and source of each INSERT."""
     types = f"(SELECT column1 AS m, column2 AS mp FROM (VALUES {_numbered(METRIC_TYPES)}))"
-    satellites = f"(SELECT column1 AS s, column2 AS sp FROM (VALUES {_numbered(SATELLITES)}))"
-    buckets = f"(SELECT column1 AS b FROM (VALUES {', '.join(f'({b})' for b in range(BUCKETS))}))"
+    # All satellites first: so their rows have the positions of the metric types alone.
+    satellites = (
+        "(SELECT column1 AS s, max(column2 - 1, 0) AS sp "
+        f"FROM (VALUES {_numbered(['', *SATELLITES])}))"
+    )
+    counts = ",".join(["3"] * BUCKETS)
     files = (
         "(SELECT column1 AS kind, column2 AS name, column3 AS size, column4 AS measured "
         f"FROM (VALUES ('raw_csv', 'latency_raw.csv', {CSV_BYTES}, {MEASUREMENTS}), "
@@ -108,14 +108,8 @@ def _parts() -> list[tuple[str, str, str, str]]:
     return [
         ("runs", RUNS, f"{SQL_ID}, 1, {FIRST_RECORDED_US} + i * 1000000, {MEASUREMENTS}", "n"),
         (
-            "metric_statistics",
-            f"run_id, metric_type, position, {STATISTICS}",
-            f"{SQL_ID}, m, mp, {SQL_STATISTICS}",
-            f"n CROSS JOIN {types}",
-        ),
-        (
-            "satellite_statistics",
-            f"run_id, satellite_id, metric_type, position, {STATISTICS}",
+            "statistics",
+            f"run_id, satellite_id, metric_type, position, {STATISTICS}, missed",
             f"{SQL_ID}, s, m, sp * {len(METRIC_TYPES)} + mp, {SQL_STATISTICS}",
             f"n CROSS JOIN {satellites} CROSS JOIN {types}",
         ),
@@ -126,10 +120,10 @@ def _parts() -> list[tuple[str, str, str, str]]:
             f"n CROSS JOIN {files}",
         ),
         (
-            "metric_buckets",
-            "run_id, position, bucket, count, missed",
-            f"{SQL_ID}, mp, 100 + i % 7 + 8 * b, {MEASUREMENTS // 3 // BUCKETS}, 0",
-            f"n CROSS JOIN {types} CROSS JOIN {buckets}",
+            "buckets",
+            "run_id, satellite_id, metric_type, counts",
+            f"{SQL_ID}, '', m, printf('[[%d,0,%s]]', 100 + i % 7, '{counts}')",
+            f"n CROSS JOIN {types}",
         ),
     ]
 
@@ -143,10 +137,11 @@ def run_rows(run: str, recorded_at_us: int) -> RunRows:
     numbers = (100, 21.5, 20.25, 44.75, 61.125, 3.5, 70.0625)
     return RunRows(
         run=(run, 1, recorded_at_us, MEASUREMENTS),
-        metrics=[(run, name, position, *numbers) for position, name in enumerate(METRIC_TYPES)],
-        satellites=[
+        statistics=[
             (run, satellite, metric_type, position, *numbers)
-            for position, (satellite, metric_type) in enumerate(product(SATELLITES, METRIC_TYPES))
+            for position, (satellite, metric_type) in enumerate(
+                product(["", *SATELLITES], METRIC_TYPES)
+            )
         ],
         artifacts=[
             (run, "raw_csv", f"{run}/latency_raw.csv", CSV_BYTES, "0" * 64, MEASUREMENTS),

@@ -24,25 +24,26 @@ ARTIFACTS = "run_id, kind, path, bytes, sha256, rows"
 RECENT = f"SELECT {RUNS} FROM runs ORDER BY recorded_at_us DESC, run_id DESC LIMIT ?"
 
 
-def _comparison(table: str, keys: Sequence[str]) -> str:
+def _comparison(which: str) -> str:
+    keys = ("satellite_id", "metric_type")
     columns = ", ".join([*keys, STATISTICS])
     same = " AND ".join(f"b.{key} = c.{key}" for key in keys)
+    source = f"SELECT {columns} FROM statistics WHERE run_id = ? AND satellite_id {which} ''"
     numbers = STATISTICS.split(", ")
     baseline = ", ".join(f"b.{name}" for name in numbers)
     candidate = ", ".join(f"c.{name}" for name in numbers)
     b_keys = ", ".join(f"b.{key}" for key in keys)
     c_keys = ", ".join(f"c.{key}" for key in keys)
     return (
-        f"WITH b AS (SELECT {columns} FROM {table} WHERE run_id = ?), "
-        f"c AS (SELECT {columns} FROM {table} WHERE run_id = ?) "
+        f"WITH b AS NOT MATERIALIZED ({source}), c AS NOT MATERIALIZED ({source}) "
         f"SELECT {b_keys}, {baseline}, {candidate} FROM b LEFT JOIN c ON {same} "
         f"UNION ALL SELECT {c_keys}, {baseline}, {candidate} FROM c LEFT JOIN b ON {same} "
         f"WHERE b.{keys[0]} IS NULL"
     )
 
 
-COMPARE = _comparison("metric_statistics", ["metric_type"])
-COMPARE_SATELLITES = _comparison("satellite_statistics", ["satellite_id", "metric_type"])
+COMPARE = _comparison("=")
+COMPARE_SATELLITES = _comparison(">")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,7 @@ class RunRows:
     """All rows of one run, in the order of the store's columns."""
 
     run: tuple[Any, ...]
-    metrics: list[tuple[Any, ...]]
-    satellites: list[tuple[Any, ...]]
+    statistics: list[tuple[Any, ...]]
     artifacts: list[tuple[Any, ...]]
 
 
@@ -101,14 +101,7 @@ class BareStore:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"INSERT INTO runs ({RUNS}) VALUES (?, ?, ?, ?)", rows.run)
         connection.executemany(
-            f"INSERT INTO metric_statistics (run_id, metric_type, position, {STATISTICS}) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows.metrics,
-        )
-        connection.executemany(
-            f"INSERT INTO satellite_statistics (run_id, satellite_id, metric_type, position, "
-            f"{STATISTICS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows.satellites,
+            "INSERT INTO statistics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows.statistics
         )
         connection.executemany(
             f"INSERT INTO artifacts ({ARTIFACTS}) VALUES (?, ?, ?, ?, ?, ?)", rows.artifacts

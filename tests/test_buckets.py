@@ -11,14 +11,14 @@ from astraguard_store.buckets import (
     GAMMA,
     LAST_BUCKET,
     ZERO_BUCKET,
-    Bucket,
+    BucketColumns,
     bucket_of,
     bucket_value,
     count_by_bucket,
-    merged,
-    quantile,
+    quantiles,
 )
 from astraguard_store.columns import Columns
+from astraguard_store.database.bucket_rows import added_up, buckets_of, text_of
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import AtLeast
@@ -32,12 +32,12 @@ ROUNDING = 1e-12
 in_range = st.floats(min_value=SMALLEST, max_value=LARGEST)
 durations = st.one_of(st.just(0.0), in_range, st.integers(1, 5_000).map(lambda n: n / 10))
 many = st.lists(durations, min_size=1, max_size=60)
-quantiles = st.sampled_from([0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
+parts = st.sampled_from([0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
 missed_or_not = st.lists(st.tuples(durations, st.booleans()), min_size=1, max_size=60)
 
 
-def rows_of(values: list[float]) -> tuple[Bucket, ...]:
-    return tuple(map(Bucket, *count_by_bucket(sorted(values))))
+def counted(values: list[float]) -> BucketColumns:
+    return count_by_bucket(sorted(values))
 
 
 def columns_of(events: list[tuple[float, bool]]) -> Columns:
@@ -116,13 +116,14 @@ class TestCounting:
     @example([1e300, 0.0])
     @example([5.0] * 3)
     def test_it_counts_each_duration_in_its_bucket(self, values: list[float]) -> None:
-        rows = rows_of(values)
+        found = counted(values)
 
         expected = [bucket_of(value) for value in values]
-        assert rows == tuple((i, expected.count(i), 0) for i in sorted(set(expected)))
+        filled = sorted(set(expected))
+        assert found == (filled, [expected.count(i) for i in filled], [0] * len(filled))
 
     def test_of_no_durations_there_are_no_buckets(self) -> None:
-        assert rows_of([]) == ()
+        assert counted([]) == ([], [], [])
 
     @given(events=missed_or_not)
     @example(events=[(1e300, False), (0.0, True), (GAMMA**7, False)])
@@ -131,8 +132,10 @@ class TestCounting:
     ) -> None:
         statistics = summarize(columns_of(events), satellite_buckets=True)
 
-        expected = merged((bucket_of(duration), not missed, missed) for duration, missed in events)
-        columns = tuple(map(list, zip(*expected, strict=True)))
+        numbers = [(bucket_of(duration), missed) for duration, missed in events]
+        filled = sorted({bucket for bucket, _ in numbers})
+        expected = [[numbers.count((bucket, m)) for bucket in filled] for m in (False, True)]
+        columns = (filled, *expected)
         assert statistics.metric_buckets == {"agent_decision": columns}
         assert statistics.satellite_buckets == {"SAT001": {"agent_decision": columns}}
 
@@ -148,32 +151,72 @@ class TestCounting:
         assert 50 < len(buckets.counts) < 150
 
 
+class TestTexts:
+    """Buckets as the text of their row, and back."""
+
+    @given(missed_or_not)
+    def test_a_text_is_read_as_it_was_written(self, events: list[tuple[float, bool]]) -> None:
+        columns = summarize(columns_of(events)).metric_buckets["agent_decision"]
+
+        assert buckets_of(text_of(columns)) == columns
+
+    def test_neighbours_with_as_many_missed_are_one_part(self) -> None:
+        columns = BucketColumns([4, 5, 6, 9, 10], [7, 1, 0, 2, 3], [0, 0, 1, 0, 0])
+
+        assert text_of(columns) == "[[4,0,7,1],[6,1,0],[9,0,2,3]]"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "{}", "[[1,0,2]", "[[1,0]]", "[[1]]", "[[1,0,-2]]", "[[1,-1,2]]", "[[1,0,2.5]]",
+            "[[1,0,2,3],[2,0,1]]", "[[7,0,1],[3,0,1]]", "[[-1038,0,1]]", "[[2000,0,1,1]]",
+        ],
+    )  # fmt: skip
+    def test_what_no_save_writes_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            buckets_of(text)
+
+    @pytest.mark.parametrize("text", ["[[1,0]]", "[[2000,0,1,1]]", "[[-1038,0,1]]"])
+    def test_it_is_refused_among_others_too(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            added_up(["[[1,0,2]]", text])
+
+
 class TestMerging:
     """Buckets of several runs."""
 
     @given(st.lists(many, min_size=1, max_size=4))
     def test_merging_is_counting_all_together(self, runs: list[list[float]]) -> None:
-        rows = [row for run in runs for row in rows_of(run)]
+        texts = [text_of(counted(run)) for run in runs]
 
-        assert merged(rows) == rows_of([value for run in runs for value in run])
+        assert added_up(texts) == counted([value for run in runs for value in run])
 
-    @given(st.lists(many, min_size=1, max_size=4), quantiles)
-    def test_a_quantile_needs_no_merging_before(self, runs: list[list[float]], q: float) -> None:
-        rows = [row for run in runs for row in rows_of(run)]
+    @given(st.lists(missed_or_not, min_size=2, max_size=4))
+    def test_missed_events_are_added_up_beside(self, runs: list[list[tuple[float, bool]]]) -> None:
+        def buckets(events: list[tuple[float, bool]]) -> BucketColumns:
+            return summarize(columns_of(events)).metric_buckets["agent_decision"]
 
-        assert quantile(reversed(rows), q) == quantile(merged(rows), q)
+        together = added_up(text_of(buckets(events)) for events in runs)
+
+        assert together == buckets([event for events in runs for event in events])
+
+    def test_of_no_texts_there_are_no_buckets(self) -> None:
+        assert added_up([]) == ([], [], [])
+
+    def test_more_than_are_read_at_a_time_are_all_counted(self) -> None:
+        assert added_up(["[[3,1,2]]"] * 4_001) == ([3], [8_002], [4_001])
 
 
 class TestQuantile:
     """Percentiles of buckets."""
 
-    @given(many, quantiles)
+    @given(many, parts)
     def test_it_is_within_one_percent_of_the_order_statistic(
         self, values: list[float], q: float
     ) -> None:
         exact = sorted(values)[min(int(len(values) * q), len(values) - 1)]
 
-        found = quantile(rows_of(values), q)
+        (found,) = quantiles(counted(values), [q])
 
         assert not isinstance(found, AtLeast)
         assert is_near(found, exact)
@@ -184,19 +227,20 @@ class TestQuantile:
     ) -> None:
         statistics = summarize(columns_of(events))
 
-        rows = list(zip(*statistics.metric_buckets["agent_decision"], strict=True))
+        names = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+        values = quantiles(statistics.metric_buckets["agent_decision"], names.values())
 
         exact = statistics.metrics["agent_decision"]
-        for name, q in {"p50": 0.5, "p95": 0.95, "p99": 0.99}.items():
-            found, expected = quantile(rows, q), getattr(exact, name)
+        for name, found in zip(names, values, strict=True):
+            expected = getattr(exact, name)
             assert found is not None
             assert type(found) is type(expected)
             assert is_near(float(found), float(expected))
 
     def test_of_no_events_there_is_none(self) -> None:
-        assert quantile([], 0.5) is None
+        assert quantiles(counted([]), [0.5]) == [None]
 
     @pytest.mark.parametrize("q", [-0.01, 1.01, 50, math.nan])
     def test_a_quantile_outside_zero_to_one_is_refused(self, q: float) -> None:
         with pytest.raises(InvalidRunError, match=r"^Invalid quantile"):
-            quantile([(0, 1, 0)], q)
+            quantiles(BucketColumns([0], [1], [0]), [0.5, q])

@@ -65,12 +65,12 @@ def run_all_sql(results: Path, *statements: str) -> None:
 
 def all_buckets(results: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(results / DATABASE)) as database:
-        return database.execute("SELECT * FROM metric_buckets ORDER BY 1, 2, 3").fetchall()
+        return database.execute("SELECT * FROM buckets ORDER BY 1, 2, 3").fetchall()
 
 
 def buckets_of(results: Path) -> list[tuple[str, int]]:
     with closing(sqlite3.connect(results / DATABASE)) as database:
-        query = "SELECT run_id, sum(count) FROM metric_buckets GROUP BY run_id"
+        query = "SELECT run_id, sum(count) FROM v_buckets GROUP BY run_id"
         return database.execute(query).fetchall()
 
 
@@ -612,7 +612,7 @@ class TestFix:
 
     def test_filled_they_are_those_of_a_save(self, store: Path) -> None:
         saved = all_buckets(store)
-        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id <> 'run_1'")
+        run_all_sql(store, "DELETE FROM buckets WHERE run_id <> 'run_1'")
 
         report = check(store, fix=True)
 
@@ -620,7 +620,7 @@ class TestFix:
         assert all_buckets(store) == saved
 
     def test_buckets_of_a_run_without_its_csv_stay_a_note(self, store: Path) -> None:
-        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id = 'run_1'")
+        run_all_sql(store, "DELETE FROM buckets WHERE run_id = 'run_1'")
         (store / "run_1" / reference.RAW).unlink()
 
         for _ in range(2):
@@ -630,7 +630,7 @@ class TestFix:
             assert faults(report) == [("missing_file", f"run_1/{reference.RAW}")]
 
     def test_buckets_are_not_filled_from_a_changed_csv(self, store: Path) -> None:
-        run_all_sql(store, "DELETE FROM metric_buckets WHERE run_id = 'run_1'")
+        run_all_sql(store, "DELETE FROM buckets WHERE run_id = 'run_1'")
         flip_a_byte(store / "run_1" / reference.RAW)
 
         check(store, fix=True)

@@ -10,13 +10,13 @@ from recordings import recorded
 from astraguard_store import RunRepository
 
 CHANGES = [
-    "UPDATE metric_statistics SET mean_ms = mean_ms + 1",
+    "UPDATE statistics SET mean_ms = mean_ms + 1",
     "UPDATE runs SET total_measurements = 1",
     "UPDATE runs SET utc_offset_s = 3600 - utc_offset_s",
     "UPDATE runs SET recorded_at_us = 4611686018427387904",
-    "DELETE FROM satellite_statistics",
+    "DELETE FROM statistics WHERE satellite_id > ''",
     "DELETE FROM artifacts WHERE kind = 'raw_csv'",
-    "UPDATE metric_buckets SET count = count + 1",
+    "UPDATE buckets SET counts = json_set(counts, '$[0][2]', 99)",
 ]
 
 

@@ -69,8 +69,8 @@ class TestPostgresql:
 
     def test_the_three_kinds_are_there(self) -> None:
         assert types_of("runs")["recorded_at_us"] == "BIGINT"
-        assert types_of("metric_statistics")["p99_ms"] == "DOUBLE PRECISION"
-        assert types_of("metric_statistics")["missed"] == "BIGINT"
+        assert types_of("statistics")["p99_ms"] == "DOUBLE PRECISION"
+        assert types_of("statistics")["missed"] == "BIGINT"
 
 
 class TestRooms:

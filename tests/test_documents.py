@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reference
@@ -18,7 +19,7 @@ from recordings import recorded, save
 from test_check import check, faults, mended, run_all_sql
 
 from astraguard_store import LatencyCollector, MetricSummary, RunRepository, RunSummary
-from astraguard_store.database.documents import decode, document_state, encode
+from astraguard_store.database.documents import decode, document_state, encode, parts_of
 from astraguard_store.database.runs import load_run, load_run_of_rows
 from astraguard_store.store.schema_versions import upgrade_schema
 
@@ -45,14 +46,20 @@ COLLECTORS = {
 }
 
 NUMBERS = (3, 1.0, 2.0, 3.0, 4.0, 0.5, 5.0)
-ROWS = [("run", "a", 0, *NUMBERS, 0), ("run", "b", 1, *NUMBERS, 1)]
+ROWS = [("run", "", "a", 0, *NUMBERS, 0), ("run", "", "b", 1, *NUMBERS, 1)]
 BELOW = [
     ("run", "S", "a", 0, *NUMBERS, 0),
     ("run", "T", "b", 1, *NUMBERS, 1),
     ("run", "T", "a", 2, *NUMBERS, 0),
 ]
 FILE = ("run", "raw_csv", "run/latency_raw.csv", 1, None, 3)
-DOCUMENT = encode("run", ROWS, BELOW, [FILE]) or b""
+
+
+def encoded(statistics: list[tuple[Any, ...]], files: list[tuple[Any, ...]]) -> bytes | None:
+    return encode("run", parts_of(statistics, [(*file, None) for file in files]))
+
+
+DOCUMENT = encoded([*ROWS, *BELOW], [FILE]) or b""
 
 
 @pytest.fixture
@@ -162,7 +169,7 @@ class TestExactness:
     def test_a_hash_is_read_as_the_row_has_it(self, sha256: str | None) -> None:
         file = ("run", "raw_csv", "run/latency_raw.csv", 1, sha256, 3)
 
-        parts = decode("run", encode("run", ROWS[:1], BELOW[:1], [file]) or b"")
+        parts = decode("run", encoded([ROWS[0], BELOW[0]], [file]) or b"")
 
         assert parts is not None
         assert parts.artifacts == (file[1:],)
@@ -171,22 +178,22 @@ class TestExactness:
     def test_a_hash_that_no_save_writes_is_not_copied(self, sha256: str) -> None:
         file = ("run", "raw_csv", "run/latency_raw.csv", 1, sha256, 3)
 
-        assert encode("run", ROWS[:1], BELOW[:1], [file]) is None
+        assert encoded([ROWS[0], BELOW[0]], [file]) is None
 
     def test_a_file_of_another_folder_is_not_copied(self) -> None:
         file = ("run", "raw_csv", "other/latency_raw.csv", 1, None, 3)
 
-        assert encode("run", ROWS, BELOW, [file]) is None
+        assert encoded([*ROWS, *BELOW], [file]) is None
 
     def test_a_satellite_with_a_type_that_the_run_has_not_is_not_copied(self) -> None:
         below = ("run", "SAT", "c", 0, *NUMBERS, 0)
 
-        assert encode("run", ROWS, [below], []) is None
+        assert encoded([*ROWS, below], []) is None
 
     def test_rows_without_what_an_old_summary_file_lacks_are_copied(self) -> None:
         below = ("run", "SAT", "a", 0, 3, 1.0, 2.0, 3.0, None, None, 5.0, 0)
 
-        parts = decode("run", encode("run", ROWS, [below], []) or b"")
+        parts = decode("run", encoded([*ROWS, below], []) or b"")
 
         assert parts is not None
         assert parts.satellites["SAT"]["a"] == MetricSummary(*below[4:])
@@ -198,19 +205,19 @@ class TestCoherence:
     @pytest.mark.parametrize(
         "change",
         [
-            "UPDATE metric_statistics SET mean_ms = mean_ms + 1 WHERE run_id = 'a'",
-            "UPDATE satellite_statistics SET p95_ms = p95_ms + 1 WHERE run_id = 'a'",
+            "UPDATE statistics SET mean_ms = mean_ms + 1 WHERE run_id = 'a'",
+            "UPDATE statistics SET p95_ms = 9e9 WHERE run_id = 'a' AND satellite_id = 'SAT001'",
             "UPDATE artifacts SET bytes = bytes + 1 WHERE run_id = 'a'",
-            "DELETE FROM metric_statistics WHERE run_id = 'a' AND position = 1",
-            "DELETE FROM satellite_statistics WHERE run_id = 'a' AND position = 1",
+            "DELETE FROM statistics WHERE run_id = 'a' AND satellite_id = '' AND position = 1",
+            "DELETE FROM statistics WHERE run_id = 'a' AND satellite_id > '' AND position = 1",
             "DELETE FROM artifacts WHERE run_id = 'a'",
-            "INSERT INTO metric_statistics VALUES ('a', 'new', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
-            "INSERT INTO satellite_statistics VALUES ('a', 'S', 'n', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
+            "INSERT INTO statistics VALUES ('a', '', 'new', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
+            "INSERT INTO statistics VALUES ('a', 'S', 'n', 9, 1, 1, 1, 1, 1, 1, 1, 0)",
             "INSERT INTO artifacts VALUES ('a', 'raw_parquet', 'a/x', 1, NULL, NULL, NULL)",
             """
-            INSERT OR REPLACE INTO metric_statistics
-            SELECT run_id, metric_type, position, count, 7, 7, 7, 7, 7, 7, 0
-            FROM metric_statistics WHERE run_id = 'a'
+            INSERT OR REPLACE INTO statistics
+            SELECT run_id, satellite_id, metric_type, position, count, 7, 7, 7, 7, 7, 7, 0
+            FROM statistics WHERE run_id = 'a'
             """,
         ],
     )
@@ -252,8 +259,8 @@ class TestCoherence:
     ) -> None:
         tool.execute("DELETE FROM artifacts WHERE run_id = 'b'")
         repository.save("b", recorded(10))
-        tool.execute("DELETE FROM satellite_statistics WHERE run_id = 'b'")
-        tool.execute("UPDATE satellite_statistics SET run_id = 'b' WHERE run_id = 'a'")
+        tool.execute("DELETE FROM statistics WHERE run_id = 'b'")
+        tool.execute("UPDATE statistics SET run_id = 'b' WHERE run_id = 'a'")
 
         assert documents(tool) == {}
 

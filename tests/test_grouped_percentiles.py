@@ -17,7 +17,6 @@ from sqlalchemy.dialects import sqlite
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository
 from astraguard_store.database.percentiles import GROUPINGS, expression_of
-from astraguard_store.database.schema import metric_statistics
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError, StoreNotFoundError
 from astraguard_store.model import epoch_us
 
@@ -96,7 +95,7 @@ def test_each_group_is_as_its_runs_together(
 
 def on_times(name: str, times: Sequence[datetime]) -> list[str]:
     """Return what SQLite says is the *name* of each time."""
-    expression = expression_of(name, metric_statistics)
+    expression = expression_of(name)
     sql = expression.compile(dialect=sqlite.dialect(paramstyle="named"))
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE runs (recorded_at_us)")
@@ -197,7 +196,7 @@ class TestGroups:
         assert [value.above_ms for value in half_missed.values] == [None, pytest.approx(500, 0.01)]
 
     def test_runs_without_buckets_are_named_in_their_group(self, store: RunRepository) -> None:
-        changed(store, "DELETE FROM metric_buckets WHERE run_id IN ('b', 'c')")
+        changed(store, "DELETE FROM buckets WHERE run_id IN ('b', 'c') AND satellite_id = ''")
 
         answer = store.grouped_percentiles(["scenario"], [0.5], metric_type=FAULTS)
 

@@ -21,7 +21,7 @@ from astraguard_store.database import runs as queries
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.runs import StoredRun
 
-SLOWER = "UPDATE metric_statistics SET mean_ms = 777.0 WHERE run_id = 'a'"
+SLOWER = "UPDATE statistics SET mean_ms = 777.0 WHERE run_id = 'a'"
 
 
 @pytest.fixture(scope="module")
@@ -203,13 +203,16 @@ class TestCommitsOfOthers:
 
         assert {m.mean_ms for m in repository.get("a").metrics.values()} == {777.0}
 
-    @pytest.mark.parametrize("table", ["metric_statistics", "satellite_statistics"])
+    @pytest.mark.parametrize("which", ["=", ">"])
     def test_a_tool_changes_the_order_alone(
-        self, repository: RunRepository, tool: sqlite3.Connection, table: str
+        self, repository: RunRepository, tool: sqlite3.Connection, which: str
     ) -> None:
         before = repository.get("a")
 
-        tool.execute(f"UPDATE {table} SET position = 99 - position WHERE run_id = 'a'")
+        tool.execute(
+            "UPDATE statistics SET position = 99 - position "
+            f"WHERE run_id = 'a' AND satellite_id {which} ''"
+        )
 
         after = repository.get("a")
         assert after == before

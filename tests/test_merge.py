@@ -32,12 +32,10 @@ from astraguard_store import (
 
 TABLES = (
     "runs",
-    "metric_statistics",
-    "satellite_statistics",
+    "statistics",
     "artifacts",
     "run_tags",
-    "metric_buckets",
-    "satellite_buckets",
+    "buckets",
     "measurements",
 )
 PROVENANCE = Provenance(

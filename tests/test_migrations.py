@@ -284,6 +284,32 @@ class TestStoredDatabases:
         assert upgraded == described_schema(store)
 
 
+    @EACH_STORED
+    def test_upgraded_and_downgraded_again_it_is_what_it_was(
+        self, results: Path, revision: str
+    ) -> None:
+        database = stored(results, revision) / NAME
+        before = set(dump(database))
+        upgrade_schema(results)
+
+        alembic("-x", f"url=sqlite:///{database}", "downgrade", revision, cwd=results)
+
+        assert set(dump(database)) == before
+
+    @pytest.mark.parametrize("revision", ["0004"])
+    def test_downgraded_and_upgraded_again_nothing_is_lost(
+        self, results: Path, revision: str
+    ) -> None:
+        database = stored(results, HEAD_REVISION) / NAME
+        before = set(dump(database))
+        url = f"url=sqlite:///{database}"
+
+        alembic("-x", url, "downgrade", revision, cwd=results)
+        alembic("-x", url, "upgrade", "head", cwd=results)
+
+        assert set(dump(database)) == before
+
+
 class TestFirstToSecond:
     """Revision 0002: what runs of before it are, and what going back loses."""
 

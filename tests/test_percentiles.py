@@ -98,7 +98,7 @@ def store(results: Path) -> Iterator[RunRepository]:
 def drop_buckets(repository: RunRepository, run_id: str) -> None:
     """Make a run look like one from before there were buckets."""
     with closing(sqlite3.connect(str(repository.database_path))) as database, database:
-        database.execute("DELETE FROM metric_buckets WHERE run_id = ?", (run_id,))
+        database.execute("DELETE FROM buckets WHERE run_id = ? AND satellite_id = ''", (run_id,))
 
 
 class TestWhichRuns:

@@ -57,8 +57,7 @@ def insert_statistics(
     database: sqlite3.Connection, run_id: str, p95_ms: float, missed: int = 0
 ) -> None:
     database.execute(
-        "INSERT INTO metric_statistics (run_id, metric_type, position, count, mean_ms, p50_ms, "
-        "p95_ms, p99_ms, min_ms, max_ms, missed) VALUES (?, 'detect', 0, 5, 1, 1, ?, 9, 1, 9, ?)",
+        "INSERT INTO statistics VALUES (?, '', 'detect', 0, 5, 1, 1, ?, 9, 1, 9, ?)",
         (run_id, p95_ms, missed),
     )
 

@@ -484,9 +484,7 @@ class TestAllOrNothing:
 class TestDeleting:
     """Rows, files, folder: what goes and what stays."""
 
-    @pytest.mark.parametrize(
-        "table", ["runs", "metric_statistics", "satellite_statistics", "artifacts"]
-    )
+    @pytest.mark.parametrize("table", ["runs", "statistics", "buckets", "artifacts"])
     def test_its_rows_go(self, store: Path, table: str) -> None:
         with RunRepository.open(store) as repository:
             repository.delete("run")

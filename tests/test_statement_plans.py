@@ -23,14 +23,11 @@ from astraguard_store.database.lists import recent_headers, recent_sql
 from astraguard_store.database.percentiles import percentile_statements
 
 STATISTICS = "3, 1.5, 1.0, 2.0, 2.0, 1.0, 2.0, 0"
-# Of 10 durations a metric type 10, 7 and 10 differ, and each has a bucket of its own.
-BUCKETS_OF_TEN = 27
 BY_KEY: dict[Callable[[], str], tuple[str, ...]] = {
     runs.run_rows_sql: (
         "runs",
         "runs",
-        "metric_statistics",
-        "satellite_statistics",
+        "statistics",
         "artifacts",
         "run_tags",
     ),
@@ -56,28 +53,23 @@ def fill(connection: sqlite3.Connection, runs: int) -> None:
         enumerate(times),
     )
     connection.execute(
-        "INSERT INTO metric_statistics "
-        "SELECT run_id, 'metric' || value, value, "
-        f"{STATISTICS} FROM runs, json_each('[0,1,2,3,4,5]')"
-    )
-    connection.execute(
-        "INSERT INTO satellite_statistics "
-        "SELECT run_id, 'SAT' || satellite.value, 'metric' || metric.value, "
-        f"satellite.value * 6 + metric.value, {STATISTICS} "
-        "FROM runs, json_each('[0,1]') satellite, json_each('[0,1,2,3,4,5]') metric"
+        "INSERT INTO statistics "
+        "SELECT run_id, satellite.value, 'metric' || metric.value, "
+        f"satellite.key % 2 * 6 + metric.value, {STATISTICS} "
+        'FROM runs, json_each(\'["SAT0", "SAT1", ""]\') satellite, '
+        "json_each('[0,1,2,3,4,5]') metric"
     )
     connection.execute(
         "INSERT INTO artifacts SELECT run_id, value, run_id || '/' || value, 9, NULL, 36, NULL "
         'FROM runs, json_each(\'["raw_csv", "summary_json"]\')'
     )
-    for table in ("metric", "satellite"):
-        connection.execute(
-            f"INSERT INTO {table}_buckets SELECT run_id, position, bucket.value, 1, 0 "
-            f"FROM {table}_statistics, json_each('[0,7]') bucket"
-        )
+    connection.execute(
+        "INSERT INTO buckets SELECT run_id, satellite_id, metric_type, '[[0,0,1],[7,0,1]]' "
+        "FROM statistics"
+    )
     connection.execute(
         "INSERT INTO measurements SELECT run_id, position, position, 1.79e9, 1.5, 0.0, 0 "
-        "FROM satellite_statistics WHERE run_id < 'run2'"
+        "FROM statistics WHERE run_id < 'run2' AND satellite_id > ''"
     )
     connection.execute("INSERT INTO run_tags SELECT run_id, 'week', revision FROM runs")
     connection.execute("COMMIT")
@@ -149,14 +141,7 @@ class TestPlans:
     ) -> None:
         found = [plan(database, sql) for sql in runs.delete_of_one_save_sql()]
 
-        tables = [
-            "metric_statistics",
-            "satellite_statistics",
-            "artifacts",
-            "metric_buckets",
-            "satellite_buckets",
-            "measurements",
-        ]
+        tables = ["statistics", "artifacts", "buckets", "measurements"]
         assert found == [[f"SEARCH {table} USING PRIMARY KEY (run_id=?)"] for table in tables]
 
     @pytest.mark.parametrize(
@@ -181,9 +166,7 @@ class TestPlans:
     ) -> None:
         steps = plan(database, runs.comparison_sql(by_satellite=by_satellite))
 
-        assert not [
-            s for s in steps if re.match(r"SCAN (metric|satellite)_statistics|SCAN runs", s)
-        ]
+        assert not [s for s in steps if re.match(r"SCAN (statistics|runs)", s)]
         assert not [s for s in steps if "TEMP B-TREE" in s]
 
     @pytest.mark.parametrize("by_satellite", [False, True])
@@ -192,13 +175,8 @@ class TestPlans:
     ) -> None:
         steps = plan(database, runs.comparison_sql(by_satellite=by_satellite))
 
-        table = "satellite_statistics" if by_satellite else "metric_statistics"
-        key = (
-            "run_id=? AND satellite_id=? AND metric_type=?"
-            if by_satellite
-            else ("run_id=? AND metric_type=?")
-        )
-        partner = f"SEARCH {table} USING PRIMARY KEY ({key}) LEFT-JOIN"
+        key = "run_id=? AND satellite_id=? AND metric_type=?"
+        partner = f"SEARCH statistics USING PRIMARY KEY ({key}) LEFT-JOIN"
         assert [step for step in steps if "LEFT-JOIN" in step] == [partner, partner]
 
 
@@ -238,6 +216,29 @@ class TestPlansOfViews:
     @pytest.mark.parametrize(
         ("where", "index"),
         [
+            ("recorded_at >= '2026-11-20'", "ix_runs_recorded_at"),
+            ("recorded_at_us >= 1795132800000000", "ix_runs_recorded_at_us_run_id"),
+        ],
+    )
+    @pytest.mark.parametrize("view", ["v_latency", "v_buckets"])
+    def test_runs_of_a_week_are_found_by_their_time_and_then_their_rows(
+        self, database: sqlite3.Connection, view: str, where: str, index: str
+    ) -> None:
+        query = (
+            f"SELECT * FROM {view} JOIN v_runs USING (run_id) "
+            f"WHERE metric_type = 'metric1' AND satellite_id IS NULL AND {where}"
+        )
+
+        steps = plan(database, query)
+
+        assert steps[0].startswith("SEARCH runs USING")
+        assert f"INDEX {index} (" in steps[0]
+        assert "USING PRIMARY KEY (run_id=?" in steps[1]
+        assert tables_scanned(steps) == set()
+
+    @pytest.mark.parametrize(
+        ("where", "index"),
+        [
             ("", "ix_runs_recorded_at_us_run_id"),
             ("WHERE scenario = 'orbit'", "ix_runs_scenario_recorded_at_us_run_id"),
         ],
@@ -257,35 +258,33 @@ class TestPlansOfPercentiles:
     """What is read for percentiles of many runs, together or by group."""
 
     @pytest.mark.parametrize("by", [(), ("scenario", "week"), ("run",), ("satellite", "day")])
-    @pytest.mark.parametrize("part", ["sums", "runs"])
     def test_named_runs_and_their_buckets_are_found_by_their_keys(
-        self, database: sqlite3.Connection, part: str, by: tuple[str, ...]
+        self, database: sqlite3.Connection, by: tuple[str, ...]
     ) -> None:
-        steps = plan(
-            database, getattr(percentile_statements(by, of_one=False, of_all=False), part)
-        )
+        steps = plan(database, percentile_statements(by, of_one=False, of_all=False).rows)
 
-        assert {name.split()[0] for name in tables_scanned(steps)} == {"chosen", "given"}
+        assert tables_scanned(steps) == set()
         assert all("USING PRIMARY KEY (run_id=?" in s for s in steps if s.startswith("SEARCH"))
 
     @pytest.mark.parametrize("by", [(), ("scenario", "week"), ("run",), ("satellite", "day")])
-    @pytest.mark.parametrize("part", ["sums", "runs"])
-    def test_of_all_runs_no_buckets_of_other_metric_types_are_read(
-        self, database: sqlite3.Connection, part: str, by: tuple[str, ...]
+    def test_of_all_runs_no_rows_of_other_metric_types_are_read(
+        self, database: sqlite3.Connection, by: tuple[str, ...]
     ) -> None:
-        steps = plan(database, getattr(percentile_statements(by, of_one=False, of_all=True), part))
+        steps = plan(database, percentile_statements(by, of_one=False, of_all=True).rows)
 
-        table = "satellite" if "satellite" in by else "metric"
-        key = "USING PRIMARY KEY (run_id=? AND position=?)"
-        assert f"SEARCH {table}_buckets {key}" in steps
-        assert f"SCAN {table}_buckets" not in steps
+        key = "run_id=? AND satellite_id=? AND metric_type=?"
+        of_run = "run_id=? AND satellite_id>?" if "satellite" in by else key
+        assert f"SEARCH statistics USING PRIMARY KEY ({of_run})" in steps
+        assert f"SEARCH buckets USING PRIMARY KEY ({key}) LEFT-JOIN" in steps
         assert not [s for s in steps if "AUTOMATIC" in s]
 
 
 def tables_scanned(steps: list[str]) -> set[str]:
     """Give what is read from end to end, but for what the statement itself made."""
     made = {s.removeprefix("CO-ROUTINE ") for s in steps if s.startswith("CO-ROUTINE ")}
-    return {s.removeprefix("SCAN ") for s in steps if s.startswith("SCAN ")} - made
+    scanned = {s.removeprefix("SCAN ") for s in steps if s.startswith("SCAN ")} - made
+    # The elements of one JSON text each.
+    return {name for name in scanned if "VIRTUAL TABLE" not in name}
 
 
 @pytest.fixture
@@ -350,14 +349,14 @@ class TestCounts:
         assert [s for s in verbs(asked) if s != "PRAGMA"] == ["WITH"]
 
     @pytest.mark.parametrize("by", [[], ["scenario", "week"]])
-    def test_percentiles_are_two_statements_on_one_snapshot(
+    def test_percentiles_are_one_statement(
         self, warm: RunRepository, seen: SeenSql, by: list[str]
     ) -> None:
         asked = seen.during(
             lambda: warm.grouped_percentiles(by, [0.5, 0.99], metric_type="fault_detection")
         )
 
-        assert verbs(asked) == ["BEGIN", "WITH", "WITH", "ROLLBACK"]
+        assert verbs(asked) == ["BEGIN", "SELECT", "ROLLBACK"]
 
     def test_a_cached_comparison_only_asks_whether_anybody_committed(
         self, warm: RunRepository, seen: SeenSql
@@ -372,14 +371,13 @@ class TestCounts:
     ) -> None:
         asked = seen.during(lambda: warm.save("new", recorded(10)))
 
-        assert verbs(asked) == ["BEGIN", *["INSERT"] * (13 + BUCKETS_OF_TEN), "COMMIT"]
+        assert verbs(asked) == ["BEGIN", *["INSERT"] * 16, "COMMIT"]
         assert inserted_into(asked) == {
             "runs": 1,
-            "metric_statistics": 3,
-            "satellite_statistics": 6,
+            "statistics": 3 + 6,
             "artifacts": 2,
             "run_documents": 1,
-            "metric_buckets": BUCKETS_OF_TEN,
+            "buckets": 3,
         }
 
     def test_saving_a_run_again_adds_a_delete_a_table_and_asks_for_its_tags(
@@ -390,8 +388,8 @@ class TestCounts:
         assert verbs(asked) == [
             "BEGIN",
             "INSERT",
-            *["DELETE"] * 6,
-            *["INSERT"] * (3 + 6 + BUCKETS_OF_TEN),
+            *["DELETE"] * 4,
+            *["INSERT"] * (3 + 6 + 3),
             "SELECT",
             *["INSERT"] * (2 + 1),
             "COMMIT",
@@ -400,8 +398,7 @@ class TestCounts:
     def test_a_save_does_not_grow_with_its_measurements(
         self, warm: RunRepository, seen: SeenSql
     ) -> None:
-        # Enough that each duration that may come has come: so it has its bucket.
-        small = seen.during(lambda: warm.save("small", recorded(200)))
+        small = seen.during(lambda: warm.save("small", recorded(10)))
         large = seen.during(lambda: warm.save("large", recorded(4_000)))
 
         assert len(large) == len(small)

@@ -19,8 +19,15 @@ from recordings import recorded
 from schema_texts import sql_in_description
 
 from astraguard_store import AtLeast, LatencyMeasurement, MetricSummary, RunRepository
-from astraguard_store.buckets import LAST_BUCKET, ZERO_BUCKET, bucket_value, quantile
+from astraguard_store.buckets import (
+    LAST_BUCKET,
+    ZERO_BUCKET,
+    BucketColumns,
+    bucket_value,
+    quantiles,
+)
 from astraguard_store.comparison import ValueChange
+from astraguard_store.database.bucket_rows import added_up, text_of
 from astraguard_store.model import epoch_us
 
 NAME = "astraguard.db"
@@ -129,18 +136,24 @@ def insert_run(
     )
 
 
+def columns_of(rows: dict[int, tuple[int, int]]) -> BucketColumns:
+    """Give the buckets of {bucket: its counts, measured and missed}, in their order."""
+    ordered = sorted(rows.items())
+    return BucketColumns(
+        [bucket for bucket, _ in ordered],
+        [counts[0] for _, counts in ordered],
+        [counts[1] for _, counts in ordered],
+    )
+
+
 def insert_buckets(
     connection: sqlite3.Connection, run_id: str, rows: dict[int, tuple[int, int]]
 ) -> None:
     """Insert a run whose only metric type, `fault_detection`, has these buckets."""
     insert_run(connection, run_id)
     connection.execute(
-        "INSERT INTO metric_statistics VALUES (?, 'fault_detection', 0, 1, 1, 1, 1, 1, 1, 1, 0)",
-        (run_id,),
-    )
-    connection.executemany(
-        "INSERT INTO metric_buckets VALUES (?, 0, ?, ?, ?)",
-        [(run_id, bucket, *counts) for bucket, counts in rows.items()],
+        "INSERT INTO buckets VALUES (?, '', 'fault_detection', ?)",
+        (run_id, text_of(columns_of(rows))),
     )
 
 
@@ -314,7 +327,7 @@ class TestLatency:
         tables.execute("DELETE FROM runs")
         insert_run(tables)
         tables.execute(
-            "INSERT INTO metric_statistics VALUES ('run', 'a', 0, ?, 4, 4, 4, 4, 4, 4, ?)",
+            "INSERT INTO statistics VALUES ('run', '', 'a', 0, ?, 4, 4, 4, 4, 4, 4, ?)",
             (count, missed),
         )
 
@@ -327,8 +340,7 @@ class TestLatency:
     def test_a_statistic_that_an_old_file_lacks_is_null(self, tables: sqlite3.Connection) -> None:
         insert_run(tables)
         tables.execute(
-            "INSERT INTO satellite_statistics "
-            "VALUES ('run', 'SAT001', 'a', 0, 3, 1, 1, 1, NULL, NULL, 1, 0)"
+            "INSERT INTO statistics VALUES ('run', 'SAT001', 'a', 0, 3, 1, 1, 1, NULL, NULL, 1, 0)"
         )
 
         query = "SELECT p99_ms, p99_above_ms, p99_at_least_ms, min_ms FROM v_latency"
@@ -432,7 +444,7 @@ class TestChanges:
             insert_run(tables, run_id)
             values = (run_id, *[value] * 6, missed)
             tables.execute(
-                "INSERT INTO metric_statistics VALUES (?, 'link', 0, 100, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO statistics VALUES (?, '', 'link', 0, 100, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
 
@@ -450,7 +462,7 @@ class TestChanges:
         for run_id, value in [("before", 0), ("after", 40)]:
             insert_run(tables, run_id)
             tables.execute(
-                "INSERT INTO metric_statistics VALUES (?, 'link', 0, 1, ?, ?, ?, ?, ?, ?, 0)",
+                "INSERT INTO statistics VALUES (?, '', 'link', 0, 1, ?, ?, ?, ?, ?, ?, 0)",
                 (run_id, *[value] * 6),
             )
 
@@ -500,13 +512,12 @@ class TestBuckets:
         tables.execute("DELETE FROM runs")
         for number, rows in enumerate(runs):
             insert_buckets(tables, f"run{number}", rows)
-        all_rows = [(bucket, *counts) for rows in runs for bucket, counts in rows.items()]
         (sql,) = sql_in_description(tables, "v_buckets")
         assert sql.count("0.95") == 1
 
         (row,) = tables.execute(sql.replace("0.95", str(q)))
 
-        expected = quantile(all_rows, q)
+        (expected,) = quantiles(added_up(text_of(columns_of(rows)) for rows in runs), [q])
         known, bound = split(expected)
         assert row["p95_ms"] == near(known)
         assert row["p95_above_ms"] == near(bound)
@@ -542,7 +553,7 @@ class TestMeasurements:
         insert_run(tables)
         statistics = "3, 1, 1, 1, 1, 1, 1, 0"
         tables.execute(
-            f"INSERT INTO satellite_statistics VALUES ('run', 'SAT002', 'a', 0, {statistics}), "
+            f"INSERT INTO statistics VALUES ('run', 'SAT002', 'a', 0, {statistics}), "
             f"('run', 'SAT001', 'b', 1, {statistics})"
         )
         tables.execute(

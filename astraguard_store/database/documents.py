@@ -1,6 +1,6 @@
 """Documents: a copy of a run's rows in one value, read instead of some 20 rows.
 
-A document copies three tables, statistics and files, as exactly as the rows and in half
+A document copies two tables, statistics and files, as exactly as the rows and in half
 their size. A run whose rows can't be copied so has none, and is read from its rows. The
 satellites are decoded when somebody first looks at them: they are most of a document,
 and few callers of `get` ask for them.
@@ -13,7 +13,7 @@ Documents of format 1, packed by hand, aren't read either; `check --fix` renews 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
@@ -22,12 +22,7 @@ from zlib import crc32
 import msgspec
 from sqlalchemy import bindparam, delete, select
 
-from astraguard_store.database.schema import (
-    artifacts,
-    metric_statistics,
-    run_documents,
-    satellite_statistics,
-)
+from astraguard_store.database.schema import ALL_SATELLITES, artifacts, run_documents, statistics
 from astraguard_store.database.sql import Connection, compiled, upsert
 from astraguard_store.model import (
     Artifact,
@@ -43,6 +38,7 @@ __all__ = [
     "decode",
     "document_state",
     "encode",
+    "parts_of",
     "renew_document",
     "write_document",
 ]
@@ -50,7 +46,6 @@ __all__ = [
 Row = tuple[Any, ...]
 DocumentState = Literal["right", "missing", "wrong"]
 
-_COPIED = (metric_statistics, satellite_statistics, artifacts)
 _FORMAT: Final = 2
 _BEGINNING: Final = b"\x94\x02"
 """An array of four, the first of them the format."""
@@ -61,11 +56,16 @@ _RESIDUE: Final = 0x2144DF1C
 _MINUS_ZERO: Final = b"\xcb\x80" + bytes(7)
 
 
+_POSITION: Final = itemgetter(statistics.c.keys().index("position"))
+_NO_BOUNDS: Final = (None, None, None)
+_WITHOUT_BOUNDS: Final = len(MetricSummary._fields) - len(_NO_BOUNDS)
+
+
 class RunParts(NamedTuple):
     """What a document tells of its run: attributes of `RunSummary`."""
 
-    metrics: FrozenMapping[str, MetricSummary]
-    satellites: FrozenMapping[str, FrozenMapping[str, MetricSummary]]
+    metrics: Mapping[str, MetricSummary]
+    satellites: Mapping[str, Mapping[str, MetricSummary]]
     artifacts: tuple[Artifact, ...]
 
 
@@ -116,22 +116,42 @@ class _LazySatellites(FrozenMapping[str, FrozenMapping[str, MetricSummary]]):
         return FrozenMapping, (dict(self._items),)
 
 
-def encode(
-    run_id: str, metrics: Iterable[Row], satellites: Iterable[Row], artifacts: Iterable[Row]
-) -> bytes | None:
-    """Return the document of rows, whose values come in the order of their tables' columns.
+def parts_of(statistics: Iterable[Row], artifacts: Iterable[Row]) -> RunParts:
+    """Return what the rows of a run say, whose values come in the order of their tables' columns.
+
+    The run's id, which is the first of them, isn't looked at.
+    """
+    metrics: dict[str, MetricSummary] = {}
+    satellites: dict[str, dict[str, MetricSummary]] = {}
+    for _, satellite_id, metric_type, _, *numbers in sorted(statistics, key=_POSITION):
+        summary = MetricSummary._make([*numbers, *_NO_BOUNDS])
+        of_one = (
+            metrics if satellite_id == ALL_SATELLITES else satellites.setdefault(satellite_id, {})
+        )
+        of_one[metric_type] = with_bounds(summary) if summary.missed else summary
+    # The last column names another store's folder, and no value has it.
+    files = sorted(Artifact._make(row[1:6]) for row in artifacts)
+    return RunParts(
+        FrozenMapping.of_own(metrics),
+        FrozenMapping.of_own({name: FrozenMapping.of_own(m) for name, m in satellites.items()}),
+        tuple(files),
+    )
+
+
+def encode(run_id: str, parts: RunParts) -> bytes | None:
+    """Return the document of a run.
 
     Returns:
-        None if rows that no save writes are among them.
+        None if rows that no save writes are among what it is made of.
     """
+    place_of = {name: place for place, name in enumerate(parts.metrics)}
     try:
-        of_types = {row[1]: _statistics(row[3:]) for row in sorted(metrics, key=itemgetter(2))}
-        place_of = {name: place for place, name in enumerate(of_types)}
-        by_satellite: dict[str, dict[int, Row]] = {}
-        for row in sorted(satellites, key=itemgetter(3)):
-            by_satellite.setdefault(row[1], {})[place_of[row[2]]] = _statistics(row[4:])
-        files = [_file(run_id, row) for row in sorted(artifacts)]
-        content = _encode((_FORMAT, of_types, files, by_satellite))
+        satellites = {
+            name: {place_of[metric_type]: numbers for metric_type, numbers in _short(of_one)}
+            for name, of_one in parts.satellites.items()
+        }
+        files = [_file(run_id, artifact) for artifact in parts.artifacts]
+        content = _encode((_FORMAT, dict(_short(parts.metrics)), files, satellites))
     # KeyError: a satellite has a metric type that the run as a whole hasn't.
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -140,14 +160,14 @@ def encode(
     return content + crc32(content).to_bytes(_CRC_BYTES, "little")
 
 
-def _statistics(row: Row) -> Row:
-    """Return the fields of `MetricSummary`, the last three only where any event was missed."""
-    return with_bounds(MetricSummary(*row)) if row[-1] else row
+def _short(metrics: Mapping[str, MetricSummary]) -> Iterator[tuple[str, Row]]:
+    """Yield (metric type, fields of its `MetricSummary`), without bounds where none was missed."""
+    for metric_type, summary in metrics.items():
+        yield metric_type, summary if summary.missed else summary[:_WITHOUT_BOUNDS]
 
 
-def _file(run_id: str, row: Row) -> _File:
-    # The last column names another store's folder, and no value has it.
-    _, kind, path, size, sha256, rows, *_ = row
+def _file(run_id: str, artifact: Artifact) -> _File:
+    kind, path, size, sha256, rows = artifact
     folder, _, name = path.partition("/")
     digest = None if sha256 is None else bytes.fromhex(sha256)
     if folder != run_id or (digest is not None and (len(digest), digest.hex()) != (32, sha256)):
@@ -180,17 +200,13 @@ def _write_sql() -> str:
     return compiled(upsert(run_documents))
 
 
-def write_document(
-    connection: Connection,
-    run_id: str,
-    rows: Mapping[str, Iterable[Sequence[Any]]],
-) -> None:
-    """Write the document of a run whose rows, {table: rows}, have all been written.
+def write_document(connection: Connection, run_id: str, parts: RunParts) -> None:
+    """Write the document of a run, all of whose rows have been written.
 
     It comes last, because every row that is written later drops it. Does nothing if the
     rows can't be copied.
     """
-    document = _encoded(run_id, rows)
+    document = encode(run_id, parts)
     if document is not None:
         connection.execute(_write_sql(), (run_id, document))
 
@@ -203,7 +219,7 @@ def _delete_sql() -> str:
 def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
-    write_document(connection, run_id, _rows(connection, run_id))
+    write_document(connection, run_id, _stored_parts(connection, run_id))
 
 
 @cache
@@ -219,7 +235,7 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
         ``missing`` also for one of another format, which isn't read.
     """
     stored = connection.execute(_document_sql(), (run_id,)).fetchone()
-    right = _encoded(run_id, _rows(connection, run_id))
+    right = encode(run_id, _stored_parts(connection, run_id))
     if stored is None:
         return "right" if right is None else "missing"
     if stored[0] == right:
@@ -227,16 +243,11 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
     return "wrong" if stored[0].startswith(_BEGINNING) else "missing"
 
 
-def _encoded(run_id: str, rows: Mapping[str, Iterable[Any]]) -> bytes | None:
-    return encode(run_id, *(rows.get(table.name, ()) for table in _COPIED))
-
-
 @cache
-def _rows_sql() -> dict[str, str]:
-    return {t.name: compiled(select(t).where(t.c.run_id == bindparam("run_id"))) for t in _COPIED}
+def _rows_sql() -> list[str]:
+    copied = (statistics, artifacts)
+    return [compiled(select(t).where(t.c.run_id == bindparam("run_id"))) for t in copied]
 
 
-def _rows(connection: Connection, run_id: str) -> dict[str, list[Any]]:
-    return {
-        name: connection.execute(sql, (run_id,)).fetchall() for name, sql in _rows_sql().items()
-    }
+def _stored_parts(connection: Connection, run_id: str) -> RunParts:
+    return parts_of(*(connection.execute(sql, (run_id,)).fetchall() for sql in _rows_sql()))

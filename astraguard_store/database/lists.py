@@ -22,7 +22,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from astraguard_store.database.schema import measurements, metric_statistics, run_tags, runs
+from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
+    measurements,
+    run_tags,
+    runs,
+    statistics,
+)
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
@@ -139,10 +145,11 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
     if shape.statistic:
         conditions.append(
             exists().where(
-                metric_statistics.c.run_id == runs.c.run_id,
-                metric_statistics.c.metric_type == bindparam("metric_type"),
+                statistics.c.run_id == runs.c.run_id,
+                statistics.c.satellite_id == OF_ALL_SATELLITES,
+                statistics.c.metric_type == bindparam("metric_type"),
                 # Where it falls among the missed, the column holds its bound.
-                metric_statistics.c[shape.statistic] > bindparam("limit_ms"),
+                statistics.c[shape.statistic] > bindparam("limit_ms"),
             )
         )
     return conditions

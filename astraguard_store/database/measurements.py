@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from astraguard_store.columns import Batch, Columns, Label, pack_row
-from astraguard_store.database.schema import measurements, satellite_statistics
+from astraguard_store.database.schema import OF_ALL_SATELLITES, measurements, statistics
 from astraguard_store.database.sql import Connection, compiled, insert_many
 from astraguard_store.model import MetricSummary
 
@@ -71,9 +71,11 @@ def _values(
 
 @cache
 def _labels_sql() -> str:
-    name = satellite_statistics.c
+    name = statistics.c
     columns = (name.position, name.metric_type, name.satellite_id)
-    return compiled(select(*columns).where(name.run_id == bindparam("run_id")))
+    of_run = name.run_id == bindparam("run_id")
+    on_one = name.satellite_id > OF_ALL_SATELLITES
+    return compiled(select(*columns).where(of_run, on_one))
 
 
 @cache

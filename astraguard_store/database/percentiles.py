@@ -1,39 +1,41 @@
-"""Percentiles over many runs: the sums of their buckets, by SQL, for each group of runs."""
+"""Percentiles over many runs: the sums of their buckets, for each group of runs.
+
+SQL finds the rows of one group after the other; the sums are made as they come. So only the
+rows of some thousand runs are in memory at a time, and of the groups what is made of them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import CTE, ColumnElement, Table, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, exists, select
 
-from astraguard_store.buckets import Bucket
-from astraguard_store.database.schema import (
-    metric_buckets,
-    metric_statistics,
-    runs,
-    satellite_buckets,
-    satellite_statistics,
-)
+from astraguard_store.buckets import BucketColumns
+from astraguard_store.database.bucket_rows import added_up
+from astraguard_store.database.schema import OF_ALL_SATELLITES, buckets, runs, statistics
 from astraguard_store.database.sql import (
     Connection,
-    array_of,
     compiled,
     day_of,
     first,
     given_values,
     month_of,
+    unsearched,
     week_of,
     whole,
 )
+from astraguard_store.exceptions import DatabaseError
 
 __all__ = [
     "GROUPINGS",
+    "NO_RUNS",
     "Group",
-    "GroupedBuckets",
+    "Grouped",
     "MergedBuckets",
     "expression_of",
     "grouped_buckets",
@@ -58,31 +60,37 @@ Group = tuple[str | None, ...]
 """The value of each name by which runs are grouped; None where it isn't known."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class MergedBuckets:
     """What many runs measured of one metric type.
 
     Attributes:
-        buckets: The sums, by bucket.
+        buckets: The sums, in the order of the buckets.
         runs: How many runs have buckets, and so are in the sums.
         without: Ids of the runs that measured it, and have no buckets.
     """
 
-    buckets: tuple[Bucket, ...]
+    buckets: BucketColumns
     runs: int
     without: tuple[str, ...]
 
 
+NO_RUNS: Final = MergedBuckets(BucketColumns([], [], []), 0, ())
+
+
 @dataclass(frozen=True, slots=True)
-class GroupedBuckets:
-    """What the runs of each group measured of one metric type.
+class Grouped(Generic[T]):
+    """What was made of the runs of each group.
 
     Attributes:
         groups: In ascending order; None comes first.
         unknown: The first id that was asked for and is no run's; None if all are.
     """
 
-    groups: dict[Group, MergedBuckets]
+    groups: dict[Group, T]
     unknown: str | None = None
 
 
@@ -92,8 +100,9 @@ def grouped_buckets(
     metric_type: str,
     satellite_id: str | None,
     run_ids: Collection[str] | None,
-) -> GroupedBuckets:
-    """Return the merged buckets of a metric type, for each group of runs that measured it.
+    make: Callable[[Group, MergedBuckets], T],
+) -> Grouped[T]:
+    """Return what *make* makes of each group of runs that measured a metric type.
 
     Args:
         connection: On a snapshot: several statements are run.
@@ -102,6 +111,10 @@ def grouped_buckets(
         metric_type: What was measured.
         satellite_id: On which satellite; None for all.
         run_ids: Of which runs; None for all.
+        make: Called with a group and its merged buckets, one group after the other.
+
+    Raises:
+        DatabaseError: A row has buckets that no save writes.
     """
     sql = percentile_statements(by, of_one=satellite_id is not None, of_all=run_ids is None)
     bound: dict[str, Any] = {"metric_type": metric_type, "satellite_id": satellite_id}
@@ -109,22 +122,42 @@ def grouped_buckets(
         bound["run_ids"] = json.dumps(list(run_ids))
         unknown = connection.execute(sql.unknown, bound).fetchone()
         if unknown:
-            return GroupedBuckets({}, unknown[0])
-    sums: dict[Group, list[Bucket]] = {}
-    for *group, bucket, count, missed in connection.execute(sql.sums, bound):
-        sums.setdefault(tuple(group), []).append(Bucket(bucket, count, missed))
-    groups: dict[Group, MergedBuckets] = {}
-    for *group, measured, without in connection.execute(sql.runs, bound):
-        ids = tuple(sorted(json.loads(without)))
-        buckets = tuple(sums.get(tuple(group), ()))
-        groups[tuple(group)] = MergedBuckets(buckets, measured - len(ids), ids)
-    return GroupedBuckets(groups)
+            return Grouped({}, unknown[0])
+    groups: dict[Group, T] = {} if by else {(): make((), NO_RUNS)}
+    width = len(by)
+    rows = connection.execute(sql.rows, bound)
+    try:
+        for group, of_group in groupby(rows, lambda row: row[:width]):
+            groups[group] = make(group, _merged(of_group))
+    except ValueError as error:
+        raise DatabaseError(
+            f"buckets of {metric_type!r} can't be added up: {error}; `astraguard-store check` "
+            "names the run"
+        ) from error
+    return Grouped(groups)
+
+
+def _merged(rows: Iterable[tuple[Any, ...]]) -> MergedBuckets:
+    """Return the sums of the rows of one group, which end in run id and text of buckets."""
+    measured = 0
+    without: list[str] = []
+
+    def texts() -> Iterator[str]:
+        nonlocal measured
+        for *_, run_id, text in rows:
+            if text is None:
+                without.append(run_id)
+            else:
+                measured += 1
+                yield text
+
+    sums = added_up(texts())
+    return MergedBuckets(sums, measured, tuple(sorted(without)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    sums: str
-    runs: str
+    rows: str
     unknown: str
 
 
@@ -137,67 +170,39 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
         of_one: Whether of one satellite.
         of_all: Whether of all runs, instead of those named.
     """
-    by_satellite = of_one or "satellite" in by
-    buckets = satellite_buckets if by_satellite else metric_buckets
     given = given_values("run_ids")
-    statistics = satellite_statistics if by_satellite else metric_statistics
-    chosen = _chosen(by, statistics, of_one=of_one, given=None if of_all else select(given))
-    groups = [chosen.c[f"group_{number}"] for number in range(len(by))]
-    theirs = (buckets.c.run_id == chosen.c.run_id) & (buckets.c.position == chosen.c.position)
-    without = array_of(chosen.c.run_id, ~exists().where(theirs))
+    row = statistics.c
+    if of_one:
+        on = row.satellite_id == bindparam("satellite_id")
+    elif "satellite" in by:
+        on = row.satellite_id > OF_ALL_SATELLITES
+    else:
+        on = row.satellite_id == OF_ALL_SATELLITES
+    groups = [expression_of(name).label(f"group_{number}") for number, name in enumerate(by)]
+    theirs = and_(*(buckets.c[key.name] == key for key in statistics.primary_key))
+    # Each run's row by its key: else the other 17 of the run would be read too.
+    of_run = row.run_id == unsearched(runs.c.run_id)
+    rows = (
+        select(*groups, row.run_id, buckets.c.counts)
+        .select_from(runs.join(statistics, of_run).outerjoin(buckets, theirs))
+        .where(row.metric_type == bindparam("metric_type"), on)
+        .order_by(*groups)
+    )
     return _Statements(
-        sums=compiled(
-            select(
-                *groups, buckets.c.bucket, func.sum(buckets.c.count), func.sum(buckets.c.missed)
-            )
-            .select_from(chosen.join(buckets, theirs))
-            .group_by(*groups, buckets.c.bucket)
-            .order_by(*groups, buckets.c.bucket),
-            named=True,
-        ),
-        runs=compiled(
-            select(*groups, func.count(), without)
-            .select_from(chosen)
-            .group_by(*groups)
-            .order_by(*groups),
-            named=True,
-        ),
-        unknown=compiled(
+        compiled(rows if of_all else rows.where(runs.c.run_id.in_(select(given))), named=True),
+        compiled(
             first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)),
             named=True,
         ),
     )
 
 
-def _chosen(by: tuple[str, ...], statistics: Table, *, of_one: bool, given: Any) -> CTE:
-    """Return the rows of statistics that are asked for, each with its group."""
-    wanted = [statistics.c.metric_type == bindparam("metric_type")]
-    if of_one:
-        wanted.append(satellite_statistics.c.satellite_id == bindparam("satellite_id"))
-    if given is not None:
-        wanted.append(statistics.c.run_id.in_(given))
-    source: Any = statistics
-    if any(is_of_runs(name) for name in by):
-        source = statistics.join(runs, runs.c.run_id == statistics.c.run_id)
-    groups = [
-        expression_of(name, statistics).label(f"group_{number}") for number, name in enumerate(by)
-    ]
-    rows = select(statistics.c.run_id, statistics.c.position, *groups)
-    # Else the week is worked out anew for each of the hundred buckets of a run.
-    return rows.select_from(source).where(*wanted).cte("chosen").prefix_with("MATERIALIZED")
-
-
-def is_of_runs(name: str) -> bool:
-    """Return whether *name* needs the table `runs`; the others are keys of the statistics."""
-    return name not in {"run", "satellite"}
-
-
-def expression_of(name: str, statistics: Table) -> ColumnElement[Any]:
-    """Return what *name*, one of `GROUPINGS`, is for a row of *statistics* joined with `runs`."""
+def expression_of(name: str) -> ColumnElement[Any]:
+    """Return what *name*, one of `GROUPINGS`, is for a row of `statistics` joined with `runs`."""
     if name == "run":
-        return statistics.c.run_id
+        return runs.c.run_id
     if name == "satellite":
-        return satellite_statistics.c.satellite_id
+        return statistics.c.satellite_id
     if name in _PROVENANCE:
         return runs.c[name]
     return _TIMES[name]

@@ -1,20 +1,14 @@
-"""Values → rows of the tables below `runs`: statistics, files and buckets of a run."""
+"""Values ⇄ rows of the tables below `runs`: statistics, files and buckets of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from astraguard_store.buckets import BucketColumns
-from astraguard_store.database.documents import write_document
-from astraguard_store.database.schema import (
-    artifacts,
-    metric_buckets,
-    metric_statistics,
-    satellite_buckets,
-    satellite_statistics,
-)
-from astraguard_store.database.sql import Connection, insert_many, insert_rows
+from astraguard_store.database.bucket_rows import text_of
+from astraguard_store.database.documents import RunParts, write_document
+from astraguard_store.database.schema import ALL_SATELLITES, artifacts, buckets, statistics
+from astraguard_store.database.sql import Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
 
 if TYPE_CHECKING:
@@ -22,38 +16,41 @@ if TYPE_CHECKING:
 
 __all__ = ["child_rows", "file_row", "insert_buckets", "insert_files", "insert_statistics"]
 
-_BUCKET_WIDTH: Final = len(metric_buckets.c)
-
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
     """Write the statistics of a run that has none."""
-    rows = child_rows(summary)
-    for table in (metric_statistics, satellite_statistics):
-        insert_rows(connection, table, rows[table.name])
+    insert_rows(connection, statistics, _statistics_rows(summary))
 
 
 def insert_files(connection: Connection, summary: RunSummary) -> None:
     """Write the rows of a run's files and, as all other rows are there, its document."""
-    rows = child_rows(summary)
-    insert_rows(connection, artifacts, rows[artifacts.name])
-    write_document(connection, summary.run_id, rows)
+    insert_rows(connection, artifacts, _file_rows(summary))
+    parts = RunParts(summary.metrics, summary.satellites, summary.artifacts)
+    write_document(connection, summary.run_id, parts)
 
 
 def child_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
     """Return {table: rows} of a run's statistics and files, in the order of the columns."""
-    # A summary's numbers come as the tables have them.
-    run_id = summary.run_id
     return {
-        "metric_statistics": [
-            (run_id, metric_type, position, *_stored(statistics))
-            for position, (metric_type, statistics) in enumerate(summary.metrics.items())
-        ],
-        "satellite_statistics": [
-            (run_id, satellite_id, metric_type, position, *_stored(statistics))
-            for position, (satellite_id, metric_type, statistics) in enumerate(_by_label(summary))
-        ],
-        "artifacts": [file_row(run_id, artifact) for artifact in summary.artifacts],
+        statistics.name: list(_statistics_rows(summary)),
+        artifacts.name: list(_file_rows(summary)),
     }
+
+
+def _statistics_rows(summary: RunSummary) -> Iterator[tuple[Any, ...]]:
+    # A summary's numbers come as the table has them.
+    run_id = summary.run_id
+    for position, (metric_type, numbers) in enumerate(summary.metrics.items()):
+        yield (run_id, ALL_SATELLITES, metric_type, position, *_stored(numbers))
+    position = 0
+    for satellite_id, metrics in summary.satellites.items():
+        for metric_type, numbers in metrics.items():
+            yield (run_id, satellite_id, metric_type, position, *_stored(numbers))
+            position += 1
+
+
+def _file_rows(summary: RunSummary) -> Iterator[tuple[Any, ...]]:
+    return (file_row(summary.run_id, artifact) for artifact in summary.artifacts)
 
 
 def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
@@ -61,16 +58,18 @@ def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
     return (run_id, *artifact, None)
 
 
-def insert_buckets(connection: Connection, summary: RunSummary, statistics: RunStatistics) -> None:
-    """Write the buckets of a run whose statistics are stored, and that has none yet."""
-    of_metrics = (statistics.metric_buckets.get(name) for name in summary.metrics)
-    insert_many(connection, metric_buckets, _bucket_values(summary.run_id, of_metrics))
-    if statistics.satellite_buckets:
-        of_satellites = (
-            statistics.satellite_buckets.get(satellite_id, {}).get(metric_type)
-            for satellite_id, metric_type, _ in _by_label(summary)
-        )
-        insert_many(connection, satellite_buckets, _bucket_values(summary.run_id, of_satellites))
+def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
+    """Write the buckets of a run that has none yet."""
+    by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
+    insert_rows(
+        connection,
+        buckets,
+        [
+            (run_id, satellite_id, metric_type, text_of(columns))
+            for satellite_id, of_one in by_satellite.items()
+            for metric_type, columns in of_one.items()
+        ],
+    )
 
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
@@ -81,22 +80,3 @@ def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
     pairs = zip((p50, p95, p99), above, strict=True)
     percentiles = (number if bound is None else bound for number, bound in pairs)
     return (count, mean, *percentiles, least, largest, missed)
-
-
-def _by_label(summary: RunSummary) -> Iterator[tuple[str, str, MetricSummary]]:
-    """Yield (satellite, metric type, statistics) in the order of their positions."""
-    for satellite_id, metrics in summary.satellites.items():
-        for metric_type, statistics in metrics.items():
-            yield satellite_id, metric_type, statistics
-
-
-def _bucket_values(run_id: str, by_position: Iterable[BucketColumns | None]) -> list[Any]:
-    """Return the values of all rows, row after row, of the columns at each position."""
-    values: list[Any] = []
-    for position, columns in enumerate(by_position):
-        if columns is not None:
-            some: list[Any] = [run_id, position, 0, 0, 0] * len(columns.buckets)
-            for place, column in enumerate(columns, 2):
-                some[place::_BUCKET_WIDTH] = column
-            values += some
-    return values

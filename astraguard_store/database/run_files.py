@@ -17,11 +17,11 @@ from astraguard_store.database.documents import (
 from astraguard_store.database.rows import insert_buckets
 from astraguard_store.database.runs import load_run
 from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
     artifacts,
-    metric_buckets,
-    metric_statistics,
+    buckets,
     runs,
-    satellite_statistics,
+    statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.model import Artifact, MetricSummary
@@ -54,8 +54,10 @@ class FilesOfRun:
 @cache
 def _one_sql() -> str:
     has_rows = (
-        exists().where(table.c.run_id == runs.c.run_id).correlate(runs)
-        for table in (metric_statistics, metric_buckets)
+        exists()
+        .where(table.c.run_id == runs.c.run_id, table.c.satellite_id == OF_ALL_SATELLITES)
+        .correlate(runs)
+        for table in (statistics, buckets)
     )
     columns = (runs.c.run_id, runs.c.staging_token, *has_rows)
     return compiled(select(*columns).where(runs.c.run_id == bindparam("run_id")))
@@ -104,7 +106,7 @@ def _note_csv_sql() -> str:
 
 @cache
 def _complete_satellite_sql() -> str:
-    table = satellite_statistics
+    table = statistics
     return compiled(
         update(table)
         .values(p99_ms=bindparam("p99"), min_ms=bindparam("least"))
@@ -175,13 +177,12 @@ def note_file(connection: Connection, run_id: str, file: Artifact) -> None:
 
 @cache
 def _has_buckets_sql() -> str:
-    bucket = metric_buckets.c
-    return compiled(
-        first(select(bucket.bucket).where(bucket.run_id == bindparam("run_id")), whole(1))
-    )
+    row = buckets.c
+    theirs = (row.run_id == bindparam("run_id")) & (row.satellite_id == OF_ALL_SATELLITES)
+    return compiled(first(select(row.run_id).where(theirs), whole(1)))
 
 
-def add_buckets(connection: Connection, run_id: str, statistics: RunStatistics) -> bool:
+def add_buckets(connection: Connection, run_id: str, found: RunStatistics) -> bool:
     """Write the buckets of a run that has none.
 
     Returns:
@@ -191,7 +192,7 @@ def add_buckets(connection: Connection, run_id: str, statistics: RunStatistics) 
     if connection.execute(_has_buckets_sql(), (run_id,)).fetchone():
         return False
     run = load_run(connection, run_id)
-    if run is None or run.summary.total_measurements != statistics.total_measurements:
+    if run is None or run.summary.total_measurements != found.total_measurements:
         return False
-    insert_buckets(connection, run.summary, statistics)
+    insert_buckets(connection, run_id, found)
     return True

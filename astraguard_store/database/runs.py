@@ -12,19 +12,18 @@ from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
 from astraguard_store.comparison import Comparison, MetricChange
-from astraguard_store.database.documents import RunParts, decode
+from astraguard_store.database.documents import RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import insert_buckets, insert_files, insert_statistics
 from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
     artifacts,
+    buckets,
     measurements,
-    metric_buckets,
-    metric_statistics,
     run_documents,
     run_tags,
     runs,
-    satellite_buckets,
-    satellite_statistics,
+    statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, upsert, whole
 from astraguard_store.model import (
@@ -102,14 +101,17 @@ _RUN: Final = (
 _MOMENTS: Final = (_PROVENANCE.index("started_at_us"), _PROVENANCE.index("finished_at_us"))
 """Which of them are times."""
 
-_OF_RUN, _OF_PROVENANCE, _OF_METRIC, _OF_SATELLITE, _OF_ARTIFACT, _OF_TAG = range(6)
+_OF_RUN, _OF_PROVENANCE, _OF_STATISTICS, _OF_ARTIFACT, _OF_TAG = range(5)
 """What a row of a union is, a run's or a comparison's: its first column."""
 
-_WIDTH = 3 + 1 + len(MetricSummary._fields)
-_KIND_AND_POSITION = itemgetter(0, 3)
+_WIDTH = 1 + len(_PROVENANCE)
 _TYPE = itemgetter(0)
 _SATELLITE_AND_TYPE = itemgetter(1, 0)
+_KEYS: Final = ("satellite_id", "metric_type")
+_FIRST = 1 + len(_KEYS)
+_MIDDLE = _FIRST + len(_STATISTICS)
 _END_OF_RUN = 1 + len(_RUN)
+_END_OF_STATISTICS = len(statistics.c)
 _OF_SIDE = 2 + len(_PROVENANCE)
 _DIRTY = _PROVENANCE.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
@@ -120,14 +122,7 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 """Which columns of provenance aren't stored as they are, and how they are made."""
 
 # Not the tags: they were set on the run, whichever of its saves is stored.
-_OF_ONE_SAVE: Final = (
-    metric_statistics,
-    satellite_statistics,
-    artifacts,
-    metric_buckets,
-    satellite_buckets,
-    measurements,
-)
+_OF_ONE_SAVE: Final = (statistics, artifacts, buckets, measurements)
 _run_id: Final[Any] = bindparam("run_id")
 
 
@@ -193,17 +188,15 @@ def load_run(connection: Connection, run_id: str) -> StoredRun | None:
 
 @cache
 def run_rows_sql() -> str:
-    """Return the statement for all rows of a run, of five tables, in as many columns each.
+    """Return the statement for all rows of a run, of four tables, in as many columns each.
 
-    One statement is one snapshot without a transaction around it, and takes 33 µs
-    where four take 48.
+    One statement is one snapshot without a transaction around it, and takes two thirds
+    of the time of one a table.
     """
-    statistics = ("position", *_STATISTICS)
-    selects = (
+    selects: tuple[Any, ...] = (
         (runs, _OF_RUN, *_RUN),
         (runs, _OF_PROVENANCE, *_PROVENANCE),
-        (metric_statistics, _OF_METRIC, "metric_type", null(), *statistics),
-        (satellite_statistics, _OF_SATELLITE, "satellite_id", "metric_type", *statistics),
+        (statistics, _OF_STATISTICS, *statistics.c.keys()[1:]),
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
         (run_tags, _OF_TAG, "tag", "value"),
     )
@@ -226,31 +219,18 @@ def _padded(table: Any, what: int, columns: Sequence[Any], width: int) -> Any:
 
 def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     """Return what the rows say of the run, whatever its document does; one statement."""
-    rows = connection.execute(run_rows_sql(), (run_id,) * 6).fetchall()
-    # By kind of row, and then by position.
-    rows.sort(key=_KIND_AND_POSITION)
-    if not rows or rows[0][0] != _OF_RUN:
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for row in connection.execute(run_rows_sql(), (run_id,) * 5):
+        found.setdefault(row[0], []).append(row)
+    if _OF_RUN not in found:
         return None
-    metrics: dict[str, MetricSummary] = {}
-    satellites: dict[str, dict[str, MetricSummary]] = {}
-    files: list[Artifact] = []
-    tags: dict[str, str] = {}
-    for row in rows[2:]:
-        kind, name = row[:2]
-        if kind == _OF_SATELLITE:
-            satellites.setdefault(name, {})[row[2]] = _summary(row[4:])
-        elif kind == _OF_METRIC:
-            metrics[name] = _summary(row[4:])
-        elif kind == _OF_ARTIFACT:
-            files.append(Artifact._make(row[1:6]))
-        elif kind == _OF_TAG:
-            tags[name] = row[2]
-    parts = RunParts(
-        FrozenMapping(metrics),
-        FrozenMapping({name: FrozenMapping(of_one) for name, of_one in satellites.items()}),
-        tuple(sorted(files)),
+    parts = parts_of(
+        (row[:_END_OF_STATISTICS] for row in found.get(_OF_STATISTICS, ())),
+        found.get(_OF_ARTIFACT, ()),
     )
-    return _stored_run(run_id, rows[0][1:_END_OF_RUN], rows[1][1:], parts, tags)
+    (run,), (provenance,) = found[_OF_RUN], found[_OF_PROVENANCE]
+    tags = {row[1]: row[2] for row in found.get(_OF_TAG, ())}
+    return _stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, tags)
 
 
 def _stored_run(
@@ -271,11 +251,6 @@ def _stored_run(
         FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
     )
     return StoredRun(summary, utc_offset_s, staging_token)
-
-
-def _summary(row: tuple[Any, ...]) -> MetricSummary:
-    summary = MetricSummary._make(row)
-    return with_bounds(summary) if summary.missed else summary
 
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
@@ -320,7 +295,7 @@ def delete_of_one_save_sql() -> tuple[str, ...]:
 def save_run(
     connection: Connection,
     run: StoredRun,
-    statistics: RunStatistics | None = None,
+    found: RunStatistics | None = None,
     measurements: Columns | None = None,
 ) -> int:
     """Write a run in place of what is stored under its id; its tags are set, others stay.
@@ -328,13 +303,13 @@ def save_run(
     Args:
         connection: In a write transaction.
         run: The run.
-        statistics: Whose buckets are written; None where they aren't known.
+        found: Whose buckets are written; None where they aren't known.
         measurements: Written too if given.
 
     Returns:
         Its revision.
     """
-    revision = save_without_files(connection, run, statistics, measurements)
+    revision = save_without_files(connection, run, found, measurements)
     insert_files(connection, run.summary)
     return revision
 
@@ -342,7 +317,7 @@ def save_run(
 def save_without_files(
     connection: Connection,
     run: StoredRun,
-    statistics: RunStatistics | None,
+    found: RunStatistics | None,
     measurements: Columns | None,
 ) -> int:
     """Write a run as `save_run` does, but for the rows of its files and its document."""
@@ -354,8 +329,8 @@ def save_without_files(
             connection.execute(delete_rows, (summary.run_id,))
     insert_statistics(connection, summary)
     set_tags(connection, summary.run_id, summary.tags)
-    if statistics:
-        insert_buckets(connection, summary, statistics)
+    if found:
+        insert_buckets(connection, summary.run_id, found)
     if measurements:
         insert_measurements(connection, summary.run_id, summary.satellites, measurements)
     return revision
@@ -476,28 +451,30 @@ def comparison_sql(*, by_satellite: bool) -> str:
     several machines. A left join and, from the other side, what it left out:
     twice as fast on SQLite as its FULL JOIN, which scans.
     """
-    table = satellite_statistics if by_satellite else metric_statistics
-    keys = ["satellite_id", "metric_type"] if by_satellite else ["metric_type"]
-    baseline, candidate = (_statistics_of(table, keys, name) for name in ("baseline", "candidate"))
-    same = _all_equal(baseline, candidate, keys)
-    mark = whole(_OF_METRIC)
+    baseline, candidate = (
+        _statistics_of(side, by_satellite=by_satellite) for side in ("baseline", "candidate")
+    )
+    same = (baseline.c.satellite_id == candidate.c.satellite_id) & (
+        baseline.c.metric_type == candidate.c.metric_type
+    )
+    mark = whole(_OF_STATISTICS)
     both = select(
         mark,
-        *(baseline.c[key] for key in keys),
+        *(baseline.c[key] for key in _KEYS),
         *(baseline.c[name] for name in _STATISTICS),
         *(candidate.c[name] for name in _STATISTICS),
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
             mark,
-            *(candidate.c[key] for key in keys),
+            *(candidate.c[key] for key in _KEYS),
             *(null() for _ in _STATISTICS),
             *(candidate.c[name] for name in _STATISTICS),
         )
         .select_from(candidate.outerjoin(baseline, same))
-        .where(baseline.c[keys[-1]].is_(None))
+        .where(baseline.c.metric_type.is_(None))
     )
-    width = 1 + len(keys) + 2 * len(_STATISTICS)
+    width = _MIDDLE + len(_STATISTICS)
     # The times differ between any two runs, so they aren't compared.
     was = [null() if place in _MOMENTS else name for place, name in enumerate(_PROVENANCE)]
     sides = (
@@ -509,18 +486,17 @@ def comparison_sql(*, by_satellite: bool) -> str:
     return compiled(union_all(both, only_candidate, *sides))
 
 
-def _statistics_of(table: Any, keys: list[str], run: str) -> CTE:
-    columns = (table.c[name] for name in (*keys, *_STATISTICS))
-    of_run = select(*columns).where(table.c.run_id == bindparam(run)).cte(run)
+def _statistics_of(run: str, *, by_satellite: bool) -> CTE:
+    row = statistics.c
+    which = (
+        row.satellite_id > OF_ALL_SATELLITES
+        if by_satellite
+        else row.satellite_id == OF_ALL_SATELLITES
+    )
+    columns = (row[name] for name in (*_KEYS, *_STATISTICS))
+    of_run = select(*columns).where(row.run_id == bindparam(run), which).cte(run)
     # Used twice, it would be copied first: 35 µs instead of 20.
     return of_run.prefix_with("NOT MATERIALIZED")
-
-
-def _all_equal(left: CTE, right: CTE, keys: list[str]) -> Any:
-    condition = left.c[keys[0]] == right.c[keys[0]]
-    for key in keys[1:]:
-        condition &= left.c[key] == right.c[key]
-    return condition
 
 
 def compare(
@@ -532,20 +508,13 @@ def compare(
     sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == _OF_PROVENANCE}
     if len(sides) < 2:
         return Missing(candidate if "baseline" in sides else baseline)
-    first = 3 if by_satellite else 2
-    middle = first + len(_STATISTICS)
     changes = [
         tuple.__new__(
             MetricChange,
-            (
-                row[first - 1],
-                row[1] if by_satellite else None,
-                _side(row[first:middle]),
-                _side(row[middle:]),
-            ),
+            (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:])),
         )
         for row in rows
-        if row[0] == _OF_METRIC
+        if row[0] == _OF_STATISTICS
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])

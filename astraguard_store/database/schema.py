@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -21,32 +22,39 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    literal_column,
     text,
 )
 
 from astraguard_store.database.sql import BYTE_ORDERED_TEXT, DOUBLE, INTEGER_64
 
 __all__ = [
+    "ALL_SATELLITES",
     "HEAD_REVISION",
+    "OF_ALL_SATELLITES",
     "VERSION_TABLE",
     "artifacts",
+    "buckets",
     "measurements",
     "metadata",
-    "metric_buckets",
-    "metric_statistics",
     "run_documents",
     "run_tags",
     "runs",
-    "satellite_buckets",
-    "satellite_statistics",
     "schema_doc",
+    "statistics",
     "store",
 ]
 
-HEAD_REVISION: Final = "0004"
+HEAD_REVISION: Final = "0005"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"
+
+ALL_SATELLITES: Final = ""
+"""In place of a satellite's id, in rows about all of them together; no satellite is named so."""
+
+OF_ALL_SATELLITES: Final[ColumnElement[str]] = literal_column("''", Text)
+"""The same in a statement, written out."""
 
 metadata = MetaData(
     naming_convention={
@@ -65,36 +73,6 @@ def _run_key() -> Column[str]:
     # The trigger tr_runs_delete deletes the rows too: other programs have the keys off.
     runs_key = ForeignKey("runs.run_id", ondelete="CASCADE")
     return Column("run_id", BYTE_ORDERED_TEXT, runs_key, primary_key=True)
-
-
-def _statistics_columns(*, optional: bool) -> list[Column[float] | Column[int]]:
-    return [
-        # The place in the order of first measurement, as the summary file has it.
-        Column("position", Integer, nullable=False),
-        Column("count", INTEGER_64, nullable=False),
-        Column("mean_ms", DOUBLE, nullable=False),
-        Column("p50_ms", DOUBLE, nullable=False),
-        Column("p95_ms", DOUBLE, nullable=False),
-        Column("p99_ms", DOUBLE, nullable=optional),
-        Column("min_ms", DOUBLE, nullable=optional),
-        Column("max_ms", DOUBLE, nullable=False),
-        # A percentile is a lower bound where its rank is count - missed or more.
-        Column("missed", INTEGER_64, nullable=False, server_default=text("0")),
-    ]
-
-
-def _statistics_checks() -> list[CheckConstraint]:
-    # SQLite stores NaN as NULL, which NOT NULL refuses; infinity needs a bound.
-    return [
-        CheckConstraint("count >= 1", name="count_positive"),
-        CheckConstraint(f"mean_ms BETWEEN 0 AND {_LARGEST}", name="mean_ms_finite"),
-        CheckConstraint(f"p50_ms BETWEEN 0 AND {_LARGEST}", name="p50_ms_finite"),
-        CheckConstraint(f"p95_ms BETWEEN 0 AND {_LARGEST}", name="p95_ms_finite"),
-        CheckConstraint(f"p99_ms BETWEEN 0 AND {_LARGEST}", name="p99_ms_finite"),
-        CheckConstraint(f"min_ms BETWEEN 0 AND {_LARGEST}", name="min_ms_finite"),
-        CheckConstraint(f"max_ms BETWEEN 0 AND {_LARGEST}", name="max_ms_finite"),
-        CheckConstraint("missed BETWEEN 0 AND count", name="missed_of_count"),
-    ]
 
 
 def _table(
@@ -152,6 +130,17 @@ Index(
     sqlite_where=runs.c.scenario.is_not(None),
 )
 
+# A question by the time of `v_runs` uses it: its expression is that of the view.
+Index(
+    "ix_runs_recorded_at",
+    text(
+        "strftime('%Y-%m-%dT%H:%M:%S', (recorded_at_us - ((recorded_at_us % 1000000) + 1000000)"
+        " % 1000000) / 1000000, 'unixepoch')"
+        " || printf('.%06dZ', ((recorded_at_us % 1000000) + 1000000) % 1000000)"
+    ),
+    _table=runs,
+).ddl_if(dialect="sqlite")
+
 run_tags = _table(
     "run_tags",
     _run_key(),
@@ -162,50 +151,61 @@ run_tags = _table(
 
 Index("ix_run_tags_tag_value_run_id", run_tags.c.tag, run_tags.c.value, run_tags.c.run_id)
 
-metric_statistics = _table(
-    "metric_statistics",
+
+def _satellite() -> Column[str]:
+    return Column("satellite_id", Text, primary_key=True)
+
+
+def _finite(name: str) -> CheckConstraint:
+    # SQLite stores NaN as NULL, which NOT NULL refuses; infinity needs a bound.
+    return CheckConstraint(f"{name} BETWEEN 0 AND {_LARGEST}", name=f"{name}_finite")
+
+
+# One table for both: so a view of it is searched by the keys of what it is joined with.
+statistics = _table(
+    "statistics",
     _run_key(),
+    _satellite(),
     Column("metric_type", Text, primary_key=True),
-    *_statistics_columns(optional=False),
-    *_statistics_checks(),
+    # The place in the order of first measurement, as the summary file has it: one order
+    # of the rows of all satellites, and one of those of single ones.
+    Column("position", Integer, nullable=False),
+    Column("count", INTEGER_64, nullable=False),
+    Column("mean_ms", DOUBLE, nullable=False),
+    # A percentile is a lower bound where its rank is count - missed or more.
+    Column("p50_ms", DOUBLE, nullable=False),
+    Column("p95_ms", DOUBLE, nullable=False),
+    # Old summary files don't tell these two of a satellite.
+    Column("p99_ms", DOUBLE),
+    Column("min_ms", DOUBLE),
+    Column("max_ms", DOUBLE, nullable=False),
+    Column("missed", INTEGER_64, nullable=False),
+    CheckConstraint("count >= 1", name="count_positive"),
+    *map(_finite, ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms")),
+    CheckConstraint("missed BETWEEN 0 AND count", name="missed_of_count"),
+    CheckConstraint(
+        "satellite_id <> '' OR (p99_ms IS NOT NULL AND min_ms IS NOT NULL)", name="all_known"
+    ),
 )
 
-satellite_statistics = _table(
-    "satellite_statistics",
+# Durations counted in logarithmic buckets, beside the row of the same key: those of a
+# metric type as one text, see `bucket_rows`, of 350 bytes. A row for each of its hundred
+# buckets took 25 bytes and 1.4 µs more.
+buckets = _table(
+    "buckets",
     _run_key(),
-    Column("satellite_id", Text, primary_key=True),
+    _satellite(),
     Column("metric_type", Text, primary_key=True),
-    *_statistics_columns(optional=True),
-    *_statistics_checks(),
+    Column("counts", Text, nullable=False),
+    # Else one row were the end of every question to the view.
+    CheckConstraint("json_valid(counts)", name="counts_json").ddl_if(dialect="sqlite"),
 )
-
-
-def _buckets(name: str) -> Table:
-    """Durations counted in logarithmic buckets, below the row of the same position.
-
-    A position instead of the names: 25 bytes a row, of which a run has some 300,
-    instead of 45.
-    """
-    return _table(
-        name,
-        _run_key(),
-        Column("position", Integer, primary_key=True),
-        Column("bucket", Integer, primary_key=True),
-        Column("count", INTEGER_64, nullable=False),
-        Column("missed", INTEGER_64, nullable=False),
-        CheckConstraint("count >= 0", name="count_not_negative"),
-        CheckConstraint("missed >= 0", name="missed_not_negative"),
-    )
-
-
-metric_buckets = _buckets("metric_buckets")
-satellite_buckets = _buckets("satellite_buckets")
 
 # Filled only if asked for; the CSV has the same rows.
 measurements = _table(
     "measurements",
     _run_key(),
-    # Of the row of `satellite_statistics` that has the names. In front of the row: so
+    # Of the satellite's row of `statistics` that has the names. In front of the row: so
     # the view that joins both reads each name's measurements by one search.
     Column("position", Integer, primary_key=True),
     Column("row", INTEGER_64, primary_key=True),

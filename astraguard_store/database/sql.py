@@ -22,12 +22,14 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    UnaryExpression,
     bindparam,
     cast,
     func,
     literal_column,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeEngine
 
 __all__ = [
@@ -36,7 +38,6 @@ __all__ = [
     "INTEGER_64",
     "Connection",
     "Query",
-    "array_of",
     "compiled",
     "day_of",
     "first",
@@ -46,6 +47,7 @@ __all__ = [
     "insert_row",
     "insert_rows",
     "month_of",
+    "unsearched",
     "upsert",
     "week_of",
     "whole",
@@ -166,9 +168,9 @@ def given_values(parameter: str) -> ColumnElement[Any]:
     return values.c.value
 
 
-def array_of(column: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    """Return the aggregate of *column* where *condition* holds, as a JSON array."""
-    return func.json_group_array(column).filter(condition)
+def unsearched(column: ColumnElement[T]) -> ColumnElement[T]:
+    """Return *column* so that SQLite doesn't look for the rows of its table by it."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def day_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
 
-from astraguard_store.database.documents import write_document
+from astraguard_store.database.documents import parts_of, write_document
 from astraguard_store.database.rows import child_rows, file_row
 from astraguard_store.database.runs import StoredRun, run_row
 from astraguard_store.database.schema import (
@@ -23,6 +23,7 @@ from astraguard_store.database.schema import (
     metadata,
     run_documents,
     runs,
+    statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, insert_many, insert_new
 from astraguard_store.model import Artifact
@@ -128,7 +129,8 @@ def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> li
             written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
         insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
-        write_document(connection, rows.run_id, rows.children)
+        of_run = (rows.children.get(table.name, ()) for table in (statistics, artifacts))
+        write_document(connection, rows.run_id, parts_of(*of_run))
     return [rows.run_id for rows in new]
 
 

@@ -19,10 +19,16 @@ from typing import Annotated, Any, Final
 import msgspec
 import orjson
 
-from astraguard_store.buckets import rank_of
 from astraguard_store.checks import check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.model import MetricSummary, RunSummary, epoch_us, utc_from_epoch_us
+from astraguard_store.model import (
+    PERCENTILES,
+    MetricSummary,
+    RunSummary,
+    epoch_us,
+    rank_of,
+    utc_from_epoch_us,
+)
 
 __all__ = [
     "AdoptedSummary",
@@ -42,8 +48,6 @@ _SATELLITE_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "max_ms")
 # How many of the first fields of `MetricSummary` a file must have; `max_ms` always.
 _OF_SATELLITE: Final = MetricSummary._fields.index("p99_ms")
 _OF_RUN: Final = MetricSummary._fields.index("missed")
-_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
 _LARGEST_INTEGER: Final = 2**63 - 1
 _Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 
@@ -120,7 +124,7 @@ def satellites_document(
 def _missed_document(metric: MetricSummary, shown: Container[str]) -> dict[str, Any]:
     bounds = {
         f"{name}_above_ms": getattr(metric, f"{name}_above_ms")
-        for name in _PERCENTILES
+        for name in PERCENTILES
         if f"{name}_ms" in shown
     }
     known = {name: bound for name, bound in bounds.items() if bound is not None}
@@ -268,7 +272,7 @@ def _check_complete(found: _Statistics, where: str, needed: Container[str]) -> N
         raise ArtifactReadError(f"{where}.missed is {missed}, of {found.count} events")
     if found.min_ms is None and "min_ms" in needed:
         raise ArtifactReadError(f"{where}.min_ms is missing")
-    for name, q in _PERCENTILES.items():
+    for name, q in PERCENTILES.items():
         is_bound = rank_of(found.count, q) >= found.count - missed
         # Of the two keys, one must hold a number and the other nothing.
         for key, is_filled in ((f"{name}_ms", not is_bound), (f"{name}_above_ms", is_bound)):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from astraguard_store.buckets import quantile
+from astraguard_store.buckets import quantiles as quantiles_of
 from astraguard_store.checks import check_name, check_number, check_run_id
 from astraguard_store.database.percentiles import (
     GROUPINGS,
+    NO_RUNS,
     Group,
     MergedBuckets,
     grouped_buckets,
@@ -45,7 +46,7 @@ class PercentilesQuestion:
             None if satellite_id is None else check_name(satellite_id, "satellite_id")
         )
         self._run_ids = None if runs is None else _checked_ids(runs)
-        self._fit(None, MergedBuckets((), 0, ()))  # refuses a quantile below 0 or above 1
+        quantiles_of(NO_RUNS.buckets, self._quantiles)  # refuses one below 0 or above 1
 
     def answer(self, database: RunDatabase) -> dict[Group, Percentiles]:
         """Return them, by group.
@@ -57,21 +58,25 @@ class PercentilesQuestion:
         """
         found = database.read(
             lambda connection: grouped_buckets(
-                connection, self._by, self._metric_type, self._satellite_id, self._run_ids
+                connection,
+                self._by,
+                self._metric_type,
+                self._satellite_id,
+                self._run_ids,
+                self._fit,
             )
         )
         if found.unknown is not None:
             raise RunNotFoundError(found.unknown, str(database.path or "the database in memory"))
         self._check_satellites(found.groups.values())
-        return {
-            group: self._fit(self._satellite_of(group), merged)
-            for group, merged in found.groups.items()
-        }
+        return found.groups
 
-    def _check_satellites(self, groups: Collection[MergedBuckets]) -> None:
+    def _check_satellites(self, groups: Collection[Percentiles]) -> None:
         if self._satellite_id is None and "satellite" not in self._by:
             return
-        if any(group.without for group in groups) and not any(group.runs for group in groups):
+        if any(group.runs_without_buckets for group in groups) and not any(
+            group.runs for group in groups
+        ):
             which = (
                 "satellites" if self._satellite_id is None else f"satellite {self._satellite_id!r}"
             )
@@ -85,13 +90,14 @@ class PercentilesQuestion:
             group[self._by.index("satellite")] if "satellite" in self._by else self._satellite_id
         )
 
-    def _fit(self, satellite_id: str | None, found: MergedBuckets) -> Percentiles:
-        missed = sum(bucket.missed for bucket in found.buckets)
+    def _fit(self, group: Group, found: MergedBuckets) -> Percentiles:
+        missed = sum(found.buckets.missed)
+        numbers = quantiles_of(found.buckets, self._quantiles)
         return Percentiles(
             self._metric_type,
-            satellite_id,
-            tuple([Percentile.of(q, quantile(found.buckets, q)) for q in self._quantiles]),
-            sum(bucket.count for bucket in found.buckets) + missed,
+            self._satellite_of(group),
+            tuple(map(Percentile.of, self._quantiles, numbers)),
+            sum(found.buckets.counts) + missed,
             missed,
             found.runs,
             found.without,

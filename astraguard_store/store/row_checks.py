@@ -14,12 +14,13 @@ from math import isclose
 from pathlib import Path
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
-from astraguard_store.buckets import BucketColumns
 from astraguard_store.columns import Columns
+from astraguard_store.database.bucket_rows import buckets_of
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.run_files import FilesOfRun, files_of_run
 from astraguard_store.database.runs import StoredRun, load_run_of_rows
+from astraguard_store.database.schema import ALL_SATELLITES, buckets
 from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows, load_rows
 from astraguard_store.exceptions import (
@@ -151,32 +152,17 @@ def why_csv_differs(
     summary = found.run.summary
     columns = read_columns(root / csv.path, csv)
     columns = plain_labels(columns, summary.metrics, summary.satellites)
-    children = found.rows.children
-    of_satellites = bool(children["satellite_buckets"])
+    kept = {tuple(row[1:3]): row[3] for row in found.rows.children[buckets.name]}
+    of_satellites = any(satellite_id != ALL_SATELLITES for satellite_id, _ in kept)
     told = summarize(columns, satellite_buckets=of_satellites)
     reason = disagreement(told, summary, "the CSV")
     if reason:
         return reason
-    metrics = [told.metric_buckets.get(name) for name in summary.metrics]
-    satellites = [
-        told.satellite_buckets.get(satellite, {}).get(name)
-        for satellite, of_one in summary.satellites.items()
-        for name in of_one
-    ]
-    for table, expected in (("metric_buckets", metrics), ("satellite_buckets", satellites)):
-        rows = [tuple(row[1:]) for row in children[table]]
-        if rows and sorted(rows) != _bucket_rows(expected):
-            return f"the rows of {table} aren't those of the CSV"
+    by_satellite = {ALL_SATELLITES: told.metric_buckets, **told.satellite_buckets}
+    for (satellite_id, metric_type), text in kept.items():
+        if buckets_of(text) != by_satellite.get(satellite_id, {}).get(metric_type):
+            return f"the buckets of {metric_type!r} aren't those of the CSV"
     return _why_copies_differ(root, columns, database, found)
-
-
-def _bucket_rows(by_position: Sequence[BucketColumns | None]) -> list[tuple[int, ...]]:
-    return sorted(
-        (position, *row)
-        for position, columns in enumerate(by_position)
-        if columns
-        for row in zip(*columns, strict=True)
-    )
 
 
 def _why_copies_differ(

@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.database.schema import metadata
+from astraguard_store.database.bucket_rows import buckets_of
+from astraguard_store.database.schema import ALL_SATELLITES, metadata
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
@@ -23,10 +24,6 @@ __all__ = ["why_not_written"]
 # A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
 _MOST_REVISIONS: Final = 2**31 - 1
 _DAY_S: Final = 86_400
-_STATISTICS: Final = {
-    "metric_statistics": "metric_buckets",
-    "satellite_statistics": "satellite_buckets",
-}
 _TEXTS: Final = (
     "scenario", "software_version", "git_commit", "git_branch", "host", "platform", "python",
     "rig", "firmware", "percentile_definition",
@@ -57,14 +54,17 @@ def _faults(
     yield from _faults_of_run(run)
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
     is_saved = run["utc_offset_s"] is not None
-    for table, buckets in _STATISTICS.items():
-        yield from _faults_of_positions(table, children[table])
-        yield from _faults_of_buckets(children[table], children[buckets], is_saved=is_saved)
+    rows = children["statistics"]
+    of_types = [row for row in rows if row["satellite_id"] == ALL_SATELLITES]
+    on_satellites = [row for row in rows if row["satellite_id"] != ALL_SATELLITES]
+    yield from _faults_of_positions("of its metric types", of_types)
+    yield from _faults_of_positions("on its satellites", on_satellites)
+    yield from _faults_of_buckets(rows, children["buckets"], is_saved=is_saved)
     if is_saved:
-        yield from _faults_of_counts(run, children)
-        for row in (*children["metric_statistics"], *children["satellite_statistics"]):
+        yield from _faults_of_counts(run, of_types, on_satellites)
+        for row in rows:
             yield from _faults_of_order(row)
-    yield from _faults_of_measurements(measurements, children["satellite_statistics"])
+    yield from _faults_of_measurements(measurements, on_satellites)
 
 
 def _named(table: str, rows: Iterable[Sequence[Any]]) -> list[Row]:
@@ -109,22 +109,22 @@ def _faults_of_run(run: Row) -> Iterator[str]:
     Provenance(**{name: run[name] for name in _TEXTS}, seed=run["seed"])
 
 
-def _faults_of_positions(table: str, rows: list[Row]) -> Iterator[str]:
+def _faults_of_positions(where: str, rows: list[Row]) -> Iterator[str]:
     if sorted(row["position"] for row in rows) != list(range(len(rows))):
-        yield f"the positions in {table} have gaps, or come twice"
+        yield f"the positions of the statistics {where} have gaps, or come twice"
     for row in rows:
         check_name(row["metric_type"], "metric_type")
-        if "satellite_id" in row:
+        if row["satellite_id"] != ALL_SATELLITES:
             check_name(row["satellite_id"], "satellite_id")
         if not (row["count"] >= 1 and 0 <= row["missed"] <= row["count"]):
             yield f"{_label(row)} has {row['count']} events, {row['missed']} of them missed"
 
 
-def _faults_of_counts(run: Row, children: Mapping[str, list[Row]]) -> Iterator[str]:
+def _faults_of_counts(run: Row, types: list[Row], satellites: list[Row]) -> Iterator[str]:
     total = run["total_measurements"]
-    of_types = Counter({row["metric_type"]: row["count"] for row in children["metric_statistics"]})
+    of_types = Counter({row["metric_type"]: row["count"] for row in types})
     on_satellites: Counter[str] = Counter()
-    for row in children["satellite_statistics"]:
+    for row in satellites:
         on_satellites[row["metric_type"]] += row["count"]
     if of_types.total() != total:
         yield f"it has {total} measurements, and its metric types {of_types.total()}"
@@ -147,24 +147,26 @@ def _faults_of_order(row: Row) -> Iterator[str]:
 def _faults_of_buckets(
     statistics: list[Row], buckets: list[Row], *, is_saved: bool
 ) -> Iterator[str]:
-    if not buckets:
+    """Check that each row with buckets has its statistics, and that they count the same."""
+    counted = {_key(row): row for row in statistics}
+    kept = {row["satellite_id"] == ALL_SATELLITES for row in buckets}
+    wanted = {key for key in counted if (key[0] == ALL_SATELLITES) in kept}
+    if {_key(row) for row in buckets} != wanted:
+        yield "there are buckets of what has no statistics, or statistics without theirs"
         return
-    events: Counter[int] = Counter()
-    missed: Counter[int] = Counter()
     for row in buckets:
-        if row["count"] < 0 or row["missed"] < 0:
-            yield "a bucket counts less than nothing"
-        events[row["position"]] += row["count"] + row["missed"]
-        missed[row["position"]] += row["missed"]
-    if not events.keys() <= {row["position"] for row in statistics}:
-        yield "there are buckets of what has no statistics"
-    for row in statistics:
-        found, of_missed = events[row["position"]], missed[row["position"]]
-        if found != row["count"] or (is_saved and of_missed != row["missed"]):
+        columns = buckets_of(row["counts"])
+        missed, of_row = sum(columns.missed), counted[_key(row)]
+        events = sum(columns.counts) + missed
+        if events != of_row["count"] or (is_saved and missed != of_row["missed"]):
             yield (
-                f"the buckets of {_label(row)} hold {found} events, {of_missed} of them missed, "
-                f"its statistics {row['count']} and {row['missed']}"
+                f"the buckets of {_label(row)} hold {events} events, {missed} of them missed, "
+                f"its statistics {of_row['count']} and {of_row['missed']}"
             )
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["satellite_id"], row["metric_type"]
 
 
 def _faults_of_measurements(
@@ -179,5 +181,5 @@ def _faults_of_measurements(
 
 
 def _label(row: Row) -> str:
-    on = f" on {row['satellite_id']!r}" if "satellite_id" in row else ""
+    on = f" on {row['satellite_id']!r}" if row["satellite_id"] else ""
     return f"{row['metric_type']!r}{on}"

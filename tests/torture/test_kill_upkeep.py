@@ -40,9 +40,7 @@ def rows_of(database: Path) -> list[Any]:
     """Read what every revision has of the runs and their statistics."""
     with closing(sqlite3.connect(database)) as connection:
         runs = "SELECT run_id, revision, recorded_at_us, total_measurements FROM runs ORDER BY 1"
-        statistics = (
-            "SELECT run_id, count, mean_ms, max_ms FROM metric_statistics ORDER BY 1, 2, 3"
-        )
+        statistics = "SELECT run_id, n, mean_ms, max_ms FROM v_latency ORDER BY 1, 2, 3, 4"
         return [connection.execute(query).fetchall() for query in (runs, statistics)]
 
 

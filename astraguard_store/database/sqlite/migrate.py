@@ -38,7 +38,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004"})
+_KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004", "0005"})
 
 
 def scripts_folder() -> Path:
