@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Percentile,
         Percentiles,
         PruneReport,
+        PushReport,
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
@@ -88,6 +89,7 @@ __all__ = [
     "Provenance",
     "ProvenanceChange",
     "PruneReport",
+    "PushReport",
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
@@ -146,6 +148,7 @@ _MODULES = {
         "Percentile",
         "Percentiles",
         "PruneReport",
+        "PushReport",
         "QueryResult",
     ),
     "repository": ("RunRepository",),

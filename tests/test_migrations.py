@@ -283,7 +283,6 @@ class TestStoredDatabases:
         upgraded = described_schema(results.with_name("old"))
         assert upgraded == described_schema(store)
 
-
     @EACH_STORED
     def test_upgraded_and_downgraded_again_it_is_what_it_was(
         self, results: Path, revision: str

@@ -1,7 +1,5 @@
 """`astraguard-store check`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -22,7 +20,7 @@ from astraguard_store.reports import CheckReport, Finding
 @click.option("--deep", is_flag=True, help="Compute all statistics anew from the CSVs.")
 @options.results
 @options.as_json
-def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
+def check(fix: bool, deep: bool, results: options.Results, as_json: bool) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -35,17 +33,28 @@ def check(fix: bool, deep: bool, results: Path, as_json: bool) -> int:
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
-    from astraguard_store.store.checking import check_folder
-
-    with output.progress_bar("Checking", hidden=as_json) as progress:
-        report = check_folder(results, fix=fix, deep=deep, progress=progress)
+    origin, report = _checked(results, fix=fix, deep=deep, hidden=as_json)
     if as_json:
-        root = results.resolve()
-        origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}
         output.print_json({**origin, **shapes.report_shape(report)})
     else:
         _print_report(report)
     return OK if report.is_sound else ANSWER_IS_NO
+
+
+def _checked(
+    results: options.Results, *, fix: bool, deep: bool, hidden: bool
+) -> tuple[shapes.Shape, CheckReport]:
+    """Return what was checked, and what was found."""
+    with output.progress_bar("Checking", hidden=hidden) as progress:
+        if isinstance(results, str):
+            with options.open_store(results, read_only=not fix) as repository:
+                report = repository.check(fix=fix, deep=deep, progress=progress)
+                return options.database_of(repository), report
+        from astraguard_store.store.checking import check_folder
+
+        root = results.resolve()
+        report = check_folder(results, fix=fix, deep=deep, progress=progress)
+    return {"results_dir": str(root), "database": str(root / DATABASE_NAME)}, report
 
 
 def _print_report(report: CheckReport) -> None:

@@ -1,7 +1,5 @@
 """`astraguard-store compare`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -28,7 +26,7 @@ def compare(
     candidate: str,
     by_satellite: bool,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Compare run CANDIDATE against run BASELINE.

@@ -37,7 +37,7 @@ def export(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Copy runs into a folder, a zip or a parquet file: all of them, or nothing.
@@ -55,7 +55,9 @@ def export(
     with options.open_store(results, read_only=True) as repository:
         chosen = run or options.filtered_ids(repository, scenario, tag, since)
         if not chosen:
-            complain(f"there are no such runs in {results}; nothing is exported")
+            complain(
+                f"there are no such runs in {options.shown_place(results)}; nothing is exported"
+            )
             return ANSWER_IS_NO
         with output.progress_bar("Exporting", hidden=as_json) as progress:
             report = repository.export(chosen, target, progress)

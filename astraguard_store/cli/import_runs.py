@@ -1,7 +1,5 @@
 """`astraguard-store import`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -28,7 +26,7 @@ from astraguard_store.reports import ImportReport
 )
 @options.results
 @options.as_json
-def import_runs(jobs: int | None, results: Path, as_json: bool) -> int:
+def import_runs(jobs: int | None, results: options.Results, as_json: bool) -> int:
     """Adopt run folders that the database doesn't know yet.
 
     Their summaries are read and indexed; the files themselves are not touched. It may
@@ -36,8 +34,9 @@ def import_runs(jobs: int | None, results: Path, as_json: bool) -> int:
 
     Exit code 0; 1 where a folder was refused, with the reason; 2 for an error.
     """
-    options.check_is_folder(results)
-    with options.open_store(results, adopt=False) as repository:
+    folder = options.folder_only(results, "import into a folder, and `push` it to the server")
+    options.check_is_folder(folder)
+    with options.open_store(folder, adopt=False) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Importing", hidden=as_json) as progress:
             report = repository.import_legacy(progress, jobs=jobs)

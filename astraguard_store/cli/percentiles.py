@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -62,7 +61,7 @@ def percentiles(
     tag: options.Tag | None,
     since: datetime | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.

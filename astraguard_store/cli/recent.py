@@ -2,7 +2,6 @@
 
 import shlex
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -52,7 +51,7 @@ def recent(
     above: tuple[str, str, float] | None,
     before: str | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """List the newest runs, newest first.
@@ -83,8 +82,9 @@ def recent(
     elif headers:
         print_headers(headers, markdown=as_markdown)
     elif mistyped is None:
+        where = options.shown_place(results)
         is_filtered = any((scenario, tag, since, above, before))
-        what = f"No such runs in {results}." if is_filtered else f"No runs in {results} yet."
+        what = f"No such runs in {where}." if is_filtered else f"No runs in {where} yet."
         output.print_line(what)
     if mistyped is not None:
         complain(mistyped)

@@ -22,7 +22,9 @@ from astraguard_store.presentation import shapes, text
 @options.as_markdown
 @options.results
 @options.as_json
-def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: bool) -> None:
+def show(
+    run: str, satellites: bool, as_markdown: bool, results: options.Results, as_json: bool
+) -> None:
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
@@ -89,11 +91,14 @@ def _print_statistics(
     output.print_table(columns, cells, markdown=markdown)
 
 
-def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: bool) -> None:
+def _print_artifacts(
+    results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
+) -> None:
     columns = [*text.words("file"), *text.numbers("bytes", "rows"), *text.words("sha256")]
     rows = [
         [
-            str(results / artifact.path),
+            # On a server they lie on the machine that the run came from.
+            str(results / artifact.path) if isinstance(results, Path) else artifact.path,
             str(artifact.bytes),
             "-" if artifact.rows is None else str(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",

@@ -14,7 +14,14 @@ from astraguard_store.model import MetricSummary, RunSummary
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = ["child_rows", "file_row", "insert_buckets", "insert_files", "insert_statistics"]
+__all__ = [
+    "bucket_rows",
+    "child_rows",
+    "file_row",
+    "insert_buckets",
+    "insert_files",
+    "insert_statistics",
+]
 
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
@@ -60,16 +67,17 @@ def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
 
 def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of a run that has none yet."""
+    insert_rows(connection, buckets, bucket_rows(run_id, found))
+
+
+def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
+    """Return the rows of a run's buckets."""
     by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
-    insert_rows(
-        connection,
-        buckets,
-        [
-            (run_id, satellite_id, metric_type, text_of(columns))
-            for satellite_id, of_one in by_satellite.items()
-            for metric_type, columns in of_one.items()
-        ],
-    )
+    return [
+        (run_id, satellite_id, metric_type, text_of(columns))
+        for satellite_id, of_one in by_satellite.items()
+        for metric_type, columns in of_one.items()
+    ]
 
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:

@@ -42,9 +42,15 @@ if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "OF_PROVENANCE",
+    "OF_STATISTICS",
+    "PROVENANCE_COLUMNS",
+    "RUN_COLUMNS",
+    "STATISTICS_COLUMNS",
     "Missing",
     "StoredRun",
     "compare",
+    "comparison_of",
     "delete_dangling",
     "delete_run",
     "is_same",
@@ -56,10 +62,11 @@ __all__ = [
     "save_run",
     "save_without_files",
     "set_tags",
+    "stored_run",
     "tags_of",
 ]
 
-_STATISTICS: Final = (
+STATISTICS_COLUMNS: Final = (
     "count",
     "mean_ms",
     "p50_ms",
@@ -71,7 +78,7 @@ _STATISTICS: Final = (
 )
 """The columns of statistics, in the order of the fields of `MetricSummary`."""
 
-_PROVENANCE: Final = (
+PROVENANCE_COLUMNS: Final = (
     "scenario",
     "seed",
     "software_version",
@@ -89,7 +96,7 @@ _PROVENANCE: Final = (
 )
 """The columns of provenance, in the order of the fields of `Provenance`."""
 
-_RUN: Final = (
+RUN_COLUMNS: Final = (
     "revision",
     "recorded_at_us",
     "total_measurements",
@@ -98,22 +105,25 @@ _RUN: Final = (
 )
 """The other columns of a run."""
 
-_MOMENTS: Final = (_PROVENANCE.index("started_at_us"), _PROVENANCE.index("finished_at_us"))
+_MOMENTS: Final = (
+    PROVENANCE_COLUMNS.index("started_at_us"),
+    PROVENANCE_COLUMNS.index("finished_at_us"),
+)
 """Which of them are times."""
 
-_OF_RUN, _OF_PROVENANCE, _OF_STATISTICS, _OF_ARTIFACT, _OF_TAG = range(5)
+_OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, _OF_TAG = range(5)
 """What a row of a union is, a run's or a comparison's: its first column."""
 
-_WIDTH = 1 + len(_PROVENANCE)
+_WIDTH = 1 + len(PROVENANCE_COLUMNS)
 _TYPE = itemgetter(0)
 _SATELLITE_AND_TYPE = itemgetter(1, 0)
 _KEYS: Final = ("satellite_id", "metric_type")
 _FIRST = 1 + len(_KEYS)
-_MIDDLE = _FIRST + len(_STATISTICS)
-_END_OF_RUN = 1 + len(_RUN)
+_MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
+_END_OF_RUN = 1 + len(RUN_COLUMNS)
 _END_OF_STATISTICS = len(statistics.c)
-_OF_SIDE = 2 + len(_PROVENANCE)
-_DIRTY = _PROVENANCE.index("git_dirty")
+_OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
+_DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
 _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
     (_DIRTY, bool),
@@ -162,7 +172,7 @@ def run_with_document_sql() -> str:
 
     Two rows of tables instead of 25.
     """
-    columns = (*_RUN, *_PROVENANCE, run_documents.c.document)
+    columns = (*RUN_COLUMNS, *PROVENANCE_COLUMNS, run_documents.c.document)
     run = _padded(runs, _OF_RUN, columns, 1 + len(columns))
     tags = _padded(run_tags, _OF_TAG, ("tag", "value"), 1 + len(columns))
     return compiled(
@@ -183,7 +193,7 @@ def load_run(connection: Connection, run_id: str) -> StoredRun | None:
     if parts is None:
         return load_run_of_rows(connection, run_id)
     tags = {row[1]: row[2] for row in rows[1:]}
-    return _stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, tags)
+    return stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, tags)
 
 
 @cache
@@ -194,9 +204,9 @@ def run_rows_sql() -> str:
     of the time of one a table.
     """
     selects: tuple[Any, ...] = (
-        (runs, _OF_RUN, *_RUN),
-        (runs, _OF_PROVENANCE, *_PROVENANCE),
-        (statistics, _OF_STATISTICS, *statistics.c.keys()[1:]),
+        (runs, _OF_RUN, *RUN_COLUMNS),
+        (runs, OF_PROVENANCE, *PROVENANCE_COLUMNS),
+        (statistics, OF_STATISTICS, *statistics.c.keys()[1:]),
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
         (run_tags, _OF_TAG, "tag", "value"),
     )
@@ -225,21 +235,22 @@ def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     if _OF_RUN not in found:
         return None
     parts = parts_of(
-        (row[:_END_OF_STATISTICS] for row in found.get(_OF_STATISTICS, ())),
+        (row[:_END_OF_STATISTICS] for row in found.get(OF_STATISTICS, ())),
         found.get(_OF_ARTIFACT, ()),
     )
-    (run,), (provenance,) = found[_OF_RUN], found[_OF_PROVENANCE]
+    (run,), (provenance,) = found[_OF_RUN], found[OF_PROVENANCE]
     tags = {row[1]: row[2] for row in found.get(_OF_TAG, ())}
-    return _stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, tags)
+    return stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, tags)
 
 
-def _stored_run(
+def stored_run(
     run_id: str,
     run: tuple[Any, ...],
     provenance: tuple[Any, ...],
     parts: RunParts,
     tags: dict[str, str],
 ) -> StoredRun:
+    """Return a run of its columns, `RUN_COLUMNS` and `PROVENANCE_COLUMNS`, and the rest."""
     revision, recorded_at_us, total, utc_offset_s, staging_token = run
     summary = RunSummary(
         run_id,
@@ -255,7 +266,7 @@ def _stored_run(
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
     """Return the values of `Provenance` of a row of its columns."""
-    values = list(row[: len(_PROVENANCE)])
+    values = list(row[: len(PROVENANCE_COLUMNS)])
     for place, value_of in _VALUES:
         if values[place] is not None:
             values[place] = value_of(values[place])
@@ -457,28 +468,28 @@ def comparison_sql(*, by_satellite: bool) -> str:
     same = (baseline.c.satellite_id == candidate.c.satellite_id) & (
         baseline.c.metric_type == candidate.c.metric_type
     )
-    mark = whole(_OF_STATISTICS)
+    mark = whole(OF_STATISTICS)
     both = select(
         mark,
         *(baseline.c[key] for key in _KEYS),
-        *(baseline.c[name] for name in _STATISTICS),
-        *(candidate.c[name] for name in _STATISTICS),
+        *(baseline.c[name] for name in STATISTICS_COLUMNS),
+        *(candidate.c[name] for name in STATISTICS_COLUMNS),
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
             mark,
             *(candidate.c[key] for key in _KEYS),
-            *(null() for _ in _STATISTICS),
-            *(candidate.c[name] for name in _STATISTICS),
+            *(null() for _ in STATISTICS_COLUMNS),
+            *(candidate.c[name] for name in STATISTICS_COLUMNS),
         )
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    width = _MIDDLE + len(_STATISTICS)
+    width = _MIDDLE + len(STATISTICS_COLUMNS)
     # The times differ between any two runs, so they aren't compared.
-    was = [null() if place in _MOMENTS else name for place, name in enumerate(_PROVENANCE)]
+    was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides = (
-        _padded(runs, _OF_PROVENANCE, (literal_column(f"'{side}'"), *was), width).where(
+        _padded(runs, OF_PROVENANCE, (literal_column(f"'{side}'"), *was), width).where(
             runs.c.run_id == bindparam(side)
         )
         for side in ("baseline", "candidate")
@@ -493,7 +504,7 @@ def _statistics_of(run: str, *, by_satellite: bool) -> CTE:
         if by_satellite
         else row.satellite_id == OF_ALL_SATELLITES
     )
-    columns = (row[name] for name in (*_KEYS, *_STATISTICS))
+    columns = (row[name] for name in (*_KEYS, *STATISTICS_COLUMNS))
     of_run = select(*columns).where(row.run_id == bindparam(run), which).cte(run)
     # Used twice, it would be copied first: 35 µs instead of 20.
     return of_run.prefix_with("NOT MATERIALIZED")
@@ -505,7 +516,14 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = comparison_sql(by_satellite=by_satellite)
     rows = connection.execute(sql, (baseline, candidate) * 2).fetchall()
-    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == _OF_PROVENANCE}
+    return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
+
+
+def comparison_of(
+    baseline: str, candidate: str, rows: Sequence[tuple[Any, ...]], *, by_satellite: bool
+) -> Comparison | Missing:
+    """Return the comparison that rows of `comparison_sql` are, in whichever order they come."""
+    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
     if len(sides) < 2:
         return Missing(candidate if "baseline" in sides else baseline)
     changes = [
@@ -514,7 +532,7 @@ def compare(
             (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:])),
         )
         for row in rows
-        if row[0] == _OF_STATISTICS
+        if row[0] == OF_STATISTICS
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
@@ -539,7 +557,7 @@ def _provenance_changes(
 
 
 def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
-    values = list(row[: len(_PROVENANCE)])
+    values = list(row[: len(PROVENANCE_COLUMNS)])
     if values[_DIRTY] is not None:
         values[_DIRTY] = bool(values[_DIRTY])
     return values

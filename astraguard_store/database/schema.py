@@ -45,7 +45,7 @@ __all__ = [
     "store",
 ]
 
-HEAD_REVISION: Final = "0005"
+HEAD_REVISION: Final = "0008"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"

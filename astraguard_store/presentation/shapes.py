@@ -79,11 +79,12 @@ from astraguard_store.reports import (
     MergeReport,
     Percentiles,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 
 Shape = dict[str, Any]
-_Done = ExportReport | ImportReport | MergeReport | PruneReport
+_Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
 _Found = CheckReport | Percentiles | QueryResult
 
 _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")

@@ -28,6 +28,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
@@ -113,6 +114,10 @@ class FolderRuns:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:  # noqa: ARG002
         """Refuse: summaries hold no buckets."""
         raise self._needs_database("merging buckets")
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+        """Refuse: there are no rows to push."""
+        raise self._needs_database("pushing runs")
 
     def query(self, question: Question) -> QueryResult:  # noqa: ARG002
         """Refuse: there is no SQL."""

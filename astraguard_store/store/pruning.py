@@ -8,8 +8,8 @@ from datetime import timedelta
 from operator import index
 from typing import SupportsIndex
 
+from astraguard_store.database.backend import Answering
 from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
-from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.compaction import is_worth_it, used_bytes
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
@@ -56,7 +56,7 @@ class Pruning:
         if self.older_than is not None:
             _check_age(self.older_than)
 
-    def chosen(self, database: RunDatabase) -> tuple[list[Prunable], list[Prunable]]:
+    def chosen(self, database: Answering) -> tuple[list[Prunable], list[Prunable]]:
         """Return (the runs it is about, oldest first; all runs)."""
         runs = database.read(prunable_runs)
         age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)

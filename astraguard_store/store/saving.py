@@ -27,9 +27,13 @@ from astraguard_store.artifacts.reader import read_summary_file
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.writer import begin_measurements, begin_summary
+from astraguard_store.database.measurements import packed_measurements
+from astraguard_store.database.rows import bucket_rows
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.schema import buckets
 from astraguard_store.database.transaction import Transaction
+from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
@@ -54,7 +58,7 @@ from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = ["close_all", "identity_of", "keep_run", "save_rows", "save_runs"]
+__all__ = ["close_all", "identity_of", "keep_run", "rows_to_save", "save_rows", "save_runs"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -123,6 +127,27 @@ def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -
         return [_note_files(transaction, run, ()) for run in saved]
 
 
+def rows_to_save(
+    runs: Mapping[str, NewRun], options: StoreOptions, token: str
+) -> list[tuple[RunSummary, RunRows]]:
+    """Return {run id: run} with all the rows that they will have, but for their revisions."""
+    moment = _Moment.now()
+    return [_rows_to_save(run, options, moment, token) for run in runs.values()]
+
+
+def _rows_to_save(
+    new: NewRun, options: StoreOptions, moment: _Moment, token: str
+) -> tuple[RunSummary, RunRows]:
+    found = summarize(new.columns, satellite_buckets=options.satellite_buckets)
+    summary = _summary(new, found, moment)
+    rows = rows_of(StoredRun(summary, moment.utc_offset_s, token))
+    rows.children[buckets.name] = bucket_rows(new.run_id, found)
+    if options.keep_measurements != "database":
+        return summary, rows
+    packed = packed_measurements(found.satellites, new.columns)
+    return summary, rows._replace(measurements=packed)
+
+
 def _stage(
     root: Path, runs: Mapping[str, NewRun], options: StoreOptions, moment: _Moment
 ) -> tuple[StagedRuns, dict[str, RunStatistics]]:
@@ -173,16 +198,8 @@ def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[s
     }
 
 
-def _write(
-    transaction: Transaction,
-    new: NewRun,
-    statistics: RunStatistics,
-    moment: _Moment,
-    options: StoreOptions,
-    token: str | None,
-) -> RunSummary:
-    """Write the rows of a run, but not what is noted of its files."""
-    summary = RunSummary(
+def _summary(new: NewRun, statistics: RunStatistics, moment: _Moment) -> RunSummary:
+    return RunSummary(
         new.run_id,
         0,
         utc_from_epoch_us(moment.now_us),
@@ -193,6 +210,18 @@ def _write(
         new.provenance,
         new.tags,
     )
+
+
+def _write(
+    transaction: Transaction,
+    new: NewRun,
+    statistics: RunStatistics,
+    moment: _Moment,
+    options: StoreOptions,
+    token: str | None,
+) -> RunSummary:
+    """Write the rows of a run, but not what is noted of its files."""
+    summary = _summary(new, statistics, moment)
     run = StoredRun(summary, moment.utc_offset_s, token)
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save_without_files(run, statistics, measurements)

@@ -8,6 +8,7 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.adoption import adopt_folders
@@ -94,6 +96,9 @@ class Source(Protocol):
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
 
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
+
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
 
@@ -146,6 +151,8 @@ class MemorySource:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._database = store.database
+        # Another store in memory is another origin of what it pushes.
+        self._memory_id = secrets.token_hex(16)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -204,6 +211,16 @@ class MemorySource:
         from astraguard_store.store.pruning import estimate
 
         return estimate(self._store, pruning)
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
+        from astraguard_store.store.server_source import push_to
+
+        return push_to(url, self._database, self._origin(), self._store.options, progress)
+
+    def _origin(self) -> tuple[str, Path | None]:
+        """Return the store's id, and its results folder."""
+        return self._memory_id, None
 
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
@@ -346,6 +363,15 @@ class FolderSource(MemorySource):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
         recover(self._folder)
+
+    def _origin(self) -> tuple[str, Path | None]:
+        store_id = self._database.store_id()
+        if store_id is None:
+            raise StoreNotFoundError(
+                f"the store in {self._root} has no id yet, by which a server knows it again; "
+                "open it for writing once"
+            )
+        return store_id, self._root
 
     def _load(self, run_id: str) -> StoredRun:
         return self._database.get(run_id, self._on_load)

@@ -1,0 +1,238 @@
+"""One run on a server: got, compared and saved in as few round trips as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Table, bindparam, select
+
+from astraguard_store.comparison import Comparison
+from astraguard_store.database.documents import RunParts, decode, encode, parts_of
+from astraguard_store.database.postgres.bulk import (
+    columns_of,
+    delete_sql,
+    insert_rows,
+    insert_sql,
+)
+from astraguard_store.database.postgres.connections import ServerConnection
+from astraguard_store.database.runs import (
+    OF_PROVENANCE,
+    OF_STATISTICS,
+    PROVENANCE_COLUMNS,
+    RUN_COLUMNS,
+    STATISTICS_COLUMNS,
+    Missing,
+    StoredRun,
+    comparison_of,
+    stored_run,
+)
+from astraguard_store.database.schema import (
+    artifacts,
+    metadata,
+    run_documents,
+    run_tags,
+    runs,
+    statistics,
+)
+from astraguard_store.database.sql import compiled
+from astraguard_store.database.whole_runs import RunRows
+
+__all__ = ["Answer", "compare", "load_if_changed", "load_rows_of", "save_runs", "write_children"]
+
+_OF_ONE_SAVE: Final = tuple(
+    table
+    for table in metadata.sorted_tables
+    if table not in {runs, run_documents, run_tags} and "run_id" in table.c
+)
+
+# Who changes a run or its document, in whichever way, changes one of these.
+_VERSION: Final = "r.xmin::text || ':' || coalesce(d.xmin::text, '')"
+_LOAD: Final = f"""
+SELECT {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
+    (SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = r.run_id),
+    {_VERSION},
+    CASE WHEN {_VERSION} IS DISTINCT FROM %(known)s THEN d.document END
+FROM runs AS r LEFT JOIN run_documents AS d ON d.run_id = r.run_id
+WHERE r.run_id = %(run_id)s
+"""  # noqa: S608 - of names
+_END_OF_RUN: Final = len(RUN_COLUMNS)
+
+
+class Answer(NamedTuple):
+    """A run as the server has it now.
+
+    Attributes:
+        run: The run; its parts are those of before where they haven't changed.
+        version: Changes with the run.
+    """
+
+    run: StoredRun
+    version: str
+
+
+def load_if_changed(
+    connection: ServerConnection, run_id: str, known: Answer | None
+) -> Answer | None:
+    """Return the run, None if there is none; what is known already is not sent again.
+
+    One statement, whose answer is as new as can be. A run without a document needs its rows.
+    """
+    bound = {"run_id": run_id, "known": known.version if known else None}
+    row = connection.run(_LOAD, bound).fetchone()
+    if row is None:
+        return None
+    *columns, tags, version, document = row
+    parts: RunParts | None = None
+    if known and version == known.version:
+        of_run = known.run.summary
+        parts = RunParts(of_run.metrics, of_run.satellites, of_run.artifacts)
+    elif document is not None:
+        parts = decode(run_id, bytes(document))
+    if parts is None:
+        parts = load_rows_of(connection, run_id)
+    run = stored_run(
+        run_id, tuple(columns[:_END_OF_RUN]), tuple(columns[_END_OF_RUN:]), parts, tags or {}
+    )
+    return Answer(run, version)
+
+
+@cache
+def _rows_sql(table: Table) -> str:
+    of_run: Any = table.c.run_id == bindparam("run_id")
+    return compiled(select(table).where(of_run))
+
+
+def load_rows_of(connection: ServerConnection, run_id: str) -> RunParts:
+    """Return what the rows of a run say, whatever its document does."""
+    return parts_of(
+        *(
+            connection.execute(_rows_sql(table), (run_id,)).fetchall()
+            for table in (statistics, artifacts)
+        )
+    )
+
+
+def renew_document(connection: ServerConnection, run_id: str) -> None:
+    """Write the document of a run anew, from the rows that it has; none if it has none."""
+    document = encode(run_id, load_rows_of(connection, run_id))
+    connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
+    if document is not None:
+        insert_rows(connection, run_documents, [(run_id, document)])
+
+
+def _comparison_sql(condition: str) -> str:
+    numbers = [
+        f'{side}."{name}" AS {side}_{name}' for side in ("b", "c") for name in STATISTICS_COLUMNS
+    ]
+    types = ["bigint", *["double precision"] * 6, "bigint"] * 2
+    was = ", ".join(f"to_jsonb({name})" for name in PROVENANCE_COLUMNS)
+    sides = [
+        f"SELECT '{side}', jsonb_build_array({was}), NULL, NULL, "  # noqa: S608 - of names
+        f"{', '.join(f'NULL::{kind}' for kind in types)} FROM runs WHERE run_id = %({side})s"
+        for side in ("baseline", "candidate")
+    ]
+    of_run = "SELECT * FROM statistics WHERE run_id = %({side})s AND satellite_id {condition} ''"
+    baseline, candidate = (
+        of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
+    )
+    rows = (
+        "SELECT NULL::text, NULL::jsonb, "  # noqa: S608 - of names
+        "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
+        f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
+        "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
+    )
+    return " UNION ALL ".join([rows, *sides])
+
+
+_COMPARISONS: Final = {True: _comparison_sql("<>"), False: _comparison_sql("=")}
+
+
+def compare(
+    connection: ServerConnection, baseline: str, candidate: str, *, by_satellite: bool
+) -> Comparison | Missing:
+    """Return what both runs have, and what only one has, by one joined statement."""
+    bound = {"baseline": baseline, "candidate": candidate}
+    rows: list[tuple[Any, ...]] = []
+    for side, was, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
+        rows.append((OF_PROVENANCE, side, *was) if side else (OF_STATISTICS, *numbers))
+    return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
+
+
+@cache
+def _save_sql() -> str:
+    changed = ", ".join(
+        f'"{c.name}" = excluded."{c.name}"' for c in runs.c if c.name not in {"run_id", "revision"}
+    )
+    return (
+        f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
+        f"SET {changed}, revision = runs.revision + 1 RETURNING run_id, revision, "
+        "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
+    )
+
+
+def save_runs(
+    connection: ServerConnection, new: Sequence[RunRows]
+) -> dict[str, tuple[int, dict[str, str]]]:
+    """Write runs in place of what is stored under their ids; tags are set, others stay.
+
+    Returns:
+        {run id: (revision, tags)}.
+    """
+    bound = columns_of(runs, [rows.run for rows in new])
+    saved = {
+        run_id: (revision, tags or {})
+        for run_id, revision, tags in connection.run(_save_sql(), bound)
+    }
+    again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
+    write_children(connection, new, replaced=again)
+    of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]
+    insert_tags(connection, of_tags)
+    if again:
+        # Whoever pushed it, the run is another one now.
+        connection.run(
+            "DELETE FROM run_origins WHERE run_id = ANY(%(run_ids)s::text[])", {"run_ids": again}
+        )
+    for run_id, tag, value in of_tags:
+        saved[run_id][1][tag] = value
+    return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
+
+
+def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> None:
+    """Set tags, of rows (run id, tag, value)."""
+    insert_rows(
+        connection,
+        run_tags,
+        rows,
+        conflict="ON CONFLICT (run_id, tag) DO UPDATE SET value = excluded.value",
+    )
+
+
+def write_children(
+    connection: ServerConnection, new: Sequence[RunRows], *, replaced: Sequence[str]
+) -> None:
+    """Write all rows of runs but for their tags; those of *replaced* go first."""
+    if replaced:
+        for table in _OF_ONE_SAVE:
+            connection.run(delete_sql(table), {"run_ids": list(replaced)})
+    for table in _OF_ONE_SAVE:
+        insert_rows(connection, table, _rows_of(table, new))
+    # Last, as every row before drops it.
+    documents = [(rows.run_id, document) for rows in new if (document := _document(rows))]
+    insert_rows(connection, run_documents, documents)
+
+
+def _rows_of(table: Table, new: Sequence[RunRows]) -> Iterator[Sequence[Any]]:
+    for rows in new:
+        if table.name == "measurements":
+            for values in zip(*rows.measurements, strict=True):
+                yield (rows.run_id, *values)
+        else:
+            yield from rows.children.get(table.name, ())
+
+
+def _document(rows: RunRows) -> bytes | None:
+    children: Mapping[str, Sequence[Any]] = rows.children
+    found = (children.get(table.name, ()) for table in (statistics, artifacts))
+    return encode(rows.run_id, parts_of(*found))
