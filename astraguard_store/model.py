@@ -9,10 +9,10 @@ from operator import sub, truediv
 from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
+from astraguard_store.ranks import PERCENTILES, rank_of
 
 __all__ = [
     "NO_TAGS",
-    "PERCENTILES",
     "Artifact",
     "ArtifactKind",
     "AtLeast",
@@ -22,7 +22,6 @@ __all__ = [
     "RunHeader",
     "RunSummary",
     "epoch_us",
-    "rank_of",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -269,15 +268,6 @@ class MetricSummary(NamedTuple):
 
 def _number_or_bound(number: float | None, bound: float | None) -> float | AtLeast | None:
     return number if bound is None else AtLeast(bound)
-
-
-PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-"""What part of the events lies below each percentile of `MetricSummary`."""
-
-
-def rank_of(count: int, q: float) -> int:
-    """Return the place of the percentile *q*, from 0 to 1, among *count* sorted durations."""
-    return min(int(count * q), count - 1)
 
 
 def with_bounds(summary: MetricSummary) -> MetricSummary:

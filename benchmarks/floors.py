@@ -32,8 +32,9 @@ def _comparison(which: str) -> str:
     numbers = STATISTICS.split(", ")
     baseline = ", ".join(f"b.{name}" for name in numbers)
     candidate = ", ".join(f"c.{name}" for name in numbers)
-    b_keys = ", ".join(f"b.{key}" for key in keys)
-    c_keys = ", ".join(f"c.{key}" for key in keys)
+    shown = keys[1:] if which == "=" else keys
+    b_keys = ", ".join(f"b.{key}" for key in shown)
+    c_keys = ", ".join(f"c.{key}" for key in shown)
     return (
         f"WITH b AS NOT MATERIALIZED ({source}), c AS NOT MATERIALIZED ({source}) "
         f"SELECT {b_keys}, {baseline}, {candidate} FROM b LEFT JOIN c ON {same} "

@@ -12,13 +12,15 @@ from astraguard_store.buckets import (
     LAST_BUCKET,
     ZERO_BUCKET,
     BucketColumns,
+    added_up,
     bucket_of,
     bucket_value,
+    buckets_of,
     count_by_bucket,
     quantiles,
+    text_of,
 )
 from astraguard_store.columns import Columns
-from astraguard_store.database.bucket_rows import added_up, buckets_of, text_of
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import AtLeast

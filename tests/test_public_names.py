@@ -57,7 +57,7 @@ class TestAll:
     def test_it_has_every_error_and_every_value(self) -> None:
         plumbing = {
             *("ArtifactKind", "FrozenMapping", "NO_TAGS"),
-            *("epoch_us", "rank_of", "utc_from_epoch_us"),
+            *("epoch_us", "utc_from_epoch_us"),
             "with_bounds",
         }
 

@@ -23,11 +23,12 @@ from astraguard_store.buckets import (
     LAST_BUCKET,
     ZERO_BUCKET,
     BucketColumns,
+    added_up,
     bucket_value,
     quantiles,
+    text_of,
 )
 from astraguard_store.comparison import ValueChange
-from astraguard_store.database.bucket_rows import added_up, text_of
 from astraguard_store.model import epoch_us
 
 NAME = "astraguard.db"

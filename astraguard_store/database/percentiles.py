@@ -15,8 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, select
 
-from astraguard_store.buckets import BucketColumns
-from astraguard_store.database.bucket_rows import added_up
+from astraguard_store.buckets import BucketColumns, added_up
 from astraguard_store.database.schema import OF_ALL_SATELLITES, buckets, runs, statistics
 from astraguard_store.database.sql import (
     Connection,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store.database.bucket_rows import text_of
+from astraguard_store.buckets import text_of
 from astraguard_store.database.documents import RunParts, write_document
 from astraguard_store.database.schema import ALL_SATELLITES, artifacts, buckets, statistics
 from astraguard_store.database.sql import Connection, insert_rows

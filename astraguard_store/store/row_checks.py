@@ -14,8 +14,8 @@ from math import isclose
 from pathlib import Path
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.buckets import buckets_of
 from astraguard_store.columns import Columns
-from astraguard_store.database.bucket_rows import buckets_of
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.run_files import FilesOfRun, files_of_run

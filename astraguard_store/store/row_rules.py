@@ -11,8 +11,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Final
 
+from astraguard_store.buckets import buckets_of
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.database.bucket_rows import buckets_of
 from astraguard_store.database.schema import ALL_SATELLITES, metadata
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError

@@ -39,7 +39,7 @@ RESTORED = (*OLD_TABLES, "measurements", "run_documents", "v_buckets", "v_change
 ROWS_AT_A_TIME = 1_000
 SIZES = (
     ("runs", "ix_runs_recorded_at", "200000 1"),
-    ("statistics", "sqlite_autoindex_statistics_1", "3600000 18 6 1"),
+    ("statistics", "statistics", "3600000 18 6 1"),
 )
 EVENTS = {"INSERT": ["new"], "UPDATE": ["old", "new"], "DELETE": ["old"]}
 DOC = sa.table("schema_doc", *map(sa.column, ("object", "column", "kind", "unit", "description")))

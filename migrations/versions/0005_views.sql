@@ -114,11 +114,11 @@ FROM (
         c.p95_ms AS candidate_p95_at_least_ms,
         c.p99_ms AS candidate_p99_at_least_ms
     FROM runs AS b_run
-    CROSS JOIN statistics AS b ON b.run_id = b_run.run_id AND b.satellite_id = ''
+    CROSS JOIN statistics AS b
     CROSS JOIN runs AS c_run
     LEFT JOIN statistics AS c
         ON c.run_id = c_run.run_id AND c.satellite_id = '' AND c.metric_type = b.metric_type
-    WHERE b_run.run_id <> c_run.run_id
+    WHERE b.run_id = b_run.run_id AND b.satellite_id = '' AND b_run.run_id <> c_run.run_id
     UNION ALL
     SELECT
         b_run.run_id AS baseline,
@@ -143,9 +143,9 @@ FROM (
         c.p95_ms AS candidate_p95_at_least_ms,
         c.p99_ms AS candidate_p99_at_least_ms
     FROM runs AS c_run
-    CROSS JOIN statistics AS c ON c.run_id = c_run.run_id AND c.satellite_id = ''
+    CROSS JOIN statistics AS c
     CROSS JOIN runs AS b_run
-    WHERE NOT EXISTS (
+    WHERE c.run_id = c_run.run_id AND c.satellite_id = '' AND NOT EXISTS (
         SELECT 1 FROM statistics AS b
         WHERE b.run_id = b_run.run_id AND b.satellite_id = '' AND b.metric_type = c.metric_type
     )
@@ -173,11 +173,11 @@ FROM (
         c.p95_ms AS candidate_p95_at_least_ms,
         c.p99_ms AS candidate_p99_at_least_ms
     FROM runs AS b_run
-    CROSS JOIN statistics AS b ON b.run_id = b_run.run_id AND b.satellite_id > ''
+    CROSS JOIN statistics AS b
     CROSS JOIN runs AS c_run
     LEFT JOIN statistics AS c
         ON c.run_id = c_run.run_id AND c.satellite_id = b.satellite_id AND c.metric_type = b.metric_type
-    WHERE b_run.run_id <> c_run.run_id
+    WHERE b.run_id = b_run.run_id AND b.satellite_id > '' AND b_run.run_id <> c_run.run_id
     UNION ALL
     SELECT
         b_run.run_id AS baseline,
@@ -202,9 +202,9 @@ FROM (
         c.p95_ms AS candidate_p95_at_least_ms,
         c.p99_ms AS candidate_p99_at_least_ms
     FROM runs AS c_run
-    CROSS JOIN statistics AS c ON c.run_id = c_run.run_id AND c.satellite_id > ''
+    CROSS JOIN statistics AS c
     CROSS JOIN runs AS b_run
-    WHERE NOT EXISTS (
+    WHERE c.run_id = c_run.run_id AND c.satellite_id > '' AND NOT EXISTS (
         SELECT 1 FROM statistics AS b
         WHERE b.run_id = b_run.run_id AND b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type
     )
@@ -271,5 +271,5 @@ SELECT
     m.scenario_time_s,
     m.missed
 FROM statistics AS s
-CROSS JOIN measurements AS m ON m.run_id = s.run_id AND m.position = s.position
-WHERE s.satellite_id <> '';
+CROSS JOIN measurements AS m
+WHERE m.run_id = s.run_id AND m.position = s.position AND s.satellite_id <> '';
