@@ -17,7 +17,7 @@ from astraguard_store.cli.groups import LateCommands
 
 BY_USE = (
     *("demo", "recent", "show", "compare", "percentiles", "query", "tag", "delete", "prune"),
-    *("import", "export", "merge", "check", "db"),
+    *("import", "export", "merge", "push", "check", "db"),
 )
 
 

@@ -57,11 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSource", "push_to", "shown"]
 
-_ORIGIN: Final = """
-SELECT o.host, o.results_dir FROM run_origins AS r JOIN origins AS o ON o.store_id = r.store_id
-WHERE r.run_id = :run_id
-"""
-
 
 def shown(url: str) -> str:
     """Return the URL without its password; raises as `RunRepository.open`."""
@@ -152,12 +147,10 @@ class ServerSource:
         kept = self.database.read(partial(kept_measurements, run_id=run_id))
         if kept and kept.rows == total:
             return frame_of(kept)
-        asked = Question(_ORIGIN, {"run_id": run_id}, 10.0, 1)
-        rows = self.database.ask(asked).rows
+        origin = self.database.origin_of(run_id)
         where = "the machine that it came from"
-        if rows:
-            host, folder = rows[0]
-            where = f"{host}, in {folder}" if folder else f"{host}"
+        if origin:
+            where = f"{origin.host}, in {origin.results_dir}"
         raise ArtifactReadError(
             f"the server keeps no measurements of run {run_id!r}; they are on {where}"
         )

@@ -219,6 +219,12 @@ class ServerDatabase:
             lambda connection: pushed.known_runs(connection, run_ids), one_statement=True
         )
 
+    def origin_of(self, run_id: str) -> Origin | None:
+        """Return which store has pushed a run; None if none has."""
+        return self.read(
+            lambda connection: pushed.origin_of(connection, run_id), one_statement=True
+        )
+
     def push(
         self, origin: Origin, new: Sequence[RunRows], known: Mapping[str, Known]
     ) -> list[str]:

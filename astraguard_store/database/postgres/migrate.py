@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -40,6 +41,10 @@ LEFT JOIN information_schema.columns AS c
     ON c.table_schema = current_schema() AND c.table_name = d.object AND c.column_name = d."column"
 ORDER BY d.kind DESC, d.object, d."column" <> '', c.ordinal_position
 """
+
+
+# Alembic's environment is one of the process.
+_one_thread = threading.Lock()
 
 
 def server_engine(url: ServerUrl) -> Engine:
@@ -101,7 +106,7 @@ def upgrade_server(url: ServerUrl) -> None:
     """
     engine = server_engine(url)
     try:
-        with translated(url), engine.connect() as connection:
+        with _one_thread, translated(url), engine.connect() as connection:
             run_scripts(connection)
     except DBAPIError as error:
         with translated(url):

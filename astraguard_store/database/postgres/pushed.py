@@ -15,7 +15,7 @@ from astraguard_store.database.postgres.tables import run_origins
 from astraguard_store.database.schema import artifacts, run_tags, runs
 from astraguard_store.database.whole_runs import RunRows
 
-__all__ = ["Known", "Origin", "known_runs", "push_runs", "push_tags"]
+__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags"]
 
 _KNOWN: Final = """
 SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, o.store_id, o.tags
@@ -27,6 +27,11 @@ INSERT INTO origins (store_id, results_dir, host, first_pushed_at_us, last_pushe
 VALUES (%(store_id)s, %(results_dir)s, %(host)s, %(now_us)s, %(now_us)s)
 ON CONFLICT (store_id) DO UPDATE SET results_dir = excluded.results_dir, host = excluded.host,
     last_pushed_at_us = excluded.last_pushed_at_us
+"""
+_ORIGIN_OF: Final = """
+SELECT o.store_id, o.results_dir, o.host
+FROM run_origins AS r JOIN origins AS o ON o.store_id = r.store_id
+WHERE r.run_id = %(run_id)s
 """
 _REMOVED_TAGS: Final = """
 DELETE FROM run_tags USING unnest(%(run_ids)s::text[], %(tags)s::text[]) AS gone(run_id, tag)
@@ -64,6 +69,12 @@ class Known(NamedTuple):
     token: str | None
     store_id: str | None
     tags: Mapping[str, str]
+
+
+def origin_of(connection: ServerConnection, run_id: str) -> Origin | None:
+    """Return which store has pushed a run; None if none has."""
+    row = connection.run(_ORIGIN_OF, {"run_id": run_id}).fetchone()
+    return None if row is None else Origin._make(row)
 
 
 def known_runs(connection: ServerConnection, run_ids: Sequence[str]) -> dict[str, Known]:
