@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,bench,zstd,recipes,docs]'
+		--constraint constraints.txt --editable '.[dev,bench,zstd,postgres,recipes,docs]'
 	@touch $@
 
 demo: $(VENV)/.installed
