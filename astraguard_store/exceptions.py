@@ -187,8 +187,8 @@ class DatabaseDamagedError(DatabaseError):
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(
             f"{path} is damaged: {reason}. It was left untouched. Move it (and its -wal and "
-            "-shm files) away or restore a backup; the next opening then rebuilds the index "
-            "from the run folders"
+            "-shm files) away, and the next opening rebuilds the index from the run folders; or "
+            "restore a backup with `astraguard-store db restore FILE`"
         )
         self.path = Path(path)
         self.reason = reason

@@ -258,6 +258,56 @@ class TestRefusals:
         with pytest.raises(QueryError, match=r"too complex|too big"):
             repository.query(sql, time_limit_s=0.2)
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "instr(hex(zeroblob(32000)), hex(zeroblob(16000)) || n)",
+            "length(replace(hex(zeroblob(30000)), hex(zeroblob(15000)) || n, ''))",
+            "hex(zeroblob(30000)) || n LIKE '%' || hex(zeroblob(450)) || 'b%'",
+            "length(printf('%.*c', 60000, 'x'))",
+        ],
+    )
+    def test_many_calls_of_a_slow_function_end_soon_after_the_limit(
+        self, repository: RunRepository, call: str
+    ) -> None:
+        numbers = "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c)"
+        sql = f"{numbers} SELECT sum({call}) FROM c"
+
+        with pytest.raises(QueryError, match="time limit"):
+            repository.query(sql, time_limit_s=0.1)
+
+    @pytest.mark.parametrize("width", ["1000000000", "'1000000000'", "1e9"])
+    def test_a_width_that_printf_would_count_to_is_refused(
+        self, repository: RunRepository, width: str
+    ) -> None:
+        with pytest.raises(QueryError):
+            repository.query(f"SELECT length(printf('%.*c', {width}, 'x'))")
+        with pytest.raises(QueryError):
+            repository.query("SELECT length(format('%1000000000d', 1))")
+
+    def test_printf_answers_as_sqlite_does(self, repository: RunRepository) -> None:
+        answer = repository.query(
+            "SELECT printf('%5.2f %s %*d', 3.14159, NULL, 4, 7), format(NULL)"
+        )
+
+        assert answer.rows == [(" 3.14     7", None)]
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            f"SELECT {','.join(['zeroblob(60000)'] * 501)}",
+            (
+                f"WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c) "
+                f"SELECT {','.join(['zeroblob(60000)'] * 400)} FROM c"
+            ),
+        ],
+    )
+    def test_an_answer_that_would_fill_the_memory_is_refused(
+        self, repository: RunRepository, sql: str
+    ) -> None:
+        with pytest.raises(QueryError, match=r"too many columns|MB of memory"):
+            repository.query(sql)
+
     def test_a_pattern_may_hold_the_longest_name(self, repository: RunRepository) -> None:
         answer = repository.query("SELECT ? LIKE ?", ["x" * 255, "%" + "x" * 255])
 

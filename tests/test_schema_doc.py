@@ -125,7 +125,8 @@ class TestTable:
         # Values, options and commands; `…_above_ms` of a percentile are columns.
         known |= {"agent_decision", "fault_detection", "summary_json", "raw_csv", "raw_parquet"}
         known |= {"table", "view", "check --fix", "s[int(n*q)]", "satellite_buckets=True"}
-        known |= {'keep_measurements="database"'}
+        known |= {'keep_measurements="database"', "query", "pooled_at_least"}
+        known |= {"pooled_percentile(bucket, count, missed, 0.95)"}
 
         texts = database.execute("SELECT description FROM schema_doc").fetchall()
         named = {name for (text,) in texts for name in re.findall(r"`([^`]+)`", text)}

@@ -15,6 +15,7 @@ from astraguard_store.store.schema_versions import (
     described_schema,
     grant_roles,
     grant_statements,
+    restore_backup,
     schema_status,
     upgrade_schema,
 )
@@ -164,6 +165,31 @@ def backup(file: Path, results: options.Results, as_json: bool) -> None:
         output.print_line(
             f"{origin['database']} is copied to {file} ({size} bytes), and the copy is sound."
         )
+
+
+@db.command(epilog=options.examples("astraguard-store db restore runs.backup.db"))
+@click.argument("file", type=click.Path(path_type=Path))
+@options.results
+@options.as_json
+def restore(file: Path, results: Path, as_json: bool) -> None:
+    """Put a copy of the backup FILE in the place of the database; the former one is kept.
+
+    Programs that have the store open must open it again. Runs that were saved since the
+    backup come back by `astraguard-store import`.
+
+    Exit code 0; 2 for an error, such as a backup that isn't sound.
+    """
+    former = restore_backup(results, file)
+    status = schema_status(results)
+    if as_json:
+        kept = str(former) if former else None
+        output.print_json({**_origin(status), "backup": str(file.resolve()), "former": kept})
+        return
+    output.print_line(f"{status.database_path} is a copy of {file} now, and the copy is sound.")
+    if former:
+        output.print_line(f"The former database is kept as {former}.")
+    if status.found != status.head:
+        output.print_line(_advice(status))
 
 
 def _chosen(objects: Sequence[DescribedObject], name: str | None) -> Sequence[DescribedObject]:

@@ -155,6 +155,9 @@ class Backend(Protocol):
     def check_in_place(self) -> None:
         """Raise DatabaseError if the database that was opened isn't there any more."""
 
+    def check_schema(self) -> None:
+        """Raise SchemaVersionError if the schema isn't that of the opening any more."""
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
 

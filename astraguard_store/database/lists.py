@@ -5,6 +5,7 @@ A list of the newest walks an index backwards and stops at the limit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,8 @@ __all__ = [
     "run_ids",
     "save_marks",
 ]
+
+logger = logging.getLogger("astraguard_store")
 
 PINNED: Final = "pinned"
 """The tag that keeps a run from being pruned, whatever its value."""
@@ -127,10 +130,21 @@ def filtered_headers(
 
 
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
-    return [
-        RunHeader(run_id, revision, utc_from_epoch_us(recorded_at_us), total)
-        for run_id, revision, recorded_at_us, total in rows
-    ]
+    """Return the runs but those whose time another program put out of the calendar."""
+    headers = []
+    for run_id, revision, recorded_at_us, total in rows:
+        try:
+            recorded_at = utc_from_epoch_us(recorded_at_us)
+        except (OverflowError, ValueError, OSError):
+            logger.warning(
+                "run %r is left out of a list: its recorded_at_us, %r, is no time; "
+                "`astraguard-store check` says what to do",
+                run_id,
+                recorded_at_us,
+            )
+            continue
+        headers.append(RunHeader(run_id, revision, recorded_at, total))
+    return headers
 
 
 def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> bool:

@@ -187,6 +187,10 @@ class RunDatabase:
         """Raise DatabaseError if the database that was opened isn't there any more."""
         self._backend.check_in_place()
 
+    def check_schema(self) -> None:
+        """Raise SchemaVersionError if another process has migrated it since it was opened."""
+        self._backend.check_schema()
+
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self._backend.close()

@@ -26,6 +26,7 @@ from astraguard_store.database.schema import (
     statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, upsert, whole
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import (
     NO_TAGS,
     Artifact,
@@ -252,13 +253,21 @@ def stored_run(
 ) -> StoredRun:
     """Return a run of its columns, `RUN_COLUMNS` and `PROVENANCE_COLUMNS`, and the rest."""
     revision, recorded_at_us, total, utc_offset_s, staging_token = run
+    try:
+        recorded_at = utc_from_epoch_us(recorded_at_us)
+        known = _provenance(provenance)
+    except OverflowError as error:
+        raise DatabaseError(
+            f"run {run_id!r} has a time in its row that is no date, which another program wrote "
+            f"there ({error}); `astraguard-store check` says more"
+        ) from error
     summary = RunSummary(
         run_id,
         revision,
-        utc_from_epoch_us(recorded_at_us),
+        recorded_at,
         total,
         *parts,
-        Provenance.of_values(_provenance(provenance)),
+        Provenance.of_values(known),
         FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
     )
     return StoredRun(summary, utc_offset_s, staging_token)

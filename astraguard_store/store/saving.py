@@ -37,6 +37,7 @@ from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
+    DatabaseDamagedError,
     DatabaseError,
     RunNotFoundError,
     SchemaVersionError,
@@ -302,7 +303,8 @@ def _settle_failed(
     error: BaseException,
 ) -> None:
     """Do with the staged files what the failure of their save asks for."""
-    if transaction is not None and transaction.attempted:
+    is_damaged = isinstance(error, DatabaseDamagedError)
+    if transaction is not None and transaction.attempted and not is_damaged:
         # The database knows, and recovery asks it.
         store.shared.unsettled = True
         staged.leave()

@@ -21,6 +21,7 @@ from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.database.sqlite.migrate import (
     KNOWN_REVISIONS,
     check_revision,
+    restore_database,
     revision_of,
     upgrade_database,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "described_schema",
     "grant_roles",
     "grant_statements",
+    "restore_backup",
     "schema_head",
     "schema_status",
     "sqlite_version",
@@ -178,6 +180,32 @@ def _upgrade_server(url: str) -> SchemaStatus:
     if before.found != HEAD_REVISION:
         upgrade_server(ServerUrl.parse(url))
     return _server_status(url)
+
+
+def restore_backup(
+    results_dir: str | os.PathLike[str],
+    backup: str | os.PathLike[str],
+    *,
+    busy_timeout_s: float = 30.0,
+) -> Path | None:
+    """Put a copy of *backup* in the place of the database of the store in *results_dir*.
+
+    It is checked first. A process that is killed leaves the former database or the copy.
+    Programs that have the store open get an error, and have to open it again.
+
+    Returns:
+        Where the former database is kept, with its log; None if there was none.
+
+    Raises:
+        StoreNotFoundError: There is no such folder, or no such backup.
+        SchemaVersionError: The backup's schema is newer than this version knows.
+        DatabaseError: It isn't sound, or can't be copied; the database is as it was.
+    """
+    if not os.path.exists(backup):
+        raise StoreNotFoundError(f"there is no backup {os.fspath(backup)}")
+    path = existing_root(results_dir, create=False) / DATABASE_NAME
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("restoring", busy_timeout_s):
+        return restore_database(Path(backup), path)
 
 
 def _existing_database(results_dir: str | os.PathLike[str]) -> Path:

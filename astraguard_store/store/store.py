@@ -13,7 +13,8 @@ from typing import Protocol
 
 from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.sqlite.migrate import create_database
+from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
+from astraguard_store.database.sqlite.open_files import has_log_of_another
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
 from astraguard_store.model import RunSummary
@@ -193,6 +194,7 @@ def folder_store(root: Path, options: StoreOptions, *, create: bool) -> FolderSt
     with _registry_lock:
         shared = _registry.get(root)
         if shared is not None and shared.is_in_place():
+            shared.database.check_schema()
             shared._users += 1
         else:
             shared = _registry[root] = _opened(root, options, create=create)
@@ -207,6 +209,9 @@ def _opened(root: Path, options: StoreOptions, *, create: bool) -> SharedStore:
         with ticket.held("creating the database", options.busy_timeout_s):
             if not os.path.lexists(path):
                 create_database(path)
+    elif create and has_log_of_another(path):
+        with ticket.held("restoring", options.busy_timeout_s):
+            finish_restoring(path)
     database = RunDatabase.open(path, busy_timeout_s=options.busy_timeout_s)
     kind = network_file_system(root)
     if kind:

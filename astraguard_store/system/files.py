@@ -13,7 +13,7 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +26,18 @@ __all__ = [
     "chunks_of",
     "claim",
     "create_locked",
+    "descriptor_of",
     "digest_of",
+    "head_of",
     "is_same_file",
     "lock",
     "make_folder",
     "most_open_files",
+    "open_descriptors",
     "open_folder",
     "open_for_reading",
     "open_lock_file",
+    "read_at",
     "read_file",
     "size_if_there",
     "still_names",
@@ -180,6 +184,46 @@ def most_open_files() -> int:
     """Return how many files this process may have open at once."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def open_descriptors() -> list[int]:
+    """Return the descriptors that this process has open; none where there is no /proc."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return []
+
+
+def descriptor_of(opened: os.stat_result, before: Collection[int] = ()) -> int | None:
+    """Return a descriptor that this process has of a file; None if it has none.
+
+    One that may write, and that isn't among those from *before*, as far as there is one.
+    """
+    found = []
+    for descriptor in open_descriptors():
+        with suppress(OSError):
+            if is_same_file(os.fstat(descriptor), opened):
+                may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+                found.append((may_write, descriptor not in before, descriptor))
+    return max(found)[-1] if found else None
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Return *size* bytes of an open file, from *offset* on; fewer where it ends."""
+    return os.pread(descriptor, size, offset)
+
+
+def head_of(path: Path | str, size: int) -> bytes:
+    """Return the first *size* bytes of a file; no lock that this process has on it is lost."""
+    own = descriptor_of(os.stat(path))
+    if own is not None:
+        return os.pread(own, size, 0)
+    # It isn't open here, so there is no lock that closing it would let go of.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(descriptor, size, 0)
+    finally:
+        os.close(descriptor)
 
 
 def begin_writeback(descriptor: int, offset: int, size: int) -> None:

@@ -17,6 +17,7 @@ from astraguard_store import DatabaseDamagedError, MetricsStorage, RunRepository
 
 from .audit import DATABASE
 from .children import Children
+from .report import Finding, Harm, Table
 from .savers import recording
 
 RUNS = ["run_c", "run_b", "run_a"]
@@ -147,6 +148,58 @@ def test_damage_under_an_open_store_is_a_typed_error(
 
         with pytest.raises(StoreError):
             save_and_read_all(repository)
+
+
+def overwrite_log(database: Path) -> None:
+    fill_with_noise_in_place(database.with_name(f"{DATABASE}-wal"))
+
+
+def cut_log(database: Path) -> None:
+    log = database.with_name(f"{DATABASE}-wal")
+    os.truncate(log, log.stat().st_size - 100)
+
+
+def remove_log(database: Path) -> None:
+    database.with_name(f"{DATABASE}-wal").unlink()
+
+
+def fill_with_noise_in_place(file: Path) -> None:
+    size = file.stat().st_size
+    with file.open("r+b") as opened:
+        opened.write(random.Random(3).randbytes(size))
+
+
+LONG = [pytest.mark.torture, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("others_save", [False, True])
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=LONG)])
+def test_no_save_returns_into_a_database_that_another_program_damaged(
+    times: int, others_save: bool, tmp_path: Path, children: Children, table: Table
+) -> None:
+    tally = table.row("damaged while it is open")
+    files = [zero_the_magic, fill_with_noise_in_place, empty]
+    for number, damage in enumerate([*files, overwrite_log, cut_log, remove_log] * times):
+        results = tmp_path / str(number)
+        with RunRepository.open(results) as repository:
+            repository.save("run_a", recording(1))
+            if others_save:
+                assert children.run(save_one, results) == 0
+            assert children.run(damage, results / DATABASE) == 0
+
+            try:
+                repository.save("run_b", recording(2))
+            except DatabaseDamagedError as error:
+                left = [path for path in error.kept if path.exists()]
+                tally.add([] if left else [Finding(Harm.LOST, f"{damage.__name__}: no file kept")])
+            else:
+                tally.add([Finding(Harm.LOST, f"{damage.__name__}: the save returned")])
+    tally.check()
+
+
+def save_one(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("run_c", recording(3))
 
 
 def save_and_read_all(repository: RunRepository) -> None:

@@ -28,7 +28,6 @@ from .ledger import acknowledged_saves, failures
 from .report import Finding, Harm, Table
 from .savers import prepare
 
-WORST_SAVE_S = 2.0
 LARGEST_LOG_BYTES = 8_000_000
 
 full = pytest.mark.torture
@@ -84,7 +83,10 @@ def test_every_save_of_many_processes_counts(
     tally.check()
     assert codes == [0] * writers
     assert tally.tries == writers * saves
-    assert max(e.seconds for e in acknowledged_saves(case.entries())) < WORST_SAVE_S
+    # Each waits for its turn. One that starves waits for most saves of all others; a bound in
+    # seconds would measure how busy the machine is.
+    waited_s = [e.seconds for e in acknowledged_saves(case.entries())]
+    assert max(waited_s) < saves / 2 * sum(waited_s) / len(waited_s)
     assert largest_log < LARGEST_LOG_BYTES
 
 

@@ -16,9 +16,18 @@ from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.backup import back_up
 from astraguard_store.database.sqlite.compaction import compact
 from astraguard_store.database.sqlite.connections import FileReader, FileWriter, SqliteWrite
-from astraguard_store.database.sqlite.engine import driver_connection, memory_engine
+from astraguard_store.database.sqlite.engine import (
+    BEGIN_TO_WRITE,
+    driver_connection,
+    memory_engine,
+)
 from astraguard_store.database.sqlite.errors import translated
-from astraguard_store.database.sqlite.migrate import check_revision, found_revision, migrate
+from astraguard_store.database.sqlite.migrate import (
+    check_log_fits,
+    check_revision,
+    found_revision,
+    migrate,
+)
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
@@ -41,6 +50,7 @@ class SqliteFile(FileReader):
     def open(cls, path: Path, busy_timeout_s: float) -> SqliteFile:
         """Open the file *path* if its schema is the one that this code needs; writes nothing."""
         backend = cls(path, busy_timeout_s)
+        check_log_fits(path)
         try:
             check_revision(path, backend.read(found_revision))
         except BaseException:
@@ -59,9 +69,11 @@ class SqliteFile(FileReader):
             self.check_in_place()
             try:
                 with translated(self.name, options.busy_timeout_s):
-                    driver = self._driver(options)
+                    self._open_to_write(options)
                     bytes_before = self._writer.log_bytes()
-                    write = SqliteWrite.begin(driver, self.name)
+                    write = self._writer.begin(options)
+                    # Another process may have migrated it meanwhile.
+                    check_revision(self._path, found_revision(write.connection))
             except BaseException:
                 # It may have begun, or be half open.
                 self._drop_connections()
@@ -87,7 +99,9 @@ class SqliteFile(FileReader):
             self.check_in_place()
             try:
                 with translated(self.name, options.busy_timeout_s):
-                    compact(self._driver(options), self.name)
+                    self._open_to_write(options)
+                    compact(self._writer.driver(options), self.name)
+                    self._writer.note_files()
             except BaseException:
                 self._drop_connections()
                 raise
@@ -99,6 +113,10 @@ class SqliteFile(FileReader):
         with self._writer.at_work():
             self._writer.close()
 
+    def check_schema(self) -> None:
+        """Raise SchemaVersionError if another process has migrated it since it was opened."""
+        check_revision(self._path, self.read(found_revision, one_statement=True))
+
     def stop_writing(self) -> None:
         """Wait for a transaction to end, and keep everybody from beginning one."""
         self._writer.stop()
@@ -107,20 +125,19 @@ class SqliteFile(FileReader):
         """Let transactions begin again."""
         self._writer.go_on()
 
-    def _driver(self, options: StoreOptions) -> sqlite3.Connection:
-        """Return the writing connection."""
+    def _open_to_write(self, options: StoreOptions) -> None:
         if not self._writer.is_open:
             # The quiet reader's connection takes the file for one that nobody writes.
             # Closed beside the writer's, it would leave its descriptor open: see `FileReader`.
             with self.lock:
                 super().close()
                 self._writer.open(options)
-        return self._writer.driver(options)
 
     def _give_up(self, write: SqliteWrite) -> None:
         """Roll back; a connection whose commit failed is not used again."""
         try:
             write.roll_back()
+            self._writer.note_files()
         except sqlite3.Error:
             write.attempted = True
         if write.attempted:
@@ -174,7 +191,8 @@ class SqliteMemory:
         """Begin a write transaction; see `Backend.write`."""
         with self._lock:
             with translated(self.name):
-                write = SqliteWrite.begin(self._driver, self.name)
+                self._driver.execute(BEGIN_TO_WRITE)
+                write = SqliteWrite(self._driver, self.name)
             try:
                 with translated(self.name):
                     yield write
@@ -192,6 +210,8 @@ class SqliteMemory:
 
     def check_in_place(self) -> None:
         """Do nothing: memory doesn't go away."""
+
+    check_schema = check_in_place
 
     def close(self) -> None:
         """Close the connection, and with it the database."""

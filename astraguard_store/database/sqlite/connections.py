@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,12 @@ from astraguard_store.database.sqlite.engine import (
     driver_connection,
     write_pragmas,
 )
-from astraguard_store.database.sqlite.errors import database_error, translated
+from astraguard_store.database.sqlite.errors import (
+    database_error,
+    translated,
+    translated_os_errors,
+)
+from astraguard_store.database.sqlite.open_files import OpenFiles, is_written_with_log
 from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
@@ -35,7 +41,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
-from astraguard_store.system.files import is_same_file
+from astraguard_store.system.files import is_same_file, open_descriptors
 
 __all__ = ["FileReader", "FileWriter", "SqliteWrite"]
 
@@ -44,6 +50,8 @@ logger = logging.getLogger("astraguard_store")
 T = TypeVar("T")
 FileState = tuple[int, int, int, int]
 """(device, inode, size, time of last change in ns)"""
+QuietState = tuple[FileState, FileState | None]
+"""Of the database, and of the log that a dead process left without its index."""
 
 _TICKS_NS = 20_000_000
 _NAP_S = 0.005
@@ -63,18 +71,22 @@ class FileReader:
     one for queries, and one that is never in a transaction and whose
     ``data_version`` moves with everybody's commits.
 
-    Where none is there, nobody has the file open for writing. Then opening it
-    as usual would create the log and its index, and a reader creates nothing;
-    so it is opened as a file that doesn't change, and looked at before and
-    after each query: if it did change, the query is run again. Such a connection
-    may be closed beside others of this process: SQLite keeps its descriptor until
-    they have no locks left, which closing it would drop.
+    Where none is there, or its index isn't, nobody has the file open for writing.
+    Then opening it as usual would create them, and a reader creates nothing; so it
+    is opened as a file that doesn't change, and looked at before and after each
+    query: if it did change, the query is run again. Such a connection may be closed
+    beside others of this process: SQLite keeps its descriptor until they have no
+    locks left, which closing it would drop. A database that is written without a
+    log, such as a copy that was put back, is read under SQLite's usual locks.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         _check_is_file(path)
         self._path = path
         self._log = f"{path}-wal"
+        self._log_index = f"{path}-shm"
+        # Of which state it is known whether it is written with a log.
+        self._mode_of: tuple[FileState, bool] | None = None
         self._busy_timeout_s = busy_timeout_s
         # As text: a Path would be asked for it at each look.
         self._file = os.fspath(path)
@@ -83,7 +95,7 @@ class FileReader:
         self._watch_lock = threading.RLock()
         self._queries: Connection | None = None
         self._queries_driver: sqlite3.Connection | None = None
-        self._queries_quiet: FileState | None = None
+        self._queries_quiet: QuietState | None = None
         self._watch: Connection | None = None
         self._watch_cursor: sqlite3.Cursor | None = None
         self._watch_number = 0
@@ -93,8 +105,9 @@ class FileReader:
         """Return a value that is another one after anybody's commit; 5 µs."""
         state = self._checked_state()
         # An open connection keeps the log from being removed.
-        if self._watch_cursor is None and not self._has_log():
-            return object() if _is_fresh(state) else _file_state(state)
+        if self._watch_cursor is None and not self._may_be_written():
+            log = self._log_state()
+            return object() if _is_fresh(state) else (_file_state(state), log)
         with self._watch_lock:
             try:
                 cursor = self._watch_cursor or self._open_watch()
@@ -104,13 +117,18 @@ class FileReader:
             except (sqlite3.Error, DBAPIError) as error:
                 raise database_error(error, self._path) from error
 
-    def _has_log(self) -> bool:
+    def _may_be_written(self) -> bool:
+        """Return whether there are a log and its index, as while somebody writes."""
+        return os.access(self._log_index, os.F_OK) and self._log_state() is not None
+
+    def _log_state(self) -> FileState | None:
         # An empty one holds no commit. A full disk leaves one with an index too short to use,
         # and no reader may make it longer.
         try:
-            return os.access(self._log, os.F_OK) and os.stat(self._log).st_size > 0
+            state = os.stat(self._log) if os.access(self._log, os.F_OK) else None
         except FileNotFoundError:
-            return False
+            return None
+        return _file_state(state) if state and state.st_size else None
 
     def _open_watch(self) -> sqlite3.Cursor:
         self._watch = self._connect("ro")
@@ -125,7 +143,7 @@ class FileReader:
                 connection = self._queries_driver
                 # An open connection keeps the log from being removed.
                 if connection is None or self._queries_quiet is not None:
-                    if not self._has_log():
+                    if not self._may_be_written():
                         return self._read_quietly(query)
                     connection = self._connection(None)
                 # Whoever isn't in the cache didn't ask for the version, so look here.
@@ -164,17 +182,17 @@ class FileReader:
                     try:
                         result = self._answer(asking, before)
                     except StoreError:
-                        if before in {None, self._state()}:
+                        if before is None or before[0] == self._state():
                             raise
                         continue
             except SetAsideError:
                 continue
             # A log that came meanwhile is no harm: this is the state without it.
-            if before in {None, self._state()}:
+            if before is None or before[0] == self._state():
                 return result
 
     @contextmanager
-    def _under_way_as(self, asking: Asking) -> Iterator[FileState | None]:
+    def _under_way_as(self, asking: Asking) -> Iterator[QuietState | None]:
         """Keep the connections of this process from being closed before its own is (`close`)."""
         with ExitStack() as connected:
             with self.lock:
@@ -187,8 +205,8 @@ class FileReader:
             finally:
                 self._under_way.discard(asking)
 
-    def _answer(self, asking: Asking, quiet: FileState | None) -> QueryResult:
-        with translated(self._path), self._connect("ro" if quiet is None else "immutable") as own:
+    def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
+        with translated(self._path), self._connect(_mode(quiet)) as own:
             return answer(driver_connection(own), asking)
 
     def close(self) -> None:
@@ -225,12 +243,12 @@ class FileReader:
         """Raise DatabaseError if the file that was opened isn't there any more."""
         self._checked_state()
 
-    def _connection(self, quiet: FileState | None) -> sqlite3.Connection:
+    def _connection(self, quiet: QuietState | None) -> sqlite3.Connection:
         """Return the connection for queries, opened for *quiet* or, if None, as usual."""
         if self._queries_driver is None or self._queries_quiet != quiet:
             if self._queries is not None:
                 self._queries.close()
-            self._queries = self._connect("ro" if quiet is None else "immutable")
+            self._queries = self._connect(_mode(quiet))
             self._queries_driver = driver_connection(self._queries)
             self._queries_quiet = quiet
         return self._queries_driver
@@ -238,13 +256,16 @@ class FileReader:
     def _connect(self, mode: Mode) -> Connection:
         return database_engine(self._path, mode, busy_timeout_s=self._busy_timeout_s).connect()
 
-    def _quiet_state(self) -> FileState | None:
+    def _quiet_state(self) -> QuietState | None:
         """Return the state of a file that nobody writes, None while somebody may."""
         seen, naps = None, 0
-        while not self._has_log():
+        while not self._may_be_written():
             state = self._checked_state()
-            if _file_state(state) != seen:
-                seen, naps = _file_state(state), 0
+            now = _file_state(state), self._log_state()
+            if now[1] is None and not self._has_log_when_written(now[0]):
+                return None
+            if now != seen:
+                seen, naps = now, 0
             # So many naps are longer than a tick, also where a test holds the clock still.
             if naps == _NAPS or not _is_fresh(state):
                 return seen
@@ -252,6 +273,12 @@ class FileReader:
             naps += 1
         self._checked_state()
         return None
+
+    def _has_log_when_written(self, state: FileState) -> bool:
+        if self._mode_of is None or self._mode_of[0] != state:
+            with translated_os_errors(self._path):
+                self._mode_of = state, is_written_with_log(self._file)
+        return self._mode_of[1]
 
     def _state(self) -> FileState:
         return _file_state(self._checked_state())
@@ -275,21 +302,25 @@ class FileReader:
 class SqliteWrite:
     """A write transaction that has begun: see `Write`.
 
+    Through SQLAlchemy it takes 60 µs more, and to end it.
+
+    Args:
+        connection: On which it writes.
+        name: The database, for messages.
+        check: Called after the commit; raises if what was committed may be lost.
+
     Attributes:
         connection: On which it writes.
         attempted: Whether the commit was begun.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, name: str, check: Callable[[], None] | None = None
+    ) -> None:
         self.connection = connection
         self.attempted = False
         self._name = name
-
-    @classmethod
-    def begin(cls, connection: sqlite3.Connection, name: str) -> SqliteWrite:
-        """Begin; through SQLAlchemy it takes 60 µs more, and to end it."""
-        connection.execute(BEGIN_TO_WRITE)
-        return cls(connection, name)
+        self._check = check
 
     def commit(self) -> None:
         """Commit; see `Write.commit`."""
@@ -304,6 +335,8 @@ class SqliteWrite:
             )
             unknown.errno = failure.errno
             raise unknown from error
+        if self._check:
+            self._check()
 
     def roll_back(self) -> None:
         """Roll back, if SQLite hasn't by itself."""
@@ -327,6 +360,7 @@ class FileWriter:
         self._connection: Connection | None = None
         self._options: StoreOptions | None = None
         self._number = 0
+        self._files: OpenFiles | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -350,19 +384,56 @@ class FileWriter:
 
         Raises:
             DBAPIError: It can't be opened.
+            DatabaseError: This user may not write it.
         """
+        if not os.access(self._path, os.W_OK, effective_ids=True):
+            # SQLite would make a log of this user's beside it, which keeps the owner out.
+            failure = DatabaseError(
+                f"{self._path}: it may not be written; check the rights of it and its folder"
+            )
+            failure.errno = errno.EACCES
+            raise failure
         engine = database_engine(
             self._path,
             "rw",
             durability=options.durability,
             busy_timeout_s=options.busy_timeout_s,
         )
+        before = set(open_descriptors())
         connection = engine.connect()
-        # A query, so that the log is there and readers see that somebody writes.
-        driver_connection(connection).execute("SELECT 1 FROM sqlite_schema").fetchone()
+        try:
+            driver = driver_connection(connection)
+            # A query, so that the log is there and readers see that somebody writes.
+            driver.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            with translated_os_errors(self._path):
+                self._files = OpenFiles(self._path, driver, before)
+        except BaseException:
+            connection.close()
+            raise
         # Numbers of two connections say nothing of each other.
         self._number += _VERSIONS
         self._connection, self._options = connection, options
+
+    def begin(self, options: StoreOptions) -> SqliteWrite:
+        """Begin a transaction in the open connection, if its files are those that were opened.
+
+        Raises:
+            DatabaseDamagedError: They aren't.
+        """
+        driver = self.driver(options)
+        driver.execute(BEGIN_TO_WRITE)
+        self._check_files()
+        return SqliteWrite(driver, str(self._path), self._check_files)
+
+    def note_files(self) -> None:
+        """Note that the files are as they were left here."""
+        if self._files is not None:
+            self._files.note()
+
+    def _check_files(self) -> None:
+        assert self._files is not None  # noqa: S101 - for the type checker
+        with translated_os_errors(self._path):
+            self._files.check()
 
     def driver(self, options: StoreOptions) -> sqlite3.Connection:
         """Return the open connection with these settings."""
@@ -411,6 +482,7 @@ class FileWriter:
             driver.execute("PRAGMA busy_timeout=0")
             try:
                 driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                self.note_files()
             finally:
                 driver.execute(f"PRAGMA busy_timeout={int(options.busy_timeout_s * 1000)}")
         except (OSError, sqlite3.Error) as error:
@@ -418,13 +490,13 @@ class FileWriter:
 
     def close(self) -> None:
         """Close the connection, who is at work; the next use opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._files = self._connection, None, None
         if connection is not None:
             connection.close()
 
     def drop(self) -> None:
         """Close the connection, in whatever state it is."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._files = self._connection, None, None
         if connection is not None:
             connection.invalidate()
             connection.close()
@@ -465,6 +537,13 @@ def _check_is_file(path: Path) -> None:
 
 def _file_state(found: os.stat_result) -> FileState:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _mode(quiet: QuietState | None) -> Mode:
+    """Return how a file of that state is opened for reading; `None`: it may be written."""
+    if quiet is None:
+        return "ro"
+    return "immutable" if quiet[1] is None else "alone"
 
 
 def _is_fresh(state: os.stat_result) -> bool:

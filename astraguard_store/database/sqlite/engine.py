@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, StaticPool
 
 from astraguard_store.options import Durability
+from astraguard_store.system.files import make_file
 
 __all__ = [
     "BEGIN_TO_WRITE",
@@ -25,7 +26,7 @@ __all__ = [
     "write_pragmas",
 ]
 
-Mode = Literal["immutable", "ro", "rw"]
+Mode = Literal["alone", "immutable", "ro", "rw"]
 
 WRITES = "astraguard_writes"
 """Execution option of a connection whose transactions write."""
@@ -33,6 +34,12 @@ WRITES = "astraguard_writes"
 BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 """A transaction that reads first and writes later fails at once when another has written
 in between, whatever the busy timeout."""
+
+
+_QUERIES: dict[Mode, dict[str, str]] = {
+    "alone": {"mode": "ro", "vfs": "unix-none"},
+    "immutable": {"mode": "ro", "immutable": "1"},
+}
 
 
 def database_engine(
@@ -43,12 +50,13 @@ def database_engine(
     Args:
         path: The file.
         mode: ``ro`` reads only; ``rw`` writes, and creates nothing; ``immutable``
-            reads a file that nobody writes, and takes no lock.
+            reads a file that nobody writes, and takes no lock; ``alone`` reads its log
+            too, whose index it makes in memory.
         durability: ``full`` syncs every commit; ``normal`` only checkpoints, so
             a power cut may take the latest commits back.
         busy_timeout_s: How long SQLite waits for a lock that it needs.
     """
-    query = {"mode": "ro", "immutable": "1"} if mode == "immutable" else {"mode": mode}
+    query = _QUERIES.get(mode) or {"mode": mode}
     url = URL.create(
         "sqlite", database=f"file:{quote(os.fsencode(path))}", query={**query, "uri": "true"}
     )
@@ -74,6 +82,10 @@ def url_engine(url: str) -> Engine:
     """Return an engine for migrating the database at *url*; a SQLite file gets its settings."""
     engine = create_engine(url, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
+        file = engine.url.database
+        if file and file != ":memory:" and not os.path.lexists(file):
+            # SQLite would make it 0644 whatever the umask: see `create_database`.
+            make_file(Path(file))
         _set_up(engine, _pragmas("rw", "full", busy_timeout_s=30.0))
     return engine
 
@@ -101,7 +113,10 @@ def write_pragmas(durability: Durability, busy_timeout_s: float) -> list[str]:
 def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[str]:
     # The timeout first: the pragmas after it may meet a lock themselves.
     pragmas = [f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"]
-    if mode in {"ro", "immutable"}:
+    if mode == "alone":
+        # The log's index is then no file. The lock is none: this VFS takes none.
+        pragmas.append("PRAGMA locking_mode=EXCLUSIVE")
+    if mode != "rw":
         # 32 MB of pages, taken as they are read: 14,000 runs stay in reach.
         return [
             *pragmas,

@@ -14,9 +14,10 @@ from astraguard_store.exceptions import (
     DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseError,
+    StoreError,
 )
 
-__all__ = ["database_error", "is_damage", "is_outside_fault", "translated"]
+__all__ = ["database_error", "is_damage", "is_outside_fault", "translated", "translated_os_errors"]
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -36,10 +37,33 @@ _CAUSES = {
         errno.EIO,
     ),
 }
+_CAUSES_IN_FULL = {
+    sqlite3.SQLITE_IOERR_GETTEMPPATH: (
+        "there is no folder for temporary files",
+        "name one that may be written in TMPDIR",
+    ),
+    sqlite3.SQLITE_READONLY_ROLLBACK: (
+        "a program that died has left half a transaction in it, and a reader takes nothing back",
+        "open the store for writing once, as `astraguard-store import` does",
+    ),
+}
 # SQLite's MAX_PATHNAME is 512, of which it needs some for the names beside a database.
 _LONGEST_PATH = 500
 # What is written is checked, so only what another program left can be in its way.
 _IN_THE_WAY = "`astraguard-store check --fix` deletes rows of runs that are gone"
+
+
+@contextmanager
+def translated_os_errors(where: object) -> Iterator[None]:
+    """Turn what the system raises inside, as for want of descriptors, into the store's errors."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        failure = DatabaseError(f"{where} can't be looked at: {error.strerror}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 @contextmanager
@@ -57,6 +81,9 @@ def database_error(
     """Return the store's error for *error* at the database *where*."""
     cause = _driver_error(error)
     code = _primary_code(cause)
+    if (in_full := getattr(cause, "sqlite_errorcode", None)) in _CAUSES_IN_FULL:
+        wrong, mend = _CAUSES_IN_FULL[in_full]
+        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
     if code in _BUSY:
         return DatabaseBusyError(str(where), waited_s)
     if code in _DAMAGED:

@@ -19,7 +19,8 @@ from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up, remove_beside
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
-from astraguard_store.database.sqlite.errors import translated
+from astraguard_store.database.sqlite.errors import translated, translated_os_errors
+from astraguard_store.database.sqlite.open_files import has_log_of_another
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
@@ -30,10 +31,13 @@ from astraguard_store.system.files import make_file, sync_folder
 
 __all__ = [
     "KNOWN_REVISIONS",
+    "check_log_fits",
     "check_revision",
     "create_database",
+    "finish_restoring",
     "found_revision",
     "migrate",
+    "restore_database",
     "revision_of",
     "run_scripts",
     "scripts_folder",
@@ -41,6 +45,8 @@ __all__ = [
 ]
 
 KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0008"})
+
+_FORMER: Final = "-before-restore"
 
 
 def scripts_folder() -> Path:
@@ -54,10 +60,12 @@ def scripts_folder() -> Path:
 
 def found_revision(connection: sqlite3.Connection) -> str | None:
     """Return the schema revision of a database, None where it has no version table."""
-    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?"
-    if connection.execute(query, (VERSION_TABLE,)).fetchone() is None:
+    try:
+        row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("no such table"):
+            raise
         return None
-    row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
     return None if row is None else str(row[0])
 
 
@@ -89,6 +97,18 @@ def check_revision(path: Path, found: str | None) -> None:
             f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
         )
     raise SchemaVersionError(message, found, HEAD_REVISION)
+
+
+def check_log_fits(path: Path) -> None:
+    """Raise DatabaseDamagedError if a copy was put in place beside the log of another file."""
+    with translated_os_errors(path):
+        is_another = has_log_of_another(path)
+    if is_another:
+        raise DatabaseDamagedError(
+            path,
+            f"a copy was put in its place beside {path.name}-wal, the log of the file that was "
+            "there before, which SQLite would play back over it",
+        )
 
 
 def migrate(engine: Engine) -> None:
@@ -169,6 +189,7 @@ def upgrade_database(path: Path) -> Path | None:
         SchemaVersionError: The schema is newer than this code, or another program's.
         DatabaseError: The copy or the migration failed; the database is as it was.
     """
+    check_log_fits(path)
     found = revision_of(path)
     if found == HEAD_REVISION:
         return None
@@ -189,6 +210,68 @@ def upgrade_database(path: Path) -> Path | None:
     finally:
         engine.dispose()
     return backup_path
+
+
+def restore_database(backup: Path, path: Path) -> Path | None:
+    """Put a copy of *backup* in the place of the database *path*; the caller holds the ticket.
+
+    The former database and its log first get second names, which stay. Then the copy
+    takes the place, in one step, and last the former log goes away. Where that doesn't
+    come, SQLite would play it back over the copy: openings refuse such a pair, and
+    `finish_restoring` knows by the second name that the log is the former one's.
+
+    Returns:
+        Where the former database lies now; None if there was none.
+
+    Raises:
+        SchemaVersionError: The backup's schema is unknown here.
+        DatabaseError: It isn't sound, or can't be copied; the database is as it was.
+    """
+    new = path.with_name(f"{path.name}-restored")
+    try:
+        new.unlink(missing_ok=True)
+        remove_beside(new)
+        check_log_fits(backup)
+        reader = FileReader(backup, busy_timeout_s=30.0)
+        try:
+            found = reader.read(found_revision)
+            if found not in KNOWN_REVISIONS:
+                check_revision(backup, found)
+            # Checks the copy, and so the backup.
+            back_up(reader.read, backup, new)
+        finally:
+            reader.close()
+        former = _give_second_names(path)
+        new.rename(path)
+        sync_folder(path.parent)
+        remove_beside(path)
+        sync_folder(path.parent)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise DatabaseError(f"{path} can't be restored: {error.strerror}") from error
+    return former
+
+
+def finish_restoring(path: Path) -> None:
+    """Remove the former log from beside a copy whose restoring died; the ticket is held."""
+    if not has_log_of_another(path):
+        return
+    log = path.with_name(f"{path.name}-wal")
+    former = path.parent.glob(f"{path.name}{_FORMER}*-wal")
+    if any(name.samefile(log) for name in former):
+        remove_beside(path)
+        sync_folder(path.parent)
+
+
+def _give_second_names(path: Path) -> Path | None:
+    if not os.path.lexists(path):
+        return None
+    former = _free_name(path, f"{path.name}{_FORMER}")
+    for suffix in ("-wal", "-journal", ""):
+        if os.path.lexists(f"{path}{suffix}"):
+            os.link(f"{path}{suffix}", f"{former}{suffix}", follow_symlinks=False)
+    return former
 
 
 def _free_name(path: Path, name: str) -> Path:

@@ -2,17 +2,18 @@
 
 A connection that reads only isn't enough: ``ATTACH`` makes files, and
 ``PRAGMA query_only`` can be switched off. So SQLite asks the authorizer here
-about every step of a statement before it runs, and every 20,000 steps of its
-machine (about 1 ms) whether it may go on.
+about every step of a statement before it runs, and every 100 steps of its
+machine whether it may go on.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from astraguard_store.database.backend import Question
@@ -30,12 +31,23 @@ _ALLOWED = frozenset(
 _FORBIDDEN_FUNCTIONS = frozenset(
     {"edit", "fts3_tokenizer", "fsdir", "load_extension", "readfile", "regexp", "writefile"}
 )
-_STEPS = 20_000
-_ROWS_AT_ONCE = 1_000
-# Within one function nobody asks for the time, and of values of 1 GB `instr` would take
-# months, `LIKE` with a long pattern too. Within these limits both take some seconds at worst.
-_LONGEST_VALUE_BYTES = 2**20
+# Of which a call of a function takes some 10.
+_STEPS = 100
+# Within one function nobody asks for the time, and some take the square of the length: of
+# values of 64 kB `instr` and `replace` take 0.1 s at worst, `json_patch` 0.2 s, and `LIKE`
+# with the longest pattern 0.02 s. Of values of 1 MB they take minutes.
+_LONGEST_VALUE_BYTES = 2**16
 _LONGEST_PATTERN_BYTES = 1_000
+_POOLED_NEEDS = (
+    "pooled_percentile and pooled_at_least take bucket, count and missed of v_buckets, and the "
+    "same number from 0 to 1 for each row"
+)
+# A width or a precision, also one that `*` takes from a value such as 1e9.
+_HUGE = re.compile(r"[-+]?\d{8,}|[-+]?[\d.]+[eE]")
+_MOST_COLUMNS = 500
+_LARGEST_ANSWER_BYTES = 256 * 2**20
+# What Python needs for a value and its place in a row, beside its text.
+_BYTES_OF_A_VALUE = 40
 _ADVICE = "one statement that only reads is allowed: SELECT, WITH … SELECT, VALUES or EXPLAIN"
 
 
@@ -109,8 +121,9 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
         QueryError: It is refused, wrong, or took too long.
         sqlite3.Error: The file, its locks or its disk failed.
     """
-    _restrict(connection, asking)
-    with _explained(asking):
+    with closing(sqlite3.connect(":memory:")) as own, _explained(asking):
+        _add_printf(connection, own)
+        _restrict(connection, asking)
         cursor = connection.execute(asking.question.sql, asking.question.parameters)
         if cursor.description is None:
             raise QueryError(f"there is no statement in {asking.question.sql!r}: {_ADVICE}")
@@ -123,13 +136,36 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
 
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
+    # Imported by who asks, not by who saves.
+    from astraguard_store.database.sqlite.pooled import add_pooled_percentiles
+
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _MOST_COLUMNS)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN_BYTES)
     # At its first use such a table is made, which the authorizer would see as a CREATE.
     for table in ("json_each", "json_tree"):
         connection.execute(f"SELECT 1 FROM {table}('[]')").close()  # noqa: S608 - ours
+    add_pooled_percentiles(connection)
     connection.set_authorizer(asking.may)
     connection.set_progress_handler(asking.must_end, _STEPS)
+
+
+def _add_printf(connection: sqlite3.Connection, own: sqlite3.Connection) -> None:
+    """Put `printf` and `format` in the place of SQLite's, which count to a width of 10^9."""
+    own.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE_BYTES)
+
+    def printf(*values: Any) -> Any:
+        if not values:
+            return None
+        if _HUGE.search(str(values[0])) or (
+            "*" in str(values[0]) and any(_HUGE.match(str(value)) for value in values[1:])
+        ):
+            raise OverflowError("a width of more than seven digits")
+        marks = ",".join("?" * len(values))
+        return own.execute(f"SELECT printf({marks})", values).fetchone()[0]
+
+    for name in ("printf", "format"):
+        connection.create_function(name, -1, printf, deterministic=True)
 
 
 def _is_allowed(action: int, name: str | None) -> bool:
@@ -142,15 +178,25 @@ def _rows(cursor: sqlite3.Cursor, asking: Asking) -> list[tuple[Any, ...]]:
     """Return the rows, and one more than the limit where there are as many."""
     limit = asking.question.row_limit
     rows: list[tuple[Any, ...]] = []
-    while limit is None or len(rows) <= limit:
-        wanted = _ROWS_AT_ONCE if limit is None else min(_ROWS_AT_ONCE, limit + 1 - len(rows))
-        batch = cursor.fetchmany(wanted)
-        if not batch:
+    held_bytes = 0
+    # One by one: a thousand of the largest rows would fill the memory before they are counted.
+    for row in cursor:
+        rows.append(row)
+        held_bytes += sum(map(_held_bytes, row))
+        if held_bytes > _LARGEST_ANSWER_BYTES:
+            raise QueryError(
+                f"the answer needs more than {_LARGEST_ANSWER_BYTES // 2**20} MB of memory; ask "
+                "for less"
+            )
+        if limit is not None and len(rows) > limit:
             break
-        rows += batch
-        if asking.must_end():
-            raise asking.stop()
+    if asking.must_end():
+        raise asking.stop()
     return rows
+
+
+def _held_bytes(value: object) -> int:
+    return _BYTES_OF_A_VALUE + (len(value) if isinstance(value, str | bytes) else 0)
 
 
 @contextmanager
@@ -174,6 +220,10 @@ def _explained(asking: Asking) -> Iterator[None]:
             raise
         if code == sqlite3.SQLITE_AUTH or "authorized" in message or "one statement" in message:
             message = f"{message.rstrip('.')}: {_ADVICE}"
-        elif message.startswith(("no such table", "no such column")):
-            message += "; the table schema_doc names what there is"
-        raise QueryError(message) from error
+        raise QueryError(_advised(message)) from error
+
+
+def _advised(message: str) -> str:
+    if message.startswith(("no such table", "no such column")):
+        return f"{message}; the table schema_doc names what there is"
+    return _POOLED_NEEDS if message.startswith("user-defined aggregate") else message

@@ -1,0 +1,179 @@
+"""A database whose files are damaged, replaced or migrated while a repository has them open."""
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from other_process import OtherProcess
+from recordings import recorded
+
+from astraguard_store import (
+    DatabaseDamagedError,
+    DatabaseError,
+    RunRepository,
+    SchemaVersionError,
+)
+
+NAME = "astraguard.db"
+
+
+def _run(*command: object) -> None:
+    # By another program: in this one, to close a file would let go of SQLite's locks.
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+
+def _overwrite(path: Path) -> None:
+    size = path.stat().st_size
+    _run("dd", "if=/dev/urandom", f"of={path}", "conv=notrunc", f"bs={size}", "count=1")
+
+
+def _overwrite_all_but_the_first_page(path: Path) -> None:
+    pages = path.stat().st_size // 4096
+    _run(
+        *("dd", "if=/dev/urandom", f"of={path}", "conv=notrunc", "bs=4096", "seek=1"),
+        f"count={pages - 1}",
+    )
+
+
+def _replace(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").rename(path)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "file overwritten": lambda root: _overwrite(root / NAME),
+    "pages overwritten": lambda root: _overwrite_all_but_the_first_page(root / NAME),
+    "file emptied": lambda root: _run("truncate", "-s", "0", root / NAME),
+    "file cut off": lambda root: _run("truncate", "-s", 8 * 4096, root / NAME),
+    "log overwritten": lambda root: _overwrite(root / f"{NAME}-wal"),
+    "log emptied": lambda root: _run("truncate", "-s", "0", root / f"{NAME}-wal"),
+    "log cut off": lambda root: _run("truncate", "-s", "-100", root / f"{NAME}-wal"),
+    "log removed": lambda root: (root / f"{NAME}-wal").unlink(),
+    "log replaced": lambda root: _replace(root / f"{NAME}-wal"),
+    "index removed": lambda root: (root / f"{NAME}-shm").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_save_into_a_damaged_database_raises_and_keeps_its_files(
+    results: Path, damage: Callable[[Path], None]
+) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        damage(results)
+
+        with pytest.raises(DatabaseDamagedError) as raised:
+            repository.save("second", recorded(2))
+
+    assert raised.value.kept
+    assert all(path.exists() for path in raised.value.kept)
+
+
+@pytest.mark.parametrize("damage", ["file overwritten", "log overwritten", "log cut off"])
+def test_a_save_raises_also_where_another_process_has_saved_since(
+    results: Path, damage: str
+) -> None:
+    with RunRepository.open(results) as repository, OtherProcess() as other:
+        repository.save("first", recorded(1))
+        other.open(results)
+        other.save("second", 1)
+        DAMAGES[damage](results)
+
+        with pytest.raises(DatabaseDamagedError):
+            repository.save("third", recorded(2))
+
+
+def test_what_a_damaged_database_could_not_take_is_adopted_by_the_one_made_in_its_place(
+    results: Path,
+) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _overwrite(results / NAME)
+        with pytest.raises(DatabaseDamagedError):
+            repository.save("second", recorded(2))
+    for path in results.glob(f"{NAME}*"):
+        path.unlink()
+
+    with RunRepository.open(results) as repository:
+        adopted = {header.run_id: header.total_measurements for header in repository.recent()}
+
+    assert adopted == {"first": 3, "second": 6}
+
+
+def test_saves_go_on_after_checkpoints_rollbacks_and_commits_of_others(results: Path) -> None:
+    with RunRepository.open(results) as repository, OtherProcess() as other:
+        other.open(results)
+        for number in range(5):
+            repository.save(f"a{number}", recorded(2))
+            other.save(f"b{number}", 2)
+            _run(
+                *("python3", "-c"),
+                "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+                "c.execute('BEGIN'); c.execute('DELETE FROM runs'); c.execute('ROLLBACK'); "
+                "c.execute('PRAGMA wal_checkpoint(TRUNCATE)')",
+                results / NAME,
+            )
+
+        assert len(repository.recent()) == 10
+
+
+def test_a_touched_database_is_written_on(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _run("touch", results / NAME, results / f"{NAME}-wal")
+
+        repository.save("second", recorded(2))
+
+        assert len(repository.recent()) == 2
+
+
+def test_a_save_is_refused_once_another_process_has_migrated_the_database(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        with closing(sqlite3.connect(results / NAME)) as other, other:
+            other.execute("UPDATE astraguard_schema_version SET version_num = '9999'")
+
+        with pytest.raises(SchemaVersionError, match="newer") as raised:
+            repository.save("second", recorded(2))
+        with pytest.raises(SchemaVersionError, match="newer"):
+            RunRepository.open(results)
+
+    assert raised.value.kept
+
+
+def test_a_save_is_refused_where_another_disk_was_mounted_over_the_folder(tmp_path: Path) -> None:
+    disks = [tmp_path / "one", tmp_path / "two"]
+    mounted: list[Path] = []
+    try:
+        for disk in disks:
+            disk.mkdir()
+            _mount("-t", "tmpfs", "tmpfs", disk)
+            mounted.append(disk)
+            RunRepository.open(disk / "results").close()
+        opened, over = (disk / "results" for disk in disks)
+        # What makes it hard: the same inode numbers.
+        assert (opened / NAME).stat().st_ino == (over / NAME).stat().st_ino
+        with RunRepository.open(opened) as repository:
+            repository.save("first", recorded(1))
+            _mount("--bind", over, opened)
+            mounted.append(opened)
+
+            with pytest.raises(DatabaseError, match="replaced"):
+                repository.save("second", recorded(2))
+
+        with RunRepository.open(over, read_only=True) as repository:
+            assert repository.recent() == []
+    finally:
+        for path in reversed(mounted):
+            _run("umount", "--lazy", path)
+
+
+def _mount(*options: object) -> None:
+    try:
+        _run("mount", *options)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing can be mounted here")
