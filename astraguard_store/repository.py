@@ -716,6 +716,8 @@ class RunRepository:
         run_ids: Iterable[str],
         target: str | os.PathLike[str],
         progress: Progress | None = None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store: all that are named, or nothing.
 
@@ -730,6 +732,11 @@ class RunRepository:
             run_ids: The runs; in the target they are in the order of their ids.
             target: What is to be made; nothing may be there yet.
             progress: Called with (runs done, runs in all).
+            dataset: Make a folder of raw measurements that DuckDB, polars or Spark read
+                as one table, or add to it: one parquet file a run, in folders
+                ``rig=…/date=…``. What is there already isn't written again, and the
+                file of a run that was saved again is replaced. Each file is whole or
+                not there; of an export that failed, the runs before are.
 
         Raises:
             InvalidRunError: No run is named, or an id is not allowed.
@@ -737,7 +744,7 @@ class RunRepository:
             ArtifactReadError: A file is missing or damaged; the message names it.
             ArtifactWriteError: The target is there already, or can't be written.
         """
-        return self._source().export(run_ids, Path(target), progress)
+        return self._source().export(run_ids, Path(target), progress, dataset=dataset)
 
     def merge(
         self, other: str | os.PathLike[str], *, progress: Progress | None = None

@@ -135,13 +135,26 @@ class FolderRuns:
         return frame_of_files(self._root, self.get(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self._stored, self.measurements, run_ids, target, progress)
+        return export(
+            self._root,
+            self._stored,
+            self.measurements,
+            run_ids,
+            target,
+            progress,
+            dataset=dataset,
+        )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""

@@ -164,6 +164,8 @@ class ServerSource:
         run_ids: Iterable[str],  # noqa: ARG002
         target: Path,  # noqa: ARG002
         progress: Progress | None,  # noqa: ARG002
+        *,
+        dataset: bool = False,  # noqa: ARG002
     ) -> ExportReport:
         """Refuse: the files are where the runs came from."""
         raise StoreNotFoundError(

@@ -86,7 +86,12 @@ class Source(Protocol):
         """Return the answer to a statement of somebody else's SQL."""
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
 
@@ -192,6 +197,8 @@ class MemorySource:
         run_ids: Iterable[str],  # noqa: ARG002
         target: Path,  # noqa: ARG002
         progress: Progress | None,  # noqa: ARG002
+        *,
+        dataset: bool = False,  # noqa: ARG002
     ) -> ExportReport:
         """Refuse: there are no files."""
         raise StoreNotFoundError("a store in memory has no files, so none can be exported")
@@ -317,12 +324,25 @@ class FolderSource(MemorySource):
         return frame_of_stored(self._folder, lambda: self._load(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
 
-        return export(self._root, self._load, self.measurements, run_ids, target, progress)
+        return export(
+            self._root,
+            self._load,
+            self.measurements,
+            run_ids,
+            target,
+            progress,
+            dataset=dataset,
+        )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
         """Hold database, rows and files against each other."""
