@@ -277,6 +277,16 @@ class TestGrants:
         finally:
             server.execute(server_database, "DROP ROLE rig")
 
+    def test_a_role_without_rights_here_is_not_taken_on(
+        self, server: postgres.Server, server_database: str, server_template: str
+    ) -> None:
+        other = server.new_database(server_template)
+        grant_roles(server.url(other))
+        server.drop_database(other)
+
+        with RunRepository.open(server.url(server_database)) as repository:
+            assert repository.query("SELECT count(*) FROM v_runs").rows == [(0,)]
+
     def test_they_may_be_run_again(self, server_url: str) -> None:
         grant_roles(server_url)
         grant_roles(server_url)

@@ -109,7 +109,9 @@ def _restrict(raw: psycopg.Connection[tuple[Any, ...]], time_limit_s: float) -> 
         # It may do no more than before if the role isn't there, or isn't this user's.
         raw.execute(
             "SELECT set_config('role', rolname, true) FROM pg_roles "
-            "WHERE rolname = %s AND pg_has_role(current_user, oid, 'MEMBER')",
+            "WHERE rolname = %s AND pg_has_role(current_user, oid, 'MEMBER') "
+            # A role is one of all databases of the server, and may have no rights in this one.
+            "AND has_table_privilege(oid, to_regclass('runs'), 'SELECT')",
             (READER,),
         )
 
