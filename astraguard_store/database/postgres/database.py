@@ -254,7 +254,7 @@ class ServerDatabase:
 
     def _kept(self, run_id: str, found: runs.Answer, known: runs.Answer | None) -> StoredRun:
         with self._lock:
-            if known and is_same(known.run, found.run):
+            if known and (found is known or is_same(known.run, found.run)):
                 found = runs.Answer(known.run, found.version)
                 self._hits += 1
             else:

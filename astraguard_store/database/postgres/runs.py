@@ -86,6 +86,8 @@ def load_if_changed(
     *columns, tags, version, document = row
     parts: RunParts | None = None
     if known and version == known.version:
+        if known.run.summary.tags == (tags or {}):
+            return known
         of_run = known.run.summary
         parts = RunParts(of_run.metrics, of_run.satellites, of_run.artifacts)
     elif document is not None:
