@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         DatabaseBusyError,
         DatabaseDamagedError,
         DatabaseError,
+        GateError,
         InvalidRunError,
         QueryError,
         ReadOnlyStoreError,
+        RunIsRunningError,
         RunNotFoundError,
         SchemaVersionError,
         StoreError,
@@ -38,12 +40,15 @@ if TYPE_CHECKING:
     from astraguard_store.model import (
         Artifact,
         AtLeast,
+        Attachment,
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
         RunSummary,
     )
-    from astraguard_store.provenance import Provenance, ProvenanceChange
+    from astraguard_store.noise import MachineNoise
+    from astraguard_store.provenance import Provenance, ProvenanceChange, Unit
+    from astraguard_store.reference import ReferenceWorkload
     from astraguard_store.reports import (
         CacheInfo,
         CheckReport,
@@ -58,6 +63,20 @@ if TYPE_CHECKING:
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
+    from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.verdict.limits import Limits
+    from astraguard_store.verdict.values import (
+        Baseline,
+        Calibration,
+        CalibrationCell,
+        CellVerdict,
+        ChangePoint,
+        GateReport,
+        NotJudged,
+        PercentileInterval,
+        Settling,
+        SlowEvents,
+    )
 
 __all__ = [
     "Artifact",
@@ -66,7 +85,13 @@ __all__ = [
     "ArtifactWriteError",
     "AsyncRunRepository",
     "AtLeast",
+    "Attachment",
+    "Baseline",
     "CacheInfo",
+    "Calibration",
+    "CalibrationCell",
+    "CellVerdict",
+    "ChangePoint",
     "CheckReport",
     "ClosedStoreError",
     "CommitOutcomeUnknownError",
@@ -76,15 +101,22 @@ __all__ = [
     "DatabaseError",
     "ExportReport",
     "Finding",
+    "GateError",
+    "GateReport",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
     "LatencyMeasurement",
+    "Limits",
+    "LiveRun",
+    "MachineNoise",
     "MergeReport",
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "NotJudged",
     "Percentile",
+    "PercentileInterval",
     "Percentiles",
     "Provenance",
     "ProvenanceChange",
@@ -93,14 +125,19 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
+    "ReferenceWorkload",
     "RunHeader",
+    "RunIsRunningError",
     "RunNotFoundError",
     "RunRepository",
     "RunSummary",
     "SchemaVersionError",
+    "Settling",
+    "SlowEvents",
     "StoreError",
     "StoreMismatchError",
     "StoreNotFoundError",
+    "Unit",
     "ValueChange",
 ]
 
@@ -118,9 +155,11 @@ _MODULES = {
         "DatabaseBusyError",
         "DatabaseDamagedError",
         "DatabaseError",
+        "GateError",
         "InvalidRunError",
         "QueryError",
         "ReadOnlyStoreError",
+        "RunIsRunningError",
         "RunNotFoundError",
         "SchemaVersionError",
         "StoreError",
@@ -132,12 +171,14 @@ _MODULES = {
     "model": (
         "Artifact",
         "AtLeast",
+        "Attachment",
         "LatencyMeasurement",
         "MetricSummary",
         "RunHeader",
         "RunSummary",
     ),
-    "provenance": ("Provenance", "ProvenanceChange"),
+    "noise": ("MachineNoise",),
+    "provenance": ("Provenance", "ProvenanceChange", "Unit"),
     "reports": (
         "CacheInfo",
         "CheckReport",
@@ -151,7 +192,22 @@ _MODULES = {
         "PushReport",
         "QueryResult",
     ),
+    "reference": ("ReferenceWorkload",),
     "repository": ("RunRepository",),
+    "store.live_run": ("LiveRun",),
+    "verdict.limits": ("Limits",),
+    "verdict.values": (
+        "Baseline",
+        "Calibration",
+        "CalibrationCell",
+        "CellVerdict",
+        "ChangePoint",
+        "GateReport",
+        "NotJudged",
+        "PercentileInterval",
+        "Settling",
+        "SlowEvents",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeVar,
+)
 from weakref import WeakSet
 
 from astraguard_store.columns import Columns, MeasurementLike
@@ -18,8 +27,11 @@ from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import RunSummary
 from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
-from astraguard_store.store.new_runs import Collector
+from astraguard_store.store.new_runs import Measured
 from astraguard_store.system.forks import in_forked_child
+
+if TYPE_CHECKING:
+    from astraguard_store.store.live_run import LiveRun
 
 __all__ = ["AsyncRunRepository", "OpeningRepository"]
 
@@ -105,11 +117,12 @@ class AsyncRunRepository:
     def save(
         self,
         run_id: str,
-        collector: Collector,
+        collector: Measured,
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
         satellite_buckets: bool = False,
+        save_id: str | None = None,
     ) -> Coroutine[Any, Any, RunSummary]:
         """Save a run as it is now; see `RunRepository.save`. It is on disk when this is done."""
         save = functools.partial(
@@ -119,12 +132,13 @@ class AsyncRunRepository:
             provenance=provenance,
             tags=tags,
             satellite_buckets=satellite_buckets,
+            save_id=save_id,
         )
         return self._call(save)
 
     def save_many(
         self,
-        runs: Iterable[tuple[str, Collector]],
+        runs: Iterable[tuple[str, Measured]],
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
@@ -140,11 +154,38 @@ class AsyncRunRepository:
         )
         return self._call(save)
 
+    def run(
+        self,
+        run_id: str,
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+        flush_every_s: float = 1.0,
+    ) -> LiveRun:
+        """Return a run to be recorded in an ``async with``; see `RunRepository.run`."""
+        return self._repository.run(
+            run_id,
+            provenance=provenance,
+            tags=tags,
+            satellite_buckets=satellite_buckets,
+            flush_every_s=flush_every_s,
+        )
+
     get = _awaited(RunRepository.get)
     recent = _awaited(RunRepository.recent)
     compare = _awaited(RunRepository.compare)
     percentiles = _awaited(RunRepository.percentiles)
     grouped_percentiles = _awaited(RunRepository.grouped_percentiles)
+    gate = _awaited(RunRepository.gate)
+    calibrate = _awaited(RunRepository.calibrate)
+    percentile_intervals = _awaited(RunRepository.percentile_intervals)
+    change_points = _awaited(RunRepository.change_points)
+    set_baseline = _awaited(RunRepository.set_baseline)
+    baseline = _awaited(RunRepository.baseline)
+    baselines = _awaited(RunRepository.baselines)
+    delete_baseline = _awaited(RunRepository.delete_baseline)
+    record_verdict = _awaited(RunRepository.record_verdict)
     read_document = _awaited(RunRepository.read_document)
     query = _awaited(RunRepository.query)
     measurements = _awaited(RunRepository.measurements)
@@ -154,6 +195,7 @@ class AsyncRunRepository:
     delete = _awaited(RunRepository.delete)
     prune = _awaited(RunRepository.prune)
     import_legacy = _awaited(RunRepository.import_legacy)
+    import_runs = _awaited(RunRepository.import_runs)
     merge = _awaited(RunRepository.merge)
     push = _awaited(RunRepository.push)
     recover = _awaited(RunRepository.recover)
@@ -273,8 +315,10 @@ class _Listed(NamedTuple):
     measurements: list[MeasurementLike]
 
 
-def _taken(collector: Collector) -> Collector:
+def _taken(collector: Measured) -> Measured:
     """Return what *collector* holds now; what it lacks is complained of in the thread."""
+    if hasattr(collector, "__arrow_c_stream__"):
+        return collector
     if isinstance(collector, LatencyCollector):
         return _Stopped(collector.snapshot())
     measurements = getattr(collector, "measurements", None)

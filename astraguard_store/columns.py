@@ -142,7 +142,7 @@ class Columns:
 
     def __init__(
         self,
-        blocks: Iterable[tuple[bytes | bytearray, int]],
+        blocks: Iterable[tuple[bytes | bytearray | memoryview, int]],
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
     ) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.model import AtLeast, MetricSummary, RunState, RunSummary
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
 
 __all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
 # A repr is one line in a notebook.
 _SHOWN: Final = 3
+# Less than this share of the processors' time doesn't show in a latency.
+_STEAL_WARNED_OF: Final = 0.05
+_UNFINISHED: Final[Mapping[RunState, str]] = {
+    "running": "is still being recorded",
+    "failed": "ended with an error",
+    "interrupted": "was interrupted, and is kept as far as it came",
+}
 
 
 class ValueChange(NamedTuple):
@@ -138,16 +145,40 @@ class Comparison:
         changes: One per metric type, or, asked for by satellite, one per
             satellite and metric type; in the order of these names.
         provenance_changes: What differs between what the two runs were.
+        baseline_state: How far the baseline came; see `RunHeader`.
+        candidate_state: The same of the candidate.
+        baseline_steal: Worst share of its processors' time that went to other machines,
+            0 to 1; None where that isn't known.
+        candidate_steal: The same of the candidate.
     """
 
     baseline: str
     candidate: str
     changes: tuple[MetricChange, ...]
     provenance_changes: tuple[ProvenanceChange, ...] = ()
+    baseline_state: RunState = "finished"
+    candidate_state: RunState = "finished"
+    baseline_steal: float | None = None
+    candidate_steal: float | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why the runs' numbers can't be compared, a sentence each; empty if they can."""
+        return (*self._differences(), *self._doubts())
+
+    def _doubts(self) -> Iterator[str]:
+        """Yield what makes the numbers of one side doubtful."""
+        for side, run_id, state, steal in (
+            ("baseline", self.baseline, self.baseline_state, self.baseline_steal),
+            ("candidate", self.candidate, self.candidate_state, self.candidate_steal),
+        ):
+            if state != "finished":
+                yield f"the {side} is not finished: {run_id!r} {_UNFINISHED[state]}"
+            if steal is not None and steal >= _STEAL_WARNED_OF:
+                yield f"the {side} ran with {steal * 100:.0f} % steal"
+
+    def _differences(self) -> tuple[str, ...]:
+        """Return what the runs were that forbids a comparison."""
         return tuple(
             f"not comparable: {change.name} is {change.baseline!r} in {self.baseline!r} "
             f"and {change.candidate!r} in {self.candidate!r}"
@@ -173,7 +204,7 @@ class Comparison:
         ]
         differing = ", ".join(change.name for change in self.provenance_changes)
         parts += [f"another {differing}"] if differing else []
-        parts += ["not comparable"] if self.warnings else []
+        parts += ["not comparable"] if self._differences() else []
         return f"<Comparison {'; '.join(parts)}>"
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
@@ -210,6 +241,10 @@ def compare(baseline: RunSummary, candidate: RunSummary, by_satellite: bool = Fa
             for satellite_id, metric_type in [key]
         ),
         provenance_changes(baseline.provenance, candidate.provenance),
+        baseline.state,
+        candidate.state,
+        baseline.noise.steal_worst if baseline.noise else None,
+        candidate.noise.steal_worst if candidate.noise else None,
     )
 
 

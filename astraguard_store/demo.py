@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from astraguard_store.latency import LatencyCollector
+from astraguard_store.reference import ReferenceWorkload
 
 TICKS_PER_SECOND = 10
 ALARM_SCORE = 6.0  # in standard deviations; noise of 60 s x 20 satellites stays below it
@@ -257,8 +258,14 @@ class Flight:
 class _Loop:
     """One flight under way: every satellite served once a tick, every call timed."""
 
-    def __init__(self, plan: FlightPlan, new_detector: Callable[[], Detector]) -> None:
+    def __init__(
+        self,
+        plan: FlightPlan,
+        new_detector: Callable[[], Detector],
+        reference: ReferenceWorkload | None,
+    ) -> None:
         self.collector = LatencyCollector()
+        self._reference = reference
         self.cured: list[bool] = []  # one a recovery: was there a fault?
         self._swarm = Swarm(plan)
         self._agent = Agent(self._swarm, plan.satellites)
@@ -281,6 +288,8 @@ class _Loop:
                 self.cured.append(self._swarm.recover(satellite, action))
                 took_ms = _ms(started, perf_counter())
                 self.collector.record_recovery_action(name, scenario_time_s, took_ms)
+        if self._reference is not None:
+            self._reference.record(self.collector, scenario_time_s)
 
 
 def _ms(started_s: float, ended_s: float) -> float:
@@ -291,6 +300,7 @@ def fly(
     plan: FlightPlan,
     new_detector: Callable[[], Detector],
     progress: Callable[[int, int], None] | None = None,
+    reference: ReferenceWorkload | None = None,
 ) -> Flight:
     """Fly the plan once with a detector a satellite, and time what runs.
 
@@ -298,13 +308,14 @@ def fly(
         plan: Satellites, simulated seconds, faults and seed.
         new_detector: Makes the detector of one satellite.
         progress: Called with ticks done and ticks in all, each simulated second.
+        reference: Timed once a tick, after the satellites.
 
     Returns:
         The flight; its collector holds one `fault_detection` and one
         `agent_decision` a satellite and tick, and one `recovery_action` a recovery.
     """
     started = perf_counter()
-    loop = _Loop(plan, new_detector)
+    loop = _Loop(plan, new_detector, reference)
     for tick in range(plan.ticks):
         loop.tick(tick / TICKS_PER_SECOND)
         if progress is not None and (tick + 1) % TICKS_PER_SECOND == 0:

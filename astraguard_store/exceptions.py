@@ -4,7 +4,9 @@
 StoreError                        the base; never raised itself
 ├─ InvalidRunError                a run id or measurement that can't be stored; a ValueError
 ├─ RunNotFoundError               no such run in this store; a LookupError
+├─ RunIsRunningError              the run is being recorded, so nobody else may change it
 ├─ StoreNotFoundError             no store and no run folder there; a FileNotFoundError
+├─ GateError                      runs or limits of which no verdict can be given; a ValueError
 ├─ QueryError                     a query that is refused, wrong or takes too long; a ValueError
 ├─ ReadOnlyStoreError             a write through a repository opened for reading
 ├─ ClosedStoreError               a call after `close()`
@@ -37,9 +39,11 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "GateError",
     "InvalidRunError",
     "QueryError",
     "ReadOnlyStoreError",
+    "RunIsRunningError",
     "RunNotFoundError",
     "SchemaVersionError",
     "StoreError",
@@ -98,8 +102,27 @@ class RunNotFoundError(StoreError, LookupError):
         self.run_id = run_id
 
 
+class RunIsRunningError(StoreError):
+    """A run that is being recorded was to be saved, recorded or deleted by somebody else.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is being recorded by a process that is alive; wait until it ends, "
+            "or use another run id"
+        )
+        self.run_id = run_id
+
+
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """The folder holds neither a database nor a run, and the call may not create one."""
+
+
+class GateError(StoreError, ValueError):
+    """No verdict can be given: runs that can't be compared, no such baseline, a wrong limit."""
 
 
 class QueryError(StoreError, ValueError):

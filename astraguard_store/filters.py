@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from astraguard_store.checks import check_name, check_number
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.model import RunHeader
+from astraguard_store.model import RunHeader, RunState
 from astraguard_store.provenance import MAX_TEXT_CHARACTERS
 
 __all__ = ["Above", "RunFilters"]
@@ -26,10 +26,13 @@ class RunFilters:
     Attributes:
         scenario: Of this scenario.
         tag: With a tag of this name, or, a pair, of this name and value.
-        since: Recorded then or later; aware.
+        since: Flown then or later: by when it started, else by when it was recorded; aware.
         above: Whose statistic of a metric type is above a limit, ms. A percentile
             that falls among the missed events counts by its lower bound.
         before: Older than this one, in the order of the list.
+        state: Of this state; see `RunHeader`.
+        until: Flown before then; aware.
+        recorded_since: Recorded then or later; aware.
 
     Raises:
         InvalidRunError: One of them can't be.
@@ -40,38 +43,58 @@ class RunFilters:
     since: datetime | None = None
     above: Above | None = None
     before: RunHeader | None = None
+    state: RunState | None = None
+    until: datetime | None = None
+    recorded_since: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.scenario is not None:
             _check_text(self.scenario, "scenario")
         if self.tag is not None:
             _check_tag(self.tag)
-        if self.since is not None:
-            _check_moment(self.since, "since")
+        for name in ("since", "until", "recorded_since"):
+            if getattr(self, name) is not None:
+                _check_moment(getattr(self, name), name)
         if self.above is not None:
             _check_above(self.above)
+        if self.state is not None:
+            _check_state(self.state)
         if self.before is not None:
-            if not isinstance(self.before, RunHeader):
-                raise InvalidRunError(
-                    f"Invalid before {self.before!r}: the header of a run is needed, such as "
-                    "the last one of the page before"
-                )
-            _check_moment(self.before.recorded_at, "recorded_at of before")
+            _check_before(self.before)
 
     @property
     def in_folders(self) -> bool:
         """Whether the run folders can answer: they know times, and nothing of the rest."""
-        return self.scenario is None and self.tag is None and self.above is None
+        filters = (self.scenario, self.tag, self.above, self.state)
+        return all(wanted is None for wanted in filters)
 
     def holds_in_time(self, header: RunHeader) -> bool:
-        """Return whether the filters on times let the run pass."""
-        if self.since is not None and header.recorded_at < self.since:
+        """Return whether the filters on times let the run pass, of which no start is known."""
+        for since in (self.since, self.recorded_since):
+            if since is not None and header.recorded_at < since:
+                return False
+        if self.until is not None and header.recorded_at >= self.until:
             return False
         before = self.before
         return before is None or (header.recorded_at, header.run_id) < (
             before.recorded_at,
             before.run_id,
         )
+
+
+def _check_state(state: object) -> None:
+    if state not in get_args(RunState):
+        names = ", ".join(get_args(RunState))
+        raise InvalidRunError(f"Invalid state {state!r}: there are {names}")
+
+
+def _check_before(before: object) -> None:
+    if not isinstance(before, RunHeader):
+        raise InvalidRunError(
+            f"Invalid before {before!r}: the header of a run is needed, such as the last one of "
+            "the page before"
+        )
+    _check_moment(before.recorded_at, "recorded_at of before")
 
 
 def _check_text(value: object, parameter: str) -> None:

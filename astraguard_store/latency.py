@@ -24,6 +24,7 @@ __all__ = ["LatencyCollector", "Measurements"]
 FAULT_DETECTION: Final = "fault_detection"
 AGENT_DECISION: Final = "agent_decision"
 RECOVERY_ACTION: Final = "recovery_action"
+REFERENCE: Final = "reference"
 
 
 class LatencyCollector:
@@ -44,6 +45,8 @@ class LatencyCollector:
         # Reentrant: a finalizer or a signal's handler may record while this thread holds it.
         self._lock = threading.RLock()
         self._labels: list[Label] = []
+        # Of each label; as long as `_labels`, or longer while one is added.
+        self._are_missed: list[bool] = []
         # {metric type: {satellite: label number}}, of measured and of missed events
         self._codes: dict[str, dict[str, int]] = {}
         self._missed_codes: dict[str, dict[str, int]] = {}
@@ -116,6 +119,25 @@ class LatencyCollector:
             code = self._new_code(self._codes, RECOVERY_ACTION, sat_id, "sat_id")
         self._record(code, scenario_time_s, action_time_ms, "action_time_ms")
 
+    def record_reference(
+        self, duration_ms: float, scenario_time_s: float = 0.0, *, version: str = "reference"
+    ) -> None:
+        """Record how long a fixed piece of work took, such as `ReferenceWorkload`.
+
+        It is recorded as metric type ``reference``, which no gate judges: a gate uses it
+        to tell a slower machine from slower software. Once a tick is enough.
+
+        Args:
+            duration_ms: Milliseconds, at least 0.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            version: Which work it was: runs whose references differ in it aren't
+                compared by them. It takes the place of the satellite.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
+        self.record(REFERENCE, version, scenario_time_s, duration_ms)
+
     def record_missed(
         self, metric_type: str, satellite_id: str, scenario_time_s: float, waited_ms: float
     ) -> None:
@@ -171,6 +193,7 @@ class LatencyCollector:
             codes = codes_by_type.setdefault(label[0], {})
             if label[1] not in codes:
                 # The label first: whoever sees the code finds it.
+                self._are_missed.append(codes_by_type is self._missed_codes)
                 self._labels.append(label)
                 codes[label[1]] = len(self._labels) - 1
             return codes[label[1]]
@@ -192,7 +215,26 @@ class LatencyCollector:
             return Columns(blocks, self._labels, self._numbers_of_missed())
 
     def _numbers_of_missed(self) -> list[int]:
-        return [code for codes in self._missed_codes.values() for code in codes.values()]
+        return [code for code, is_missed in enumerate(self._are_missed) if is_missed]
+
+    def blocks(self) -> list[bytearray]:
+        """Return the blocks of packed rows, the last one growing; takes no lock.
+
+        A thread that still holds a full block may make it a row longer.
+        """
+        while True:
+            full, block = self._full, self._block
+            if self._full is full:
+                # Between both, the block that is full may still be the growing one, too.
+                return full if full and full[-1] is block else [*full, block]
+
+    def labels_from(self, number: int) -> list[tuple[str, str, bool]]:
+        """Return (metric type, satellite, whether of missed events) of labels from *number* on.
+
+        All that rows have which were there before the call; takes no lock.
+        """
+        labels = self._labels[number:]
+        return [(*label, self._are_missed[number + place]) for place, label in enumerate(labels)]
 
     def reset(self) -> None:
         """Forget all measurements."""
@@ -273,6 +315,7 @@ class LatencyCollector:
         self.__init__()  # type: ignore[misc]
         self._labels = list(state["labels"])
         for code, (metric_type, satellite_id) in enumerate(self._labels):
+            self._are_missed.append(code in state["missed"])
             by_type = self._missed_codes if code in state["missed"] else self._codes
             by_type.setdefault(metric_type, {})[satellite_id] = code
         *full, block = map(bytearray, state["blocks"])

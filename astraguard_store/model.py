@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import sub, truediv
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
+from astraguard_store.frozen import FrozenMapping
+from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.ranks import PERCENTILES, rank_of
 
@@ -16,22 +18,23 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "AtLeast",
+    "Attachment",
     "FrozenMapping",
     "LatencyMeasurement",
     "MetricSummary",
     "RunHeader",
+    "RunState",
     "RunSummary",
     "epoch_us",
     "utc_from_epoch_us",
     "with_bounds",
 ]
 
-K = TypeVar("K")
-V_co = TypeVar("V_co", covariant=True)
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ArtifactKind = Literal["summary_json", "raw_csv", "raw_parquet"]
+RunState = Literal["running", "finished", "failed", "interrupted"]
+"""How far a run came: see `LiveRun`. What was saved at once is ``finished``."""
 
 
 def utc_from_epoch_us(epoch_us: int) -> datetime:
@@ -42,61 +45,6 @@ def utc_from_epoch_us(epoch_us: int) -> datetime:
 def epoch_us(time: datetime) -> int:
     """Return the microseconds from 1970 to the aware *time*; exact."""
     return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-class FrozenMapping(Mapping[K, V_co]):
-    """A dict that can only be read; unlike `MappingProxyType` it pickles, copies and hashes."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[K, V_co]) -> None:
-        self._items = dict(items)
-
-    @classmethod
-    def of_own(cls, items: dict[K, V_co]) -> FrozenMapping[K, V_co]:
-        """Return one of *items* itself, which nobody else may have: two thirds of the time."""
-        mapping = object.__new__(cls)
-        mapping._items = items
-        return mapping
-
-    def __getitem__(self, key: K) -> V_co:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._items
-
-    # The dict's own views: those of Mapping call __getitem__ for each key.
-    def keys(self) -> KeysView[K]:
-        """Return the keys, as a dict does."""
-        return self._items.keys()
-
-    def values(self) -> ValuesView[V_co]:
-        """Return the values, as a dict does."""
-        return self._items.values()
-
-    def items(self) -> ItemsView[K, V_co]:
-        """Return the (key, value) pairs, as a dict does."""
-        return self._items.items()
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, FrozenMapping):
-            return self._items == other._items
-        return self._items == other if isinstance(other, Mapping) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._items)
-
-    def __reduce__(self) -> tuple[type[FrozenMapping[K, V_co]], tuple[dict[K, V_co]]]:
-        return type(self), (dict(self._items),)
 
 
 NO_TAGS: Final[FrozenMapping[str, str]] = FrozenMapping({})
@@ -299,6 +247,20 @@ class Artifact(NamedTuple):
     rows: int | None
 
 
+class Attachment(NamedTuple):
+    """Any file that belongs to a run, such as the rig's console log.
+
+    Attributes:
+        name: Below ``attachments`` in the run's folder.
+        bytes: Size.
+        sha256: Of the content, hex.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class RunHeader(NamedTuple):
     """What a list of runs shows.
 
@@ -308,13 +270,19 @@ class RunHeader(NamedTuple):
             answer from the folders, which don't say.
         recorded_at: When it was saved, aware UTC, whole microseconds; for an
             adopted run the time of its last measurement.
-        total_measurements: Number of measurements.
+        total_measurements: Number of measurements; of a running run those that its
+            recorder had told of, which it does every 10 s.
+        state: ``finished``, also of a run that was saved at once; ``running``,
+            ``failed``, or ``interrupted`` if its recorder died.
+        last_written_at: When its recorder last wrote, aware UTC; None if it had none.
     """
 
     run_id: str
     revision: int
     recorded_at: datetime
     total_measurements: int
+    state: RunState = "finished"
+    last_written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -331,6 +299,12 @@ class RunSummary:
         artifacts: The run's files; empty for a store in memory.
         provenance: What the run was: its scenario, software and machine.
         tags: {tag: value}, as they were set; they may be changed later.
+        state: As in `RunHeader`.
+        last_written_at: As in `RunHeader`.
+        error: Type and message of the exception that ended a failed run, else None.
+        attachments: The files that were attached to it, by name.
+        noise: What else its machine did meanwhile; None if it was saved at once.
+        save_id: What the caller named the save; None where it has no name.
     """
 
     run_id: str
@@ -342,6 +316,12 @@ class RunSummary:
     artifacts: tuple[Artifact, ...] = ()
     provenance: Provenance = UNKNOWN_PROVENANCE
     tags: Mapping[str, str] = NO_TAGS
+    state: RunState = "finished"
+    last_written_at: datetime | None = None
+    error: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    noise: MachineNoise | None = None
+    save_id: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.metrics, FrozenMapping):
@@ -354,8 +334,9 @@ class RunSummary:
 
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {m.mean_ms:.3g} ms" for name, m in self.metrics.items())
+        state = "" if self.state == "finished" else f"{self.state}, "
         return (
-            f"<RunSummary {self.run_id!r} revision {self.revision}, "
+            f"<RunSummary {self.run_id!r} revision {self.revision}, {state}"
             f"{self.recorded_at:%Y-%m-%d %H:%M:%S} UTC, "
             f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "
             f"mean: {means}>"
@@ -364,4 +345,11 @@ class RunSummary:
     @property
     def header(self) -> RunHeader:
         """The run as a list shows it."""
-        return RunHeader(self.run_id, self.revision, self.recorded_at, self.total_measurements)
+        return RunHeader(
+            self.run_id,
+            self.revision,
+            self.recorded_at,
+            self.total_measurements,
+            self.state,
+            self.last_written_at,
+        )

@@ -82,12 +82,15 @@ class ImportReport:
         skipped: Runs that were in it already.
         refused: (folder name, reason) of what could not be read; left as it was.
         ignored: Folders without a summary file, which are no runs.
+        rebuilt: Runs of `adopted` whose summary was missing or damaged, and was made anew
+            from the CSV.
     """
 
     adopted: int
     skipped: int
     refused: tuple[tuple[str, str], ...]
     ignored: int = 0
+    rebuilt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,8 @@ class Percentiles:
         runs_without_buckets: Ids of the runs that measured it too, but keep no
             buckets of it, so that nothing of them is in the values: they were
             adopted from old files, or saved before there were buckets.
+        unfinished: Ids of the runs that measured it too and are left out for being
+            interrupted or failed; empty where runs were named.
     """
 
     metric_type: str
@@ -331,6 +336,7 @@ class Percentiles:
     missed: int
     runs: int
     runs_without_buckets: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         where = f" on {self.satellite_id}" if self.satellite_id else ""
@@ -351,13 +357,15 @@ class PruneReport:
         deleted: Ids of the runs, oldest first; empty if only measurements went.
         purged: Ids of the runs whose measurements went from the database, and
             that are still there, oldest first.
-        pinned: Ids of the runs that stayed because they have the tag ``pinned``.
+        pinned: Ids of the runs that stayed because they have the tag ``pinned``, or
+            because a baseline has them.
         file_bytes: What the deleted files held together.
         database_bytes: By how much the database and its log are smaller now; in
             a dry run an estimate.
         not_compacted: Why the database was not made smaller although it was
             worth it; None otherwise. The next pruning tries again.
         dry_run: Whether nothing was changed.
+        unfinished: Ids of the runs that stayed for being running, failed or interrupted.
     """
 
     deleted: tuple[str, ...]
@@ -367,6 +375,7 @@ class PruneReport:
     database_bytes: int
     not_compacted: str | None
     dry_run: bool
+    unfinished: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         verb = "would delete" if self.dry_run else "deleted"

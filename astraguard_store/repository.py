@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +26,8 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
-from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.formats.journal import JournalHead
+from astraguard_store.model import RunHeader, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -35,7 +38,12 @@ from astraguard_store.options import (
     StoreOptions,
     names_server,
 )
-from astraguard_store.provenance import Provenance, check_tag_changes
+from astraguard_store.provenance import (
+    UNKNOWN_PROVENANCE,
+    Provenance,
+    check_tag_changes,
+    check_tags,
+)
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -48,21 +56,32 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
-from astraguard_store.store.new_runs import Collector, NewRun, new_run
+from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
+from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.interrupts import interrupts_held_back
-from astraguard_store.system.machine import begin_asking
+from astraguard_store.system.machine import begin_asking, surroundings
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.verdict.limits import Limits
+    from astraguard_store.verdict.values import (
+        Baseline,
+        Calibration,
+        ChangePoint,
+        GateReport,
+        PercentileInterval,
+    )
 
 __all__ = ["RunRepository", "server_shown"]
 
 logger = logging.getLogger("astraguard_store")
 
-_NO_FILTERS = (None, None, None, None, None)
+_NO_FILTERS = (None,) * 8
 # More than anybody has, and what SQLite's integers hold.
 _MOST_RUNS = 2**62
 
@@ -264,7 +283,8 @@ class RunRepository:
         return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
 
     def _adopt_at_first_opening(self) -> None:
-        report = self.import_legacy()
+        with interrupts_held_back():
+            report = self._writable().adopt(None, 1, rebuild=False)
         if report.adopted:
             logger.info("%s: adopted %d runs", self.results_dir, report.adopted)
         for name, reason in report.refused:
@@ -303,11 +323,12 @@ class RunRepository:
     def save(
         self,
         run_id: str,
-        collector: Collector,
+        collector: Measured,
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
         satellite_buckets: bool = False,
+        save_id: str | None = None,
     ) -> RunSummary:
         """Save a run; it is on disk when this returns.
 
@@ -316,35 +337,42 @@ class RunRepository:
 
         Args:
             run_id: Its name; see `check_run_id` for what is allowed.
-            collector: What was measured; it may go on recording meanwhile.
+            collector: What was measured: a collector, which may go on recording
+                meanwhile, or a frame (anything with ``__arrow_c_stream__``, as those of
+                polars, pandas and Arrow) with the columns ``metric_type``,
+                ``satellite_id``, ``duration_ms`` and ``scenario_time_s``, maybe also
+                ``timestamp`` (a time, or seconds, ms, µs or ns since 1970) and ``missed``.
             provenance: What the run was. What is None in it and can be learned by
                 this process, is: see `Provenance`.
             tags: {tag: value} to set; `set_tags` changes them later.
             satellite_buckets: Keep the buckets of each satellite too, so that
                 `percentiles` can be asked for one: some 100 rows for each metric
                 type on each satellite.
+            save_id: A name for this save: saved again under it with the same
+                measurements, as after an unknown outcome, it is one save, and what is
+                stored is returned.
 
         Returns:
             The run as `get` gives it.
 
         Raises:
-            InvalidRunError: The id is not allowed, there are no measurements, or
-                a value can't be stored.
+            InvalidRunError: The id is not allowed, there are no measurements, a value
+                can't be stored (the message names column and row of a frame), or
+                *save_id* names a save of something else.
+            RunIsRunningError: The run is being recorded.
             ArtifactWriteError: A file couldn't be written; nothing was saved.
             DatabaseError: The database couldn't be written; the files are kept
                 and the next opening adopts them.
             CommitOutcomeUnknownError: The commit failed; open again to learn.
         """
-        return self.save_many(
-            [(run_id, collector)],
-            provenance=provenance,
-            tags=tags,
-            satellite_buckets=satellite_buckets,
-        )[0]
+        source = self._writable()
+        new = new_run(check_run_id(run_id), collector, provenance, tags, save_id)
+        with interrupts_held_back():
+            return source.save({run_id: new}, satellite_buckets=satellite_buckets)[0]
 
     def save_many(
         self,
-        runs: Iterable[tuple[str, Collector]],
+        runs: Iterable[tuple[str, Measured]],
         *,
         provenance: Provenance | None = None,
         tags: Mapping[str, str] | None = None,
@@ -371,6 +399,58 @@ class RunRepository:
         with interrupts_held_back():
             return source.save(new, satellite_buckets=satellite_buckets)
 
+    def run(
+        self,
+        run_id: str,
+        *,
+        provenance: Provenance | None = None,
+        tags: Mapping[str, str] | None = None,
+        satellite_buckets: bool = False,
+        flush_every_s: float = 1.0,
+    ) -> LiveRun:
+        """Return a run to be recorded in a ``with``: in the store from its beginning on.
+
+        What is recorded is written to a journal in `.staging` while it is recorded. After
+        a crash of the process at most the last *flush_every_s* are missing, and with
+        ``durability="full"`` also after a power cut. Who next opens the store for writing,
+        or asks an open one for the run, finds it ``interrupted``, with what it had. In
+        memory there is no journal, so a crash takes all of it.
+
+        While it is recorded it shows as ``running``, and nobody else may save, record or
+        delete it. If there is a run of that id already, its statistics and files stay
+        until the end, which replaces them as a save does.
+
+        Args:
+            run_id: Its name; see `check_run_id` for what is allowed.
+            provenance: As in `save`.
+            tags: As in `save`; set at the beginning.
+            satellite_buckets: As in `save`.
+            flush_every_s: How often what is new is written to the disk, seconds.
+
+        Returns:
+            What records. Its block begins with what `save` may raise, or RunIsRunningError;
+            its end raises as `save` does.
+
+        Raises:
+            InvalidRunError: The id is not allowed, or a value can't be stored.
+            ReadOnlyStoreError: The repository was opened for reading.
+        """
+        from astraguard_store.store.live_run import LiveRun, check_flush_every
+
+        check_run_id(run_id)
+        check_provenance(provenance)
+        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, check_tags(tags or {}))
+        head = replace(head, satellite_buckets=satellite_buckets)
+        source = self._writable()
+
+        def begin() -> Recording:
+            learned = head.provenance.filled_from(surroundings())
+            now_us = time.time_ns() // 1000
+            self._writable()
+            return source.record(run_id, replace(head, began_at_us=now_us, provenance=learned))
+
+        return LiveRun(run_id, begin, check_flush_every(flush_every_s))
+
     def get(self, run_id: str) -> RunSummary:
         """Return a run: the same object for as long as nobody changes the run.
 
@@ -389,24 +469,31 @@ class RunRepository:
         since: datetime | None = None,
         above: tuple[str, str, float] | None = None,
         before: RunHeader | None = None,
+        state: RunState | None = None,
+        until: datetime | None = None,
+        recorded_since: datetime | None = None,
     ) -> list[RunHeader]:
         """Return the newest runs, newest first; of those that pass all filters given.
 
         Walks the index on the recording time, or that on scenarios: the cost
         follows *limit* and how many runs are passed by, not the number of runs.
-        Where run folders answer, they know *since* and *before* only.
+        Where run folders answer, they know times and *before* only.
 
         Args:
             limit: Most runs to return; below 1 gives none.
             scenario: Of this scenario.
             tag: With this tag, or, a pair, with this tag and value.
-            since: Recorded at this time or later; aware.
+            since: Flown at this time or later, by when the run started, else by when it
+                was recorded; aware.
             above: (metric type, statistic, limit in ms): whose ``mean_ms``,
                 ``p50_ms``, ``p95_ms``, ``p99_ms`` or ``max_ms`` of the metric
                 type is above the limit. A percentile that falls among the missed
                 events counts by what it is above of.
             before: Older than this run, in the order of the list: the last run
                 of one page gives the next.
+            state: ``running``, ``finished``, ``failed`` or ``interrupted``; see `RunHeader`.
+            until: Flown before this time; aware.
+            recorded_since: Recorded at this time or later; aware.
 
         Returns:
             Run headers by recording time (UTC), ties by run id, newest first.
@@ -419,8 +506,9 @@ class RunRepository:
         source = self._source()
         filters = None
         # Without a filter, 12 µs: not even the filters are made.
-        if (scenario, tag, since, above, before) != _NO_FILTERS:
-            filters = RunFilters(scenario, tag, since, above, before)
+        given = (scenario, tag, since, above, before, state, until, recorded_since)
+        if given != _NO_FILTERS:
+            filters = RunFilters(*given)
         return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
@@ -455,7 +543,7 @@ class RunRepository:
         Args:
             quantiles: Which ones, from 0 to 1.
             metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
+            runs: Ids of the runs, finished or not; None for all that are finished.
             satellite_id: On which satellite; None for all together.
 
         Returns:
@@ -489,12 +577,14 @@ class RunRepository:
             by: What the runs of a group have in common: ``run``, ``satellite``
                 (of the runs that keep buckets of satellites), ``scenario``,
                 ``host``, ``rig``, ``firmware``, ``software_version``,
-                ``git_branch``, ``git_commit``, ``platform``, ``python``, or,
-                of the recording time in UTC, ``day`` (``2026-11-20``), ``week``
-                (of ISO 8601: ``2026-W47``) or ``month`` (``2026-11``).
+                ``git_branch``, ``git_commit``, ``platform``, ``python``, ``serial``
+                (of the units, of the runs that keep buckets of satellites), or, of
+                when the run started, else was recorded, in UTC, ``day``
+                (``2026-11-20``), ``week`` (of ISO 8601: ``2026-W47``) or ``month``
+                (``2026-11``).
             quantiles: Which ones, from 0 to 1.
             metric_type: Of what.
-            runs: Ids of the runs; None for all that are stored.
+            runs: Ids of the runs, finished or not; None for all that are finished.
             satellite_id: On which satellite; None for all together.
 
         Returns:
@@ -513,6 +603,195 @@ class RunRepository:
 
         question = PercentilesQuestion(by, quantiles, metric_type, runs, satellite_id)
         return self._source().percentiles(question)
+
+    def gate(
+        self,
+        candidate: str | Iterable[str],
+        baseline: str | Iterable[str],
+        limits: Limits | None = None,
+        *,
+        by_satellite: bool = False,
+        reference: str | None = "reference",
+    ) -> GateReport:
+        """Return whether runs got worse than a baseline, and how sure that is.
+
+        The unit is the run: what a machine, a day and an order do to all events of a run
+        is noise, and is measured between runs; of older runs of the same scenario, rig
+        (or host) and firmware too, as long as their commits are known and clean. Runs
+        tagged ``gate:exclude``, and runs with a recorded verdict ``regressed``, aren't
+        among these. docs/verdicts.md has the rule. 10 runs against 3 take some 10 ms;
+        a deadline reads the candidate's measurements too.
+
+        Args:
+            candidate: The run in question, or several of one state of the software.
+            baseline: The name of a baseline; or a run; or several.
+            limits: Which changes count; None for ``Limits()``.
+            by_satellite: Judge each metric type on each satellite, instead of on all
+                together.
+            reference: The metric type of the in-run reference; None uses none.
+
+        Returns:
+            The verdict, each cell with its interval, what it was held against, and what
+            would settle it.
+
+        Raises:
+            GateError: There is no such baseline; the runs can't be compared, because
+                scenario, rig or host differ; a limit matches nothing; or nothing can
+                be judged.
+            InvalidRunError: An id is not allowed.
+            RunNotFoundError: There is no such run.
+            ArtifactReadError: There is a deadline, and a run's measurements can't be read.
+            StoreNotFoundError: Run folders answer, and a verdict needs a database.
+        """
+        from astraguard_store.verdict.limits import Limits
+
+        return (
+            self._source()
+            .gating()
+            .gate(
+                candidate,
+                baseline,
+                limits or Limits(),
+                by_satellite=by_satellite,
+                reference=reference,
+            )
+        )
+
+    def calibrate(
+        self,
+        baseline: str | Iterable[str],
+        candidate_runs: int = 3,
+        limits: Limits | None = None,
+        *,
+        by_satellite: bool = False,
+        reference: str | None = "reference",
+    ) -> Calibration:
+        """Return what `gate` can find against a baseline, and its false alarms there.
+
+        Each run of the baseline is judged against the others. What is called regressed
+        then is a false alarm, and so few tries leave a bound of their share. The smallest
+        change that is found with 80 % follows from the noise.
+
+        Args:
+            baseline: As in `gate`; 3 runs or more.
+            candidate_runs: How many runs a candidate will have.
+            limits: As in `gate`.
+            by_satellite: As in `gate`.
+            reference: As in `gate`.
+
+        Raises:
+            GateError: As in `gate`, or there are too few runs.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and it needs a database.
+        """
+        from astraguard_store.verdict.limits import Limits
+
+        return (
+            self._source()
+            .gating()
+            .calibrate(
+                baseline,
+                candidate_runs,
+                limits or Limits(),
+                by_satellite=by_satellite,
+                reference=reference,
+            )
+        )
+
+    def change_points(
+        self,
+        metric_type: str,
+        statistic: str = "p50",
+        *,
+        scenario: str | None = None,
+        since: datetime | None = None,
+    ) -> tuple[ChangePoint, ...]:
+        """Return the steps in the history of a statistic, by time.
+
+        Runs of different scenarios, rigs or hosts have histories of their own. A step
+        shows once it has four runs, is of 5 % at least, and is proven.
+
+        Args:
+            metric_type: Of what.
+            statistic: ``mean``, ``p50``, ``p95`` or ``p99``.
+            scenario: Of runs of this scenario only.
+            since: Of runs that started at this time or later only; aware.
+
+        Raises:
+            GateError: It is no such statistic.
+            InvalidRunError: The name or the time can't be.
+            StoreNotFoundError: Run folders answer, and it needs a database.
+        """
+        return self._source().gating().change_points(metric_type, statistic, scenario, since)
+
+    def percentile_intervals(self, run_id: str) -> dict[str, dict[str, PercentileInterval]]:
+        """Return how sure a run's percentiles are: their 95 % intervals, by order statistics.
+
+        Of the events within the run alone: the next run of the same software differs by
+        more, which `gate` measures. The ends come from the run's buckets, within 1 %.
+
+        Returns:
+            {metric type: {``p50``, ``p95``, ``p99``: interval}}, over all satellites.
+
+        Raises:
+            InvalidRunError: The id is not allowed.
+            RunNotFoundError: There is no such run.
+            StoreNotFoundError: Run folders answer, and they have no buckets.
+        """
+        return self._source().gating().intervals(check_run_id(run_id))
+
+    def set_baseline(self, name: str, runs: str | Iterable[str]) -> Baseline:
+        """Let *name* stand for these runs, and no others; they aren't pruned from now on.
+
+        Raises:
+            InvalidRunError: The name or an id is not allowed, or no run is named.
+            RunNotFoundError: There is no such run.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            return source.gating().set_baseline(name, runs)
+
+    def baseline(self, name: str) -> Baseline:
+        """Return a baseline.
+
+        Raises:
+            GateError: There is none of that name.
+            StoreNotFoundError: Run folders answer, and they have none.
+        """
+        return self._source().gating().baseline(name)
+
+    def baselines(self) -> tuple[Baseline, ...]:
+        """Return all baselines, by name.
+
+        Raises:
+            StoreNotFoundError: Run folders answer, and they have none.
+        """
+        return self._source().gating().baselines()
+
+    def delete_baseline(self, name: str) -> None:
+        """Delete a baseline; its runs stay, and may be pruned.
+
+        Raises:
+            GateError: There is none of that name.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            source.gating().delete_baseline(name)
+
+    def record_verdict(self, report: GateReport) -> None:
+        """Write a verdict into the database, for ``v_verdicts``.
+
+        A run that regressed isn't among those that later noise is measured by.
+
+        Raises:
+            RunNotFoundError: A candidate run was deleted meanwhile.
+            DatabaseError: The database couldn't be written; nothing is changed.
+        """
+        source = self._writable()
+        with interrupts_held_back():
+            source.gating().record(report)
 
     def read_document(self, run_id: str, *, afresh: bool = False) -> dict[str, Any]:
         """Return what the run's ``latency_summary.json`` holds, as a new dict.
@@ -644,6 +923,7 @@ class RunRepository:
         older_than: timedelta | None = None,
         *,
         measurements_only: bool = False,
+        unfinished: bool = False,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> PruneReport:
@@ -651,8 +931,9 @@ class RunRepository:
 
         A run goes that is not among the newest *keep* and was recorded longer
         than *older_than* ago; with one of the two, by that alone. Runs with the
-        tag ``pinned`` stay, whatever its value. Runs go oldest first and each as
-        by `delete`, so that what was not reached is as it was.
+        tag ``pinned`` stay, whatever its value, and so do the runs of baselines.
+        Runs go oldest first and each as by `delete`, so that what was not reached
+        is as it was.
 
         At the end the database file is written anew without what is free in it,
         if that is more than 1 MB or a tenth. Savers wait meanwhile, some 10 s
@@ -664,6 +945,8 @@ class RunRepository:
             older_than: How old a run must be to go.
             measurements_only: Leave the runs, and only delete the measurements
                 that ``keep_measurements="database"`` put into the table.
+            unfinished: Let failed and interrupted runs go too, which stay otherwise;
+                a running one always stays.
             dry_run: Change nothing, and report what would be.
             progress: Called with (runs done, runs in all).
 
@@ -678,7 +961,7 @@ class RunRepository:
         """
         from astraguard_store.store.pruning import Pruning
 
-        pruning = Pruning(keep, older_than, measurements_only)
+        pruning = Pruning(keep, older_than, measurements_only, unfinished)
         if dry_run:
             return self._source().estimate_pruning(pruning)
         return self._writable().prune(pruning, progress)
@@ -688,8 +971,9 @@ class RunRepository:
     ) -> ImportReport:
         """Adopt the runs that lie in the folder but not in the database.
 
-        Their summary files are read, not their CSVs; no file is changed. Run
-        again, it adopts only what is new.
+        Their summary files are read, not their CSVs; no file is changed. A summary that
+        is missing or damaged is made anew where the CSV is whole; a damaged one is kept
+        beside it. Run again, it adopts only what is new.
 
         Args:
             progress: Called with (folders done, folders in all).
@@ -706,10 +990,35 @@ class RunRepository:
             DatabaseError: The database couldn't be written.
         """
         source = self._writable()
-        report = source.adopt(progress, jobs)
+        report = source.adopt(progress, jobs, rebuild=True)
         with interrupts_held_back():
             source.recover()
         return report
+
+    def import_runs(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Bring in runs that lie elsewhere: folders of runs, and zips that `export` made.
+
+        Their files are copied as they are, and their rows are computed from the CSVs. What
+        `export` noted beside a run comes along: provenance, tags, state, revision, time and
+        attachments. A run that is here already is skipped; one of whose id there is another
+        run here is refused. A missing or damaged summary is made anew from the CSV.
+
+        Args:
+            paths: Folders with a folder for each run, or one run's folder, or zips.
+            progress: Called with (runs done, runs in all).
+
+        Raises:
+            StoreNotFoundError: A path is none of these.
+            ReadOnlyStoreError: The repository was opened for reading.
+            ArtifactReadError: A zip is damaged; what was brought in before stays.
+            DatabaseError: The database couldn't be written; the same.
+        """
+        source = self._writable()
+        return source.bring_in([Path(path) for path in paths], progress)
 
     def export(
         self,
@@ -806,7 +1115,12 @@ class RunRepository:
             source.recover()
 
     def check(
-        self, *, fix: bool = False, deep: bool = False, progress: Progress | None = None
+        self,
+        *,
+        fix: bool = False,
+        deep: bool = False,
+        satellite_buckets: bool = False,
+        progress: Progress | None = None,
     ) -> CheckReport:
         """Hold database, rows and files against each other; writes nothing without *fix*.
 
@@ -823,14 +1137,23 @@ class RunRepository:
                 as it is; the report says what to do.
             deep: Compute statistics, buckets and kept measurements anew from the CSVs,
                 and compare them: some 0.1 s for 100,000 measurements.
+            satellite_buckets: With *fix*, compute from the CSVs the buckets of each
+                satellite too, of the runs that were saved without.
             progress: Called with (runs checked, runs in all).
 
         Raises:
+            InvalidRunError: *satellite_buckets* without *fix*.
             ReadOnlyStoreError: With *fix*, the repository was opened for reading.
             DatabaseError: The database can't be read, and not because of damage.
         """
+        if satellite_buckets and not fix:
+            raise InvalidRunError(
+                "Invalid satellite_buckets True: fix=True is needed to make them"
+            )
         if fix:
-            return self._writable().check_and_fix(progress, deep=deep)
+            return self._writable().check_and_fix(
+                progress, deep=deep, satellite_buckets=satellite_buckets
+            )
         return self._source().check(progress, deep=deep)
 
     def back_up(self, target: str | os.PathLike[str]) -> None:

@@ -82,7 +82,7 @@ class BareStore:
 
     def get(self, run_id: str) -> list[tuple[Any, ...]]:
         """Return a run's row with its document, and its tags, by the engine's own statement."""
-        return self.connection.execute(run_with_document_sql(), (run_id, run_id)).fetchall()
+        return self.connection.execute(run_with_document_sql(), (run_id,) * 5).fetchall()
 
     def recent(self, limit: int = 10) -> list[tuple[Any, ...]]:
         """Return the newest runs' header rows."""

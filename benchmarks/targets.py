@@ -21,9 +21,10 @@ ONE_BY_ONE = "one by one"
 COLUMNS = "columns"
 ONE_PROCESS = "one process"
 SMALLER_TREE = "import of 500"
+COLLECTOR = "collector"
 
 LEGACY = (SEQUENTIAL, THREADED)
-BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS)
+BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS, COLLECTOR)
 """Sides that are shown beside ours though no target names them: floors, and what the same
 takes without the help of other processes."""
 

@@ -56,7 +56,7 @@ class TestSlowestRecording:
         section = record.ask_slowest(bench)
 
         assert (section.key, section.title) == ("record.slowest", "record, the slowest of 100")
-        assert list(section.sides) == [OURS, SEQUENTIAL, record.NOTHING]
+        assert list(section.sides) == [OURS, record.LIVE, SEQUENTIAL, record.NOTHING]
         assert {side.samples for side in section.sides.values()} == {15}
 
 

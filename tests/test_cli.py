@@ -17,7 +17,8 @@ from astraguard_store import LatencyCollector, RunRepository
 
 STATISTICS = {"count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed"}
 BOUNDS = {"p50_above_ms", "p95_above_ms", "p99_above_ms"}
-HEADER = {"run_id", "revision", "recorded_at", "total_measurements"}
+SIDES = ("baseline", "candidate")
+HEADER = {"run_id", "revision", "recorded_at", "total_measurements", "state", "last_written_at"}
 
 
 def collector(*durations_ms: float, metric: str = "fault_detection") -> LatencyCollector:
@@ -118,7 +119,9 @@ def test_show_json_holds_everything(store: Path) -> None:
     shape = run_json("show", "candidate", "--results", store)
 
     keys = {"results_dir", "answers_from", "metrics", "satellites", "artifacts"}
-    assert set(shape) == HEADER | keys | {"provenance", "tags"}
+    assert set(shape) == HEADER | keys | {
+        *("provenance", "tags", "intervals", "error", "save_id", "attachments", "noise"),
+    }
     assert set(shape["metrics"]["fault_detection"]) == STATISTICS | BOUNDS
     assert shape["metrics"]["fault_detection"]["mean_ms"] == 5.0
     assert shape["satellites"]["SAT002"]["recovery_action"]["p99_ms"] == 9.0
@@ -207,6 +210,7 @@ def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
 
     origin = {"results_dir", "answers_from"}
     what_they_were = {"provenance_changes", "warnings"}
+    what_they_were |= {f"{side}_{what}" for side in SIDES for what in ("state", "steal")}
     assert set(shape) == origin | what_they_were | {
         "baseline",
         "candidate",
@@ -275,6 +279,7 @@ def test_import_counts_what_it_adopts(old_tree: Path) -> None:
         "skipped",
         "ignored",
         "refused",
+        "rebuilt",
     }
     assert (shape["adopted"], shape["skipped"], shape["refused"]) == (2, 0, [])
     assert Path(shape["database"]).is_file()

@@ -34,7 +34,7 @@ def store(results: Path) -> Path:
                 provenance=Provenance(scenario=scenario),
                 satellite_buckets=number > 1,
             )
-    execute(results, f"UPDATE runs SET recorded_at_us = {NOON_US} + {WEEK_US} * (run_id = 'r1')")
+    execute(results, f"UPDATE runs SET started_at_us = {NOON_US} + {WEEK_US} * (run_id = 'r1')")
     return results
 
 

@@ -345,6 +345,7 @@ class TestPercentiles:
             "runs",
             "values",
             "runs_without_buckets",
+            "unfinished",
         }
         assert shape["runs"] == runs
         assert [value["quantile"] for value in shape["values"]] == [0.5, 0.95, 0.99]

@@ -24,6 +24,7 @@ from astraguard_store import (
     RunRepository,
     StoreNotFoundError,
 )
+from astraguard_store.formats.run_notes import NOTES_NAME
 
 TARGETS = ["out", "out.zip", "out.parquet"]
 every_target = pytest.mark.parametrize("name", TARGETS)
@@ -59,7 +60,7 @@ class TestFolder:
         for run_id in ("a", "old"):
             copied = reference.listing(tmp_path / "out" / run_id)
             original = reference.listing(store / run_id)
-            del copied["."], original["."]
+            del copied["."], original["."], copied[NOTES_NAME]
             assert copied == original
 
     def test_it_holds_no_other_run(self, store: Path, tmp_path: Path) -> None:
@@ -110,9 +111,11 @@ class TestZip:
             assert archive.namelist() == [
                 f"{run_id}/{name}"
                 for run_id in ("a", "b")
-                for name in (reference.RAW, reference.SUMMARY)
+                for name in (reference.RAW, reference.SUMMARY, NOTES_NAME)
             ]
             for name in archive.namelist():
+                if name.endswith(NOTES_NAME):
+                    continue
                 assert archive.read(name) == (store / name).read_bytes()
 
     def test_the_same_runs_give_the_same_bytes(self, store: Path, tmp_path: Path) -> None:

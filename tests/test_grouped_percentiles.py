@@ -98,8 +98,10 @@ def on_times(name: str, times: Sequence[datetime]) -> list[str]:
     expression = expression_of(name)
     sql = expression.compile(dialect=sqlite.dialect(paramstyle="named"))
     with closing(sqlite3.connect(":memory:")) as database:
-        database.execute("CREATE TABLE runs (recorded_at_us)")
-        database.executemany("INSERT INTO runs VALUES (?)", [(epoch_us(time),) for time in times])
+        database.execute("CREATE TABLE runs (recorded_at_us, started_at_us)")
+        database.executemany(
+            "INSERT INTO runs (recorded_at_us) VALUES (?)", [(epoch_us(time),) for time in times]
+        )
         return [row[0] for row in database.execute(f"SELECT {sql} FROM runs ORDER BY rowid")]
 
 
@@ -155,7 +157,7 @@ def store(results: Path) -> Iterator[RunRepository]:
                 provenance=Provenance(scenario=scenario),
                 satellite_buckets=run_id in "cd",
             )
-            changed(repository, "UPDATE runs SET recorded_at_us = ? WHERE run_id = ?",
+            changed(repository, "UPDATE runs SET started_at_us = ? WHERE run_id = ?",
                     epoch_us(time), run_id)  # fmt: skip
         yield repository
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that come while their handlers are taken away or put back."""
+"""Ctrl-C and other signals that come while their handlers are taken away or put back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepping import right_before
 
 from astraguard_store.system.interrupts import interrupts_held_back
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP)
 
 
 class StoppedError(Exception):

@@ -368,15 +368,15 @@ class TestRefusedDatabases:
 
     @BOTH_WAYS
     def test_a_newer_one(self, store: Path, opened: Open) -> None:
-        execute(store / NAME, "UPDATE astraguard_schema_version SET version_num = '0007'")
+        execute(store / NAME, "UPDATE astraguard_schema_version SET version_num = '0999'")
         before = digests(store)
 
         with pytest.raises(
-            SchemaVersionError, match=r"has schema 0007.*pip install --upgrade"
+            SchemaVersionError, match=r"has schema 0999.*pip install --upgrade"
         ) as e:
             opened(store)
 
-        assert (e.value.found, e.value.needed) == ("0007", HEAD_REVISION)
+        assert (e.value.found, e.value.needed) == ("0999", HEAD_REVISION)
         assert digests(store) == before
 
     @BOTH_WAYS
@@ -487,7 +487,6 @@ class TestNextRelease:
         (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
         head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
         replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
-        replace(package / "database/sqlite/migrate.py", f"{head}}})", f"{head}, {newest}}})")
         return folder
 
     @staticmethod

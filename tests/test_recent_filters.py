@@ -212,9 +212,9 @@ def test_pages_hold_all_that_passes_once_and_in_order(
 
 TAGGED: list[Any] = ["", "name", "value"]
 SHAPES = [
-    lists._Shape(scenario, tag, False, since, statistic, before)
-    for scenario, tag, since, statistic, before in product(
-        [False, True], TAGGED, [False, True], [None, "p95_ms"], [False, True]
+    lists._Shape(scenario, tag, False, since, statistic, before, recorded_since=recorded_since)
+    for scenario, tag, since, statistic, before, recorded_since in product(
+        [False, True], TAGGED, [False, True], [None, "p95_ms"], [False, True], [False, True]
     )
 ]
 ROWS = {"empty": 0, "2,000 runs": 2_000, "2,000 runs, analyzed": 2_000}
@@ -265,7 +265,8 @@ class TestPlans:
         step = plan(database, shape)[0]
 
         assert "runs USING COVERING INDEX ix_runs_recorded_at_us_run_id" in step
-        assert ("recorded_at_us>?" in step) == shape.since
+        # When a run was flown is in the index too, and asked of each of its entries.
+        assert ("recorded_at_us>?" in step) == shape.recorded_since
         assert ("(recorded_at_us,run_id)<(?,?)" in step) == shape.before
 
     @pytest.mark.parametrize("tagged", ["name", "value"])

@@ -21,11 +21,16 @@ from astraguard_store.database.sqlite.migrate import scripts_folder
 
 TABLES_BELOW_RUNS = [
     "artifacts",
+    "attachments",
     "buckets",
+    "machine_noise",
     "measurements",
     "run_documents",
     "run_tags",
+    "baseline_runs",
+    "run_verdicts",
     "statistics",
+    "units",
 ]
 TABLES_OF_RUNS = [*TABLES_BELOW_RUNS, "runs"]
 OWN_TABLES = [*TABLES_OF_RUNS, "schema_doc", "store"]
@@ -59,6 +64,12 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             VALUES ('run', 'raw_csv', 'run/latency_raw.csv', 1, 3);
             INSERT INTO run_documents VALUES ('run', x'01');
             INSERT INTO run_tags VALUES ('run', 'pinned', '');
+            INSERT INTO baseline_runs VALUES ('run', 'nightly', 1790000000000000);
+            INSERT INTO run_verdicts
+            VALUES ('run', 1790000000000000, 'improved', NULL, 'measured', '{}');
+            INSERT INTO attachments VALUES ('run', 'console.log', 5, printf('%064d', 0));
+            INSERT INTO units VALUES ('run', 'SAT', '0042', NULL, NULL);
+            INSERT INTO machine_noise (run_id, processors) VALUES ('run', 2);
             INSERT INTO buckets VALUES
                 ('run', '', 'a', '[[0,1,2]]'), ('run', 'SAT', 'a', '[[0,1,2]]');
             INSERT INTO measurements VALUES ('run', 0, 0, 1790000000.0, 1, 0, 0);
@@ -127,9 +138,12 @@ class TestTables:
         indexes = tables.execute(query).fetchall()
 
         assert sorted(indexes) == [
+            ("ix_baseline_runs_baseline_run_id", "baseline_runs"),
             ("ix_run_tags_tag_value_run_id", "run_tags"),
+            ("ix_runs_live_token", "runs"),
             ("ix_runs_recorded_at", "runs"),
             ("ix_runs_recorded_at_us_run_id", "runs"),
+            ("ix_runs_save_id", "runs"),
             ("ix_runs_scenario_recorded_at_us_run_id", "runs"),
         ]
 
@@ -137,7 +151,15 @@ class TestTables:
         query = "SELECT name FROM pragma_index_info('ix_runs_recorded_at_us_run_id')"
         columns = [name for (name,) in tables.execute(query)]
 
-        assert columns == ["recorded_at_us", "run_id", "revision", "total_measurements"]
+        assert columns == [
+            "recorded_at_us",
+            "run_id",
+            "revision",
+            "total_measurements",
+            "state",
+            "last_written_at_us",
+            "started_at_us",
+        ]
 
     def test_nothing_counts_by_itself(self, tables: sqlite3.Connection) -> None:
         assert not [sql for sql in created(tables).values() if "AUTOINCREMENT" in sql.upper()]

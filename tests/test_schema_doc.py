@@ -25,7 +25,7 @@ NAME = "astraguard.db"
 ANEW = "write it anew: python tests/schema_texts.py"
 
 UNITS = {
-    *("0 or 1", "ISO 8601 UTC", "JSON", "bytes", "events", "ms", "ratio", "s"),
+    *("0 or 1", "ISO 8601 UTC", "JSON", "MHz", "bytes", "events", "ms", "ratio", "s"),
     *("s since 1970 UTC", "µs since 1970 UTC"),
 }
 # What the end of a name promises.
@@ -127,13 +127,14 @@ class TestTable:
         known |= {"table", "view", "check --fix", "s[int(n*q)]", "satellite_buckets=True"}
         known |= {'keep_measurements="database"', "query", "pooled_at_least"}
         known |= {"pooled_percentile(bucket, count, missed, 0.95)"}
+        known |= {"running", "finished", "failed", "interrupted"}
 
         texts = database.execute("SELECT description FROM schema_doc").fetchall()
         named = {name for (text,) in texts for name in re.findall(r"`([^`]+)`", text)}
 
         assert named - known == set()
 
-    @pytest.mark.parametrize("view", ["v_buckets", "v_changes"])
+    @pytest.mark.parametrize("view", ["v_buckets", "v_changes", "v_verdicts"])
     def test_the_sql_in_a_description_runs(self, database: sqlite3.Connection, view: str) -> None:
         (statement,) = sql_in_description(database, view)
 

@@ -38,9 +38,14 @@ COLUMNS = {
     "v_runs": (
         "run_id revision recorded_at recorded_at_us total_measurements missed_events adopted "
         "scenario seed software_version git_commit git_branch git_dirty host platform "
-        "python rig firmware started_at finished_at percentile_definition tags"
+        "python rig firmware started_at finished_at percentile_definition tags "
+        "state error last_written_at save_id"
     ),
     "v_tags": "run_id tag value",
+    "v_verdicts": "run_id judged_at judged_at_us verdict baseline noise_source report",
+    "v_effective_events": (
+        "run_id satellite_id metric_type n effective_n p50_is_enough p95_is_enough p99_is_enough"
+    ),
     "v_latency": (
         "run_id satellite_id metric_type n missed mean_ms p50_ms p95_ms p99_ms min_ms max_ms "
         "p50_above_ms p95_above_ms p99_above_ms p50_at_least_ms p95_at_least_ms p99_at_least_ms"
@@ -59,6 +64,13 @@ COLUMNS = {
     "v_artifacts": "run_id kind path bytes sha256 rows",
     "v_measurements": (
         "run_id row timestamp metric_type satellite_id duration_ms scenario_time_s missed"
+    ),
+    "v_attachments": "run_id name path bytes sha256",
+    "v_units": "run_id satellite_id serial hardware firmware",
+    "v_machine_noise": (
+        "run_id processors load_start load_end load_worst steal_start steal_end steal_worst "
+        "pressure_start pressure_end pressure_worst frequency_mhz_start frequency_mhz_end "
+        "frequency_mhz_worst"
     ),
 }
 

@@ -47,6 +47,13 @@ class RunsTarget(Protocol):
             OSError: The copy can't be written.
         """
 
+    def add_beside(self, run: RunSummary, name: str, chunks: Iterator[bytes]) -> None:
+        """Write a file of that name, below the run's folder, that isn't one of the run's own.
+
+        Raises:
+            OSError: It can't be written.
+        """
+
     def finish(self) -> int:
         """Write what is left, durably; return how many bytes all of it takes."""
 
@@ -97,10 +104,7 @@ class FolderOfRuns:
 
     def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file, with its time: `import` finds in it when the run was."""
-        folder = self._folder / run.run_id
-        if folder != self._folders[-1]:
-            folder.mkdir()
-            self._folders.append(folder)
+        folder = self._made(self._folder / run.run_id)
         with (folder / name_of(run.run_id, file.noted)).open("xb") as copy:
             for chunk in file.checked_chunks():
                 copy.write(chunk)
@@ -108,6 +112,22 @@ class FolderOfRuns:
             os.utime(copy.fileno(), ns=(file.modified_ns, file.modified_ns))
             sync(copy.fileno())
             self._bytes += copy.tell()
+
+    def add_beside(self, run: RunSummary, name: str, chunks: Iterator[bytes]) -> None:
+        """Write another file; see `RunsTarget.add_beside`."""
+        path = self._made(self._folder / run.run_id) / name
+        self._made(path.parent)
+        with path.open("xb") as copy:
+            copy.writelines(chunks)
+            copy.flush()
+            sync(copy.fileno())
+            self._bytes += copy.tell()
+
+    def _made(self, folder: Path) -> Path:
+        if folder not in self._folders[-2:]:
+            folder.mkdir(exist_ok=True)
+            self._folders.append(folder)
+        return folder
 
     def finish(self) -> int:
         """Sync the names; see `RunsTarget.finish`."""
@@ -139,6 +159,20 @@ class ZipOfRuns:
         except BaseException:
             # Else it writes its directory when it is collected, and the complaint of a
             # full disk goes to stderr.
+            with suppress(OSError):
+                self._zip.close()
+            raise
+
+    def add_beside(self, run: RunSummary, name: str, chunks: Iterator[bytes]) -> None:
+        """Write another file; see `RunsTarget.add_beside`."""
+        member = zipfile.ZipInfo(f"{run.run_id}/{name}", _zip_time(run.recorded_at))
+        member.external_attr = _PLAIN_FILE
+        member.compress_type = zipfile.ZIP_DEFLATED
+        try:
+            with self._zip.open(member, "w", force_zip64=True) as copy:
+                for chunk in chunks:
+                    copy.write(chunk)
+        except BaseException:
             with suppress(OSError):
                 self._zip.close()
             raise

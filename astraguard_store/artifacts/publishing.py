@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from astraguard_store.artifacts.attachments import keep_attachments
 from astraguard_store.artifacts.staging import (
     StagedName,
     ensure_staging,
@@ -16,7 +17,7 @@ from astraguard_store.artifacts.staging import (
     staged_path,
 )
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, name_in
+from astraguard_store.formats.layout import ATTACHMENTS_NAME, DELETION_SUFFIX, FILES, name_in
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import (
     create_locked,
@@ -156,6 +157,8 @@ def remove_files(root: Path, run_id: str) -> None:
     try:
         with open_folder(folder) as descriptor:
             found = set(os.listdir(descriptor))
+            if ATTACHMENTS_NAME in found:
+                keep_attachments(root, run_id)
             for name in reversed(FILES):
                 if name in found:
                     with suppress(FileNotFoundError):

@@ -41,6 +41,7 @@ __all__ = [
     "has_summary",
     "is_as_saved",
     "last_measured_us",
+    "names_another_run",
     "read_columns",
     "read_document",
     "read_noted",
@@ -105,6 +106,16 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
         of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
         raise ArtifactReadError(f"{folder / name} is the summary of {of}")
     return SummaryFile(document, name, content, modified_ns)
+
+
+def names_another_run(root: Path, run_id: str) -> bool:
+    """Return whether the summary in the folder *run_id* can be read, and is of another run."""
+    try:
+        name, content, _ = _read_first(root / run_id)
+        document = parse_document(unpacked(content, compression_of(name), MAX_SUMMARY_BYTES))
+    except (FileNotFoundError, ArtifactReadError):
+        return False
+    return bool(document.get("run_id", run_id) != run_id)
 
 
 def _read_first(folder: Path) -> tuple[str, bytes, int]:

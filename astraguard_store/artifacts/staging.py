@@ -24,6 +24,7 @@ from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
 from astraguard_store.formats.layout import (
     DELETION_SUFFIX,
     FILES,
+    JOURNAL_SUFFIX,
     KEPT_RUN_SUFFIX,
     STAGING_NAME,
 )
@@ -45,7 +46,7 @@ logger = logging.getLogger("astraguard_store")
 
 _STAGED: Final = {file.staged: file for file in FILES.values()}
 _KEPT: Final = {file.kept: file for file in FILES.values()}
-_SUFFIXES: Final = {*_STAGED, *_KEPT, KEPT_RUN_SUFFIX, DELETION_SUFFIX}
+_SUFFIXES: Final = {*_STAGED, *_KEPT, KEPT_RUN_SUFFIX, DELETION_SUFFIX, JOURNAL_SUFFIX}
 _TOKEN_LENGTH = 16
 
 
@@ -70,6 +71,11 @@ class StagedName:
     def is_kept(self) -> bool:
         """Whether the save could not be committed, and left this to be adopted."""
         return self.suffix in _KEPT or self.suffix == KEPT_RUN_SUFFIX
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether it is what a recorder writes while it records."""
+        return self.suffix == JOURNAL_SUFFIX
 
     @property
     def is_deletion(self) -> bool:

@@ -3,8 +3,8 @@
 ```
 app        the program: its commands in the order of its help, its version
    ┊ imported when it is called
-demo  recent  show  compare  percentiles  query  tag  delete  prune
-import_runs  export  merge  check  db          one file a command, named after it
+demo  recent  show  compare  gate  baseline  changes  percentiles  query  tag
+delete  prune  import_runs  export  merge  check  db          one file a command, named after it
    │
 options    options, arguments and their types
 output     tables, lines, progress, JSON

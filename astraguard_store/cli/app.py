@@ -12,8 +12,12 @@ _SUMMARIES = {
     "recent": "List the newest runs, newest first.",
     "show": "Show the statistics of one run, what it was, its tags and its files.",
     "compare": "Compare run CANDIDATE against run BASELINE.",
+    "gate": "Say whether the CANDIDATE runs got worse than a baseline, and how sure that is.",
+    "baseline": "Name the runs that others are judged against; `prune` keeps them.",
+    "changes": "Say when METRIC became slower or faster for good: the steps in its history.",
     "percentiles": "Say the percentiles of METRIC over many runs, each within 1 %.",
     "query": "Run one statement of SQL that only reads; `-` takes it from standard input.",
+    "save": "Save the measurements in FILE... as run RUN; `-` is standard input.",
     "tag": "Set and remove tags of a run, and list what it has then.",
     "delete": "Delete runs: their rows and their files.",
     "prune": "Delete old runs, and give their bytes back to the disk.",
@@ -31,6 +35,7 @@ Examples:
   astraguard-store recent --limit 5
   astraguard-store show run_001 --satellites
   astraguard-store compare run_001 run_002 --json
+  astraguard-store gate run_011 run_012 run_013 --baseline nightly
   astraguard-store percentiles fault_detection --since 4w
   astraguard-store prune --keep 500 --older-than 90d --dry-run
   astraguard-store query - --format csv < slowest.sql
@@ -45,8 +50,10 @@ Exit codes:
   0  done
   1  the answer is no: no such run, a metric type that no run has, a folder
      that the import refused, a run that a merge or a push refused or has
-     another save of, a schema that is not at head, a fault that a check found
+     another save of, a schema that is not at head, a fault that a check
+     found; of `gate`: something regressed
   2  a usage or store error, said in one line on standard error
+  3  of `gate`: not settled, or only on assumed noise
 
 \b
 Completion in bash (zsh and fish alike):

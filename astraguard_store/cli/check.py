@@ -18,9 +18,16 @@ from astraguard_store.reports import CheckReport, Finding
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended; nothing is thrown away.")
 @click.option("--deep", is_flag=True, help="Compute all statistics anew from the CSVs.")
+@click.option(
+    "--satellite-buckets",
+    is_flag=True,
+    help="With --fix: compute the buckets of satellites of runs that were saved without.",
+)
 @options.results
 @options.as_json
-def check(fix: bool, deep: bool, results: options.Results, as_json: bool) -> int:
+def check(
+    fix: bool, deep: bool, satellite_buckets: bool, results: options.Results, as_json: bool
+) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -33,7 +40,11 @@ def check(fix: bool, deep: bool, results: options.Results, as_json: bool) -> int
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
-    origin, report = _checked(results, fix=fix, deep=deep, hidden=as_json)
+    if satellite_buckets and not fix:
+        raise click.UsageError("--satellite-buckets needs --fix.")
+    origin, report = _checked(
+        results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, hidden=as_json
+    )
     if as_json:
         output.print_json({**origin, **shapes.report_shape(report)})
     else:
@@ -42,18 +53,22 @@ def check(fix: bool, deep: bool, results: options.Results, as_json: bool) -> int
 
 
 def _checked(
-    results: options.Results, *, fix: bool, deep: bool, hidden: bool
+    results: options.Results, *, fix: bool, deep: bool, satellite_buckets: bool, hidden: bool
 ) -> tuple[shapes.Shape, CheckReport]:
     """Return what was checked, and what was found."""
     with output.progress_bar("Checking", hidden=hidden) as progress:
         if isinstance(results, str):
             with options.open_store(results, read_only=not fix) as repository:
-                report = repository.check(fix=fix, deep=deep, progress=progress)
+                report = repository.check(
+                    fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+                )
                 return options.database_of(repository), report
         from astraguard_store.store.checking import check_folder
 
         root = results.resolve()
-        report = check_folder(results, fix=fix, deep=deep, progress=progress)
+        report = check_folder(
+            results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+        )
     return {"results_dir": str(root), "database": str(root / DATABASE_NAME)}, report
 
 

@@ -19,6 +19,7 @@ from astraguard_store.demo import (
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.presentation import shapes
 from astraguard_store.provenance import Provenance
+from astraguard_store.reference import ReferenceWorkload
 
 _PLAN = FlightPlan()
 _BASELINE, _CANDIDATE = "demo-quick", "demo-slow"
@@ -45,10 +46,11 @@ def demo(results: Path, as_json: bool) -> None:
     Exit code 0; 2 for an error.
     """
     flights = []
+    reference = ReferenceWorkload()
     with options.open_store(results) as repository:
         for run_id, detector in _DETECTORS.items():
             with output.progress_bar(f"Flying {run_id}", hidden=as_json) as progress:
-                flight = fly(_PLAN, detector, progress)
+                flight = fly(_PLAN, detector, progress, reference)
             run = repository.save(
                 run_id,
                 flight.collector,

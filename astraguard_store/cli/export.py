@@ -44,6 +44,8 @@ def export(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     results: options.Results,
     as_json: bool,
 ) -> int:
@@ -58,11 +60,11 @@ def export(
     Exit code 0; 1 where there is no such run; 2 for an error, such as a damaged file or a
     target that is there already.
     """
-    filters = any((scenario, tag, since))
-    if bool(run) + every_run + filters != 1:
+    filters = (scenario, tag, since, until, recorded_since)
+    if bool(run) + every_run + any(filters) != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
     with options.open_store(results, read_only=True) as repository:
-        chosen = run or options.filtered_ids(repository, scenario, tag, since)
+        chosen = run or options.filtered_ids(repository, *filters, without=options.RUNNING)
         if not chosen:
             complain(
                 f"there are no such runs in {options.shown_place(results)}; nothing is exported"

@@ -7,6 +7,7 @@ A command ends with an exit code, and with one line on standard error instead of
 1    the answer is no: no such run, a folder the import refused, a schema not at head, a
      fault that a check found
 2    a usage error or a store error; the line says what to do
+3    of `gate` alone: not settled, or settled on assumed noise only
 130  interrupted (Ctrl-C)
 141  whoever read the output went away, as `head` does
 ```

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,14 +21,19 @@ from astraguard_store.options import (
     names_server,
 )
 from astraguard_store.presentation.shapes import Shape
+from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
+    from astraguard_store.model import RunState
     from astraguard_store.repository import RunRepository
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
 Results = Path | str
 """A results folder, or the URL of a server."""
+
+UNFINISHED: frozenset[RunState] = frozenset({"running", "failed", "interrupted"})
+RUNNING: frozenset[RunState] = frozenset({"running"})
 
 _ALL_RUNS = 2**62
 # Read in some 20 ms; more than these nobody looks through.
@@ -205,11 +210,34 @@ def _place_of(repository: RunRepository) -> str:
 
 
 def filtered_ids(
-    repository: RunRepository, scenario: str | None, tag: Tag | None, since: datetime | None
+    repository: RunRepository,
+    scenario: str | None,
+    tag: Tag | None,
+    since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
+    *,
+    without: Collection[RunState],
 ) -> list[str]:
-    """Return the ids of all runs that pass the filters of `scenario_filters`, newest first."""
-    found = repository.recent(_ALL_RUNS, scenario=scenario, tag=tag, since=since)
-    return [header.run_id for header in found]
+    """Return the ids of all runs that pass the filters of `scenario_filters`, newest first.
+
+    But of those that came only so far, which it says.
+    """
+    found = repository.recent(
+        _ALL_RUNS,
+        scenario=scenario,
+        tag=tag,
+        since=since,
+        until=until,
+        recorded_since=recorded_since,
+    )
+    left_out = [header.run_id for header in found if header.state in without]
+    if left_out:
+        complain(
+            f"left out, for not being finished: {few_names(left_out)}; name them to have "
+            "them in it"
+        )
+    return [header.run_id for header in found if header.state not in without]
 
 
 def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
@@ -313,14 +341,24 @@ def metric_limit(text: str) -> tuple[str, str, float]:
 
 
 def scenario_filters(command: Command) -> Command:
-    """Add `--scenario`, `--tag` and `--since`."""
+    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`."""
     for option in (
+        click.option(
+            "--recorded-since",
+            type=time,
+            metavar="TIME",
+            help="Only runs that were saved since.",
+        ),
+        click.option(
+            "--until", type=time, metavar="TIME", help="Only runs flown before; as --since."
+        ),
         click.option(
             "--since",
             type=time,
             metavar="TIME",
-            help="Only runs recorded since: an ISO date or time (UTC, if it has no zone), "
-            "or a span back from now such as 12h, 7d or 2w.",
+            help="Only runs flown since, by when they started, else by when they were "
+            "recorded: an ISO date or time (UTC, if it has no zone), or a span back from now "
+            "such as 12h, 7d or 2w.",
         ),
         click.option(
             "--tag",

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -46,6 +47,12 @@ def print_json(shape: Shape) -> None:
 def print_line(text: str = "") -> None:
     """Print one line as it is, whatever the width."""
     click.echo(printable(text))
+
+
+def print_folded(text: str) -> None:
+    """Print a sentence in lines of up to 79 columns, the second one on indented."""
+    for line in wrap(printable(text), 79, subsequent_indent="  ") or [""]:
+        click.echo(line)
 
 
 def print_fields(fields: Sequence[tuple[str, str]], *, markdown: bool = False) -> None:

@@ -43,8 +43,8 @@ def _names(listed: str | None) -> tuple[str, ...] | None:
     metavar="NAME[,NAME]...",
     callback=lambda _ctx, _option, listed: _names(listed),
     help="One row for each group of runs that have this in common: run, satellite, scenario, "
-    "host, rig, firmware, software_version, git_branch, git_commit, platform, python, or when "
-    "they were recorded (UTC): day, week, month.",
+    "host, rig, firmware, software_version, git_branch, git_commit, platform, python, serial "
+    "(of the units), or when they started, else were recorded (UTC): day, week (ISO), month.",
 )
 @click.option("--satellite", metavar="NAME", help="Of one satellite; its buckets must be kept.")
 @options.scenario_filters
@@ -60,28 +60,31 @@ def percentiles(
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.
 
-    Over all runs, those that pass the filters, or those that are named. They come from
-    the sums of the runs' buckets, never from percentiles of runs. `above 12.5` is a
-    percentile that falls among missed events: 12.5 ms is its lower bound. With --by, a
-    table of one row for each group of runs.
+    Over all finished runs, those of them that pass the filters, or those that are named,
+    finished or not. They come from the sums of the runs' buckets, never from percentiles
+    of runs. `above 12.5` is a percentile that falls among missed events: 12.5 ms is its
+    lower bound. With --by, a table of one row for each group of runs.
 
     Exit code 0; 1 where nothing was measured, or a run doesn't exist; 2 for an error.
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    is_filtered = any(value is not None for value in (scenario, tag, since))
+    filters = (scenario, tag, since, until, recorded_since)
+    is_filtered = any(value is not None for value in filters)
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
         runs: Sequence[str] | None = run or None
         if is_filtered:
-            runs = options.filtered_ids(repository, scenario, tag, since)
+            runs = options.filtered_ids(repository, *filters, without=options.UNFINISHED)
         groups = repository.grouped_percentiles(
             by or (), quantiles, metric_type=metric, runs=runs, satellite_id=satellite
         )
@@ -147,5 +150,11 @@ def _complain_of_gaps(answers: Collection[Percentiles]) -> bool:
         complain(
             f"warning: {text.counted(len(without), 'run')} without buckets can't be in it: "
             f"{text.few_names(without)}; `{PROGRAM} check --fix` counts them from the CSVs"
+        )
+    unfinished = sorted({run_id for answer in answers for run_id in answer.unfinished})
+    if unfinished:
+        complain(
+            f"left out, for not being finished: {text.few_names(unfinished)}; name them to have "
+            "them in it"
         )
     return bool(without)

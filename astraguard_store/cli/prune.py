@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave the runs; only delete the measurements that the database keeps.",
 )
+@click.option(
+    "--unfinished",
+    is_flag=True,
+    help="Let failed and interrupted runs go too; a running one always stays.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
 @options.yes
 @options.results
@@ -48,6 +53,7 @@ def prune(
     keep: int | None,
     older_than: timedelta | None,
     measurements_only: bool,
+    unfinished: bool,
     dry_run: bool,
     yes: bool,
     results: options.Results,
@@ -56,7 +62,8 @@ def prune(
     """Delete old runs, and give their bytes back to the disk.
 
     A run is deleted if it is not among the newest N and is older than SPAN; with one of
-    the two options, by that alone. Runs with the tag `pinned` stay. At the end the
+    the two options, by that alone. Runs with the tag `pinned` stay, and so do runs that
+    aren't finished, of which it says which. At the end the
     database file is written anew without what is free in it, if that is worth it; savers
     wait meanwhile. Ctrl-C leaves a sound store, with the newer ones of the old runs.
 
@@ -70,6 +77,7 @@ def prune(
         "keep": keep,
         "older_than": older_than,
         "measurements_only": measurements_only,
+        "unfinished": unfinished,
     }
     if dry_run:
         with options.open_store(results, read_only=True) as repository:
@@ -99,6 +107,8 @@ def _print_report(repository: RunRepository, report: PruneReport, *, as_json: bo
             output.print_line(f"{heading:<9}measurements of {run_id}")
         for run_id in report.pinned:
             output.print_line(f"{'pinned':<9}{run_id}")
+        for run_id in report.unfinished:
+            output.print_line(f"{'stays':<9}{run_id} (not finished)")
         output.print_line(_summary(report))
     if report.not_compacted:
         complain(f"warning: the database was not made smaller: {report.not_compacted}")

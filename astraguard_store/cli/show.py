@@ -1,13 +1,18 @@
 """`astraguard-store show`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation.verdict_shapes import intervals_shape
+from astraguard_store.provenance import Unit
+from astraguard_store.verdict.values import PercentileInterval
 
 
 @click.command(
@@ -28,22 +33,28 @@ def show(
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
-    is above 12.5 ms.
+    is above 12.5 ms. Where a run has too few events for a percentile, `few` says so in
+    place of its interval.
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
         summary = repository.get(run)
+        # Folders have no buckets.
+        has_rows = repository.answers_from == "database"
+        intervals = repository.percentile_intervals(run) if has_rows else {}
         if as_json:
-            output.print_json({**options.answers_from(repository), **shapes.run_shape(summary)})
+            shape = {**shapes.run_shape(summary), "intervals": intervals_shape(intervals)}
+            output.print_json({**options.answers_from(repository), **shape})
             return
     output.print_fields(_header_fields(summary), markdown=as_markdown)
-    known = [(n.replace("_", " "), text.provenance_text(v)) for n, v in summary.provenance.known()]
-    if known:
+    _print_what_it_was(summary, markdown=as_markdown)
+    if summary.metrics:
         output.print_line()
-        output.print_fields(known, markdown=as_markdown)
-    output.print_line()
-    _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
+        _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
+    if intervals:
+        output.print_line()
+        _print_intervals(intervals, markdown=as_markdown)
     if satellites:
         output.print_line()
         rows = (
@@ -52,9 +63,30 @@ def show(
             for names, statistics in _by_name(metrics)
         )
         _print_statistics(["satellite", "metric type"], rows, markdown=as_markdown)
-    if summary.artifacts:
+    _print_files(results, summary, markdown=as_markdown)
+
+
+def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
+    """Print what is known of a run's software, its units and its machine."""
+    known = [(n.replace("_", " "), text.provenance_text(v)) for n, v in run.provenance.known()]
+    if known:
         output.print_line()
-        _print_artifacts(results, summary.artifacts, markdown=as_markdown)
+        output.print_fields(known, markdown=markdown)
+    if run.provenance.units:
+        output.print_line()
+        _print_units(run.provenance.units, markdown=markdown)
+    if run.noise:
+        output.print_line()
+        _print_noise(run.noise, markdown=markdown)
+
+
+def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
+    if run.artifacts:
+        output.print_line()
+        _print_artifacts(results, run.artifacts, markdown=markdown)
+    if run.attachments:
+        output.print_line()
+        _print_attachments(results, run, markdown=markdown)
 
 
 def _header_fields(run: RunSummary) -> list[tuple[str, str]]:
@@ -64,6 +96,13 @@ def _header_fields(run: RunSummary) -> list[tuple[str, str]]:
         ("revision", str(run.revision or "-")),
         ("measurements", str(run.total_measurements)),
     ]
+    if run.state != "finished":
+        fields.append(("state", run.state if run.error is None else f"{run.state}: {run.error}"))
+        if run.last_written_at is not None:
+            ago = text.ago_text(run.last_written_at, datetime.now(UTC))
+            fields.append(("last wrote", ago))
+    if run.save_id is not None:
+        fields.append(("save id", run.save_id))
     return [*fields, ("tags", text.tags_text(run.tags))] if run.tags else fields
 
 
@@ -91,18 +130,76 @@ def _print_statistics(
     output.print_table(columns, cells, markdown=markdown)
 
 
+def _print_intervals(
+    intervals: Mapping[str, Mapping[str, PercentileInterval]], *, markdown: bool
+) -> None:
+    columns = text.words("95 % interval, ms", "p50", "p95", "p99")
+    rows = [
+        [metric_type, *(text.interval_text(one) for one in of_one.values())]
+        for metric_type, of_one in sorted(intervals.items())
+    ]
+    output.print_table(columns, rows, markdown=markdown)
+
+
 def _print_artifacts(
     results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
 ) -> None:
     columns = [*text.words("file"), *text.numbers("bytes", "rows"), *text.words("sha256")]
     rows = [
         [
-            # On a server they lie on the machine that the run came from.
-            str(results / artifact.path) if isinstance(results, Path) else artifact.path,
+            _shown_path(results, artifact.path),
             str(artifact.bytes),
             "-" if artifact.rows is None else str(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",
         ]
         for artifact in artifacts
+    ]
+    output.print_table(columns, rows, markdown=markdown)
+
+
+def _shown_path(results: options.Results, path: str) -> str:
+    # Of a server's runs the files lie on the machine that the run came from.
+    return str(results / path) if isinstance(results, Path) else path
+
+
+def _print_units(units: Mapping[str, Unit], *, markdown: bool) -> None:
+    rows = [
+        [satellite_id, *("-" if value is None else value for value in unit.values())]
+        for satellite_id, unit in sorted(units.items())
+    ]
+    columns = text.words("unit", "serial", "hardware", "firmware")
+    output.print_table(columns, rows, markdown=markdown)
+
+
+def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
+    """Print what else the machine did: at the start, at the end, and the worst."""
+    columns = [*text.words("machine"), *text.numbers("start", "end", "worst")]
+    rows = [
+        [title, *(_noise_text(getattr(noise, f"{name}_{when}"), form) for when in _WHEN)]
+        for name, title, form in _NOISE
+    ]
+    output.print_table(columns, rows, markdown=markdown)
+    if noise.processors is not None:
+        output.print_line(f"on {text.counted(noise.processors, 'processor')}")
+
+
+_WHEN = ("start", "end", "worst")
+_NOISE = (
+    ("load", "load average", "{:.2f}"),
+    ("steal", "steal", "{:.1%}"),
+    ("pressure", "waited for a processor", "{:.1%}"),
+    ("frequency_mhz", "frequency", "{:.0f} MHz"),
+)
+
+
+def _noise_text(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value).replace("%", " %")
+
+
+def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
+    columns = [*text.words("attached"), *text.numbers("bytes"), *text.words("sha256")]
+    rows = [
+        [_shown_path(results, f"{run.run_id}/attachments/{name}"), str(size), sha256[:12]]
+        for name, size, sha256 in run.attachments
     ]
     output.print_table(columns, rows, markdown=markdown)

@@ -6,9 +6,9 @@ A list of the newest walks an index backwards and stops at the limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from astraguard_store.database.schema import (
     OF_ALL_SATELLITES,
+    baseline_runs,
     measurements,
     run_tags,
     runs,
@@ -32,7 +33,7 @@ from astraguard_store.database.schema import (
 )
 from astraguard_store.database.sql import Connection, compiled, first, whole
 from astraguard_store.filters import RunFilters
-from astraguard_store.model import RunHeader, epoch_us, utc_from_epoch_us
+from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
 __all__ = [
     "PINNED",
@@ -56,6 +57,7 @@ PINNED: Final = "pinned"
 _FEW: Final = 1_000
 
 _Tagged = Literal["", "name", "value"]
+_flown_us: Final = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 _NEWEST_FIRST: Final = (runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
 
 
@@ -69,6 +71,9 @@ class _Shape:
     since: bool = False
     statistic: str | None = None
     before: bool = False
+    state: bool = False
+    until: bool = False
+    recorded_since: bool = False
 
 
 @cache
@@ -77,14 +82,21 @@ def recent_sql() -> str:
     return compiled(_recent(_Shape()))
 
 
-@cache
+@lru_cache(maxsize=256)
 def filtered_sql(shape: _Shape) -> str:
-    """Return the statement with filters; it compiles in 1 ms, and there are 180 shapes."""
+    """Return the statement with filters; it compiles in 1 ms, and there are 1,440 shapes."""
     return compiled(_recent(shape), named=True)
 
 
 def _recent(shape: _Shape) -> Select[Any]:
-    columns = (runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.total_measurements)
+    columns = (
+        runs.c.run_id,
+        runs.c.revision,
+        runs.c.recorded_at_us,
+        runs.c.total_measurements,
+        runs.c.state,
+        runs.c.last_written_at_us,
+    )
     return first(select(*columns).where(*_conditions(shape)).order_by(*_NEWEST_FIRST))
 
 
@@ -109,9 +121,12 @@ def filtered_headers(
     bound: dict[str, Any] = {
         "limit": limit,
         "scenario": filters.scenario,
+        "state": filters.state,
         "tag": tag,
         "value": value,
         "since_us": filters.since and epoch_us(filters.since),
+        "until_us": filters.until and epoch_us(filters.until),
+        "recorded_since_us": filters.recorded_since and epoch_us(filters.recorded_since),
     }
     if filters.above:
         bound["metric_type"], _, bound["limit_ms"] = filters.above
@@ -125,6 +140,9 @@ def filtered_headers(
         since=filters.since is not None,
         statistic=filters.above[1] if filters.above else None,
         before=filters.before is not None,
+        state=filters.state is not None,
+        until=filters.until is not None,
+        recorded_since=filters.recorded_since is not None,
     )
     return _headers(connection.execute(filtered_sql(shape), bound))
 
@@ -132,9 +150,10 @@ def filtered_headers(
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
     """Return the runs but those whose time another program put out of the calendar."""
     headers = []
-    for run_id, revision, recorded_at_us, total in rows:
+    for run_id, revision, recorded_at_us, total, state, written_at_us in rows:
         try:
             recorded_at = utc_from_epoch_us(recorded_at_us)
+            written_at = None if written_at_us is None else utc_from_epoch_us(written_at_us)
         except (OverflowError, ValueError, OSError):
             logger.warning(
                 "run %r is left out of a list: its recorded_at_us, %r, is no time; "
@@ -143,7 +162,7 @@ def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
                 recorded_at_us,
             )
             continue
-        headers.append(RunHeader(run_id, revision, recorded_at, total))
+        headers.append(RunHeader(run_id, revision, recorded_at, total, state, written_at))
     return headers
 
 
@@ -153,11 +172,7 @@ def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> 
 
 
 def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if shape.scenario:
-        conditions.append(runs.c.scenario == bindparam("scenario"))
-    if shape.since:
-        conditions.append(runs.c.recorded_at_us >= bindparam("since_us"))
+    conditions = [*_conditions_of_row(shape)]
     if shape.before:
         position = tuple_(runs.c.recorded_at_us, runs.c.run_id)
         conditions.append(position < tuple_(bindparam("before_us"), bindparam("before_id")))
@@ -179,6 +194,20 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
             )
         )
     return conditions
+
+
+def _conditions_of_row(shape: _Shape) -> Iterator[ColumnElement[bool]]:
+    """Yield what the row of a run must be like."""
+    if shape.scenario:
+        yield runs.c.scenario == bindparam("scenario")
+    if shape.state:
+        yield runs.c.state == bindparam("state")
+    if shape.since:
+        yield _flown_us >= bindparam("since_us")
+    if shape.until:
+        yield _flown_us < bindparam("until_us")
+    if shape.recorded_since:
+        yield runs.c.recorded_at_us >= bindparam("recorded_since_us")
 
 
 def _tagged(tag: _Tagged) -> Sequence[ColumnElement[bool]]:
@@ -203,13 +232,15 @@ def run_ids(connection: Connection) -> list[str]:
 
 
 class SaveMark(NamedTuple):
-    """Which save of a run is stored, and its tags.
+    """Which save of a run is stored, how far the run came, and its tags.
 
     Attributes:
         run_id: The run.
         revision: How often it was saved.
         recorded_at_us: When, µs since 1970, UTC.
-        token: Of the save; None if it was adopted.
+        token: Of the save; None if it was adopted, or if nothing is saved of it yet.
+        state: How far it came; see `RunHeader`.
+        last_written_at_us: When its recorder last wrote; None without a recorder.
         tags: What is set on it now.
     """
 
@@ -217,6 +248,8 @@ class SaveMark(NamedTuple):
     revision: int
     recorded_at_us: int
     token: str | None
+    state: str
+    last_written_at_us: int | None
     tags: Mapping[str, str]
 
 
@@ -233,7 +266,14 @@ def count_runs(connection: Connection) -> int:
 
 @cache
 def _marks_sql() -> str:
-    columns = (runs.c.run_id, runs.c.revision, runs.c.recorded_at_us, runs.c.staging_token)
+    columns = (
+        runs.c.run_id,
+        runs.c.revision,
+        runs.c.recorded_at_us,
+        runs.c.staging_token,
+        runs.c.state,
+        runs.c.last_written_at_us,
+    )
     after = runs.c.run_id > bindparam("after")
     return compiled(first(select(*columns).where(after).order_by(runs.c.run_id)))
 
@@ -263,12 +303,14 @@ class Prunable(NamedTuple):
         recorded_at_us: When it was recorded, µs since 1970, UTC.
         is_pinned: Whether it stays.
         kept_rows: How many measurements the database keeps of it.
+        state: How far it came; see `RunHeader`.
     """
 
     run_id: str
     recorded_at_us: int
     is_pinned: int
     kept_rows: int
+    state: RunState = "finished"
 
 
 @cache
@@ -276,10 +318,17 @@ def _prunable_sql() -> str:
     pinned = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
     )
+    of_baseline = exists().where(baseline_runs.c.run_id == runs.c.run_id)
     kept = exists().where(measurements.c.run_id == runs.c.run_id)
     # All of a run's measurements are kept, or none.
     kept_rows = case((kept, runs.c.total_measurements), else_=whole(0))
-    columns = (runs.c.run_id, runs.c.recorded_at_us, pinned, kept_rows)
+    columns = (
+        runs.c.run_id,
+        runs.c.recorded_at_us,
+        pinned | of_baseline,
+        kept_rows,
+        runs.c.state,
+    )
     return compiled(select(*columns).order_by(*_NEWEST_FIRST))
 
 

@@ -13,10 +13,24 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 
 from astraguard_store.buckets import BucketColumns, added_up
-from astraguard_store.database.schema import OF_ALL_SATELLITES, buckets, runs, statistics
+from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
+    buckets,
+    runs,
+    statistics,
+    units,
+)
 from astraguard_store.database.sql import (
     Connection,
     compiled,
@@ -33,6 +47,7 @@ from astraguard_store.exceptions import DatabaseError
 __all__ = [
     "GROUPINGS",
     "NO_RUNS",
+    "OF_SATELLITES",
     "Group",
     "Grouped",
     "MergedBuckets",
@@ -52,8 +67,11 @@ _PROVENANCE: Final = (
     "platform",
     "python",
 )
-GROUPINGS: Final = ("run", "satellite", *_PROVENANCE, "day", "week", "month")
+GROUPINGS: Final = ("run", "satellite", *_PROVENANCE, "serial", "day", "week", "month")
 """By what runs can be grouped."""
+
+OF_SATELLITES: Final = frozenset({"satellite", "serial"})
+"""Which of these need the buckets of satellites."""
 
 Group = tuple[str | None, ...]
 """The value of each name by which runs are grouped; None where it isn't known."""
@@ -87,10 +105,12 @@ class Grouped(Generic[T]):
     Attributes:
         groups: In ascending order; None comes first.
         unknown: The first id that was asked for and is no run's; None if all are.
+        unfinished: Ids of the runs that measured it and are left out for their state.
     """
 
     groups: dict[Group, T]
     unknown: str | None = None
+    unfinished: tuple[str, ...] = ()
 
 
 def grouped_buckets(
@@ -122,6 +142,9 @@ def grouped_buckets(
         unknown = connection.execute(sql.unknown, bound).fetchone()
         if unknown:
             return Grouped({}, unknown[0])
+    unfinished: tuple[str, ...] = ()
+    if run_ids is None:
+        unfinished = tuple([row[0] for row in connection.execute(sql.unfinished, bound)])
     groups: dict[Group, T] = {} if by else {(): make((), NO_RUNS)}
     width = len(by)
     rows = connection.execute(sql.rows, bound)
@@ -133,7 +156,7 @@ def grouped_buckets(
             f"buckets of {metric_type!r} can't be added up: {error}; `astraguard-store check` "
             "names the run"
         ) from error
-    return Grouped(groups)
+    return Grouped(groups, unfinished=unfinished)
 
 
 def _merged(rows: Iterable[tuple[Any, ...]]) -> MergedBuckets:
@@ -158,6 +181,7 @@ def _merged(rows: Iterable[tuple[Any, ...]]) -> MergedBuckets:
 class _Statements:
     rows: str
     unknown: str
+    unfinished: str
 
 
 @lru_cache(maxsize=64)  # a program asks in a few ways; the names can be put together in millions
@@ -173,7 +197,7 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
     row = statistics.c
     if of_one:
         on = row.satellite_id == bindparam("satellite_id")
-    elif "satellite" in by:
+    elif not OF_SATELLITES.isdisjoint(by):
         on = row.satellite_id > OF_ALL_SATELLITES
     else:
         on = row.satellite_id == OF_ALL_SATELLITES
@@ -181,16 +205,31 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
     theirs = and_(*(buckets.c[key.name] == key for key in statistics.primary_key))
     # Each run's row by its key: else the other 17 of the run would be read too.
     of_run = row.run_id == unsearched(runs.c.run_id)
+    source = runs.join(statistics, of_run).outerjoin(buckets, theirs)
+    if "serial" in by:
+        of_unit = (units.c.run_id == row.run_id) & (units.c.satellite_id == row.satellite_id)
+        source = source.outerjoin(units, of_unit)
+    measured = (row.metric_type == bindparam("metric_type"), on)
     rows = (
         select(*groups, row.run_id, buckets.c.counts)
-        .select_from(runs.join(statistics, of_run).outerjoin(buckets, theirs))
-        .where(row.metric_type == bindparam("metric_type"), on)
+        .select_from(source)
+        .where(*measured)
         .order_by(*groups)
     )
+    finished = runs.c.state == literal_column("'finished'")
+    wanted = finished if of_all else runs.c.run_id.in_(select(given))
     return _Statements(
-        compiled(rows if of_all else rows.where(runs.c.run_id.in_(select(given))), named=True),
+        compiled(rows.where(wanted), named=True),
         compiled(
             first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)),
+            named=True,
+        ),
+        compiled(
+            select(runs.c.run_id)
+            .select_from(runs.join(statistics, of_run))
+            .where(*measured, ~finished)
+            .distinct()
+            .order_by(runs.c.run_id),
             named=True,
         ),
     )
@@ -202,13 +241,17 @@ def expression_of(name: str) -> ColumnElement[Any]:
         return runs.c.run_id
     if name == "satellite":
         return statistics.c.satellite_id
+    if name == "serial":
+        return units.c.serial
     if name in _PROVENANCE:
         return runs.c[name]
     return _TIMES[name]
 
 
+# The times of a question are those at which the runs were flown.
+_flown_us: Final[Any] = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 _TIMES: Final = {
-    "day": day_of(runs.c.recorded_at_us),
-    "week": week_of(runs.c.recorded_at_us),
-    "month": month_of(runs.c.recorded_at_us),
+    "day": day_of(_flown_us),
+    "week": week_of(_flown_us),
+    "month": month_of(_flown_us),
 }

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store.buckets import text_of
+from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.documents import RunParts, write_document
-from astraguard_store.database.schema import ALL_SATELLITES, artifacts, buckets, statistics
+from astraguard_store.database.schema import (
+    ALL_SATELLITES,
+    artifacts,
+    attachments,
+    buckets,
+    machine_noise,
+    metadata,
+    statistics,
+    units,
+)
 from astraguard_store.database.sql import Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.noise import NOISE_FIELDS
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
@@ -20,13 +30,38 @@ __all__ = [
     "file_row",
     "insert_buckets",
     "insert_files",
+    "insert_satellite_buckets",
     "insert_statistics",
+    "insert_surroundings",
+    "surrounding_rows",
 ]
 
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
     """Write the statistics of a run that has none."""
     insert_rows(connection, statistics, _statistics_rows(summary))
+
+
+def insert_surroundings(connection: Connection, summary: RunSummary) -> None:
+    """Write a run's attachments, units and noise; mostly there are none."""
+    for table, rows in surrounding_rows(summary).items():
+        insert_rows(connection, metadata.tables[table], rows)
+
+
+def surrounding_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
+    """Return {table: rows} of a run's attachments, units and noise, without empty tables."""
+    run_id, noise = summary.run_id, summary.noise
+    rows: dict[str, Sequence[tuple[Any, ...]]] = {}
+    if summary.attachments:
+        rows[attachments.name] = [(run_id, *attached) for attached in summary.attachments]
+    if summary.provenance.units:
+        rows[units.name] = [
+            (run_id, satellite_id, *unit.values())
+            for satellite_id, unit in summary.provenance.units.items()
+        ]
+    if noise:
+        rows[machine_noise.name] = [(run_id, *(getattr(noise, name) for name in NOISE_FIELDS))]
+    return rows
 
 
 def insert_files(connection: Connection, summary: RunSummary) -> None:
@@ -73,6 +108,17 @@ def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) ->
 def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
     """Return the rows of a run's buckets."""
     by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
+    return _bucket_rows(run_id, by_satellite)
+
+
+def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
+    """Write the buckets of the satellites of a run that has none of them yet."""
+    insert_rows(connection, buckets, _bucket_rows(run_id, found.satellite_buckets))
+
+
+def _bucket_rows(
+    run_id: str, by_satellite: Mapping[str, Mapping[str, BucketColumns]]
+) -> list[tuple[str, ...]]:
     return [
         (run_id, satellite_id, metric_type, text_of(columns))
         for satellite_id, of_one in by_satellite.items()

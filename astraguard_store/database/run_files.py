@@ -19,12 +19,13 @@ from astraguard_store.database.runs import load_run
 from astraguard_store.database.schema import (
     OF_ALL_SATELLITES,
     artifacts,
+    attachments,
     buckets,
     runs,
     statistics,
 )
 from astraguard_store.database.sql import Connection, compiled, first, whole
-from astraguard_store.model import Artifact, MetricSummary
+from astraguard_store.model import Artifact, Attachment, MetricSummary
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
@@ -42,6 +43,9 @@ class FilesOfRun:
         artifacts: The files.
         lacks_buckets: Whether it has statistics, but no buckets.
         document: Whether the copy that is read instead of its rows is right.
+        may_have_none: Whether it may have no files: it is being recorded, or ended before
+            anything was.
+        attachments: The files that were attached to it.
     """
 
     run_id: str
@@ -49,6 +53,8 @@ class FilesOfRun:
     artifacts: tuple[Artifact, ...]
     lacks_buckets: bool
     document: DocumentState = field(default="right", compare=False)
+    may_have_none: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
 
 @cache
@@ -59,7 +65,10 @@ def _one_sql() -> str:
         .correlate(runs)
         for table in (statistics, buckets)
     )
-    columns = (runs.c.run_id, runs.c.staging_token, *has_rows)
+    may_have_none = runs.c.live_token.is_not(None) | (
+        runs.c.last_written_at_us.is_not(None) & (runs.c.total_measurements == whole(0))
+    )
+    columns = (runs.c.run_id, runs.c.staging_token, *has_rows, may_have_none)
     return compiled(select(*columns).where(runs.c.run_id == bindparam("run_id")))
 
 
@@ -81,11 +90,21 @@ def _with_files(
     token: str | None,
     has_statistics: int,
     has_buckets: int,
+    may_have_none: int,
 ) -> FilesOfRun:
     files = tuple(map(Artifact._make, connection.execute(_files_sql(), (run_id,))))
     lacks_buckets = bool(has_statistics and not has_buckets)
     state = document_state(connection, run_id)
-    return FilesOfRun(run_id, token, files, lacks_buckets, state)
+    attached = tuple(map(Attachment._make, connection.execute(_attachments_sql(), (run_id,))))
+    return FilesOfRun(
+        run_id, token, files, lacks_buckets, state, bool(may_have_none), tuple(sorted(attached))
+    )
+
+
+@cache
+def _attachments_sql() -> str:
+    columns = (attachments.c[name] for name in Attachment._fields)
+    return compiled(select(*columns).where(attachments.c.run_id == bindparam("run_id")))
 
 
 @cache

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, literal_column, null, select, union_all
+from sqlalchemy import bindparam, delete, exists, literal_column, null, select, union_all
 from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.database.documents import RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
-from astraguard_store.database.rows import insert_buckets, insert_files, insert_statistics
+from astraguard_store.database.rows import (
+    insert_buckets,
+    insert_files,
+    insert_statistics,
+    insert_surroundings,
+)
 from astraguard_store.database.schema import (
     OF_ALL_SATELLITES,
     artifacts,
+    attachments,
+    baseline_runs,
     buckets,
+    machine_noise,
     measurements,
     run_documents,
     run_tags,
+    run_verdicts,
     runs,
     statistics,
+    units,
 )
 from astraguard_store.database.sql import Connection, compiled, upsert, whole
-from astraguard_store.exceptions import DatabaseError
+from astraguard_store.exceptions import DatabaseError, RunIsRunningError
 from astraguard_store.model import (
     NO_TAGS,
     Artifact,
+    Attachment,
     FrozenMapping,
     MetricSummary,
     RunSummary,
@@ -37,14 +48,26 @@ from astraguard_store.model import (
     utc_from_epoch_us,
     with_bounds,
 )
-from astraguard_store.provenance import Provenance, ProvenanceChange, changes_of_values
+from astraguard_store.noise import NOISE_FIELDS, MachineNoise
+from astraguard_store.provenance import (
+    NO_UNITS,
+    UNIT_FIELDS,
+    Provenance,
+    ProvenanceChange,
+    Unit,
+    changes_of_units,
+    changes_of_values,
+)
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "BELOW_RUN",
+    "OF_NOISE",
     "OF_PROVENANCE",
     "OF_STATISTICS",
+    "OF_UNIT",
     "PROVENANCE_COLUMNS",
     "RUN_COLUMNS",
     "STATISTICS_COLUMNS",
@@ -54,7 +77,9 @@ __all__ = [
     "comparison_of",
     "delete_dangling",
     "delete_run",
+    "find_save",
     "is_same",
+    "keeps_satellite_buckets",
     "load_run",
     "load_run_of_rows",
     "purge_measurements",
@@ -103,6 +128,12 @@ RUN_COLUMNS: Final = (
     "total_measurements",
     "utc_offset_s",
     "staging_token",
+    "state",
+    "error",
+    "last_written_at_us",
+    "live_token",
+    "save_id",
+    "save_sha256",
 )
 """The other columns of a run."""
 
@@ -112,7 +143,8 @@ _MOMENTS: Final = (
 )
 """Which of them are times."""
 
-_OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, _OF_TAG = range(5)
+_OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, OF_TAG = range(5)
+OF_ATTACHMENT, OF_UNIT, OF_NOISE = range(5, 8)
 """What a row of a union is, a run's or a comparison's: its first column."""
 
 _WIDTH = 1 + len(PROVENANCE_COLUMNS)
@@ -124,8 +156,16 @@ _MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
 _END_OF_RUN = 1 + len(RUN_COLUMNS)
 _END_OF_STATISTICS = len(statistics.c)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
+_SIDES: Final = ("baseline", "candidate")
 _DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
+BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
+    (run_tags, OF_TAG, "tag", "value"),
+    (attachments, OF_ATTACHMENT, *Attachment._fields),
+    (units, OF_UNIT, "satellite_id", *UNIT_FIELDS),
+    (machine_noise, OF_NOISE, *NOISE_FIELDS),
+)
+"""What a run's document doesn't hold: (table, what its rows are, columns)."""
 _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
     (_DIRTY, bool),
     *((moment, utc_from_epoch_us) for moment in _MOMENTS),
@@ -133,7 +173,15 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 """Which columns of provenance aren't stored as they are, and how they are made."""
 
 # Not the tags: they were set on the run, whichever of its saves is stored.
-_OF_ONE_SAVE: Final = (statistics, artifacts, buckets, measurements)
+_OF_ONE_SAVE: Final = (
+    statistics,
+    artifacts,
+    buckets,
+    measurements,
+    attachments,
+    units,
+    machine_noise,
+)
 _run_id: Final[Any] = bindparam("run_id")
 
 
@@ -145,11 +193,15 @@ class StoredRun(NamedTuple):
         utc_offset_s: How far local time was ahead of UTC where it was saved,
             seconds; None if it was adopted.
         staging_token: The save its files belong to; None if it was adopted.
+        live_token: The journal that its recorder writes; None if none does.
+        save_sha256: The hash of what a named save held; None where it has no name.
     """
 
     summary: RunSummary
     utc_offset_s: int | None
     staging_token: str | None
+    live_token: str | None = None
+    save_sha256: str | None = None
 
 
 def is_same(answer: StoredRun | Comparison, other: StoredRun | Comparison) -> bool:
@@ -174,27 +226,29 @@ def run_with_document_sql() -> str:
     Two rows of tables instead of 25.
     """
     columns = (*RUN_COLUMNS, *PROVENANCE_COLUMNS, run_documents.c.document)
-    run = _padded(runs, _OF_RUN, columns, 1 + len(columns))
-    tags = _padded(run_tags, _OF_TAG, ("tag", "value"), 1 + len(columns))
+    width = 1 + len(columns)
+    run = _padded(runs, _OF_RUN, columns, width)
     return compiled(
         union_all(
             run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id),
-            tags.where(run_tags.c.run_id == _run_id),
+            *(
+                _padded(table, what, names, width).where(table.c.run_id == _run_id)
+                for table, what, *names in BELOW_RUN
+            ),
         )
     )
 
 
 def load_run(connection: Connection, run_id: str) -> StoredRun | None:
     """Return the run, None if there is none; one statement where it has a document."""
-    rows = connection.execute(run_with_document_sql(), (run_id, run_id)).fetchall()
+    rows = connection.execute(run_with_document_sql(), (run_id,) * (1 + len(BELOW_RUN))).fetchall()
     if not rows or rows[0][0] != _OF_RUN:
         return None
     run = rows[0]
     parts = decode(run_id, run[-1]) if run[-1] is not None else None
     if parts is None:
         return load_run_of_rows(connection, run_id)
-    tags = {row[1]: row[2] for row in rows[1:]}
-    return stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, tags)
+    return stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, rows[1:])
 
 
 @cache
@@ -209,7 +263,7 @@ def run_rows_sql() -> str:
         (runs, OF_PROVENANCE, *PROVENANCE_COLUMNS),
         (statistics, OF_STATISTICS, *statistics.c.keys()[1:]),
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
-        (run_tags, _OF_TAG, "tag", "value"),
+        *BELOW_RUN,
     )
     return compiled(
         union_all(
@@ -231,7 +285,7 @@ def _padded(table: Any, what: int, columns: Sequence[Any], width: int) -> Any:
 def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     """Return what the rows say of the run, whatever its document does; one statement."""
     found: dict[int, list[tuple[Any, ...]]] = {}
-    for row in connection.execute(run_rows_sql(), (run_id,) * 5):
+    for row in connection.execute(run_rows_sql(), (run_id,) * (4 + len(BELOW_RUN))):
         found.setdefault(row[0], []).append(row)
     if _OF_RUN not in found:
         return None
@@ -240,8 +294,8 @@ def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
         found.get(_OF_ARTIFACT, ()),
     )
     (run,), (provenance,) = found[_OF_RUN], found[OF_PROVENANCE]
-    tags = {row[1]: row[2] for row in found.get(_OF_TAG, ())}
-    return stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, tags)
+    below = [row for _, what, *_ in BELOW_RUN for row in found.get(what, ())]
+    return stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, below)
 
 
 def stored_run(
@@ -249,28 +303,44 @@ def stored_run(
     run: tuple[Any, ...],
     provenance: tuple[Any, ...],
     parts: RunParts,
-    tags: dict[str, str],
+    below: Sequence[tuple[Any, ...]],
 ) -> StoredRun:
-    """Return a run of its columns, `RUN_COLUMNS` and `PROVENANCE_COLUMNS`, and the rest."""
-    revision, recorded_at_us, total, utc_offset_s, staging_token = run
+    """Return a run; *below* are rows of the tables of `BELOW_RUN`."""
+    revision, recorded_at_us, total, utc_offset_s, staging_token, *life = run
+    state, error, last_written_at_us, live_token, save_id, save_sha256 = life
     try:
         recorded_at = utc_from_epoch_us(recorded_at_us)
+        written_at = None if last_written_at_us is None else utc_from_epoch_us(last_written_at_us)
         known = _provenance(provenance)
-    except OverflowError as error:
+    except OverflowError as failure:
         raise DatabaseError(
             f"run {run_id!r} has a time in its row that is no date, which another program wrote "
-            f"there ({error}); `astraguard-store check` says more"
-        ) from error
+            f"there ({failure}); `astraguard-store check` says more"
+        ) from failure
+    tags = {row[1]: row[2] for row in below if row[0] == OF_TAG}
+    of_units = {row[1]: _unit(row[2:5]) for row in below if row[0] == OF_UNIT}
+    noise = [row[1 : 1 + len(NOISE_FIELDS)] for row in below if row[0] == OF_NOISE]
+    attached = [Attachment._make(row[1:4]) for row in below if row[0] == OF_ATTACHMENT]
     summary = RunSummary(
         run_id,
         revision,
         recorded_at,
         total,
         *parts,
-        Provenance.of_values(known),
+        Provenance.of_values(known, FrozenMapping(of_units) if of_units else NO_UNITS),
         FrozenMapping(dict(sorted(tags.items()))) if tags else NO_TAGS,
+        state,
+        written_at,
+        error,
+        tuple(sorted(attached)),
+        MachineNoise(**dict(zip(NOISE_FIELDS, noise[0], strict=True))) if noise else None,
+        save_id,
     )
-    return StoredRun(summary, utc_offset_s, staging_token)
+    return StoredRun(summary, utc_offset_s, staging_token, live_token, save_sha256)
+
+
+def _unit(values: tuple[Any, ...]) -> Unit:
+    return Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
 
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
@@ -302,8 +372,38 @@ def run_exists(connection: Connection, run_id: str) -> bool:
 def save_run_sql() -> str:
     """Return the statement that writes a run's row and returns its revision."""
     return compiled(
-        upsert(runs, {"revision": runs.c.revision + whole(1)}).returning(runs.c.revision)
+        upsert(
+            runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
+        ).returning(runs.c.revision)
     )
+
+
+@cache
+def _keeps_buckets_sql() -> str:
+    return compiled(
+        select(
+            exists().where(buckets.c.run_id == _run_id, buckets.c.satellite_id > OF_ALL_SATELLITES)
+        )
+    )
+
+
+def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
+    """Return whether the buckets of a run's satellites are kept."""
+    return bool(connection.execute(_keeps_buckets_sql(), (run_id,)).fetchone()[0])
+
+
+@cache
+def _find_save_sql() -> str:
+    named = select(runs.c.run_id, runs.c.save_sha256).where(
+        runs.c.save_id == bindparam("save_id"), runs.c.save_id.is_not(None)
+    )
+    return compiled(named)
+
+
+def find_save(connection: Connection, save_id: str) -> tuple[str, str] | None:
+    """Return (run id, content's hash) of the stored save of that name, None if there is none."""
+    row: tuple[str, str] | None = connection.execute(_find_save_sql(), (save_id,)).fetchone()
+    return row
 
 
 @cache
@@ -343,12 +443,15 @@ def save_without_files(
     """Write a run as `save_run` does, but for the rows of its files and its document."""
     summary = run.summary
     row = connection.execute(save_run_sql(), run_row(run)).fetchall()
+    if not row:
+        raise RunIsRunningError(summary.run_id)
     revision: int = row[0][0]
     if revision > 1:
         for delete_rows in delete_of_one_save_sql():
             connection.execute(delete_rows, (summary.run_id,))
     insert_statistics(connection, summary)
     set_tags(connection, summary.run_id, summary.tags)
+    insert_surroundings(connection, summary)
     if found:
         insert_buckets(connection, summary.run_id, found)
     if measurements:
@@ -367,6 +470,12 @@ def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
         run.utc_offset_s,
         run.staging_token,
         *_provenance_row(summary.provenance),
+        summary.state,
+        summary.error,
+        None if summary.last_written_at is None else epoch_us(summary.last_written_at),
+        run.live_token,
+        summary.save_id,
+        run.save_sha256,
     )
 
 
@@ -381,12 +490,19 @@ def _provenance_row(provenance: Provenance) -> list[Any]:
 @cache
 def delete_run_sql() -> str:
     """Return the statement that deletes a run; a trigger deletes its other rows."""
-    return compiled(delete(runs).where(runs.c.run_id == _run_id))
+    return compiled(delete(runs).where(runs.c.run_id == _run_id, runs.c.live_token.is_(None)))
 
 
 def delete_run(connection: Connection, run_id: str) -> bool:
-    """Delete a run with all its rows; return whether there was one."""
-    return connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+    """Delete a run with all its rows; return whether there was one.
+
+    Raises:
+        RunIsRunningError: It is being recorded.
+    """
+    is_deleted = connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+    if not is_deleted and run_exists(connection, run_id):
+        raise RunIsRunningError(run_id)
+    return is_deleted
 
 
 @cache
@@ -394,7 +510,7 @@ def _delete_dangling_sql() -> dict[str, str]:
     # The documents first: triggers of the tables that they copy delete them, uncounted.
     return {
         t.name: compiled(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
-        for t in (run_documents, *_OF_ONE_SAVE, run_tags)
+        for t in (run_documents, *_OF_ONE_SAVE, run_tags, baseline_runs, run_verdicts)
     }
 
 
@@ -497,13 +613,25 @@ def comparison_sql(*, by_satellite: bool) -> str:
     width = _MIDDLE + len(STATISTICS_COLUMNS)
     # The times differ between any two runs, so they aren't compared.
     was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
-    sides = (
-        _padded(runs, OF_PROVENANCE, (literal_column(f"'{side}'"), *was), width).where(
-            runs.c.run_id == bindparam(side)
+    sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
+    of_sides = (
+        _padded(
+            runs,
+            OF_PROVENANCE,
+            (name, *was, runs.c.state, machine_noise.c.steal_worst),
+            width,
         )
-        for side in ("baseline", "candidate")
+        .select_from(runs.outerjoin(machine_noise))
+        .where(runs.c.run_id == bindparam(side))
+        for side, name in zip(_SIDES, sides, strict=True)
     )
-    return compiled(union_all(both, only_candidate, *sides))
+    of_units = (
+        _padded(units, OF_UNIT, (name, "satellite_id", *UNIT_FIELDS), width).where(
+            units.c.run_id == bindparam(side)
+        )
+        for side, name in zip(_SIDES, sides, strict=True)
+    )
+    return compiled(union_all(both, only_candidate, *of_sides, *of_units))
 
 
 def _statistics_of(run: str, *, by_satellite: bool) -> CTE:
@@ -524,7 +652,7 @@ def compare(
 ) -> Comparison | Missing:
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = comparison_sql(by_satellite=by_satellite)
-    rows = connection.execute(sql, (baseline, candidate) * 2).fetchall()
+    rows = connection.execute(sql, (baseline, candidate) * 3).fetchall()
     return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
 
 
@@ -545,7 +673,16 @@ def comparison_of(
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
-    return Comparison(baseline, candidate, tuple(changes), of_provenance)
+    of_units = [row for row in rows if row[0] == OF_UNIT]
+    if of_units:
+        of_provenance += changes_of_units(*(_units_of(of_units, side) for side in _SIDES))
+    how = {row[1]: row[_OF_SIDE : _OF_SIDE + 2] for row in rows if row[0] == OF_PROVENANCE}
+    states, steals = zip(*(how[side] for side in _SIDES), strict=True)
+    return Comparison(baseline, candidate, tuple(changes), of_provenance, *states, *steals)
+
+
+def _units_of(rows: Iterable[tuple[Any, ...]], side: str) -> dict[str, Unit]:
+    return {row[2]: _unit(row[3:6]) for row in rows if row[1] == side}
 
 
 def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:

@@ -34,15 +34,20 @@ __all__ = [
     "OF_ALL_SATELLITES",
     "VERSION_TABLE",
     "artifacts",
+    "attachments",
+    "baseline_runs",
     "buckets",
+    "machine_noise",
     "measurements",
     "metadata",
     "run_documents",
     "run_tags",
+    "run_verdicts",
     "runs",
     "schema_doc",
     "statistics",
     "store",
+    "units",
 ]
 
 HEAD_REVISION: Final = "0008"
@@ -106,10 +111,23 @@ runs = _table(
     Column("started_at_us", INTEGER_64),
     Column("finished_at_us", INTEGER_64),
     Column("percentile_definition", Text),
+    # How far the run came; the first three are the recorder's, see `LiveRun`.
+    Column("state", Text, nullable=False, server_default=text("'finished'")),
+    Column("error", Text),
+    Column("last_written_at_us", INTEGER_64),
+    # The journal that a recorder writes; NULL as soon as the run is saved.
+    Column("live_token", Text),
+    # What the caller named the save, and the hash of what it held: so a retry is known.
+    Column("save_id", Text),
+    Column("save_sha256", Text),
     CheckConstraint("run_id <> ''", name="run_id_not_empty"),
     CheckConstraint("revision >= 1", name="revision_positive"),
     CheckConstraint("total_measurements >= 0", name="total_measurements_not_negative"),
     CheckConstraint("git_dirty IN (0, 1)", name="git_dirty_boolean"),
+    CheckConstraint(
+        "state IN ('running', 'finished', 'failed', 'interrupted')", name="state_known"
+    ),
+    CheckConstraint("length(save_sha256) = 64", name="save_sha256_length"),
 )
 
 # Covers the list of recent runs; both columns fall, so SQLite reads it backwards.
@@ -119,7 +137,14 @@ Index(
     runs.c.run_id,
     runs.c.revision,
     runs.c.total_measurements,
+    runs.c.state,
+    runs.c.last_written_at_us,
+    runs.c.started_at_us,
 )
+
+# The few that are being recorded, and the saves that were named.
+Index("ix_runs_live_token", runs.c.live_token, sqlite_where=runs.c.live_token.is_not(None))
+Index("ix_runs_save_id", runs.c.save_id, sqlite_where=runs.c.save_id.is_not(None))
 
 # The recent runs of a scenario; runs without one don't take room in it.
 Index(
@@ -233,6 +258,39 @@ artifacts = _table(
     CheckConstraint("length(store_id) = 32", name="store_id_length"),
 )
 
+# Any files that belong to a run, below `attachments/` in its folder.
+attachments = _table(
+    "attachments",
+    _run_key(),
+    Column("name", Text, primary_key=True),
+    Column("bytes", INTEGER_64, nullable=False),
+    Column("sha256", Text, nullable=False),
+    CheckConstraint("bytes >= 0", name="bytes_not_negative"),
+    CheckConstraint("length(sha256) = 64", name="sha256_length"),
+)
+
+# Which piece of hardware a satellite was: see `Unit`.
+units = _table(
+    "units",
+    _run_key(),
+    Column("satellite_id", Text, primary_key=True),
+    Column("serial", Text),
+    Column("hardware", Text),
+    Column("firmware", Text),
+)
+
+# What else the machine did that recorded a run: see `MachineNoise`.
+machine_noise = _table(
+    "machine_noise",
+    _run_key(),
+    Column("processors", INTEGER_64),
+    *(
+        Column(f"{what}_{when}", DOUBLE)
+        for what in ("load", "steal", "pressure", "frequency_mhz")
+        for when in ("start", "end", "worst")
+    ),
+)
+
 # A copy of what statistics and artifacts say of a run: see `documents`. Triggers of
 # these three tables drop it whenever somebody changes a row, so it is never stale.
 # With a rowid: its rows are too long for an index's pages, of which each would take
@@ -243,6 +301,38 @@ run_documents = Table(
     _run_key(),
     Column("document", LargeBinary, nullable=False),
     sqlite_strict=True,
+)
+
+# The names under which runs are judged against: a row for each run of each baseline.
+baseline_runs = _table(
+    "baseline_runs",
+    _run_key(),
+    Column("baseline", Text, primary_key=True),
+    # The same in all rows of a baseline: another one of that name has another.
+    Column("set_at_us", INTEGER_64, nullable=False),
+    CheckConstraint("baseline <> ''", name="baseline_not_empty"),
+)
+
+Index("ix_baseline_runs_baseline_run_id", baseline_runs.c.baseline, baseline_runs.c.run_id)
+
+# Recorded verdicts, a row for each candidate run of each.
+run_verdicts = _table(
+    "run_verdicts",
+    _run_key(),
+    Column("judged_at_us", INTEGER_64, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    # NULL where the baseline's runs were named.
+    Column("baseline", Text),
+    Column("noise_source", Text, nullable=False),
+    # The whole report, as JSON.
+    Column("report", Text, nullable=False),
+    CheckConstraint(
+        "verdict IN ('regressed', 'improved', 'equivalent', 'inconclusive')",
+        name="verdict_known",
+    ),
+    CheckConstraint(
+        "noise_source IN ('measured', 'history', 'assumed')", name="noise_source_known"
+    ),
 )
 
 # One row, about the database as a whole.

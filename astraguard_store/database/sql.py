@@ -130,19 +130,26 @@ def insert_new(table: Table) -> Any:
     return insert_row(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
 
 
-def upsert(table: Table, changed: Mapping[str, ColumnElement[Any]] | None = None) -> Any:
+def upsert(
+    table: Table,
+    changed: Mapping[str, ColumnElement[Any]] | None = None,
+    only_where: ColumnElement[bool] | None = None,
+) -> Any:
     """Return the same INSERT; where the key is there already, it replaces that row's values.
 
     Args:
         table: The table.
         changed: {column: what it becomes in a row that is there}, instead of the new value.
+        only_where: Of a row that is there; else nothing is done.
     """
     new = insert_row(table)
     replaced = {
         column.name: new.excluded[column.name] for column in table.c if not column.primary_key
     }
     return new.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={**replaced, **(changed or {})}
+        index_elements=list(table.primary_key),
+        set_={**replaced, **(changed or {})},
+        where=only_where,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from astraguard_store.columns import Columns
-from astraguard_store.database import run_files, runs, store_row, whole_runs
+from astraguard_store.database import baselines, live, run_files, runs, store_row, whole_runs
 from astraguard_store.database.documents import renew_document
-from astraguard_store.database.rows import insert_files
+from astraguard_store.database.rows import insert_files, insert_satellite_buckets
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows
@@ -84,6 +85,42 @@ class Transaction:
         self._changed.update(written)
         return written
 
+    def find_save(self, save_id: str) -> tuple[str, str] | None:
+        """Return (run id, content's hash) of the stored save of that name; None without one."""
+        return runs.find_save(self._connection, save_id)
+
+    def begin_live(self, run: StoredRun) -> StoredRun | None:
+        """Let the row of *run* say that it is being recorded; return what was stored before.
+
+        Raises:
+            RunIsRunningError: A recorder is at work already.
+        """
+        self._changed.add(run.summary.run_id)
+        return live.begin_live(self._connection, run)
+
+    def touch_live(self, run_id: str, token: str, written_at_us: int, measurements: int) -> None:
+        """Note when a recorder last wrote, and how many measurements it has."""
+        self._changed.add(run_id)
+        live.touch_live(self._connection, run_id, token, written_at_us, measurements)
+
+    def end_live(self, run_id: str, token: str) -> bool | None:
+        """Let the row of a run be saved, whose recorder is done.
+
+        Returns:
+            Whether the run was new to it; None if it isn't that recorder's any more.
+        """
+        self._changed.add(run_id)
+        return live.end_live(self._connection, run_id, token)
+
+    def set_revision(self, run_id: str, revision: int) -> None:
+        """Let a run that was written here have a revision that is not the next one."""
+        live.set_revision(self._connection, run_id, revision)
+
+    def end_without_measurements(self, run: RunSummary) -> None:
+        """Note how a recording ended that measured nothing; `end_live` came before."""
+        self._changed.add(run.run_id)
+        live.end_without_measurements(self._connection, run)
+
     def delete(self, run_id: str) -> bool:
         """Delete the run; return whether there was one."""
         self._changed.add(run_id)
@@ -92,6 +129,10 @@ class Transaction:
     def delete_dangling(self) -> dict[str, int]:
         """Delete the rows whose run is missing; return {table: how many there were}."""
         return runs.delete_dangling(self._connection)
+
+    def has(self, run_id: str) -> bool:
+        """Return whether there is such a run."""
+        return runs.run_exists(self._connection, run_id)
 
     def load(self, run_id: str) -> StoredRun | None:
         """Return the run as this transaction sees it, None if there is none."""
@@ -120,6 +161,22 @@ class Transaction:
     def add_buckets(self, run_id: str, statistics: RunStatistics) -> bool:
         """Write the buckets of a run that has none; return whether they were written."""
         return run_files.add_buckets(self._connection, run_id, statistics)
+
+    def set_baseline(self, name: str, run_ids: Sequence[str], now_us: int) -> None:
+        """Let a baseline be these stored runs, and no others."""
+        baselines.set_baseline(self._connection, name, run_ids, now_us)
+
+    def delete_baseline(self, name: str) -> bool:
+        """Delete a baseline, not its runs; return whether there was one."""
+        return baselines.delete_baseline(self._connection, name)
+
+    def insert_verdicts(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write verdicts on runs, in the order of the columns of their table."""
+        baselines.insert_verdicts(self._connection, rows)
+
+    def add_satellite_buckets(self, run_id: str, statistics: RunStatistics) -> None:
+        """Write the buckets of a run's satellites, of which none are kept."""
+        insert_satellite_buckets(self._connection, run_id, statistics)
 
     def mark_adopted(self, now_us: int) -> None:
         """Note that the run folders from before the database are in it."""

@@ -16,10 +16,12 @@ from astraguard_store.model import ArtifactKind
 from astraguard_store.options import Compression
 
 __all__ = [
+    "ATTACHMENTS_NAME",
     "CSV",
     "DELETION_SUFFIX",
     "FILES",
     "FILE_KINDS",
+    "JOURNAL_SUFFIX",
     "KEPT_RUN_SUFFIX",
     "NAMES_BY_KIND",
     "PARQUET",
@@ -41,6 +43,10 @@ PARQUET: Final = "raw_parquet"
 SUMMARY: Final = "summary_json"
 
 STAGING_NAME: Final = ".staging"
+ATTACHMENTS_NAME: Final = "attachments"
+"""The folder, in that of a run, of the files that were attached to it."""
+JOURNAL_SUFFIX: Final = ".journal"
+"""Of what a recorder writes while it records."""
 DELETION_SUFFIX: Final = ".delete"
 """Of what is staged of a deletion, which has no file."""
 KEPT_RUN_SUFFIX: Final = ".kept.run"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
@@ -12,7 +12,7 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import NO_TAGS
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
 
-__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes"]
+__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes", "told_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,17 @@ class SaveNotes:
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
 
 
+def told_of(provenance: Provenance) -> dict[str, Any]:
+    """Return what is known of a run's provenance, as JSON has it."""
+    units = {satellite_id: asdict(unit) for satellite_id, unit in provenance.units.items()}
+    return {**dict(provenance.known()), **({"units": units} if units else {})}
+
+
 def render_notes(notes: SaveNotes) -> bytes:
     """Return *notes* as JSON; times are ISO 8601."""
     return msgspec.json.encode(
         {
-            "provenance": dict(notes.provenance.known()),
+            "provenance": told_of(notes.provenance),
             "tags": dict(notes.tags),
             "satellite_buckets": notes.satellite_buckets,
             "in_database": notes.in_database,

@@ -5,12 +5,18 @@ away. Times are ISO 8601 in UTC with microseconds, durations milliseconds,
 changes candidate - baseline; what isn't known, or is no finite number, is null.
 
 HEADER      run_id, revision (0: not known, read from the run's folder),
-            recorded_at, total_measurements
+            recorded_at, total_measurements, state ("running", "finished", "failed",
+            "interrupted"), last_written_at (null: it was saved at once)
 STATISTICS  count, mean_ms, p50_ms, p95_ms, p99_ms, min_ms, max_ms, missed, and
             p50_above_ms, p95_above_ms, p99_above_ms: where a percentile falls among
             the missed events it is null, and this is its lower bound; else null
 PROVENANCE  scenario, seed, software_version, git_commit, git_branch, git_dirty, host,
-            platform, python, rig, firmware, started_at, finished_at, percentile_definition
+            platform, python, rig, firmware, started_at, finished_at,
+            percentile_definition, units: {satellite: UNIT}
+UNIT        serial, hardware, firmware
+NOISE       processors, and load, steal (0 to 1), pressure (0 to 1) and frequency_mhz, each
+            with _start, _end and _worst behind it
+ATTACHMENT  name (below attachments in the run's folder), bytes, sha256
 ARTIFACT    kind, path (relative to results_dir), bytes, sha256, rows
 CHANGE      metric_type, satellite_id (null: all), present_in ("both", "baseline",
             "candidate"), and a VALUE for each name from count to missed
@@ -24,20 +30,54 @@ recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
             next (run id for --before, to get the next page; null: there is none)
 show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS},
             satellites: {satellite: {metric type: STATISTICS}}, artifacts: [ARTIFACT],
-            provenance: PROVENANCE, tags: {name: value}
+            provenance: PROVENANCE, tags: {name: value}, error (null: none), save_id,
+            attachments: [ATTACHMENT], noise: NOISE (null: it was saved at once),
+            intervals: {metric type: {"p50", "p95", "p99": INTERVAL}} (empty: read from
+            the run's folder)
+INTERVAL    effective_events (independent ones), is_enough (of them for this percentile),
+            low_ms, high_ms (with 95 %; null: so few events give none, among the missed,
+            or no buckets)
+gate        results_dir, answers_from, verdict ("regressed", "improved", "equivalent",
+            "inconclusive"), baseline_name (null: runs were named), baseline: [run id],
+            candidates: [run id], by_satellite, alpha, cells: [CELL] (the worst first),
+            not_judged: [{metric_type, satellite_id, statistic, reason}], noise_source
+            ("measured", "history", "assumed"), history (older runs in the noise),
+            interleaved, reference_change (0.1: the reference was 10 % slower for the
+            candidate; null: none was used), slow_events: [{metric_type, above_ms, baseline,
+            baseline_events, candidate, candidate_events}], provenance_changes: [{name,
+            baseline, candidate}], warnings: [sentence], rests_on_assumed_noise, exit_code
+CELL        metric_type, satellite_id (null: all), statistic ("p50", "p95", "p99", "missed",
+            "deadline"), verdict, baseline, candidate (ms; of missed and deadline shares),
+            change (0.1 is 10 % slower; of missed a difference of shares), low, high (of
+            change; null: unbounded), limit (from which change on it counts),
+            excludes_regression, noise (between runs), noise_source, df, reference_slope,
+            settling: {candidate_runs, runs_of_both, with_reference} (null: settled)
+gate calibrate results_dir, answers_from, baseline: [run id], candidate_runs, tries,
+            false_alarms, false_improvements, false_alarm_bound, detectable, noise_source,
+            cells: [{metric_type, satellite_id, statistic, noise, detectable,
+            detectable_with_reference, false_alarms}], warnings: [sentence]
+baseline set, baseline show  results_dir, answers_from, name, run_ids: [run id], set_at
+baseline list  results_dir, answers_from, baselines: [{name, run_ids, set_at}]
+baseline delete  results_dir, answers_from, deleted (its name)
+changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id,
+            started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
-            provenance_changes: [DIFFERENCE], warnings: [sentence]
+            provenance_changes: [DIFFERENCE], warnings: [sentence], and, with baseline_ or
+            candidate_ in front, state and steal (worst, 0 to 1)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
-            values: [{quantile, value_ms, above_ms}], runs_without_buckets: [run id]
+            values: [{quantile, value_ms, above_ms}], runs_without_buckets: [run id],
+            unfinished: [run id] (left out for being failed or interrupted)
 tag         results_dir, answers_from, run_id, tags: {name: value}
 delete      results_dir, database, deleted: [run id]
 prune       results_dir, database, dry_run, deleted: [run id], purged: [run id] (only their
-            measurements), pinned: [run id], file_bytes, database_bytes, freed_bytes,
-            not_compacted (why; null: it was, or wasn't worth it)
+            measurements), pinned: [run id], unfinished: [run id] (they stay), file_bytes,
+            database_bytes, freed_bytes, not_compacted (why; null: it was, or wasn't worth it)
 import      results_dir, database, adopted, skipped, ignored (folders that are no runs),
-            refused: [{run_id, reason}]
+            refused: [{run_id, reason}], rebuilt: [run id] (of the adopted: their summary
+            was made anew from the CSV)
+save        results_dir, answers_from, HEADER and the rest as in show
 export      results_dir, answers_from, target, runs (how many), files (how many), bytes
 merge       results_dir, database, other, merged: [run id], skipped: [run id] (here already),
             conflicts: [{run_id, reason}], refused: [{run_id, reason}],
@@ -96,18 +136,22 @@ _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
 
 def headers_shape(headers: Sequence[RunHeader]) -> list[Shape]:
     """Return [HEADER]."""
-    return [_shape_of(header) for header in headers]
+    return [shape_of(header) for header in headers]
 
 
 def run_shape(run: RunSummary) -> Shape:
     """Return what `show` says of a run."""
     return {
-        **_shape_of(run.header),
+        **shape_of(run.header),
         "metrics": _metrics_shape(run.metrics),
         "satellites": {name: _metrics_shape(metrics) for name, metrics in run.satellites.items()},
         "artifacts": _plain(run.artifacts),
-        "provenance": _shape_of(run.provenance),
+        "provenance": shape_of(run.provenance),
         "tags": dict(run.tags),
+        "error": run.error,
+        "save_id": run.save_id,
+        "attachments": _plain(run.attachments),
+        "noise": None if run.noise is None else shape_of(run.noise),
     }
 
 
@@ -119,10 +163,14 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "by_satellite": by_satellite,
         "changes": [_change_shape(change) for change in comparison.changes],
         "provenance_changes": [
-            {**_shape_of(change), "forbids_comparison": change.forbids_comparison}
+            {**shape_of(change), "forbids_comparison": change.forbids_comparison}
             for change in comparison.provenance_changes
         ],
         "warnings": list(comparison.warnings),
+        "baseline_state": comparison.baseline_state,
+        "candidate_state": comparison.candidate_state,
+        "baseline_steal": comparison.baseline_steal,
+        "candidate_steal": comparison.candidate_steal,
     }
 
 
@@ -131,14 +179,14 @@ def groups_shape(
 ) -> list[Shape]:
     """Return what `percentiles --by` says of each group."""
     return [
-        {"group": dict(zip(by, group, strict=True)), **_shape_of(percentiles)}
+        {"group": dict(zip(by, group, strict=True)), **shape_of(percentiles)}
         for group, percentiles in groups.items()
     ]
 
 
 def report_shape(report: _Done | _Found) -> Shape:
     """Return a report, or an answer, by its fields."""
-    shape = _shape_of(report)
+    shape = shape_of(report)
     for key in shape.keys() & {"refused", "conflicts"}:
         shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
     if isinstance(report, PruneReport):
@@ -150,7 +198,7 @@ def report_shape(report: _Done | _Found) -> Shape:
 
 def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
     """Return [OBJECT]."""
-    shapes = [_shape_of(described) for described in objects]
+    shapes = [shape_of(described) for described in objects]
     if brief:
         for shape in shapes:
             del shape["columns"]
@@ -197,8 +245,8 @@ def _at_least(value: float | AtLeast | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _shape_of(value: Any) -> Shape:
-    """Return the fields of a dataclass or named tuple, in their order."""
+def shape_of(value: Any) -> Shape:
+    """Return the fields of a dataclass or named tuple, in their order, as JSON has them."""
     names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
     return {name: _plain(getattr(value, name)) for name in names}
 
@@ -219,6 +267,13 @@ def _plain(value: Any) -> Any:
             return value.hex()
         case Path():
             return str(value)
-        case list() | tuple() if not hasattr(value, "_fields"):
-            return [_plain(item) for item in value]
-    return _shape_of(value)
+    return _plain_items(value)
+
+
+def _plain_items(value: Any) -> Any:
+    """Return a list, a mapping, or a value with fields, as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return [_plain(item) for item in value]
+    return shape_of(value)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.provenance import ProvenanceValue
+from astraguard_store.verdict.values import PercentileInterval
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""
@@ -76,6 +77,16 @@ def statistic_text(summary: MetricSummary | None, statistic: str) -> str:
     return duration_text(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)))
 
 
+def interval_text(interval: PercentileInterval) -> str:
+    """Return ``78.1-79.5``, or ``few: 12`` where so few events are too few."""
+    if not interval.is_enough:
+        return f"few: {interval.effective_events}"
+    low, high = interval.low_ms, interval.high_ms
+    if low is None:
+        return "-"
+    return f"{low:.3g}-{high:.3g}" if high is not None else f"above {low:.3g}"
+
+
 def change_texts(
     change: MetricChange, statistic: str, comparison: Comparison, *, at_least: str = "≥ "
 ) -> ChangeTexts:
@@ -133,6 +144,15 @@ def provenance_text(value: ProvenanceValue) -> str:
 def time_text(time: datetime) -> str:
     """Return a UTC time to the second."""
     return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def ago_text(time: datetime, now: datetime) -> str:
+    """Return how long ago a time was, such as ``12 s ago`` or ``3 h ago``."""
+    seconds = max(0.0, (now - time).total_seconds())
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
 
 
 def tags_text(tags: Mapping[str, str]) -> str:

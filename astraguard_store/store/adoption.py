@@ -23,9 +23,10 @@ from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.whole_runs import RunRows, rows_of
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
 from astraguard_store.reports import ImportReport, Progress
+from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
 
@@ -63,7 +64,11 @@ class FoundRuns(NamedTuple):
 
 
 def adopt_folders(
-    store: FolderStore, progress: Progress | None = None, jobs: int | None = 1
+    store: FolderStore,
+    progress: Progress | None = None,
+    jobs: int | None = 1,
+    *,
+    rebuild: bool = False,
 ) -> ImportReport:
     """Write a row for every run folder that has none, from its summary file.
 
@@ -75,6 +80,7 @@ def adopt_folders(
         progress: Called with (folders done, folders in all).
         jobs: How many processes read the summaries; with 1 this one does. None: as
             many as pay.
+        rebuild: Make the summaries anew that are missing or damaged, where the CSV is whole.
 
     Raises:
         InvalidRunError: *jobs* is below 1.
@@ -107,7 +113,37 @@ def adopt_folders(
         done += len(batch)
         if progress:
             progress(done, len(names))
-    return ImportReport(adopted, skipped, tuple(refused), ignored + len(linked))
+    report = ImportReport(adopted, skipped, tuple(refused), ignored + len(linked))
+    return _rebuilt(store, names, report) if rebuild else report
+
+
+def _rebuilt(store: FolderStore, names: list[str], report: ImportReport) -> ImportReport:
+    """Adopt the folders whose summary can be made anew from the CSV; return the new report."""
+    refused = dict(report.refused)
+    ignored, rebuilt = report.ignored, []
+    for name in store.database.without_row(names):
+        if not needs_summary(store.root, name):
+            continue
+        was_ignored = name not in refused
+        try:
+            rebuild_summary(store, name)
+        except (StoreError, OSError) as error:
+            refused[name] = str(error)
+        else:
+            found = _read_batch(store.root, [name])
+            refused.pop(name, None)
+            refused.update(found.refused)
+            if found.runs and _insert(store, found.runs):
+                rebuilt.append(name)
+                logger.warning("%s: made the summary of run %r anew", store.root, name)
+        ignored -= was_ignored
+    return ImportReport(
+        report.adopted + len(rebuilt),
+        report.skipped,
+        tuple(sorted(refused.items())),
+        ignored,
+        tuple(rebuilt),
+    )
 
 
 def _jobs_that_pay(folders: int) -> int:
@@ -194,7 +230,8 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
             without_summary += 1
             if has_files(root, name):
                 logger.warning(
-                    "%s holds measurements, but no %s, so it isn't adopted; keep it",
+                    "%s holds measurements, but no %s, so it isn't adopted; "
+                    "`astraguard-store import` makes one from the CSV",
                     root / name,
                     SUMMARY_NAME,
                 )

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.scanner import folder_names, has_folders
 from astraguard_store.artifacts.staging import staged_names, staged_of
@@ -50,10 +51,11 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_NAME, SUMMARY_NAME
-from astraguard_store.model import Artifact
+from astraguard_store.model import Artifact, Attachment
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
 from astraguard_store.store.mending import Mender
+from astraguard_store.store.rebuilding import needs_summary
 from astraguard_store.store.row_checks import (
     RowsOfRun,
     rows_of_run,
@@ -92,6 +94,7 @@ def check_folder(
     *,
     fix: bool = False,
     deep: bool = False,
+    satellite_buckets: bool = False,
     progress: Progress | None = None,
     options: StoreOptions | None = None,
 ) -> CheckReport:
@@ -101,6 +104,7 @@ def check_folder(
         results_dir: The results folder.
         fix: Mend what can be; a missing database is made from the run folders.
         deep: Compute all rows anew from the CSVs, and compare them.
+        satellite_buckets: Make the buckets of satellites, where it mends.
         progress: Called with (runs checked, runs in all).
         options: How to write, and how long to wait for others.
 
@@ -130,7 +134,14 @@ def check_folder(
             if is_missing:
                 where, what = str(root / DATABASE_NAME), "there was no database"
                 tally.mended("missing_database", where, what, "made")
-            return check_files(store, fix=fix, deep=deep, progress=progress, tally=tally)
+            return check_files(
+                store,
+                fix=fix,
+                deep=deep,
+                satellite_buckets=satellite_buckets,
+                progress=progress,
+                tally=tally,
+            )
         finally:
             store.shared.release()
     _check_surroundings(root, tally)
@@ -155,6 +166,7 @@ def check_files(
     *,
     fix: bool = False,
     deep: bool = False,
+    satellite_buckets: bool = False,
     progress: Progress | None = None,
     tally: Tally | None = None,
 ) -> CheckReport:
@@ -166,12 +178,28 @@ def check_files(
     if _check_structure(store.database, str(path), tally, mender):
         try:
             FileCheck(store.root, store.database, tally, mender, progress, deep=deep).run()
+            if mender and satellite_buckets:
+                _make_satellite_buckets(store, mender, tally)
         except DatabaseDamagedError as error:
             _report_damage(path, tally, error)
     else:
         check_staging(store.root, tally, [])
     _check_surroundings(store.root, tally)
     return tally.report()
+
+
+def _make_satellite_buckets(store: FolderStore, mender: Mender, tally: Tally) -> None:
+    """Compute the buckets of satellites from the CSVs of the runs that keep none."""
+    made = 0
+    for run_id in store.database.read(run_ids):
+        try:
+            made += mender.make_satellite_buckets(run_id)
+        except (StoreError, OSError) as error:
+            what = f"the buckets of its satellites could not be computed: {error}"
+            tally.note("missing_buckets", run_id, what, "a CSV that agrees with its row is needed")
+    if made:
+        what = f"{_have(made)} no buckets of satellites"
+        tally.mended("missing_buckets", DATABASE_NAME, what, "computed from the CSVs")
 
 
 def _check_structure(
@@ -368,11 +396,13 @@ class FileCheck:
 
     def _report(self, look: _Look) -> None:
         run = look.found.files
-        if not run.artifacts and not look.contradiction:
+        if not (run.artifacts or look.contradiction or run.may_have_none):
             advice = "save the run again, or restore its folder from a backup and `import` it"
             self._tally.fault("missing_file", run.run_id, "its row names no file", advice)
         for fault in look.faults:
             self._report_file(run, fault)
+        for attached in run.attachments:
+            self._check_attachment(run, attached)
         self._tally.files += len(look.sound)
         self._tally.bytes += sum(noted.bytes for noted in look.sound)
         if look.contradiction:
@@ -380,6 +410,25 @@ class FileCheck:
             self._tally.fault("rows_disagree", run.run_id, look.contradiction, _ADVICE_ROWS)
         else:
             self._completion.look_at(run, look.sound)
+
+    def _check_attachment(self, run: FilesOfRun, noted: Attachment) -> None:
+        """Hold a file that was attached against its row; nothing can mend it."""
+        path = attachment_path(run.run_id, noted.name)
+        advice = "restore it from a backup; nothing else has its content"
+        try:
+            found = attachment_state(self._root, run.run_id, noted.name)
+        except FileNotFoundError:
+            what = "it was attached to the run, but is not there"
+            self._tally.fault("missing_file", path, what, advice)
+        except ArtifactReadError as error:
+            self._tally.fault("changed_file", path, str(error), advice)
+        else:
+            if found == noted:
+                self._tally.files += 1
+                self._tally.bytes += noted.bytes
+            else:
+                what = "its content is not the one that was attached"
+                self._tally.fault("changed_file", path, what, advice)
 
     def _settled(self, run_id: str) -> _Look | None:
         """Return what is found of a run, its rows and files of one save; None if it is gone."""
@@ -471,6 +520,11 @@ def _why_not_adopted(root: Path, name: str) -> str:
         check_run_id(name)
     except InvalidRunError as error:
         return f"{error}; rename the folder"
+    if needs_summary(root, name):
+        return (
+            f"its {SUMMARY_NAME} is missing or damaged; `astraguard-store import` or {_FIX} makes "
+            "it anew from the CSV, and adopts the run"
+        )
     if not has_summary(root, name):
         return (
             f"there is no {SUMMARY_NAME} in it, so it is no run yet. Its other files may be the "

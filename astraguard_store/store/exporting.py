@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astraguard_store.artifacts.attachments import attachment_path
 from astraguard_store.artifacts.dataset import Dataset
 from astraguard_store.artifacts.exports import (
     FolderOfRuns,
@@ -21,9 +23,12 @@ from astraguard_store.artifacts.exports import (
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.model import epoch_us
+from astraguard_store.formats.layout import ATTACHMENTS_NAME
+from astraguard_store.formats.run_notes import NOTES_NAME, notes_of, render_run_notes
+from astraguard_store.model import Attachment, epoch_us
 from astraguard_store.reports import ExportReport, Progress
 from astraguard_store.store.one_save import files_of_one_save
+from astraguard_store.system.files import chunks_of, open_for_reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +46,7 @@ _OTHER_KINDS = re.compile(
 def export(
     root: Path,
     load: Callable[[str], StoredRun],
+    keeps_buckets: Callable[[str], bool],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
@@ -58,12 +64,13 @@ def export(
         )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, load, run_ids, target, progress)
+    return _export_files(root, load, keeps_buckets, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
     load: Callable[[str], StoredRun],
+    keeps_buckets: Callable[[str], bool],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -82,14 +89,19 @@ def _export_files(
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(load, run_id), copies)
+            files += _copy_run(root, partial(load, run_id), keeps_buckets, copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
     return ExportReport(target, len(chosen), files, size)
 
 
-def _copy_run(root: Path, load: Callable[[], StoredRun], copies: RunsTarget) -> int:
+def _copy_run(
+    root: Path,
+    load: Callable[[], StoredRun],
+    keeps_buckets: Callable[[str], bool],
+    copies: RunsTarget,
+) -> int:
     """Copy the files of one run; return how many it has."""
     with ExitStack() as stack:
         run, files = files_of_one_save(root, load, stack)
@@ -98,7 +110,32 @@ def _copy_run(root: Path, load: Callable[[], StoredRun], copies: RunsTarget) -> 
             raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
         for file in files:
             copies.add(run.summary, file)
-        return len(files)
+        for attached in run.summary.attachments:
+            content = _attached(root, run.summary.run_id, attached)
+            copies.add_beside(run.summary, f"{ATTACHMENTS_NAME}/{attached.name}", content)
+        notes = notes_of(
+            run.summary,
+            run.utc_offset_s,
+            run.save_sha256,
+            satellite_buckets=keeps_buckets(run.summary.run_id),
+        )
+        copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
+        return len(files) + len(run.summary.attachments)
+
+
+def _attached(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
+    """Yield the content of an attachment; at the end it raises if it isn't what was noted."""
+    path = root / attachment_path(run_id, noted.name)
+    digest = hashlib.sha256()
+    try:
+        with open_for_reading(path.parent, path.name) as descriptor:
+            for chunk in chunks_of(descriptor):
+                digest.update(chunk)
+                yield chunk
+    except FileNotFoundError as error:
+        raise ArtifactReadError(f"{path} is missing; restore it from a backup") from error
+    if digest.hexdigest() != noted.sha256:
+        raise ArtifactReadError(f"{path} was changed since it was attached")
 
 
 def _export_measurements(

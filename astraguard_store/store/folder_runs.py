@@ -38,6 +38,8 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
+
 __all__ = ["FolderRuns"]
 
 logger = logging.getLogger("astraguard_store")
@@ -123,6 +125,10 @@ class FolderRuns:
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
 
+    def gating(self) -> Gating:
+        """Refuse: folders have neither baselines nor buckets."""
+        raise self._needs_database("a verdict")
+
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
         try:
@@ -149,6 +155,7 @@ class FolderRuns:
         return export(
             self._root,
             self._stored,
+            lambda _: False,
             self.measurements,
             run_ids,
             target,

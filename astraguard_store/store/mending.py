@@ -12,7 +12,7 @@ from astraguard_store.artifacts.restoring import publish_summary, stage_summary
 from astraguard_store.artifacts.verification import file_state
 from astraguard_store.columns import Columns
 from astraguard_store.database.run_files import FilesOfRun, files_of_run
-from astraguard_store.database.runs import StoredRun, load_run_of_rows
+from astraguard_store.database.runs import StoredRun, keeps_satellite_buckets, load_run_of_rows
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, RunNotFoundError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.csv import plain_labels
@@ -63,7 +63,7 @@ class Mender:
             StoreError: The database can't be written.
             OSError: The results folder can't be listed.
         """
-        refused = dict(adopt_folders(self._store).refused)
+        refused = dict(adopt_folders(self._store, rebuild=True).refused)
         finish_first_adoption(self._store)
         return refused
 
@@ -183,6 +183,36 @@ class Mender:
                 transaction.note_csv(run.run_id, complete, satellites)
             if run.lacks_buckets:
                 transaction.add_buckets(run.run_id, told)
+        return True
+
+    def make_satellite_buckets(self, run_id: str) -> bool:
+        """Compute the buckets of a run's satellites from its CSV; return whether it had none.
+
+        Raises:
+            ArtifactReadError: The CSV can't be read, or says something else than its row.
+            StoreError: The database can't be written.
+        """
+        if self._store.database.read(partial(keeps_satellite_buckets, run_id=run_id)):
+            return False
+        summary = self._of_rows(run_id).summary
+        csv = next((noted for noted in summary.artifacts if noted.kind == "raw_csv"), None)
+        if csv is None:
+            return False
+        try:
+            columns = read_columns(self._store.root / csv.path, csv)
+        except FileNotFoundError as error:
+            raise ArtifactReadError(f"{csv.path} is missing") from error
+        columns = plain_labels(columns, summary.metrics, summary.satellites)
+        told = summarize(columns, satellite_buckets=True)
+        difference = disagreement(told, summary, "it")
+        if difference:
+            raise ArtifactReadError(difference)
+        purpose = f"adding buckets of satellites to run {run_id!r}"
+        with self._store.write(purpose) as transaction:
+            now = transaction.load(run_id)
+            if now is None or now.summary.artifacts != summary.artifacts:
+                return False
+            transaction.add_satellite_buckets(run_id, told)
         return True
 
     def renew_wrong_document(self, run: FilesOfRun) -> bool:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from zipfile import is_zipfile
 
+from astraguard_store.artifacts.attachments import attachment_path, copy_attachment
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
 from astraguard_store.artifacts.verification import OpenFile, has_files, name_of
@@ -24,6 +25,7 @@ from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run
+from astraguard_store.database.schema import attachments
 from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows, load_rows, with_files
@@ -39,7 +41,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import SUMMARY_NAME
-from astraguard_store.model import Artifact, epoch_us
+from astraguard_store.model import Artifact, RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
 from astraguard_store.store.changes import later_if_it_fails
@@ -49,6 +51,7 @@ from astraguard_store.store.recovery import settle
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import FolderStore, Store, folder_store
+from astraguard_store.system.files import chunks_of, open_for_reading
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
@@ -186,6 +189,11 @@ class _Merge:
             there = self._load(run_id)
             if self._is_here(run_id, there):
                 return None
+            if there.live_token is not None:
+                raise InvalidRunError(
+                    f"it is being recorded in {self.source.root}, or its recorder died; if so, "
+                    "opening that store for writing saves it"
+                )
             check_run_id(run_id)
             return self._with_files(run_id)
         except RunNotFoundError:
@@ -336,15 +344,37 @@ class _FolderMerge(_Merge):
                 was_saved = there.utc_offset_s is not None
                 time_ns = time_us * 1000 if was_saved else file.modified_ns
                 staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
-            if not files:
+            if files:
+                self._copy_attachments(there.summary)
+            else:
                 total = there.summary.total_measurements
                 staged.copy(SUMMARY_NAME, [rendered_summary(there)], total, time_us * 1000)
+                # They lie nowhere that is known.
+                rows = rows._replace(children={**rows.children, attachments.name: ()})
         except BaseException as error:
             staged.discard()
             if isinstance(error.__cause__, FileExistsError):
                 raise _InTheWayError("another merge brings it; merge again") from error
             raise
         return _Taken(there, rows, staged.token, staged, without_files=not files)
+
+    def _copy_attachments(self, run: RunSummary) -> None:
+        """Copy what was attached; a run that doesn't come leaves copies, and the next replaces."""
+        for noted in run.attachments:
+            path = self.source.root / attachment_path(run.run_id, noted.name)
+            try:
+                with open_for_reading(path.parent, path.name) as descriptor:
+                    copied = copy_attachment(
+                        self._folder.root,
+                        run.run_id,
+                        noted.name,
+                        chunks_of(descriptor),
+                        durable=self._folder.options.sync,
+                    )
+            except FileNotFoundError as error:
+                raise ArtifactReadError(f"its attachment {path} is missing") from error
+            if copied != noted:
+                raise ArtifactReadError(f"its attachment {path} was changed")
 
     def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from astraguard_store.buckets import quantiles as quantiles_of
 from astraguard_store.checks import check_name, check_number, check_run_id
@@ -10,6 +11,7 @@ from astraguard_store.database.backend import Answering
 from astraguard_store.database.percentiles import (
     GROUPINGS,
     NO_RUNS,
+    OF_SATELLITES,
     Group,
     MergedBuckets,
     grouped_buckets,
@@ -69,10 +71,15 @@ class PercentilesQuestion:
         if found.unknown is not None:
             raise RunNotFoundError(found.unknown, str(database.path or "the database in memory"))
         self._check_satellites(found.groups.values())
-        return found.groups
+        if not found.unfinished:
+            return found.groups
+        return {
+            group: replace(answer, unfinished=found.unfinished)
+            for group, answer in found.groups.items()
+        }
 
     def _check_satellites(self, groups: Collection[Percentiles]) -> None:
-        if self._satellite_id is None and "satellite" not in self._by:
+        if self._satellite_id is None and OF_SATELLITES.isdisjoint(self._by):
             return
         if any(group.runs_without_buckets for group in groups) and not any(
             group.runs for group in groups
@@ -82,7 +89,8 @@ class PercentilesQuestion:
             )
             raise InvalidRunError(
                 f"No run keeps buckets of {which}: they are kept by "
-                "save(…, satellite_buckets=True)"
+                "save(…, satellite_buckets=True), and made later by "
+                "`astraguard-store check --fix --satellite-buckets`"
             )
 
     def _satellite_of(self, group: Group) -> str | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from operator import index
 from typing import SupportsIndex
 
 from astraguard_store.database.backend import Answering
+from astraguard_store.database.baselines import is_of_baseline
 from astraguard_store.database.lists import PINNED, Prunable, prunable_runs
 from astraguard_store.database.sqlite.compaction import is_worth_it, used_bytes
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
     InvalidRunError,
+    RunIsRunningError,
     RunNotFoundError,
 )
 from astraguard_store.model import epoch_us
@@ -39,6 +42,7 @@ class Pruning:
             for being new.
         older_than: Runs that were recorded later than so long ago stay.
         measurements_only: Only the measurements that the database keeps go.
+        unfinished: Failed and interrupted runs go too; a running one never does.
 
     Raises:
         InvalidRunError: One of them can't be, or neither says which runs stay.
@@ -47,6 +51,7 @@ class Pruning:
     keep: int | None
     older_than: timedelta | None
     measurements_only: bool = False
+    unfinished: bool = False
 
     def __post_init__(self) -> None:
         if self.keep is None and self.older_than is None:
@@ -55,6 +60,10 @@ class Pruning:
             _check_keep(self.keep)
         if self.older_than is not None:
             _check_age(self.older_than)
+
+    def stays(self, run: Prunable) -> bool:
+        """Return whether a run that would go stays for not being finished."""
+        return run.state == "running" or (run.state != "finished" and not self.unfinished)
 
     def chosen(self, database: Answering) -> tuple[list[Prunable], list[Prunable]]:
         """Return (the runs it is about, oldest first; all runs)."""
@@ -74,6 +83,8 @@ class Pruning:
 def estimate(store: Store, pruning: Pruning) -> PruneReport:
     """Return what `prune` would do now; reads only."""
     chosen, runs = pruning.chosen(store.database)
+    unfinished = [run.run_id for run in chosen if pruning.stays(run)]
+    chosen = [run for run in chosen if not pruning.stays(run)]
     going = [run for run in chosen if not run.is_pinned]
     files_of = [] if pruning.measurements_only else going
     return _report(
@@ -82,6 +93,7 @@ def estimate(store: Store, pruning: Pruning) -> PruneReport:
         [run.run_id for run in chosen if run.is_pinned],
         sum(_file_bytes(store, run.run_id) for run in files_of),
         _estimated_bytes(store, pruning, going, runs) if runs else 0,
+        unfinished=unfinished,
         dry_run=True,
     )
 
@@ -93,6 +105,8 @@ def prune(store: Store, pruning: Pruning, progress: Progress | None) -> PruneRep
     no run is half deleted. In between others may save.
     """
     chosen, _ = pruning.chosen(store.database)
+    unfinished = [run.run_id for run in chosen if pruning.stays(run)]
+    chosen = [run for run in chosen if not pruning.stays(run)]
     gone: list[str] = []
     pinned: list[str] = []
     file_bytes, before = 0, _database_size(store)
@@ -111,7 +125,9 @@ def prune(store: Store, pruning: Pruning, progress: Progress | None) -> PruneRep
     with interrupts_held_back():
         failure = _compact(store)
     freed = max(0, before - _database_size(store))
-    return _report(pruning, gone, pinned, file_bytes, freed, failure=failure)
+    return _report(
+        pruning, gone, pinned, file_bytes, freed, unfinished=unfinished, failure=failure
+    )
 
 
 def _report(
@@ -121,6 +137,7 @@ def _report(
     file_bytes: int,
     database_bytes: int,
     *,
+    unfinished: list[str],
     failure: str | None = None,
     dry_run: bool = False,
 ) -> PruneReport:
@@ -133,6 +150,7 @@ def _report(
         database_bytes=database_bytes,
         not_compacted=failure,
         dry_run=dry_run,
+        unfinished=tuple(unfinished),
     )
 
 
@@ -145,7 +163,10 @@ def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int |
         nonlocal before
         summary = store.database.get(run.run_id).summary
         before = store.file_bytes(summary)
-        return PINNED not in summary.tags and epoch_us(summary.recorded_at) == run.recorded_at_us
+        return (
+            not _is_pinned(store, run.run_id)
+            and epoch_us(summary.recorded_at) == run.recorded_at_us
+        )
 
     try:
         if measurements_only:
@@ -157,7 +178,7 @@ def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int |
         summary = store.database.get(run.run_id).summary
         if not delete_run(store, run.run_id, may_go=may_go):
             return None
-    except RunNotFoundError:
+    except (RunIsRunningError, RunNotFoundError):
         return None
     # Saved again meanwhile it would have stayed, so these are the files that went.
     return before - store.file_bytes(summary)
@@ -165,9 +186,10 @@ def _prune_one(store: Store, run: Prunable, *, measurements_only: bool) -> int |
 
 def _is_pinned(store: Store, run_id: str) -> bool:
     try:
-        return PINNED in store.database.get(run_id).summary.tags
+        is_tagged = PINNED in store.database.get(run_id).summary.tags
     except RunNotFoundError:
         return False
+    return is_tagged or store.database.read(partial(is_of_baseline, run_id=run_id))
 
 
 def _file_bytes(store: Store, run_id: str) -> int:

@@ -93,7 +93,7 @@ def _push_some(
     changed: dict[str, Mapping[str, str]] = {}
     for mark in marks:
         there = known.get(mark.run_id)
-        if there is None or _is_older(there, mark, origin):
+        if there is None or _is_behind(there, mark, origin):
             wanted.append(mark)
         elif not _is_same(there, mark, origin):
             tally.conflicts.append((mark.run_id, _why(there, mark, origin)))
@@ -170,7 +170,7 @@ def _note_others(
     """Note what came to the server between the question and the answer."""
     there = target.known([rows.run_id for rows in others])
     for rows in others:
-        mark = SaveMark(rows.run_id, *rows.save, {})
+        mark = _mark_of(rows)
         found = there.get(rows.run_id)
         if found is None:
             tally.refused.append(
@@ -183,7 +183,15 @@ def _note_others(
 
 
 def _has(there: Known | None, rows: RunRows, origin: Origin) -> bool:
-    return there is not None and _is_same(there, SaveMark(rows.run_id, *rows.save, {}), origin)
+    """Return whether the server has these rows, whoever has written them."""
+    mark = _mark_of(rows)
+    if there is None or not _is_same(there, mark, origin):
+        return False
+    return not _is_behind(there, mark, origin)
+
+
+def _mark_of(rows: RunRows) -> SaveMark:
+    return SaveMark(rows.run_id, *rows.save, *rows.life, {})
 
 
 def _is_same(there: Known, mark: SaveMark, origin: Origin) -> bool:
@@ -200,12 +208,18 @@ def _is_same(there: Known, mark: SaveMark, origin: Origin) -> bool:
     )
 
 
-def _is_older(there: Known, mark: SaveMark, origin: Origin) -> bool:
-    return (
-        there.store_id == origin.store_id
-        and there.revision < mark.revision
-        and not _is_same(there, mark, origin)
-    )
+def _is_behind(there: Known, mark: SaveMark, origin: Origin) -> bool:
+    """Return whether this store has gone on with a run that it has pushed.
+
+    It has saved the run again, or a recorder is at work on it, or was when it was pushed:
+    what is saved of a run that was pushed as ``running`` has the revision that it had.
+    """
+    if there.store_id != origin.store_id:
+        return False
+    if there.revision < mark.revision:
+        return not _is_same(there, mark, origin)
+    told = (there.state, there.last_written_at_us) != (mark.state, mark.last_written_at_us)
+    return told and there.revision == mark.revision and "running" in {there.state, mark.state}
 
 
 def _why(there: Known, mark: SaveMark, origin: Origin) -> str:

@@ -65,6 +65,13 @@ def recover(store: FolderStore) -> None:
             settled &= is_for_others
             hint = "; the next opening by a user who may do it does it" if is_for_others else ""
             _warn(store, names, error, hint)
+    from astraguard_store.store.recording import end_lost_recordings
+
+    try:
+        end_lost_recordings(store)
+    except StoreError as error:
+        settled = False
+        logger.warning("%s: %s", store.root, error)
     store.shared.unsettled = not settled
 
 
@@ -165,7 +172,7 @@ def _warn(
 def settle(
     store: FolderStore, names: tuple[StagedName, ...], adopted: set[str] | None = None
 ) -> None:
-    """Finish or undo one save or deletion, unless its process is alive.
+    """Finish or undo a save or deletion, or adopt a journal, unless its process is alive.
 
     Args:
         store: The open store.
@@ -177,6 +184,18 @@ def settle(
         StoreError: The database can't be asked.
         OSError: A file can't be moved or removed.
     """
+    if names[0].is_journal:
+        # Late, since mostly there is none.
+        from astraguard_store.store.recording import adopt_journal
+
+        adopt_journal(store, names[0])
+    else:
+        _settle_files(store, names, adopted)
+
+
+def _settle_files(
+    store: FolderStore, names: tuple[StagedName, ...], adopted: set[str] | None
+) -> None:
     root = store.root
     run_id, token = names[0].run_id, names[0].token
     # The staged files' locks first, then the ticket: everybody's order.

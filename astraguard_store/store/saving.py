@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from astraguard_store.artifacts.attachments import keep_attachments
 from astraguard_store.artifacts.reader import read_summary_file
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
 from astraguard_store.artifacts.staging import staged_names
@@ -39,6 +40,7 @@ from astraguard_store.exceptions import (
     ArtifactWriteError,
     DatabaseDamagedError,
     DatabaseError,
+    InvalidRunError,
     RunNotFoundError,
     SchemaVersionError,
     StoreError,
@@ -50,16 +52,26 @@ from astraguard_store.formats.summary import (
     statistics_document,
     utc_offset_s,
 )
-from astraguard_store.model import Artifact, RunSummary, utc_from_epoch_us
+from astraguard_store.model import NO_TAGS, Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.changes import later_if_it_fails
-from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = ["close_all", "identity_of", "keep_run", "rows_to_save", "save_rows", "save_runs"]
+__all__ = [
+    "SavedAlreadyError",
+    "close_all",
+    "identity_of",
+    "is_same_save",
+    "keep_run",
+    "rows_to_save",
+    "save_rows",
+    "save_runs",
+    "told_of_life",
+]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -73,8 +85,10 @@ class _Moment(NamedTuple):
     utc_offset_s: int
 
     @classmethod
-    def now(cls) -> _Moment:
-        now_us = time.time_ns() // 1000
+    def of(cls, runs: Mapping[str, NewRun]) -> _Moment:
+        """Return now, or the time that a recorder gives to its run."""
+        lives = [run.life for run in runs.values() if run.life]
+        now_us = lives[0].recorded_at_us if lives else time.time_ns() // 1000
         return cls(now_us, utc_offset_s(now_us))
 
 
@@ -84,7 +98,7 @@ def save_runs(
     """Save {run id: run} in one transaction; raises as `RunRepository.save`."""
     if not runs:
         return []
-    moment = _Moment.now()
+    moment = _Moment.of(runs)
     staged, statistics = _stage(store.root, runs, options, moment)
     transaction: Transaction | None = None
     purpose = _purpose("saving", runs)
@@ -104,6 +118,7 @@ def save_runs(
                 later_if_it_fails(
                     store, save.publish, f"publishing the files of run {save.run_id!r}"
                 )
+            _tidy_attachments(store, saved)
     except BaseException as error:
         _settle_failed(store, staged, runs, options, moment, transaction, error)
         raise
@@ -111,11 +126,21 @@ def save_runs(
     return saved
 
 
+def _tidy_attachments(store: FolderStore, saved: Sequence[RunSummary]) -> None:
+    """Remove the attachments of what was replaced; if that fails, the next save does it."""
+    for run in saved:
+        # A recorder that died may have copied a file that it didn't come to note.
+        if run.revision > 1 or run.last_written_at is not None:
+            kept = {attached.name for attached in run.attachments}
+            with suppress(OSError):
+                keep_attachments(store.root, run.run_id, kept)
+
+
 def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
     """Save {run id: run} into a store without files; raises as `RunRepository.save`."""
     if not runs:
         return []
-    moment = _Moment.now()
+    moment = _Moment.of(runs)
     statistics = {
         run_id: summarize(run.columns, satellite_buckets=options.satellite_buckets)
         for run_id, run in runs.items()
@@ -132,7 +157,7 @@ def rows_to_save(
     runs: Mapping[str, NewRun], options: StoreOptions, token: str
 ) -> list[tuple[RunSummary, RunRows]]:
     """Return {run id: run} with all the rows that they will have, but for their revisions."""
-    moment = _Moment.now()
+    moment = _Moment.of(runs)
     return [_rows_to_save(run, options, moment, token) for run in runs.values()]
 
 
@@ -140,8 +165,8 @@ def _rows_to_save(
     new: NewRun, options: StoreOptions, moment: _Moment, token: str
 ) -> tuple[RunSummary, RunRows]:
     found = summarize(new.columns, satellite_buckets=options.satellite_buckets)
-    summary = _summary(new, found, moment)
-    rows = rows_of(StoredRun(summary, moment.utc_offset_s, token))
+    summary = _summary(new, found, moment, new.tags)
+    rows = rows_of(StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256))
     rows.children[buckets.name] = bucket_rows(new.run_id, found)
     if options.keep_measurements != "database":
         return summary, rows
@@ -199,7 +224,9 @@ def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[s
     }
 
 
-def _summary(new: NewRun, statistics: RunStatistics, moment: _Moment) -> RunSummary:
+def _summary(
+    new: NewRun, statistics: RunStatistics, moment: _Moment, tags: Mapping[str, str]
+) -> RunSummary:
     return RunSummary(
         new.run_id,
         0,
@@ -209,7 +236,9 @@ def _summary(new: NewRun, statistics: RunStatistics, moment: _Moment) -> RunSumm
         statistics.satellites,
         (),
         new.provenance,
-        new.tags,
+        tags,
+        **told_of_life(new.life),
+        save_id=new.save_id,
     )
 
 
@@ -222,12 +251,65 @@ def _write(
     token: str | None,
 ) -> RunSummary:
     """Write the rows of a run, but not what is noted of its files."""
-    summary = _summary(new, statistics, moment)
-    run = StoredRun(summary, moment.utc_offset_s, token)
+    if new.save_id is not None and new.save_sha256 is not None:
+        stored = transaction.find_save(new.save_id)
+        if is_same_save(new, stored):
+            raise SavedAlreadyError(new.run_id)
+    is_new = transaction.end_live(new.run_id, new.life.token) if new.life else None
+    # Those of a recorder were set when it began, and may have been changed meanwhile.
+    set_tags = new.tags if is_new is None else NO_TAGS
+    summary = _summary(new, statistics, moment, set_tags)
+    run = StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256)
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save_without_files(run, statistics, measurements)
     tags = transaction.tags_of(new.run_id) if revision > 1 else dict(sorted(new.tags.items()))
+    if is_new:
+        transaction.set_revision(new.run_id, 1)
+        revision = 1
     return replace(summary, revision=revision, tags=tags)
+
+
+class SavedAlreadyError(Exception):
+    """A save of this name and content is stored; nothing is written."""
+
+
+def is_same_save(new: NewRun, stored: tuple[str, str] | None) -> bool:
+    """Return whether a named save is stored already.
+
+    Args:
+        new: What is to be saved.
+        stored: (run id, content's hash) of the stored save of that name; None: there is none.
+
+    Raises:
+        InvalidRunError: It is a save of something else.
+    """
+    if stored is None:
+        return False
+    run_id, sha256 = stored
+    if run_id != new.run_id:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: it names a save of run {run_id!r}, and not of "
+            f"{new.run_id!r}; use another for each save"
+        )
+    if sha256 != new.save_sha256:
+        raise InvalidRunError(
+            f"Invalid save_id {new.save_id!r}: run {run_id!r} was saved under it with other "
+            "measurements; use another for another save"
+        )
+    return True
+
+
+def told_of_life(life: Life | None) -> dict[str, Any]:
+    """Return the attributes of `RunSummary` that a recorder tells of."""
+    if life is None:
+        return {}
+    return {
+        "state": life.state,
+        "last_written_at": utc_from_epoch_us(life.last_written_at_us),
+        "error": life.error,
+        "attachments": life.attachments,
+        "noise": life.noise,
+    }
 
 
 def _note_files(
@@ -244,7 +326,7 @@ def keep_run(root: Path, run: NewRun, options: StoreOptions, error: StoreError) 
 
     What keeps them from being written is logged: *error* is the one to raise.
     """
-    moment = _Moment.now()
+    moment = _Moment.of({run.run_id: run})
     try:
         staged, _ = _stage(root, {run.run_id: run}, options, moment)
     except StoreError as failure:
@@ -308,6 +390,9 @@ def _settle_failed(
         # The database knows, and recovery asks it.
         store.shared.unsettled = True
         staged.leave()
+    elif any(run.life for run in runs.values()):
+        # The recorder's journal holds all of it.
+        staged.discard()
     elif isinstance(error, DatabaseError | SchemaVersionError):
         # Only the index failed: the measurements must not go with it.
         notes = {

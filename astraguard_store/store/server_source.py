@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
+from astraguard_store.database.lists import Prunable
 from astraguard_store.database.lists import run_ids as all_run_ids
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.percentiles import Group
@@ -21,6 +22,7 @@ from astraguard_store.database.postgres.database import ServerDatabase
 from astraguard_store.database.postgres.pushed import Origin
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import load_rows
 from astraguard_store.exceptions import (
     ArtifactReadError,
@@ -28,6 +30,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.filters import RunFilters
+from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.parquet import frame_of
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary
@@ -49,13 +52,18 @@ from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.percentiles import PercentilesQuestion
 from astraguard_store.store.pruning import Pruning
 from astraguard_store.store.pushing import push
+from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
-from astraguard_store.store.saving import rows_to_save
+from astraguard_store.store.saving import is_same_save, rows_to_save
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
+
 __all__ = ["ServerSource", "push_to", "shown"]
+
+T = TypeVar("T")
 
 
 def shown(url: str) -> str:
@@ -136,6 +144,12 @@ class ServerSource:
             sorted(answers.items(), key=lambda item: [(v is not None, v or "") for v in item[0]])
         )
 
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
+        from astraguard_store.store.gating import Gating
+
+        return Gating(_Judged(self.database), self.measurements)
+
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the summary file of the run holds where it came from."""
         run = self.database.get(run_id)
@@ -176,16 +190,33 @@ class ServerSource:
         """Hold the rows of each run against what every save keeps, and its document too."""
         return self._checked(progress, fix=False)
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
+    def check_and_fix(
+        self,
+        progress: Progress | None,
+        *,
+        deep: bool = False,  # noqa: ARG002
+        satellite_buckets: bool = False,
+    ) -> CheckReport:
         """Do the same, and write documents anew that are missing or wrong."""
+        if satellite_buckets:
+            raise StoreNotFoundError(
+                f"{self.shown} has no CSVs to compute buckets from; compute them where the runs "
+                "came from"
+            )
         return self._checked(progress, fix=True)
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
-        chosen, _ = pruning.chosen(self.database)
+        chosen, unfinished = self._chosen(pruning)
         going = [run.run_id for run in chosen if not run.is_pinned]
         pinned = [run.run_id for run in chosen if run.is_pinned]
-        return _report(pruning, going, pinned, dry_run=True)
+        return _report(pruning, going, pinned, unfinished, dry_run=True)
+
+    def _chosen(self, pruning: Pruning) -> tuple[list[Prunable], list[str]]:
+        """Return what a pruning is about, and the ids of what stays for being unfinished."""
+        found, _ = pruning.chosen(self.database)
+        unfinished = [run.run_id for run in found if pruning.stays(run)]
+        return [run for run in found if not pruning.stays(run)], unfinished
 
     def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
         """Refuse: a server has tools of its own to be copied."""
@@ -216,12 +247,20 @@ class ServerSource:
         """Save runs, all or none."""
         if not runs:
             return []
+        already = self._saved_already(runs)
+        if already is not None:
+            return already
         options = self._options
         if satellite_buckets:
             options = replace(options, satellite_buckets=True)
         new = rows_to_save(runs, options, secrets.token_hex(8))
         # By id, as everybody does: so two savers never wait for each other's.
         saved = self.database.save(sorted((rows for _, rows in new), key=lambda r: r.run_id))
+        if len(saved) < len(runs):
+            # By somebody else, since it was looked for.
+            return self._saved_already(runs) or self.save(
+                runs, satellite_buckets=satellite_buckets
+            )
         return [
             replace(summary, revision=saved[summary.run_id][0], tags=saved[summary.run_id][1])
             for summary, _ in new
@@ -243,7 +282,7 @@ class ServerSource:
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs, each by itself; the server's autovacuum reuses their room."""
-        chosen, _ = pruning.chosen(self.database)
+        chosen, unfinished = self._chosen(pruning)
         gone: list[str] = []
         pinned: list[str] = []
         for done, run in enumerate(chosen):
@@ -260,11 +299,35 @@ class ServerSource:
                 pinned.append(run.run_id)
         if progress:
             progress(len(chosen), len(chosen))
-        return _report(pruning, gone, pinned, dry_run=False)
+        return _report(pruning, gone, pinned, unfinished, dry_run=False)
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:  # noqa: ARG002
+    def adopt(
+        self,
+        progress: Progress | None,  # noqa: ARG002
+        jobs: int | None,  # noqa: ARG002
+        *,
+        rebuild: bool,  # noqa: ARG002
+    ) -> ImportReport:
         """Refuse: there are no folders."""
+        raise self._no_folders()
+
+    def bring_in(
+        self,
+        paths: Iterable[Path],  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> ImportReport:
+        """Refuse: there is no folder."""
+        raise self._no_folders()
+
+    def record(self, run_id: str, head: JournalHead) -> Recording:  # noqa: ARG002
+        """Refuse: a test loop must not wait for a network."""
         raise StoreNotFoundError(
+            f"run {run_id!r} can't be recorded into {self.shown}, which has no journal: record it "
+            "into a results folder, and push that"
+        )
+
+    def _no_folders(self) -> StoreNotFoundError:
+        return StoreNotFoundError(
             f"{self.shown} has no run folders; import them into a folder, and push that"
         )
 
@@ -274,6 +337,14 @@ class ServerSource:
 
     def recover(self) -> None:
         """Do nothing: a transaction that wasn't committed is gone."""
+
+    def _saved_already(self, runs: Mapping[str, NewRun]) -> list[RunSummary] | None:
+        """Return the run if it is a named save that is stored."""
+        for run in runs.values():
+            # Only `save` names one, so it is the only run.
+            if run.save_id is not None and is_same_save(run, self.database.saved_as(run.save_id)):
+                return [self.get(run.run_id)]
+        return None
 
     def _checked(self, progress: Progress | None, *, fix: bool) -> CheckReport:
         tally = Tally()
@@ -305,7 +376,26 @@ class ServerSource:
                 tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
 
 
-def _report(pruning: Pruning, gone: list[str], pinned: list[str], *, dry_run: bool) -> PruneReport:
+class _Judged:
+    """The runs of a server for `Gating`."""
+
+    def __init__(self, database: ServerDatabase) -> None:
+        self.database = database
+        self.where = database.name
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
+        """Return the result of *step*; all that it writes is kept, or nothing."""
+        return self.database.change_judgements(step)
+
+
+def _report(
+    pruning: Pruning,
+    gone: list[str],
+    pinned: list[str],
+    unfinished: list[str],
+    *,
+    dry_run: bool,
+) -> PruneReport:
     return PruneReport(
         deleted=() if pruning.measurements_only else tuple(gone),
         purged=tuple(gone) if pruning.measurements_only else (),
@@ -314,4 +404,5 @@ def _report(pruning: Pruning, gone: list[str], pinned: list[str], *, dry_run: bo
         database_bytes=0,
         not_compacted=None,
         dry_run=dry_run,
+        unfinished=tuple(unfinished),
     )

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
+from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.runs import StoredRun
-from astraguard_store.exceptions import RunNotFoundError, StoreError, StoreNotFoundError
+from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
+from astraguard_store.exceptions import (
+    RunIsRunningError,
+    RunNotFoundError,
+    StoreError,
+    StoreNotFoundError,
+)
 from astraguard_store.filters import RunFilters
+from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
@@ -42,19 +50,36 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.recording import (
+    FolderRecording,
+    MemoryRecording,
+    Recording,
+    end_lost_recordings,
+    seen_alive,
+    seen_alive_headers,
+)
 from astraguard_store.store.recovery import finish_first_adoption, recover, settle
-from astraguard_store.store.saving import save_rows, save_runs
+from astraguard_store.store.saving import (
+    SavedAlreadyError,
+    is_same_save,
+    save_rows,
+    save_runs,
+)
 from astraguard_store.store.store import FolderStore, Store
+from astraguard_store.system.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -75,6 +100,9 @@ class Source(Protocol):
 
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
+
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, as a new dict."""
@@ -123,6 +151,9 @@ class WritableSource(Source, Protocol):
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
 
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run."""
+
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
 
@@ -135,8 +166,11 @@ class WritableSource(Source, Protocol):
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs."""
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+    def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
+
+    def bring_in(self, paths: Iterable[Path], progress: Progress | None) -> ImportReport:
+        """Bring in runs that lie elsewhere."""
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the runs of another store."""
@@ -144,7 +178,9 @@ class WritableSource(Source, Protocol):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
+    ) -> CheckReport:
         """Check, and mend what can be mended."""
 
 
@@ -176,6 +212,12 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
+        from astraguard_store.store.gating import Gating
+
+        return Gating(self._store, self.measurements)
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what a summary file of the run would hold."""
@@ -209,7 +251,13 @@ class MemorySource:
 
         return check_rows(self._store)
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self,
+        progress: Progress | None,
+        *,
+        deep: bool = False,
+        satellite_buckets: bool = False,  # noqa: ARG002
+    ) -> CheckReport:
         """Do the same: there is nothing to mend."""
         return self.check(progress, deep=deep)
 
@@ -247,7 +295,29 @@ class MemorySource:
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
-        return save_rows(self._store, runs, self._options(satellite_buckets))
+        options = self._options(satellite_buckets)
+        return self._unless_stored(runs, lambda: save_rows(self._store, runs, options))
+
+    def _unless_stored(
+        self, runs: Mapping[str, NewRun], save: Callable[[], list[RunSummary]]
+    ) -> list[RunSummary]:
+        """Save, unless it is a named save that is stored already."""
+        for run in runs.values():
+            # Only `save` names one, so it is the only run.
+            if run.save_id is not None:
+                stored = self._database.read(partial(find_save, save_id=run.save_id))
+                if is_same_save(run, stored):
+                    return [self.get(run.run_id)]
+        try:
+            return save()
+        except SavedAlreadyError:
+            # By another process, since it was looked for.
+            return [self.get(run_id) for run_id in runs]
+
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run, without a journal."""
+        logger.info("run %r is recorded into memory alone: a crash takes all of it", run_id)
+        return MemoryRecording(self._store, run_id, self._wanted(head))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
@@ -267,9 +337,23 @@ class MemorySource:
 
         return prune(self._store, pruning, progress)
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:  # noqa: ARG002
+    def adopt(
+        self,
+        progress: Progress | None,  # noqa: ARG002
+        jobs: int | None,  # noqa: ARG002
+        *,
+        rebuild: bool,  # noqa: ARG002
+    ) -> ImportReport:
         """Do nothing: there are no folders."""
         return ImportReport(0, 0, ())
+
+    def bring_in(
+        self,
+        paths: Iterable[Path],  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> ImportReport:
+        """Refuse: there is no folder."""
+        raise StoreNotFoundError("a store in memory has no folder, so no files can be imported")
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the rows of another store's runs."""
@@ -279,6 +363,9 @@ class MemorySource:
 
     def recover(self) -> None:
         """Do nothing: nothing is staged in memory."""
+
+    def _wanted(self, head: JournalHead) -> JournalHead:
+        return replace(head, in_database=self._store.options.keep_measurements == "database")
 
     def _options(self, satellite_buckets: bool) -> StoreOptions:
         options = self._store.options
@@ -301,7 +388,68 @@ class FolderSource(MemorySource):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
-        return self._database.get(run_id, self._on_load).summary
+        run = self._database.get(run_id, self._on_load)
+        if run.live_token is None:
+            return run.summary
+        seen = seen_alive(self._root, run)
+        if seen.state == "interrupted" and self._adopt_journals({run_id}):
+            return self._database.get(run_id, self._on_load).summary
+        return seen
+
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
+        """Return the newest *limit* runs that pass the filters, newest first."""
+        state = filters.state if filters else None
+        if filters and state in {"running", "interrupted"}:
+            # What a row takes for running may be interrupted by now.
+            running = self._as_seen(super().recent(limit, replace(filters, state="running")))
+            others = super().recent(limit, filters) if state == "interrupted" else []
+            found = {header.run_id: header for header in (*running, *others)}
+            passed = [header for header in found.values() if header.state == state]
+            passed.sort(key=lambda header: (header.recorded_at, header.run_id), reverse=True)
+            return passed[:limit]
+        return self._as_seen(super().recent(limit, filters))
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another, by one joined query."""
+        found = super().compare(baseline, candidate, by_satellite=by_satellite)
+        if "running" not in {found.baseline_state, found.candidate_state}:
+            return found
+        # A recorder may have died: then its run is as it is once its journal is adopted.
+        states = [self.get(run_id).state for run_id in (baseline, candidate)]
+        found = super().compare(baseline, candidate, by_satellite=by_satellite)
+        return replace(found, baseline_state=states[0], candidate_state=states[1])
+
+    def _as_seen(self, headers: list[RunHeader]) -> list[RunHeader]:
+        """Return *headers*, with the states of running runs as they are now."""
+        if not any(header.state == "running" for header in headers):
+            return headers
+        seen = seen_alive_headers(self._root, headers)
+        dead = {
+            new.run_id
+            for old, new in zip(headers, seen, strict=True)
+            if old.state == "running" and new.state == "interrupted"
+        }
+        if not dead or not self._adopt_journals(dead):
+            return seen
+        return [
+            self.get(header.run_id).header if header.run_id in dead else header for header in seen
+        ]
+
+    def _adopt_journals(self, run_ids: Collection[str]) -> bool:
+        """Adopt the journals of runs whose recorder died; return whether that was tried."""
+        if self._on_load is None:
+            return False
+        names = [name for run_id, name in journals(self._root).items() if run_id in run_ids]
+        try:
+            with interrupts_held_back():
+                for name in names:
+                    settle(self._folder, (name,))
+                if not names:
+                    end_lost_recordings(self._folder)
+        except (OSError, StoreError) as error:
+            logger.warning("%s: what was recorded could not be adopted: %s", self._root, error)
+            return False
+        return True
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, from memory if it is as it was saved."""
@@ -334,9 +482,13 @@ class FolderSource(MemorySource):
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
 
+        def keeps_buckets(run_id: str) -> bool:
+            return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
+
         return export(
             self._root,
             self._load,
+            keeps_buckets,
             self.measurements,
             run_ids,
             target,
@@ -350,11 +502,19 @@ class FolderSource(MemorySource):
 
         return check_files(self._folder, deep=deep, progress=progress)
 
-    def check_and_fix(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check_and_fix(
+        self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
+    ) -> CheckReport:
         """Check, and mend what can be mended."""
         from astraguard_store.store.checking import check_files
 
-        return check_files(self._folder, fix=True, deep=deep, progress=progress)
+        return check_files(
+            self._folder,
+            fix=True,
+            deep=deep,
+            satellite_buckets=satellite_buckets,
+            progress=progress,
+        )
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
@@ -364,13 +524,40 @@ class FolderSource(MemorySource):
             except StoreError as error:
                 # The save says so too, and keeps its files.
                 logger.warning("%s: what is unsettled stays so: %s", self._root, error)
-        return save_runs(self._folder, runs, self._options(satellite_buckets))
+        options = self._options(satellite_buckets)
+        return self._unless_stored(
+            runs, lambda: self._without_dead(lambda: save_runs(self._folder, runs, options))
+        )
 
-    def adopt(self, progress: Progress | None, jobs: int | None) -> ImportReport:
+    def record(self, run_id: str, head: JournalHead) -> Recording:
+        """Begin to record a run."""
+        wanted = self._wanted(head)
+        return self._without_dead(lambda: FolderRecording(self._folder, run_id, wanted))
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        self._without_dead(lambda: delete_run(self._store, run_id))
+
+    def _without_dead(self, change: Callable[[], T]) -> T:
+        """Make a change; if a recorder is in its way that has died, adopt its journal first."""
+        try:
+            return change()
+        except RunIsRunningError as error:
+            if not self._adopt_journals({error.run_id}):
+                raise
+            return change()
+
+    def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
-        report = adopt_folders(self._folder, progress, jobs)
+        report = adopt_folders(self._folder, progress, jobs, rebuild=rebuild)
         finish_first_adoption(self._folder)
         return report
+
+    def bring_in(self, paths: Iterable[Path], progress: Progress | None) -> ImportReport:
+        """Bring in runs that lie elsewhere."""
+        from astraguard_store.store.importing import import_paths
+
+        return import_paths(self._folder, paths, progress)
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
         """Take over the runs of another store."""

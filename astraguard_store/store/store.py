@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from astraguard_store.artifacts.attachments import attachment_path
 from astraguard_store.artifacts.publishing import StagedDeletion
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -143,6 +146,11 @@ class Store:
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
 
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, made in a transaction of `write`."""
+        with self.write(purpose) as transaction:
+            return step(transaction)
+
 
 class FolderStore(Store):
     """The same with a results folder that holds the runs' files.
@@ -165,7 +173,9 @@ class FolderStore(Store):
 
     def file_bytes(self, run: RunSummary) -> int:
         """Return what those of the run's files that are there hold together."""
-        return sum(size_if_there(self.root / artifact.path) for artifact in run.artifacts)
+        paths = [artifact.path for artifact in run.artifacts]
+        paths += [attachment_path(run.run_id, attached.name) for attached in run.attachments]
+        return sum(size_if_there(self.root / path) for path in paths)
 
 
 _registry: dict[Path, SharedStore] = {}

@@ -6,6 +6,7 @@ files       open without following links, read, hash, sync, make folders, lock
   └─ mounts     which file system a folder lies on, and whether it tells A from a
 threads     a few that are kept: they write files and wait for the disk
 interrupts  Ctrl-C and SIGTERM wait for a write to end
+noise       what else the machine does while a run is recorded
 machine     what a run ran on: host, platform, Python, and what git says
 forks       what has to happen around a fork; `ticket`, `threads`, `machine` and others
             register with it
@@ -19,6 +20,7 @@ What a port to macOS would need:
 - `files`: `F_FULLFSYNC` in place of `os.fsync`, which doesn't reach the disk there;
   `posix_fadvise` left out.
 - `mounts`: `statfs` in place of /proc/self/mountinfo.
+- `noise`: `getloadavg` and `host_statistics` in place of /proc; it has no steal.
 - `machine`: a temporary file in place of `memfd_create`.
 - `ticket`, `threads`, `interrupts`: nothing.
 - `forks`: nothing, but other libraries' threads make a fork unsafe; spawn.
@@ -31,6 +33,7 @@ What a port to Windows would need:
 - `ticket`: `LockFileEx` has no queue, so turns are taken by asking, as where there is no
   thread to wait.
 - `mounts`: `GetDriveType`; all file systems are blind to case.
+- `noise`: `GetSystemTimes` in place of /proc.
 - `machine`: `platform` in place of `os.uname`; git without a shell, in a job object in
   place of a process group.
 - `interrupts`: SIGINT alone, and no mask of signals.

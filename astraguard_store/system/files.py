@@ -25,14 +25,17 @@ __all__ = [
     "begin_writeback",
     "chunks_of",
     "claim",
+    "create_file",
     "create_locked",
     "descriptor_of",
     "digest_of",
     "head_of",
+    "is_locked",
     "is_same_file",
     "lock",
     "make_folder",
     "most_open_files",
+    "open_anybodys",
     "open_descriptors",
     "open_folder",
     "open_for_reading",
@@ -91,6 +94,33 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
     sync_folder(path.parent)
+
+
+def create_file(path: Path) -> int:
+    """Return a descriptor of the new file *path*, to be written.
+
+    Raises:
+        OSError: It can't be made, or is there.
+    """
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666)
+
+
+@contextmanager
+def open_anybodys(path: Path) -> Iterator[int]:
+    """Give a descriptor of somebody's regular file, links followed.
+
+    Raises:
+        OSError: It can't be opened.
+        ArtifactReadError: It is no regular file.
+    """
+    # Without O_NONBLOCK a named pipe would hold the reader for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ArtifactReadError(f"{path} is no regular file, so it can't be attached")
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def make_file(path: Path) -> None:
@@ -318,6 +348,27 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds the lock of *path*; also if it may not be asked.
+
+    It is asked for as one that many may hold, so that they don't take each other for
+    the one who holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def unlock(descriptor: int) -> None:

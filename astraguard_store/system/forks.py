@@ -20,7 +20,14 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Forkable", "around_forks", "before_forks", "in_forked_child"]
+__all__ = [
+    "Forkable",
+    "around_forks",
+    "before_forks",
+    "in_forked_child",
+    "in_forking_parent",
+    "when_forks_begin",
+]
 
 
 class Forkable(Protocol):
@@ -43,7 +50,9 @@ _members: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _without_writers: list[Forkable] = []
 _at_rest: list[Forkable] = []
 _last_before: list[Callable[[], object]] = []
+_first: list[Callable[[], object]] = []
 _in_child: list[Callable[[], object]] = []
+_in_parent: list[Callable[[], object]] = []
 
 
 def around_forks(member: Forkable) -> None:
@@ -56,12 +65,24 @@ def before_forks(step: Callable[[], object]) -> None:
     _last_before.append(step)
 
 
+def when_forks_begin(step: Callable[[], object]) -> None:
+    """Call *step* before every fork, while members still write: to end a thread that writes."""
+    _first.append(step)
+
+
+def in_forking_parent(step: Callable[[], object]) -> None:
+    """Call *step* in the parent after every fork, when all members are at work again."""
+    _in_parent.append(step)
+
+
 def in_forked_child(step: Callable[[], object]) -> None:
     """Call *step* in every forked child, to renew a lock or to forget what is the parent's."""
     _in_child.append(step)
 
 
 def _before() -> None:
+    for step in _first:
+        step()
     members = tuple(_members)
     # All writers first: a merge reads one database in the middle of writing another.
     for member in members:
@@ -79,9 +100,8 @@ def _after(*, in_child: bool) -> None:
         _at_rest.pop().after_fork(in_child=in_child)
     while _without_writers:
         _without_writers.pop().go_on_writing()
-    if in_child:
-        for step in _in_child:
-            step()
+    for step in _in_child if in_child else _in_parent:
+        step()
 
 
 os.register_at_fork(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait for a write to end."""
+"""Ctrl-C, SIGTERM, SIGALRM and SIGHUP wait for a write to end."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ __all__ = ["ctrl_c_blocked", "interrupts_held_back"]
 
 Handler = Callable[[int, FrameType | None], Any]
 
-_HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM)
+# Those whose handlers usually raise: Ctrl-C, a stop, a time limit, a terminal that is gone.
+_HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP)
 
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Run Python's handlers of SIGINT and SIGTERM after the block instead of in its middle.
+    """Run Python's handlers of these signals after the block instead of in its middle.
 
     An exception out of a handler may strike between any two steps, and leave a
-    lock or a file that nobody knows of. A second signal of the same number
-    doesn't wait: somebody means it. Only the main thread runs handlers, so
+    lock or a file that nobody knows of: also between the call that locks a file and
+    the `try` that would unlock it, and within the `finally` itself. A second signal
+    of the same number doesn't wait: somebody means it. Only the main thread runs handlers, so
     elsewhere there is nothing to hold back. Handlers of other signals run as
     they come: they may set a flag, and must neither raise nor use a store.
     """

@@ -7,10 +7,11 @@ from itertools import cycle
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from astraguard_store import LatencyCollector
+from astraguard_store import LatencyCollector, LiveRun, RunRepository
 from benchmarks import legacy
 from benchmarks.harness import Side, interleave, section
 from benchmarks.results import OURS, SEQUENTIAL
+from benchmarks.targets import COLLECTOR
 from benchmarks.workloads import latencies, record
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     Record = Callable[[str, float, float], None]
 
 MEASUREMENTS = 10_000
+LIVE = "ours, with a journal"
+# So that the thread that writes the journal is at work in most samples.
+_FLUSH_EVERY_S = 0.01
 NOTHING = "nothing"
 """A call that does nothing: the slowest of these is the machine's own doing."""
 
@@ -42,7 +46,36 @@ def ask(bench: Bench) -> list[Section]:
             warm_up=3,
         ),
         ask_slowest(bench),
+        ask_live(bench),
     ]
+
+
+def ask_live(bench: Bench) -> Section:
+    """Time the same 10,000 recordings into a run whose journal is written meanwhile.
+
+    Beside a collector without one. The journal is synced a hundred times a second, so that
+    the thread that writes it is at work in each sample.
+    """
+    call = partial(record, rows=latencies(MEASUREMENTS))
+    with (
+        RunRepository.open(bench.folder / "live") as repository,
+        repository.run("run", flush_every_s=_FLUSH_EVERY_S) as run,
+    ):
+
+        def emptied() -> LatencyCollector:
+            run.reset()
+            return run
+
+        return bench.measure(
+            "record.live",
+            "record one measurement of a live run",
+            [
+                Side(OURS, call, emptied, operations=MEASUREMENTS),
+                Side(COLLECTOR, call, LatencyCollector, operations=MEASUREMENTS),
+            ],
+            rounds=bench.size(100, 20),
+            warm_up=3,
+        )
 
 
 def ask_slowest(bench: Bench) -> Section:
@@ -57,10 +90,24 @@ def ask_slowest(bench: Bench) -> Section:
     """
     title = f"record, the slowest of {MEASUREMENTS:,}"
     rounds = bench.size(60, 15)
-    bench.progress.say(f"{title}: 3 sides, {rounds} rounds")
+    bench.progress.say(f"{title}: 4 sides, {rounds} rounds")
     rows = latencies(MEASUREMENTS)
+    with (
+        RunRepository.open(bench.folder / "slowest") as repository,
+        repository.run("run", flush_every_s=_FLUSH_EVERY_S) as run,
+    ):
+        samples = _slowest_of_sides(run, rows, rounds)
+    return section("record.slowest", title, samples)
+
+
+def _slowest_of_sides(run: LiveRun, rows: list[Latency], rounds: int) -> dict[str, list[float]]:
+    def emptied() -> tuple[Record, ...]:
+        run.reset()
+        return _records(run)
+
     makers: dict[str, Callable[[], tuple[Record, ...]]] = {
         OURS: lambda: _records(LatencyCollector()),
+        LIVE: emptied,
         SEQUENTIAL: lambda: _records(legacy.LatencyCollector()),
         NOTHING: lambda: (_nothing,),
     }
@@ -72,7 +119,7 @@ def ask_slowest(bench: Bench) -> Section:
     # The sides' order and the garbage collector are the harness's, the times aren't.
     sides = [Side(name, partial(sample, name), make) for name, make in makers.items()]
     interleave(sides, rounds=rounds, warm_up=0)
-    return section("record.slowest", title, samples)
+    return samples
 
 
 def slowest_call(records: Iterable[Record], rows: list[Latency]) -> float:

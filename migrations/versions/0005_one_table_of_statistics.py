@@ -2,10 +2,10 @@
 
 Rows of all satellites and of single ones lie in one table, so that SQLite searches
 `v_latency` by the keys of what it is joined with. The buckets of a metric type become one
-JSON text instead of a hundred rows: 1.1 kB a run instead of 8.
+JSON text instead of a hundred rows: a saved run takes 5.5 kB of the database instead of 12.4.
 
 Every row is copied, one table after the other and in the order of the keys, so an upgrade
-takes about 0.3 s for each 1,000 runs, and no more memory for a large database.
+takes about 2 s for each 1,000 runs with buckets, and no more memory for a large database.
 
 Revision: 0005
 """

@@ -24,7 +24,11 @@ SELECT
     to_char(TIMESTAMP 'epoch' + started_at_us * INTERVAL '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at,
     to_char(TIMESTAMP 'epoch' + finished_at_us * INTERVAL '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at,
     percentile_definition,
-    (SELECT '{' || coalesce(string_agg(to_json(t.tag) || ':' || to_json(t.value), ',' ORDER BY t.tag COLLATE "C"), '') || '}' FROM run_tags AS t WHERE t.run_id = runs.run_id) AS tags
+    (SELECT '{' || coalesce(string_agg(to_json(t.tag) || ':' || to_json(t.value), ',' ORDER BY t.tag COLLATE "C"), '') || '}' FROM run_tags AS t WHERE t.run_id = runs.run_id) AS tags,
+    state,
+    error,
+    to_char(TIMESTAMP 'epoch' + last_written_at_us * INTERVAL '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS last_written_at,
+    save_id
 FROM runs;
 
 CREATE VIEW v_latency AS
@@ -200,3 +204,58 @@ FROM run_tags;
 CREATE VIEW v_artifacts AS
 SELECT run_id, kind, path, bytes, sha256, rows
 FROM artifacts;
+
+CREATE VIEW v_verdicts AS
+SELECT
+    run_id,
+    to_char(TIMESTAMP 'epoch' + judged_at_us * INTERVAL '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS judged_at,
+    judged_at_us,
+    verdict,
+    baseline,
+    noise_source,
+    report
+FROM run_verdicts;
+
+CREATE VIEW v_effective_events AS
+SELECT
+    run_id,
+    satellite_id,
+    metric_type,
+    n,
+    CASE WHEN n < ticks THEN n ELSE ticks END AS effective_n,
+    n >= 20 AND ticks >= 20 AS p50_is_enough,
+    n >= 59 AND ticks >= 59 AS p95_is_enough,
+    n >= 299 AND ticks >= 299 AS p99_is_enough
+FROM v_latency
+JOIN (
+    SELECT run_id, max(n) AS ticks
+    FROM v_latency
+    WHERE satellite_id IS NOT NULL
+    GROUP BY run_id
+) AS served USING (run_id);
+
+CREATE VIEW v_attachments AS
+SELECT run_id, name, run_id || '/attachments/' || name AS path, bytes, sha256
+FROM attachments;
+
+CREATE VIEW v_units AS
+SELECT run_id, satellite_id, serial, hardware, firmware
+FROM units;
+
+CREATE VIEW v_machine_noise AS
+SELECT
+    run_id,
+    processors,
+    load_start,
+    load_end,
+    load_worst,
+    steal_start,
+    steal_end,
+    steal_worst,
+    pressure_start,
+    pressure_end,
+    pressure_worst,
+    frequency_mhz_start,
+    frequency_mhz_end,
+    frequency_mhz_worst
+FROM machine_noise;

@@ -52,7 +52,11 @@ WAS = Provenance(
 )
 # Only of numbers as they are stored: each SQLite adds up in its own way.
 QUESTIONS = {
-    "runs": "SELECT * FROM v_runs ORDER BY run_id",
+    "runs": """
+        SELECT run_id, revision, recorded_at, recorded_at_us, total_measurements, missed_events,
+            adopted, scenario, seed, software_version, git_commit, git_branch, git_dirty, host,
+            platform, python, rig, firmware, started_at, finished_at, percentile_definition, tags
+        FROM v_runs ORDER BY run_id""",
     "tags": "SELECT * FROM v_tags ORDER BY run_id, tag",
     "buckets": """
         SELECT run_id, satellite_id, metric_type, bucket, count, missed FROM v_buckets

@@ -40,7 +40,11 @@ def rows_of(database: Path) -> list[Any]:
     """Read what every revision has of the runs and their statistics."""
     with closing(sqlite3.connect(database)) as connection:
         runs = "SELECT run_id, revision, recorded_at_us, total_measurements FROM runs ORDER BY 1"
-        statistics = "SELECT run_id, n, mean_ms, max_ms FROM v_latency ORDER BY 1, 2, 3, 4"
+        named = "SELECT count(*) FROM sqlite_schema WHERE name = 'statistics'"
+        # Until 0005, those of all satellites together have a table of their own.
+        is_one_table = connection.execute(named).fetchone()[0]
+        table = "statistics WHERE satellite_id = ''" if is_one_table else "metric_statistics"
+        statistics = f"SELECT run_id, count, mean_ms, max_ms FROM {table} ORDER BY 1, 2, 3, 4"
         return [connection.execute(query).fetchall() for query in (runs, statistics)]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -74,6 +74,14 @@ class ServerConnection:
             parameters = dict(zip(names, parameters, strict=True))
         return self.run(text, parameters)
 
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement that `compiled` has made for each row; few rows, as for each a message.
+
+        `bulk` has what writes many.
+        """
+        for row in rows:
+            self.execute(sql, row)
+
     def run(
         self, text: str, parameters: Mapping[str, Any] | None = None
     ) -> psycopg.Cursor[tuple[Any, ...]]:
@@ -133,7 +141,13 @@ class Connections:
                 self._give_back(connection)
                 return result
 
-    def transact(self, step: Callable[[ServerConnection], T], *, sync: bool = True) -> T:
+    def transact(
+        self,
+        step: Callable[[ServerConnection], T],
+        *,
+        sync: bool = True,
+        pipelined: bool = True,
+    ) -> T:
         """Return the result of *step*; all that it writes is kept, or nothing.
 
         Its statements are pipelined: they are sent when somebody waits for an answer. So
@@ -142,6 +156,7 @@ class Connections:
         Args:
             step: Called again if the server had closed the connection before it.
             sync: Whether the commit waits for the server's disk.
+            pipelined: False where the step asks how many rows a statement has changed.
 
         Raises:
             CommitOutcomeUnknownError: The connection was lost at the commit.
@@ -150,7 +165,7 @@ class Connections:
         def transaction(connection: ServerConnection) -> T:
             is_sent = False
             try:
-                with connection.raw.pipeline():
+                with connection.raw.pipeline() if pipelined else nullcontext():
                     connection.run("BEGIN")
                     if not sync:
                         connection.run("SET LOCAL synchronous_commit TO off")

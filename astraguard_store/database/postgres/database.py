@@ -21,10 +21,12 @@ from astraguard_store.database.runs import (
     Missing,
     StoredRun,
     delete_run_sql,
+    find_save,
     is_same,
     purge_measurements_sql,
 )
 from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import CommitOutcomeUnknownError, RunNotFoundError
 from astraguard_store.filters import RunFilters
@@ -38,6 +40,13 @@ T = TypeVar("T")
 
 _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
+_PRUNE: Final = """
+DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(time_us)s
+    AND NOT EXISTS (SELECT 1 FROM run_tags AS t
+        WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
+    AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
+RETURNING run_id
+"""
 
 
 class ServerDatabase:
@@ -132,6 +141,7 @@ class ServerDatabase:
     def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
         """Save runs, all or none, and return their revisions and tags; two round trips.
 
+        One that is stored under its `save_id` already isn't saved, nor returned.
         A save whose commit's outcome isn't known is looked up by its token, and saved
         again if it isn't there: so it is there once.
 
@@ -184,24 +194,20 @@ class ServerDatabase:
         Args:
             run_id: The run.
             unless_pinned: Only a run that was recorded at this time, µs since 1970, and
-                isn't pinned meanwhile.
+                neither is pinned nor has become one of a baseline meanwhile.
         """
-
-        def step(connection: ServerConnection) -> bool:
-            if unless_pinned is None:
-                return connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
-            bound = {"run_id": run_id, "time_us": unless_pinned, "pinned": lists.PINNED}
-            return (
-                connection.run(
-                    "DELETE FROM runs WHERE run_id = %(run_id)s "
-                    "AND recorded_at_us = %(time_us)s AND NOT EXISTS (SELECT 1 FROM run_tags AS t "
-                    "WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)",
-                    bound,
-                ).rowcount
-                > 0
+        if unless_pinned is None:
+            return self.connections.again_if_stale(
+                lambda connection: connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
             )
 
-        return self.connections.again_if_stale(step)
+        def step(connection: ServerConnection) -> bool:
+            bound = {"run_id": run_id, "time_us": unless_pinned, "pinned": lists.PINNED}
+            # Who pins it holds the row, so that the next statement sees what was pinned.
+            connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", bound)
+            return connection.run(_PRUNE, bound).fetchone() is not None
+
+        return self.transact(step)
 
     def purge_measurements(self, run_id: str) -> int:
         """Delete the kept measurements of a run; return how many there were."""
@@ -240,6 +246,20 @@ class ServerDatabase:
         """Write what has changed of the tags of pushed runs."""
         self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
 
+    def saved_as(self, save_id: str) -> tuple[str, str] | None:
+        """Return (run id, content's hash) of the stored save of that name; None without one."""
+        return self.read(partial(find_save, save_id=save_id), one_statement=True)
+
+    def change_judgements(self, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, which writes baselines or verdicts, one at a time."""
+
+        def alone(connection: Any) -> T:
+            # Else of two that set a baseline at a time it might be a mixture.
+            connection.run("LOCK TABLE baseline_runs IN SHARE ROW EXCLUSIVE MODE")
+            return step(Transaction(connection))
+
+        return self.connections.transact(alone, sync=self._sync, pipelined=False)
+
     def cache_info(self) -> CacheInfo:
         """Return how often a run was as it was known."""
         return CacheInfo(self._hits, self._misses, len(self._known), _MOST_KNOWN)
@@ -255,7 +275,7 @@ class ServerDatabase:
     def _kept(self, run_id: str, found: runs.Answer, known: runs.Answer | None) -> StoredRun:
         with self._lock:
             if known and (found is known or is_same(known.run, found.run)):
-                found = runs.Answer(known.run, found.version)
+                found = found._replace(run=known.run)
                 self._hits += 1
             else:
                 self._misses += 1

@@ -13,12 +13,13 @@ from astraguard_store.database.postgres.connections import ServerConnection
 from astraguard_store.database.postgres.runs import insert_tags, write_children
 from astraguard_store.database.postgres.tables import run_origins
 from astraguard_store.database.schema import artifacts, run_tags, runs
-from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.database.whole_runs import RunRows, without_recorder
 
 __all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags"]
 
 _KNOWN: Final = """
-SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, o.store_id, o.tags
+SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, r.state, r.last_written_at_us,
+    o.store_id, o.tags
 FROM runs AS r LEFT JOIN run_origins AS o ON o.run_id = r.run_id
 WHERE r.run_id = ANY(%(run_ids)s::text[])
 """
@@ -59,7 +60,9 @@ class Known(NamedTuple):
     Attributes:
         revision: How often it was saved where it came from.
         recorded_at_us: When.
-        token: Of the save; None if it was adopted.
+        token: Of the save; None if it was adopted, or nothing was saved of it yet.
+        state: How far it had come.
+        last_written_at_us: When its recorder had last written; None without one.
         store_id: Where it came from; None if it was saved on the server.
         tags: As they were there when it was last pushed.
     """
@@ -67,6 +70,8 @@ class Known(NamedTuple):
     revision: int
     recorded_at_us: int
     token: str | None
+    state: str
+    last_written_at_us: int | None
     store_id: str | None
     tags: Mapping[str, str]
 
@@ -91,7 +96,9 @@ def _push_sql() -> str:
     changed = ", ".join(f'"{c.name}" = excluded."{c.name}"' for c in runs.c if c.name != "run_id")
     return (
         f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE SET {changed} "  # noqa: S608
-        "WHERE runs.revision < excluded.revision AND EXISTS (SELECT 1 FROM run_origins AS o "
+        "WHERE (runs.revision < excluded.revision OR runs.revision = excluded.revision "
+        "AND 'running' IN (runs.state, excluded.state)) "
+        "AND EXISTS (SELECT 1 FROM run_origins AS o "
         "WHERE o.run_id = runs.run_id AND o.store_id = %(origin)s) "
         "RETURNING run_id"
     )
@@ -105,11 +112,13 @@ def push_runs(
 ) -> list[str]:
     """Write runs, in the order of their ids; return the ids of those that were.
 
-    A run that is there already is replaced by a later save of the same origin, and by
-    nothing else: whoever came first stays. Two round trips, in a transaction.
+    A run that is there already is replaced by a later save of the same origin, or by how
+    its recorder went on, and by nothing else: whoever came first stays. Two round trips,
+    in a transaction.
     """
     now_us = time.time_ns() // 1000
     connection.run(_ORIGIN, {**origin._asdict(), "now_us": now_us})
+    new = [without_recorder(rows) for rows in new]
     bound = {**columns_of(runs, [rows.run for rows in new]), "origin": origin.store_id}
     written = {run_id for (run_id,) in connection.run(_push_sql(), bound)}
     here = [_from(origin, rows) for rows in new if rows.run_id in written]

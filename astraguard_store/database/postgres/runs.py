@@ -18,8 +18,11 @@ from astraguard_store.database.postgres.bulk import (
 )
 from astraguard_store.database.postgres.connections import ServerConnection
 from astraguard_store.database.runs import (
+    BELOW_RUN,
+    OF_NOISE,
     OF_PROVENANCE,
     OF_STATISTICS,
+    OF_UNIT,
     PROVENANCE_COLUMNS,
     RUN_COLUMNS,
     STATISTICS_COLUMNS,
@@ -30,34 +33,57 @@ from astraguard_store.database.runs import (
 )
 from astraguard_store.database.schema import (
     artifacts,
+    baseline_runs,
     metadata,
     run_documents,
     run_tags,
+    run_verdicts,
     runs,
     statistics,
 )
 from astraguard_store.database.sql import compiled
 from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.provenance import UNIT_FIELDS
 
 __all__ = ["Answer", "compare", "load_if_changed", "load_rows_of", "save_runs", "write_children"]
 
+# What is set on a run, or said of it, stays when it is saved again.
 _OF_ONE_SAVE: Final = tuple(
     table
     for table in metadata.sorted_tables
-    if table not in {runs, run_documents, run_tags} and "run_id" in table.c
+    if table not in {runs, run_documents, run_tags, baseline_runs, run_verdicts}
+    and "run_id" in table.c
 )
 
 # Who changes a run or its document, in whichever way, changes one of these.
 _VERSION: Final = "r.xmin::text || ':' || coalesce(d.xmin::text, '')"
+
+
+def _below_sql(table: Table, what: int, *columns: str) -> str:
+    """Return the rows of a table below `runs`, as a column of JSON; NULL if there are none."""
+    values = ", ".join(f't."{name}"' for name in columns)
+    return (
+        f"(SELECT json_agg(json_build_array({what}, {values})) "  # noqa: S608 - of names
+        f'FROM "{table.name}" AS t WHERE t.run_id = r.run_id)'
+    )
+
+
+*_TEXTS_BELOW, (_, _, *_NOISE) = BELOW_RUN
+# JSON has one kind of number, so what the machine's noise was has columns.
 _LOAD: Final = f"""
 SELECT {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
-    (SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = r.run_id),
+    {", ".join(_below_sql(*one) for one in _TEXTS_BELOW)},
+    CASE WHEN n.run_id IS NOT NULL THEN {OF_NOISE} END,
+    {", ".join(f"n.{name}" for name in _NOISE)},
     {_VERSION},
     CASE WHEN {_VERSION} IS DISTINCT FROM %(known)s THEN d.document END
 FROM runs AS r LEFT JOIN run_documents AS d ON d.run_id = r.run_id
+    LEFT JOIN machine_noise AS n ON n.run_id = r.run_id
 WHERE r.run_id = %(run_id)s
 """  # noqa: S608 - of names
 _END_OF_RUN: Final = len(RUN_COLUMNS)
+_END_OF_PROVENANCE: Final = _END_OF_RUN + len(PROVENANCE_COLUMNS)
+_END_OF_TEXTS: Final = _END_OF_PROVENANCE + len(_TEXTS_BELOW)
 
 
 class Answer(NamedTuple):
@@ -66,10 +92,12 @@ class Answer(NamedTuple):
     Attributes:
         run: The run; its parts are those of before where they haven't changed.
         version: Changes with the run.
+        below: What its document doesn't hold: see `BELOW_RUN`.
     """
 
     run: StoredRun
     version: str
+    below: list[tuple[Any, ...]]
 
 
 def load_if_changed(
@@ -83,10 +111,13 @@ def load_if_changed(
     row = connection.run(_LOAD, bound).fetchone()
     if row is None:
         return None
-    *columns, tags, version, document = row
+    *columns, version, document = row
+    below = [tuple(v) for rows in columns[_END_OF_PROVENANCE:_END_OF_TEXTS] for v in rows or ()]
+    if columns[_END_OF_TEXTS] is not None:
+        below.append(tuple(columns[_END_OF_TEXTS:]))
     parts: RunParts | None = None
     if known and version == known.version:
-        if known.run.summary.tags == (tags or {}):
+        if below == known.below:
             return known
         of_run = known.run.summary
         parts = RunParts(of_run.metrics, of_run.satellites, of_run.artifacts)
@@ -94,10 +125,9 @@ def load_if_changed(
         parts = decode(run_id, bytes(document))
     if parts is None:
         parts = load_rows_of(connection, run_id)
-    run = stored_run(
-        run_id, tuple(columns[:_END_OF_RUN]), tuple(columns[_END_OF_RUN:]), parts, tags or {}
-    )
-    return Answer(run, version)
+    provenance = tuple(columns[_END_OF_RUN:_END_OF_PROVENANCE])
+    run = stored_run(run_id, tuple(columns[:_END_OF_RUN]), provenance, parts, below)
+    return Answer(run, version, below)
 
 
 @cache
@@ -129,18 +159,32 @@ def _comparison_sql(condition: str) -> str:
         f'{side}."{name}" AS {side}_{name}' for side in ("b", "c") for name in STATISTICS_COLUMNS
     ]
     types = ["bigint", *["double precision"] * 6, "bigint"] * 2
-    was = ", ".join(f"to_jsonb({name})" for name in PROVENANCE_COLUMNS)
+    none = ", ".join(f"NULL::{kind}" for kind in types)
+    # The times differ between any two runs.
+    of_run = ", ".join(
+        "NULL" if name.endswith("_at_us") else f"r.{name}" for name in PROVENANCE_COLUMNS
+    )
+    of_unit = ", ".join(("satellite_id", *UNIT_FIELDS))
+    of_side = (
+        f"SELECT {OF_PROVENANCE}, '{{side}}', jsonb_build_array({of_run}, r.state), "  # noqa: S608
+        f"n.steal_worst, NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
+        "ON n.run_id = r.run_id WHERE r.run_id = %({side})s"
+    )
+    of_units = (
+        f"SELECT {OF_UNIT}, '{{side}}', jsonb_build_array({of_unit}), "  # noqa: S608
+        f"NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
+    )
     sides = [
-        f"SELECT '{side}', jsonb_build_array({was}), NULL, NULL, "  # noqa: S608 - of names
-        f"{', '.join(f'NULL::{kind}' for kind in types)} FROM runs WHERE run_id = %({side})s"
+        part.format(side=side)
         for side in ("baseline", "candidate")
+        for part in (of_side, of_units)
     ]
     of_run = "SELECT * FROM statistics WHERE run_id = %({side})s AND satellite_id {condition} ''"
     baseline, candidate = (
         of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
     )
     rows = (
-        "SELECT NULL::text, NULL::jsonb, "  # noqa: S608 - of names
+        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, NULL::float8, "  # noqa: S608 - of names
         "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
         f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
         "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
@@ -157,8 +201,11 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     bound = {"baseline": baseline, "candidate": candidate}
     rows: list[tuple[Any, ...]] = []
-    for side, was, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
-        rows.append((OF_PROVENANCE, side, *was) if side else (OF_STATISTICS, *numbers))
+    for what, side, was, steal, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
+        if what == OF_STATISTICS:
+            rows.append((what, *numbers))
+        else:
+            rows.append((what, side, *was, steal))
     return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
 
 
@@ -169,7 +216,9 @@ def _save_sql() -> str:
     )
     return (
         f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
-        f"SET {changed}, revision = runs.revision + 1 RETURNING run_id, revision, "
+        f"SET {changed}, revision = runs.revision + 1 "
+        "WHERE runs.save_id IS NULL OR runs.save_id IS DISTINCT FROM excluded.save_id "
+        "RETURNING run_id, revision, "
         "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
     )
 
@@ -179,14 +228,17 @@ def save_runs(
 ) -> dict[str, tuple[int, dict[str, str]]]:
     """Write runs in place of what is stored under their ids; tags are set, others stay.
 
+    A run that is stored under the same `save_id` is left as it is.
+
     Returns:
-        {run id: (revision, tags)}.
+        {run id: (revision, tags)}, of those that were written.
     """
     bound = columns_of(runs, [rows.run for rows in new])
     saved = {
         run_id: (revision, tags or {})
         for run_id, revision, tags in connection.run(_save_sql(), bound)
     }
+    new = [rows for rows in new if rows.run_id in saved]
     again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
     write_children(connection, new, replaced=again)
     of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]

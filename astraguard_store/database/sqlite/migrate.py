@@ -44,7 +44,7 @@ __all__ = [
     "upgrade_database",
 ]
 
-KNOWN_REVISIONS: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0008"})
+KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 _FORMER: Final = "-before-restore"
 

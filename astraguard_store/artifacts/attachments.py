@@ -1,0 +1,162 @@
+"""Any files that belong to a run: copied below `attachments` in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from astraguard_store.artifacts.staging import new_token
+from astraguard_store.checks import check_name
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
+from astraguard_store.formats.layout import ATTACHMENTS_NAME
+from astraguard_store.model import Attachment
+from astraguard_store.system.files import (
+    chunks_of,
+    create_file,
+    digest_of,
+    make_folder,
+    open_anybodys,
+    open_folder,
+    open_for_reading,
+    sync,
+    sync_folder,
+    write_all,
+)
+
+__all__ = [
+    "attach",
+    "attachment_path",
+    "attachment_state",
+    "check_attachment_name",
+    "copy_attachment",
+    "found_attachments",
+    "keep_attachments",
+]
+
+# What the file system takes, less what a copy on its way has in addition.
+_LONGEST_NAME_BYTES = 230
+
+
+def check_attachment_name(name: str) -> str:
+    """Return *name* if a file below `attachments` may have it.
+
+    Raises:
+        InvalidRunError: It may not.
+    """
+    check_name(name, "name of an attachment")
+    if "/" in name or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        raise InvalidRunError(
+            f"Invalid name of an attachment {name!r:.80}: a file's name is needed, without "
+            f"slashes, without a dot in front, of {_LONGEST_NAME_BYTES} bytes at most"
+        )
+    return name
+
+
+def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -> Attachment:
+    """Copy the file *source* to the attachments of a run; one of that name is replaced.
+
+    Raises:
+        ArtifactReadError: The source can't be read.
+        ArtifactWriteError: The copy can't be written.
+    """
+    try:
+        with open_anybodys(source) as descriptor:
+            return copy_attachment(root, run_id, name, chunks_of(descriptor), durable=durable)
+    except OSError as error:
+        raise ArtifactReadError(f"{source} can't be attached: {error.strerror}") from error
+
+
+def copy_attachment(
+    root: Path, run_id: str, name: str, chunks: Iterable[bytes], *, durable: bool
+) -> Attachment:
+    """Write an attachment; it appears when it is whole, and durable if it must be.
+
+    Raises:
+        ArtifactWriteError: It can't be written.
+    """
+    folder = root / run_id / ATTACHMENTS_NAME
+    beside = folder / f".{name}~{new_token()}"
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        make_folder(folder)
+        descriptor = create_file(beside)
+        try:
+            for chunk in chunks:
+                digest.update(chunk)
+                write_all(descriptor, chunk)
+                size += len(chunk)
+            if durable:
+                sync(descriptor)
+            beside.rename(folder / name)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        if durable:
+            sync_folder(folder)
+    except OSError as error:
+        raise ArtifactWriteError(
+            f"{folder / name} can't be written: {error.strerror}; nothing was attached"
+        ) from error
+    return Attachment(name, size, digest.hexdigest())
+
+
+def attachment_path(run_id: str, name: str) -> str:
+    """Return where an attachment lies, relative to the results folder."""
+    return f"{run_id}/{ATTACHMENTS_NAME}/{name}"
+
+
+def attachment_state(root: Path, run_id: str, name: str) -> Attachment:
+    """Return what an attachment is now.
+
+    Raises:
+        FileNotFoundError: It isn't there.
+        ArtifactReadError: It can't be read.
+    """
+    folder = root / run_id / ATTACHMENTS_NAME
+    with open_for_reading(folder, name) as descriptor:
+        try:
+            found = digest_of(descriptor)
+        except OSError as error:
+            raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
+    return Attachment(name, found.bytes, found.sha256)
+
+
+def found_attachments(root: Path, run_id: str) -> Iterator[Attachment]:
+    """Yield what lies below the attachments of a run, by name."""
+    try:
+        with open_folder(root / run_id / ATTACHMENTS_NAME) as descriptor:
+            names = sorted(os.listdir(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        with suppress(InvalidRunError, ArtifactReadError, FileNotFoundError):
+            yield attachment_state(root, run_id, check_attachment_name(name))
+
+
+def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> None:
+    """Remove all attachments of a run but those *kept*, and the folder if none is.
+
+    Raises:
+        OSError: One can't be removed.
+    """
+    folder = root / run_id / ATTACHMENTS_NAME
+    try:
+        with open_folder(folder) as descriptor:
+            for name in os.listdir(descriptor):
+                if name not in kept:
+                    with suppress(FileNotFoundError, IsADirectoryError):
+                        os.unlink(name, dir_fd=descriptor)
+            sync(descriptor)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not kept:
+        # Not empty: somebody's own folder is in it.
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,142 @@
+"""The journal of a recorder, as a file in the staging folder."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from astraguard_store.artifacts.staging import (
+    StagedName,
+    ensure_staging,
+    new_token,
+    staged_names,
+)
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.journal import Journal, read_journal
+from astraguard_store.formats.layout import JOURNAL_SUFFIX
+from astraguard_store.system.files import (
+    create_locked,
+    is_locked,
+    open_for_reading,
+    sync,
+    sync_folder,
+    unlock,
+    write_all,
+)
+
+__all__ = [
+    "JournalFile",
+    "journal_is_alive",
+    "journal_written_at_us",
+    "journals",
+    "load_journal",
+]
+
+
+class JournalFile:
+    """A journal that is written; its lock tells that its recorder lives. One thread uses it.
+
+    Attributes:
+        name: Its name in the staging folder.
+        path: Where it lies.
+    """
+
+    def __init__(self, root: Path, run_id: str, head: bytes, *, durable: bool) -> None:
+        """Make it, with its first frame.
+
+        Raises:
+            ArtifactWriteError: It can't be made.
+        """
+        self.name = StagedName(run_id, new_token(), JOURNAL_SUFFIX)
+        self.path = self.name.path(root)
+        self._durable = durable
+        self._whole = 0
+        self._descriptor: int | None = None
+        try:
+            ensure_staging(root)
+            self._descriptor = create_locked(self.path)
+            self.append([head])
+            if durable:
+                sync_folder(self.path.parent)
+        except OSError as error:
+            self.remove()
+            raise ArtifactWriteError(
+                f"{self.path} can't be written: {error.strerror}; nothing is recorded"
+            ) from error
+
+    def append(self, frames: Iterable[bytes]) -> None:
+        """Write frames, all of them or, as far as what comes later is concerned, none.
+
+        Raises:
+            OSError: They can't be written or synced.
+        """
+        if self._descriptor is None:
+            return
+        written = self._whole
+        try:
+            for frame in frames:
+                write_all(self._descriptor, frame)
+                written += len(frame)
+            if self._durable and written > self._whole:
+                sync(self._descriptor)
+        except OSError:
+            # A part of a frame would hide all that come later.
+            os.ftruncate(self._descriptor, self._whole)
+            os.lseek(self._descriptor, self._whole, os.SEEK_SET)
+            raise
+        self._whole = written
+
+    def remove(self) -> None:
+        """Remove it, and let go: what it told is saved."""
+        self.path.unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave it to whoever looks next."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            unlock(descriptor)
+
+    def forget(self) -> None:
+        """Close it in a forked child: the lock stays the parent's, and ends with it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def load_journal(path: Path) -> Journal:
+    """Return what a journal tells.
+
+    Raises:
+        FileNotFoundError: It isn't there.
+        ArtifactReadError: It can't be read, or is none.
+    """
+    with open_for_reading(path.parent, path.name) as descriptor:
+        try:
+            size = os.fstat(descriptor).st_size
+            # Mapped: the rows of a long one needn't fit into memory twice.
+            content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else b""
+            return read_journal(content)
+        except (ArtifactReadError, OSError) as error:
+            raise ArtifactReadError(f"{path}: {error}") from error
+
+
+def journals(root: Path) -> dict[str, StagedName]:
+    """Return {run id: its journal} of all that lie in the staging folder."""
+    return {name.run_id: name for name in staged_names(root) if name.is_journal}
+
+
+def journal_is_alive(root: Path, run_id: str, token: str) -> bool:
+    """Return whether the recorder that writes this journal lives; False if it isn't there."""
+    return is_locked(StagedName(run_id, token, JOURNAL_SUFFIX).path(root))
+
+
+def journal_written_at_us(root: Path, run_id: str, token: str) -> int | None:
+    """Return when a journal was last written, microseconds since 1970; None if it's gone."""
+    try:
+        status = os.stat(StagedName(run_id, token, JOURNAL_SUFFIX).path(root))
+    except OSError:
+        return None
+    return status.st_mtime_ns // 1000

@@ -1,0 +1,80 @@
+"""`astraguard-store changes`."""
+
+from datetime import datetime
+
+import click
+
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
+from astraguard_store.presentation import text
+from astraguard_store.presentation import verdict_texts as words
+from astraguard_store.presentation.verdict_shapes import change_shape
+
+
+@click.command(
+    epilog=options.examples(
+        "astraguard-store changes fault_detection",
+        "astraguard-store changes fault_detection --statistic p99 --scenario swarm --since 12w",
+    )
+)
+@click.argument("metric")
+@click.option(
+    "--statistic",
+    type=click.Choice(["mean", "p50", "p95", "p99"]),
+    default="p50",
+    show_default=True,
+    help="Of which statistic.",
+)
+@click.option("--scenario", metavar="NAME", help="Only runs of this scenario.")
+@click.option(
+    "--since",
+    type=options.time,
+    metavar="TIME",
+    help="Only runs that started since: an ISO date or time, or a span such as 7d or 12w.",
+)
+@options.as_markdown
+@options.results
+@options.as_json
+def changes(
+    metric: str,
+    statistic: str,
+    scenario: str | None,
+    since: datetime | None,
+    as_markdown: bool,
+    results: options.Results,
+    as_json: bool,
+) -> int:
+    """Say when METRIC became slower or faster for good: the steps in its history.
+
+    A step shows once it has four runs, and is of 5 % at least.
+
+    Exit code 0; 1 where no run measured METRIC; 2 for an error.
+    """
+    with options.open_store(results, read_only=True) as repository:
+        found = repository.change_points(metric, statistic, scenario=scenario, since=since)
+        mistyped = None if found else options.why_no_metric(repository, metric)
+        origin = options.answers_from(repository)
+    if mistyped:
+        complain(mistyped)
+        return ANSWER_IS_NO
+    if as_json:
+        shape = {"metric_type": metric, "statistic": statistic}
+        output.print_json({**origin, **shape, "changes": [change_shape(one) for one in found]})
+    elif found:
+        columns = text.words("first run", "started at (UTC)")
+        columns += text.numbers("before ms", "after ms", "change", "runs")
+        rows = [
+            [
+                one.run_id,
+                text.time_text(one.started_at),
+                f"{one.before_ms:.4g}",
+                f"{one.after_ms:.4g}",
+                words.percent(one.change, sign=True),
+                str(one.runs_after),
+            ]
+            for one in found
+        ]
+        output.print_table(columns, rows, markdown=as_markdown)
+    else:
+        output.print_line(f"{metric} {statistic} has no step of 5 % or more.")
+    return OK

@@ -1,0 +1,98 @@
+"""Baselines and recorded verdicts: the tables `baseline_runs` and `run_verdicts`.
+
+A baseline is its rows: it is gone with its last run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, select
+
+from astraguard_store.database.schema import baseline_runs, run_verdicts
+from astraguard_store.database.sql import Connection, compiled, insert_rows
+from astraguard_store.model import utc_from_epoch_us
+from astraguard_store.verdict.values import Baseline
+
+__all__ = [
+    "baselines",
+    "delete_baseline",
+    "insert_verdicts",
+    "is_of_baseline",
+    "of_same_baselines",
+    "set_baseline",
+]
+
+Row = tuple[Any, ...]
+
+
+@cache
+def _baselines_sql() -> str:
+    row = baseline_runs.c
+    # By the run: SQLite finds the names in an index and sorts them.
+    return compiled(
+        select(row.baseline, row.run_id, row.set_at_us).order_by(row.baseline, row.run_id)
+    )
+
+
+def baselines(connection: Connection) -> dict[str, Baseline]:
+    """Return all baselines, by name."""
+    found: dict[str, list[str]] = {}
+    set_at: dict[str, int] = {}
+    for name, run_id, set_at_us in connection.execute(_baselines_sql()):
+        found.setdefault(name, []).append(run_id)
+        set_at[name] = set_at_us
+    return {
+        name: Baseline(name, tuple(run_ids), utc_from_epoch_us(set_at[name]))
+        for name, run_ids in found.items()
+    }
+
+
+@cache
+def _delete_sql() -> str:
+    return compiled(delete(baseline_runs).where(baseline_runs.c.baseline == bindparam("name")))
+
+
+def set_baseline(connection: Connection, name: str, run_ids: Iterable[str], now_us: int) -> None:
+    """Let *name* be these stored runs, and no others."""
+    connection.execute(_delete_sql(), (name,))
+    insert_rows(connection, baseline_runs, [(run_id, name, now_us) for run_id in run_ids])
+
+
+def delete_baseline(connection: Connection, name: str) -> bool:
+    """Delete a baseline, not its runs; return whether there was one."""
+    return connection.execute(_delete_sql(), (name,)).rowcount > 0
+
+
+@cache
+def _is_of_baseline_sql() -> str:
+    return compiled(select(exists().where(baseline_runs.c.run_id == bindparam("run_id"))))
+
+
+def is_of_baseline(connection: Connection, run_id: str) -> bool:
+    """Return whether any baseline has the run."""
+    return bool(connection.execute(_is_of_baseline_sql(), (run_id,)).fetchone()[0])
+
+
+@cache
+def _others_sql() -> str:
+    row = baseline_runs.c
+    return compiled(
+        select(
+            exists().where(
+                row.baseline == bindparam("name"), row.set_at_us != bindparam("set_at_us")
+            )
+        )
+    )
+
+
+def of_same_baselines(connection: Connection, rows: Iterable[Row]) -> list[Row]:
+    """Return those of *rows*, of another store, whose baseline isn't another one here."""
+    return [row for row in rows if not connection.execute(_others_sql(), row[1:]).fetchone()[0]]
+
+
+def insert_verdicts(connection: Connection, rows: Iterable[Row]) -> None:
+    """Write verdicts, in the order of the table's columns."""
+    insert_rows(connection, run_verdicts, rows)

@@ -1,0 +1,286 @@
+"""What a verdict needs to know of runs: three statements, however many runs there are.
+
+The tables of statistics are named here only, for everything that judges runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import fields
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, exists, func, literal_column, null, select
+
+from astraguard_store.buckets import BucketColumns, buckets_of
+from astraguard_store.database.schema import (
+    OF_ALL_SATELLITES,
+    buckets,
+    run_tags,
+    run_verdicts,
+    runs,
+    statistics,
+)
+from astraguard_store.database.sql import Connection, compiled, first, given_values
+from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
+from astraguard_store.provenance import Provenance
+from astraguard_store.verdict.change_points import HistoryPoint
+from astraguard_store.verdict.values import JudgedRun
+
+__all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs", "series"]
+
+SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
+"""The statistics whose history can be looked at."""
+
+# Without the units, which have a table of their own.
+_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
+_DIRTY: Final = _PROVENANCE.index("git_dirty")
+# The times differ between any two runs, so nothing is judged by them.
+_TIMES: Final = ("started_at", "finished_at")
+_SUMMARY: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
+
+Row = tuple[Any, ...]
+
+
+@cache
+def _runs_sql() -> str:
+    started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
+    was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
+    return compiled(
+        select(runs.c.run_id, started_us, *was).where(
+            runs.c.run_id.in_(select(given_values("run_ids")))
+        )
+    )
+
+
+@cache
+def _tags_sql() -> str:
+    tag = run_tags.c
+    given = select(given_values("run_ids"))
+    return compiled(select(tag.run_id, tag.tag, tag.value).where(tag.run_id.in_(given)))
+
+
+@cache
+def _metrics_sql() -> str:
+    columns = (statistics.c[name] for name in _SUMMARY)
+    return compiled(
+        select(statistics.c.run_id, statistics.c.metric_type, *columns).where(
+            statistics.c.run_id.in_(select(given_values("run_ids"))),
+            statistics.c.satellite_id == OF_ALL_SATELLITES,
+        )
+    )
+
+
+@cache
+def _served_sql() -> str:
+    """Return the statement for the most events on one satellite, and one satellite's name."""
+    table = statistics.c
+    return compiled(
+        select(
+            table.run_id,
+            table.metric_type,
+            func.max(table.count),
+            func.min(table.satellite_id),
+            func.max(table.satellite_id),
+        )
+        .where(
+            table.run_id.in_(select(given_values("run_ids"))),
+            table.satellite_id != OF_ALL_SATELLITES,
+        )
+        .group_by(table.run_id, table.metric_type)
+    )
+
+
+@cache
+def _satellites_sql() -> str:
+    table = statistics.c
+    columns = (table[name] for name in _SUMMARY)
+    return compiled(
+        select(table.run_id, table.metric_type, table.satellite_id, *columns).where(
+            table.run_id.in_(select(given_values("run_ids"))),
+            table.satellite_id != OF_ALL_SATELLITES,
+        )
+    )
+
+
+@cache
+def _buckets_sql() -> str:
+    return compiled(
+        select(buckets.c.counts).where(
+            buckets.c.run_id.in_(select(given_values("run_ids"))),
+            buckets.c.satellite_id == OF_ALL_SATELLITES,
+            buckets.c.metric_type == bindparam("metric_type"),
+        )
+    )
+
+
+def buckets_of_runs(
+    connection: Connection, metric_type: str, run_ids: Collection[str]
+) -> BucketColumns | None:
+    """Return the sums of the buckets of some runs; None if none of them has any.
+
+    Without numpy, which takes longer to import than some hundred runs to add up.
+    """
+    rows = connection.execute(_buckets_sql(), (json.dumps(list(run_ids)), metric_type))
+    sums: dict[int, list[int]] = {}
+    for (text,) in rows:
+        for bucket, count, missed in zip(*buckets_of(text), strict=True):
+            of_bucket = sums.setdefault(bucket, [0, 0])
+            of_bucket[0] += count
+            of_bucket[1] += missed
+    if not sums:
+        return None
+    places = sorted(sums)
+    return BucketColumns(places, [sums[p][0] for p in places], [sums[p][1] for p in places])
+
+
+def judged_runs(
+    connection: Connection, run_ids: Collection[str], *, by_satellite: bool, reference: str
+) -> dict[str, JudgedRun]:
+    """Return {run id: what a verdict needs of it}, of those that are stored.
+
+    Args:
+        connection: On a snapshot.
+        run_ids: Of which runs.
+        by_satellite: Whether the statistics of single satellites are needed too.
+        reference: The metric type of the in-run reference, whose only satellite is
+            its version.
+    """
+    given = (json.dumps(list(run_ids)),)
+    cells: dict[str, dict[tuple[str, str | None], MetricSummary]] = {}
+    tags: dict[str, dict[str, str]] = {}
+    ticks: dict[str, int] = {}
+    versions: dict[str, str] = {}
+    for run_id, metric_type, *numbers in connection.execute(_metrics_sql(), given):
+        cells.setdefault(run_id, {})[metric_type, None] = _summary(numbers)
+    for run_id, metric_type, most, least_name, last_name in connection.execute(
+        _served_sql(), given
+    ):
+        ticks[run_id] = max(most, ticks.get(run_id, 0))
+        if metric_type == reference:
+            # Several versions in one run are none that another run has.
+            same = least_name == last_name
+            versions[run_id] = least_name if same else f"{least_name}, {last_name}"
+    if by_satellite:
+        for run_id, metric_type, name, *numbers in connection.execute(_satellites_sql(), given):
+            cells.setdefault(run_id, {})[metric_type, name] = _summary(numbers)
+    for run_id, tag, value in connection.execute(_tags_sql(), given):
+        tags.setdefault(run_id, {})[tag] = value
+    return {
+        run_id: JudgedRun(
+            run_id,
+            started_us,
+            _provenance(was),
+            FrozenMapping(tags.get(run_id, {})),
+            cells.get(run_id, {}),
+            ticks.get(run_id, 0),
+            versions.get(run_id),
+        )
+        for run_id, started_us, *was in connection.execute(_runs_sql(), given)
+    }
+
+
+def _summary(numbers: Iterable[Any]) -> MetricSummary:
+    summary = MetricSummary(*numbers)
+    return with_bounds(summary) if summary.missed else summary
+
+
+def _provenance(values: list[Any]) -> Provenance:
+    if values[_DIRTY] is not None:
+        values[_DIRTY] = bool(values[_DIRTY])
+    return Provenance.of_values(values)
+
+
+@cache
+def _history_sql() -> str:
+    machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
+    excluded = exists().where(
+        run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == bindparam("excluded")
+    )
+    regressed = exists().where(
+        run_verdicts.c.run_id == runs.c.run_id,
+        run_verdicts.c.verdict == literal_column("'regressed'"),
+    )
+    return compiled(
+        first(
+            select(runs.c.run_id)
+            .where(
+                runs.c.scenario == bindparam("scenario"),
+                machine == bindparam("machine"),
+                ~excluded,
+                ~regressed,
+            )
+            .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
+        ),
+        named=True,
+    )
+
+
+def history_ids(
+    connection: Connection, scenario: str, machine: str, *, excluded: str, limit: int
+) -> list[str]:
+    """Return the newest runs of a set-up, but for known regressions and those left out.
+
+    Args:
+        connection: On a snapshot.
+        scenario: Their scenario.
+        machine: Their rig; where they have none, their host.
+        excluded: The tag of runs that are left out.
+        limit: Most runs to return.
+    """
+    bound = {"scenario": scenario, "machine": machine, "excluded": excluded, "limit": limit}
+    return [run_id for (run_id,) in connection.execute(_history_sql(), bound)]
+
+
+@cache
+def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
+    table = statistics.c
+    started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
+    machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
+    wanted = [
+        table.metric_type == bindparam("metric_type"),
+        table.satellite_id == OF_ALL_SATELLITES,
+    ]
+    if of_scenario:
+        wanted.append(runs.c.scenario == bindparam("scenario"))
+    if since:
+        wanted.append(started_us >= bindparam("since_us"))
+    return compiled(
+        # Where a percentile falls among the missed events, its bound.
+        select(runs.c.scenario, machine, runs.c.run_id, started_us, table[f"{statistic}_ms"])
+        .select_from(statistics.join(runs, runs.c.run_id == table.run_id))
+        .where(*wanted)
+        .order_by(started_us, runs.c.run_id),
+        named=True,
+    )
+
+
+def series(
+    connection: Connection,
+    metric_type: str,
+    statistic: str,
+    *,
+    scenario: str | None,
+    since: datetime | None,
+) -> list[list[HistoryPoint]]:
+    """Return the history of a statistic by the start of the runs, of each set-up by itself.
+
+    Args:
+        connection: To read from.
+        metric_type: Of what.
+        statistic: One of `SERIES_STATISTICS`.
+        scenario: Of this scenario only.
+        since: Of runs that started then or later only; aware.
+    """
+    sql = _series_sql(statistic, of_scenario=scenario is not None, since=since is not None)
+    bound = {
+        "metric_type": metric_type,
+        "scenario": scenario,
+        "since_us": None if since is None else epoch_us(since),
+    }
+    found: dict[tuple[str | None, str | None], list[HistoryPoint]] = {}
+    for of_scenario, machine, *point in connection.execute(sql, bound):
+        found.setdefault((of_scenario, machine), []).append(HistoryPoint(*point))
+    return list(found.values())

@@ -1,0 +1,195 @@
+"""Runs that are being recorded: their rows begin, tell of the recorder, and end."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, case, delete, exists, select, update
+
+from astraguard_store.database.rows import insert_surroundings
+from astraguard_store.database.runs import StoredRun, load_run, run_row, set_tags
+from astraguard_store.database.schema import (
+    attachments,
+    machine_noise,
+    runs,
+    statistics,
+)
+from astraguard_store.database.sql import Connection, compiled, insert_new
+from astraguard_store.exceptions import RunIsRunningError
+from astraguard_store.model import RunSummary, epoch_us
+
+__all__ = [
+    "begin_live",
+    "end_live",
+    "end_without_measurements",
+    "live_runs",
+    "set_revision",
+    "touch_live",
+]
+
+_has_statistics: Final = exists().where(statistics.c.run_id == runs.c.run_id)
+_of_recorder: Final[Any] = (runs.c.run_id == bindparam("this_run")) & (
+    runs.c.live_token == bindparam("token")
+)
+
+
+@cache
+def _insert_sql() -> str:
+    return compiled(insert_new(runs))
+
+
+@cache
+def _take_sql() -> str:
+    values: dict[str, Any] = {
+        "state": "running",
+        "error": None,
+        "live_token": bindparam("token"),
+    }
+    return compiled(
+        update(runs)
+        .values(**values, last_written_at_us=bindparam("written_at_us"))
+        .where(runs.c.run_id == bindparam("this_run"), runs.c.live_token.is_(None)),
+        named=True,
+    )
+
+
+def begin_live(connection: Connection, run: StoredRun) -> StoredRun | None:
+    """Let the row of a run say that it is being recorded, with its tags and units.
+
+    A stored run of that id keeps its statistics and files until another is saved.
+
+    Returns:
+        That one, as it was; None if there was none.
+
+    Raises:
+        RunIsRunningError: A recorder is at work already.
+    """
+    summary = run.summary
+    before = load_run(connection, summary.run_id)
+    if before is None:
+        connection.execute(_insert_sql(), run_row(run))
+        insert_surroundings(connection, summary)
+    else:
+        assert summary.last_written_at is not None  # noqa: S101 - it is live
+        bound = {
+            "this_run": summary.run_id,
+            "token": run.live_token,
+            "written_at_us": epoch_us(summary.last_written_at),
+            "state": "running",
+            "error": None,
+        }
+        if connection.execute(_take_sql(), bound).rowcount == 0:
+            raise RunIsRunningError(summary.run_id)
+    set_tags(connection, summary.run_id, summary.tags)
+    return before
+
+
+@cache
+def _touch_sql() -> str:
+    # What is stored of an earlier save keeps its own number.
+    total = case(
+        (_has_statistics, runs.c.total_measurements), else_=bindparam("total_measurements_now")
+    )
+    values = {"last_written_at_us": bindparam("written_at_us"), "total_measurements": total}
+    return compiled(update(runs).values(values).where(_of_recorder), named=True)
+
+
+def touch_live(
+    connection: Connection, run_id: str, token: str, written_at_us: int, measurements: int
+) -> None:
+    """Note when a recorder last wrote, and how many measurements it has."""
+    bound = {
+        "this_run": run_id,
+        "token": token,
+        "written_at_us": written_at_us,
+        "total_measurements_now": measurements,
+    }
+    connection.execute(_touch_sql(), bound)
+
+
+@cache
+def _is_new_sql() -> str:
+    return compiled(select(_has_statistics).where(_of_recorder), named=True)
+
+
+@cache
+def _end_sql() -> str:
+    return compiled(
+        update(runs).values(live_token=bindparam("none")).where(_of_recorder), named=True
+    )
+
+
+def end_live(connection: Connection, run_id: str, token: str) -> bool | None:
+    """Let the row of a run be saved: its recorder is done.
+
+    Returns:
+        Whether the run was new to the recorder; None if it isn't that recorder's any more.
+    """
+    bound = {"this_run": run_id, "token": token}
+    found = connection.execute(_is_new_sql(), bound).fetchone()
+    if found is None:
+        return None
+    connection.execute(_end_sql(), {**bound, "none": None})
+    return not found[0]
+
+
+@cache
+def _set_revision_sql() -> str:
+    return compiled(
+        update(runs)
+        .values(revision=bindparam("new_revision"))
+        .where(runs.c.run_id == bindparam("this_run")),
+        named=True,
+    )
+
+
+def set_revision(connection: Connection, run_id: str, revision: int) -> None:
+    """Let a run have a revision that is not the next one."""
+    bound = {"this_run": run_id, "new_revision": revision}
+    connection.execute(_set_revision_sql(), bound)
+
+
+@cache
+def _note_end_sql() -> str:
+    names = ("state", "error", "last_written_at_us")
+    return compiled(
+        update(runs)
+        .values({name: bindparam(f"new_{name}") for name in names})
+        .where(runs.c.run_id == bindparam("this_run")),
+        named=True,
+    )
+
+
+def end_without_measurements(connection: Connection, run: RunSummary) -> None:
+    """Note how a recording ended that measured nothing; `end_live` came before."""
+    bound = {
+        "this_run": run.run_id,
+        "new_state": run.state,
+        "new_error": run.error,
+        "new_last_written_at_us": run.last_written_at and epoch_us(run.last_written_at),
+    }
+    connection.execute(_note_end_sql(), bound)
+    for sql in _replaced_sql():
+        connection.execute(sql, (run.run_id,))
+    # Its units are there since it began.
+    insert_surroundings(connection, run)
+
+
+@cache
+def _replaced_sql() -> tuple[str, ...]:
+    return tuple(
+        compiled(delete(t).where(t.c.run_id == bindparam("run_id")))
+        for t in (attachments, machine_noise)
+    )
+
+
+@cache
+def _live_runs_sql() -> str:
+    found = select(runs.c.run_id, runs.c.live_token).where(runs.c.live_token.is_not(None))
+    return compiled(found)
+
+
+def live_runs(connection: Connection) -> list[tuple[str, str]]:
+    """Return (run id, token of its journal) of the runs that are being recorded."""
+    return connection.execute(_live_runs_sql()).fetchall()

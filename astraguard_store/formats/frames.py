@@ -1,0 +1,300 @@
+"""Frames of anybody's → measurements: columns by name, checked value by value.
+
+A frame is anything with ``__arrow_c_stream__``: of polars, pandas or Arrow. It is read in
+batches, so that a long file needs no more memory than its measurements take.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from astraguard_store.checks import check_name
+from astraguard_store.columns import ROW_BYTES, Columns, Label, polars_is_usable
+from astraguard_store.exceptions import InvalidRunError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "columns_of_frame"]
+
+MEASUREMENT_FIELDS: Final = (
+    "timestamp",
+    "metric_type",
+    "satellite_id",
+    "duration_ms",
+    "scenario_time_s",
+    "missed",
+)
+"""The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+TIME_UNITS: Final[dict[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""{unit: seconds in it}"""
+
+# Epoch times above these count finer units: 1e11 s is the year 5138, 1e11 ms 1973.
+_EPOCHS: Final = ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6))
+_TRUE: Final = ("1", "true", "yes", "y", "t")
+_FALSE: Final = ("0", "false", "no", "n", "f", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the columns of a frame are read.
+
+    Attributes:
+        names: {name of `MEASUREMENT_FIELDS`: the frame's name of it}, where they differ.
+        duration_unit: What durations are counted in.
+        scenario_unit: What scenario times are counted in.
+        metric_type: Of all rows, where no column says it.
+        satellite_id: Of all rows, where no column says it.
+        first_row: The number of the first row, for messages.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    duration_unit: str = "ms"
+    scenario_unit: str = "s"
+    metric_type: str | None = None
+    satellite_id: str | None = None
+    first_row: int = 0
+
+    def name(self, field_name: str) -> str:
+        """Return the frame's name of a column."""
+        return self.names.get(field_name, field_name)
+
+
+def columns_of_frame(frame: Any) -> Columns:
+    """Return the measurements in a frame, whose columns have the names of `MEASUREMENT_FIELDS`.
+
+    Raises:
+        InvalidRunError: A column is missing, or a value can't be stored; the message
+            names the column, the row and the value.
+    """
+    builder = ColumnsBuilder(Reading())
+    builder.add(_polars_frame(frame))
+    return builder.columns()
+
+
+def _polars_frame(frame: Any) -> pl.DataFrame:
+    if not polars_is_usable():
+        raise InvalidRunError(
+            "A frame is read by polars, which can't be used in a process that was forked beside "
+            "it: use multiprocessing's 'spawn' or 'forkserver'"
+        )
+    import polars as pl
+
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    try:
+        return pl.DataFrame(frame)
+    except ImportError:
+        # pandas hands out Arrow only beside pyarrow; its columns are had without.
+        return pl.DataFrame({str(name): frame[name].tolist() for name in frame.columns})
+
+
+class ColumnsBuilder:
+    """Adds up the measurements of frames with the same columns.
+
+    Args:
+        reading: How they are read.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._blocks: list[bytes] = []
+        self._codes: dict[tuple[str, str, bool], int] = {}
+        self._rows = reading.first_row
+        self._first_timestamp: float | None = None
+        self._now = time.time()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Add the rows of a frame; raises as `columns_of_frame`."""
+        if frame.height:
+            self._blocks.append(self._packed(frame))
+            self._rows += frame.height
+
+    def columns(self) -> Columns:
+        """Return all of them."""
+        labels: list[Label] = [(metric, satellite) for metric, satellite, _ in self._codes]
+        missed = [code for (_, _, is_missed), code in self._codes.items() if is_missed]
+        return Columns([(block, len(block)) for block in self._blocks], labels, missed)
+
+    def _packed(self, frame: pl.DataFrame) -> bytes:
+        import numpy as np
+
+        rows = np.empty((frame.height, ROW_BYTES // 8), np.float64)
+        rows[:, 0] = self._timestamps(frame).to_numpy()
+        rows[:, 1] = self._numbers(frame, "duration_ms", self._in_ms()).to_numpy()
+        rows[:, 2] = self._scenario_times(frame, rows[:, 0])
+        rows.view(np.int64)[:, 3] = self._label_codes(frame)
+        return rows.tobytes()
+
+    def _in_ms(self) -> float:
+        return TIME_UNITS[self._reading.duration_unit] * 1000
+
+    def _column(self, frame: pl.DataFrame, field_name: str) -> pl.Series | None:
+        name = self._reading.name(field_name)
+        if name in frame.columns:
+            return frame[name]
+        if field_name in self._reading.names:
+            raise InvalidRunError(
+                f"There is no column {name!r} for {field_name}; there are {_listed(frame)}"
+            )
+        return None
+
+    def _needed(self, frame: pl.DataFrame, field_name: str) -> pl.Series:
+        column = self._column(frame, field_name)
+        if column is None:
+            raise InvalidRunError(
+                f"There is no column {field_name!r}; there are {_listed(frame)}. "
+                f"Name the one that it is ({field_name}=…)"
+            )
+        return column
+
+    def _numbers(self, frame: pl.DataFrame, field_name: str, factor: float) -> pl.Series:
+        """Return a column's numbers, 0 or above, times *factor*."""
+        import polars as pl
+
+        column = self._needed(frame, field_name)
+        if column.dtype == pl.Duration:
+            numbers = column.dt.total_microseconds() * (1e-3 if field_name == "duration_ms" else 1)
+            numbers = numbers if field_name == "duration_ms" else numbers * 1e-6
+        else:
+            numbers = _floats(column) * factor
+        self._check(column, numbers.is_finite() & (numbers >= 0), "is no number of at least 0")
+        return numbers
+
+    def _timestamps(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the times of recording, seconds since 1970."""
+        import polars as pl
+
+        column = self._column(frame, "timestamp")
+        if column is None:
+            return pl.Series([self._now]).new_from_index(0, frame.height)
+        if column.dtype == pl.String:
+            seconds = _parsed_times(column)
+        elif column.dtype in {pl.Datetime, pl.Date}:
+            seconds = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
+        else:
+            seconds = _epoch_seconds(column.cast(pl.Float64, strict=False))
+        self._check(column, seconds.is_finite(), "is no time")
+        return seconds
+
+    def _scenario_times(self, frame: pl.DataFrame, timestamps: Any) -> Any:
+        if self._column(frame, "scenario_time_s") is not None:
+            factor = TIME_UNITS[self._reading.scenario_unit]
+            return self._numbers(frame, "scenario_time_s", factor).to_numpy()
+        if self._column(frame, "timestamp") is None:
+            self._needed(frame, "scenario_time_s")
+        if self._first_timestamp is None:
+            self._first_timestamp = float(timestamps[0])
+        since = timestamps - self._first_timestamp
+        if (since < 0).any():
+            row = self._rows + int((since < 0).argmax())
+            raise InvalidRunError(
+                f"Row {row} (the first is {self._reading.first_row}): its timestamp is before the "
+                "first row's, so it tells no scenario time; a column scenario_time_s is needed"
+            )
+        return since
+
+    def _names(self, frame: pl.DataFrame, field_name: str, constant: str | None) -> pl.Series:
+        import polars as pl
+
+        column = self._column(frame, field_name)
+        if column is None and constant is not None:
+            return pl.Series([constant]).new_from_index(0, frame.height)
+        column = self._needed(frame, field_name)
+        names = column.cast(pl.String, strict=False)
+        self._check(column, names.is_not_null() & (names.str.strip_chars() != ""), "is no name")
+        return names
+
+    def _label_codes(self, frame: pl.DataFrame) -> Any:
+        """Return the label number of each row; new labels are numbered as they come."""
+        import numpy as np
+        import polars as pl
+
+        reading = self._reading
+        labels = pl.DataFrame(
+            {
+                "metric_type": self._names(frame, "metric_type", reading.metric_type),
+                "satellite_id": self._names(frame, "satellite_id", reading.satellite_id),
+                "missed": self._missed(frame),
+            }
+        )
+        found = labels.unique(maintain_order=True)
+        numbers = [self._code(*row) for row in found.rows()]
+        numbered = found.with_columns(code=pl.Series(numbers, dtype=pl.Int64))
+        joined = labels.join(
+            numbered, on=labels.columns, how="left", maintain_order="left", validate="m:1"
+        )
+        return joined["code"].to_numpy().astype(np.int64)
+
+    def _code(self, metric_type: str, satellite_id: str, missed: bool) -> int:
+        label = (
+            check_name(metric_type, "metric_type"),
+            check_name(satellite_id, "satellite_id"),
+            missed,
+        )
+        return self._codes.setdefault(label, len(self._codes))
+
+    def _missed(self, frame: pl.DataFrame) -> pl.Series:
+        import polars as pl
+
+        column = self._column(frame, "missed")
+        if column is None:
+            return pl.Series([False]).new_from_index(0, frame.height)
+        if column.dtype == pl.Boolean:
+            return column.fill_null(value=False)
+        words = column.cast(pl.String, strict=False).fill_null("").str.to_lowercase()
+        known = words.is_in([*_TRUE, *_FALSE])
+        self._check(column, known, "is neither true nor false")
+        return words.is_in(list(_TRUE))
+
+    def _check(self, column: pl.Series, is_right: pl.Series, what: str) -> None:
+        wrong = ~is_right.fill_null(value=False)
+        if wrong.any():
+            place = int(wrong.arg_max() or 0)
+            raise InvalidRunError(
+                f"Row {self._rows + place} (the first is {self._reading.first_row}), column "
+                f"{column.name!r}: {column[place]!r} {what}"
+            )
+
+
+def _listed(frame: pl.DataFrame) -> str:
+    return ", ".join(map(repr, frame.columns[:20])) or "none"
+
+
+def _floats(column: pl.Series) -> pl.Series:
+    """Return a column's numbers, also written with a decimal comma; null where there is none."""
+    import polars as pl
+
+    if column.dtype == pl.String:
+        column = column.str.strip_chars().str.replace(",", ".", literal=True)
+    return column.cast(pl.Float64, strict=False)
+
+
+def _epoch_seconds(numbers: pl.Series) -> pl.Series:
+    """Return seconds since 1970 of times that count s, ms, µs or ns; their size tells which."""
+    largest = numbers.abs().max()
+    factor = 1e-9
+    if isinstance(largest, float):
+        factor = next((unit for limit, unit in _EPOCHS if largest < limit), 1e-9)
+    return numbers * factor
+
+
+def _parsed_times(column: pl.Series) -> pl.Series:
+    """Return seconds since 1970 of times that are text: ISO 8601, or a number."""
+    import polars as pl
+
+    numbers = _epoch_seconds(_floats(column))
+    if not numbers.has_nulls():
+        return numbers
+    text = column.str.strip_chars()
+    zoned = text.str.contains(r"(Z|[+-]\d\d:?\d\d)$")
+    # Without a zone UTC is meant. A day's time may follow a T or a space.
+    full = pl.select(pl.when(zoned).then(text).otherwise(text + "Z")).to_series()
+    full = full.str.replace(" ", "T", literal=True)
+    times = full.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    return times.dt.epoch("us") / 1e6

@@ -1,0 +1,258 @@
+"""What a recorder writes while it records, as bytes: frames, each with a length and a checksum.
+
+A journal only grows. A frame is its kind (one byte), the length of its content (four
+bytes, little endian), the CRC-32 of kind, length and content, and the content. A journal
+whose recorder died ends anywhere: what comes after its last whole frame doesn't count.
+
+==== ==================================================================================
+H    what the run is, as JSON: `JournalHead`; the first frame
+L    new labels, as JSON: [[metric type, satellite, whether of missed events], …]
+R    rows, packed as those of `Columns`, with the numbers of labels that came before
+Z    nothing: what was recorded up to here was forgotten
+A    a file that was attached, as JSON: [name, bytes, SHA-256]
+M    the machine's noise so far, as JSON
+E    how the recording ended, as JSON: [state, error]; the last frame
+==== ==================================================================================
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from struct import Struct
+from typing import Final, Literal
+from zlib import crc32
+
+import msgspec
+
+from astraguard_store.columns import ROW_BYTES, Columns, Label
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.notes import told_of
+from astraguard_store.model import Attachment, RunState
+from astraguard_store.noise import MachineNoise
+from astraguard_store.provenance import Provenance, check_tags
+
+__all__ = [
+    "Journal",
+    "JournalHead",
+    "attachment_frame",
+    "end_frame",
+    "head_frame",
+    "labels_frame",
+    "noise_frame",
+    "read_journal",
+    "reset_frame",
+    "rows_frame",
+]
+
+_Kind = Literal[b"H", b"L", b"R", b"Z", b"A", b"M", b"E"]
+_FRAME: Final = Struct("<cII")
+# Longer than any that is written: rows come a block at a time.
+_MOST_BYTES: Final = 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHead:
+    """What a recorder knows when it begins.
+
+    Attributes:
+        began_at_us: When, microseconds since 1970.
+        provenance: What the run is.
+        tags: To set.
+        satellite_buckets: Whether the buckets of each satellite are to be kept.
+        in_database: Whether the measurements are to be kept in the table too.
+        state_before: How far the stored run of that name came; None if there was none.
+        error_before: Its error.
+    """
+
+    began_at_us: int
+    provenance: Provenance
+    tags: Mapping[str, str]
+    satellite_buckets: bool = False
+    in_database: bool = False
+    state_before: RunState | None = None
+    error_before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What a journal tells.
+
+    Attributes:
+        head: Its first frame.
+        columns: What was recorded.
+        attachments: The files that were attached, by name.
+        noise: The machine's, as far as it was noted.
+        end: (state, error), if the recording ended.
+        whole_bytes: How much of the journal could be read.
+    """
+
+    head: JournalHead
+    columns: Columns
+    attachments: tuple[Attachment, ...] = ()
+    noise: MachineNoise | None = None
+    end: tuple[RunState, str | None] | None = None
+    whole_bytes: int = field(default=0, compare=False)
+
+
+def _frame(kind: _Kind, content: bytes) -> bytes:
+    head = kind + len(content).to_bytes(4, "little")
+    return _FRAME.pack(kind, len(content), crc32(content, crc32(head))) + content
+
+
+def head_frame(head: JournalHead) -> bytes:
+    """Return the first frame."""
+    return _frame(
+        b"H",
+        msgspec.json.encode(
+            {
+                "began_at_us": head.began_at_us,
+                "provenance": told_of(head.provenance),
+                "tags": dict(head.tags),
+                "satellite_buckets": head.satellite_buckets,
+                "in_database": head.in_database,
+                "state_before": head.state_before,
+                "error_before": head.error_before,
+            }
+        ),
+    )
+
+
+def labels_frame(labels: list[tuple[str, str, bool]]) -> bytes:
+    """Return the frame of new labels: (metric type, satellite, whether of missed events)."""
+    return _frame(b"L", msgspec.json.encode(labels))
+
+
+def rows_frame(packed: bytes) -> bytes:
+    """Return the frame of some rows."""
+    return _frame(b"R", packed)
+
+
+def reset_frame() -> bytes:
+    """Return the frame that says that all rows before it were forgotten."""
+    return _frame(b"Z", b"")
+
+
+def attachment_frame(attachment: Attachment) -> bytes:
+    """Return the frame of a file that was attached."""
+    return _frame(b"A", msgspec.json.encode(list(attachment)))
+
+
+def noise_frame(noise: MachineNoise) -> bytes:
+    """Return the frame of the machine's noise so far."""
+    return _frame(b"M", msgspec.json.encode(asdict(noise)))
+
+
+def end_frame(state: RunState, error: str | None) -> bytes:
+    """Return the last frame."""
+    return _frame(b"E", msgspec.json.encode([state, error]))
+
+
+def read_journal(content: bytes | mmap.mmap) -> Journal:
+    """Return what the whole frames of a journal tell.
+
+    Raises:
+        ArtifactReadError: Not even its first frame is whole, or a frame holds what no
+            recorder writes.
+    """
+    reader = _Reader()
+    try:
+        for kind, told in _frames(content):
+            reader.take(kind, told)
+    except (msgspec.MsgspecError, InvalidRunError, ValueError, TypeError) as error:
+        raise ArtifactReadError(f"no journal of a recorder: {error}") from error
+    if reader.head is None:
+        raise ArtifactReadError("no journal of a recorder: its first frame is not whole")
+    return reader.journal(reader.head)
+
+
+def _frames(content: bytes | mmap.mmap) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield (kind, content) of the frames up to the first that isn't whole."""
+    position = 0
+    view = memoryview(content)
+    while position + _FRAME.size <= len(content):
+        kind, length, checksum = _FRAME.unpack_from(content, position)
+        end = position + _FRAME.size + length
+        if length > _MOST_BYTES or end > len(content):
+            return
+        told = view[position + _FRAME.size : end]
+        if crc32(told, crc32(kind + length.to_bytes(4, "little"))) != checksum:
+            return
+        yield kind, told
+        position = end
+
+
+class _Reader:
+    """Takes one frame after the other."""
+
+    def __init__(self) -> None:
+        self.head: JournalHead | None = None
+        self._labels: list[Label] = []
+        self._missed: list[int] = []
+        # Views: a long journal isn't copied.
+        self._blocks: list[tuple[memoryview, int]] = []
+        self._attachments: dict[str, Attachment] = {}
+        self._noise: MachineNoise | None = None
+        self._end: tuple[RunState, str | None] | None = None
+        self._whole_bytes = 0
+
+    def take(self, kind: bytes, content: memoryview) -> None:
+        """Note what a frame tells."""
+        if kind != b"H" and self.head is None:
+            raise ValueError("it doesn't begin with what the run is")
+        take = {
+            b"H": self._take_head,
+            b"L": self._take_labels,
+            b"R": self._take_rows,
+            b"Z": self._forget,
+            b"A": self._take_attachment,
+            b"M": self._take_noise,
+            b"E": self._take_end,
+        }.get(kind)
+        if take is None:
+            raise ValueError(f"a frame is of the unknown kind {kind!r}")
+        take(content)
+        self._whole_bytes += _FRAME.size + len(content)
+
+    def journal(self, head: JournalHead) -> Journal:
+        """Return what all frames told."""
+        return Journal(
+            head,
+            Columns(self._blocks, self._labels, self._missed),
+            tuple(sorted(self._attachments.values())),
+            self._noise,
+            self._end,
+            self._whole_bytes,
+        )
+
+    def _take_head(self, content: memoryview) -> None:
+        head = msgspec.json.decode(content, type=JournalHead)
+        self.head = replace(head, tags=check_tags(head.tags))
+
+    def _take_labels(self, content: memoryview) -> None:
+        for metric_type, satellite_id, missed in msgspec.json.decode(
+            content, type=list[tuple[str, str, bool]]
+        ):
+            if missed:
+                self._missed.append(len(self._labels))
+            self._labels.append((metric_type, satellite_id))
+
+    def _take_rows(self, content: memoryview) -> None:
+        if len(content) % ROW_BYTES:
+            raise ValueError("a frame of rows ends within one")
+        self._blocks.append((content, len(content)))
+
+    def _forget(self, _: memoryview) -> None:
+        self._blocks.clear()
+
+    def _take_attachment(self, content: memoryview) -> None:
+        name, size, sha256 = msgspec.json.decode(content, type=tuple[str, int, str])
+        self._attachments[name] = Attachment(name, size, sha256)
+
+    def _take_noise(self, content: memoryview) -> None:
+        self._noise = msgspec.json.decode(content, type=MachineNoise)
+
+    def _take_end(self, content: memoryview) -> None:
+        state, error = msgspec.json.decode(content, type=tuple[RunState, str | None])
+        self._end = (state, error)

@@ -1,0 +1,119 @@
+"""Notes beside a run that was exported: what its summary and its CSV don't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import msgspec
+
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.notes import told_of
+from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us
+from astraguard_store.noise import MachineNoise
+from astraguard_store.provenance import Provenance, check_tags
+
+__all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_notes"]
+
+NOTES_NAME: Final = "astraguard_run.json"
+"""The file's name in the folder of an exported run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotes:
+    """What a store knows of a run beside its files.
+
+    Attributes:
+        summary_sha256: Of the summary file that they belong to; None where it had no hash.
+        revision: As in `RunSummary`.
+        recorded_at_us: When it was saved, microseconds since 1970.
+        utc_offset_s: How far local time was ahead of UTC then; None if it was adopted.
+        provenance: What it was.
+        tags: Its tags.
+        state: How far it came.
+        error: What ended a failed one.
+        last_written_at_us: When its recorder last wrote.
+        save_id: What its save was named.
+        save_sha256: Of what a named save held.
+        satellite_buckets: Whether it keeps buckets of satellites.
+        attachments: The files that were attached.
+        noise: The machine's.
+    """
+
+    summary_sha256: str | None
+    revision: int
+    recorded_at_us: int
+    utc_offset_s: int | None
+    provenance: Provenance
+    tags: Mapping[str, str]
+    state: RunState = "finished"
+    error: str | None = None
+    last_written_at_us: int | None = None
+    save_id: str | None = None
+    save_sha256: str | None = None
+    satellite_buckets: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    noise: MachineNoise | None = None
+
+
+def notes_of(
+    run: RunSummary,
+    utc_offset_s: int | None,
+    save_sha256: str | None,
+    *,
+    satellite_buckets: bool,
+) -> RunNotes:
+    """Return what is to be noted of a stored run."""
+    hashes = (file.sha256 for file in run.artifacts if file.kind == "summary_json")
+    return RunNotes(
+        next(hashes, None),
+        run.revision,
+        epoch_us(run.recorded_at),
+        utc_offset_s,
+        run.provenance,
+        run.tags,
+        run.state,
+        run.error,
+        None if run.last_written_at is None else epoch_us(run.last_written_at),
+        run.save_id,
+        save_sha256,
+        satellite_buckets,
+        run.attachments,
+        run.noise,
+    )
+
+
+def render_run_notes(notes: RunNotes) -> bytes:
+    """Return *notes* as JSON that a person can read; the same notes always give the same."""
+    told = {
+        "summary_sha256": notes.summary_sha256,
+        "revision": notes.revision,
+        "recorded_at_us": notes.recorded_at_us,
+        "utc_offset_s": notes.utc_offset_s,
+        "provenance": told_of(notes.provenance),
+        "tags": dict(notes.tags),
+        "state": notes.state,
+        "error": notes.error,
+        "last_written_at_us": notes.last_written_at_us,
+        "save_id": notes.save_id,
+        "save_sha256": notes.save_sha256,
+        "satellite_buckets": notes.satellite_buckets,
+        "attachments": [list(attached) for attached in notes.attachments],
+        "noise": None if notes.noise is None else asdict(notes.noise),
+    }
+    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+
+
+def parse_run_notes(content: bytes) -> RunNotes:
+    """Return the notes in *content*.
+
+    Raises:
+        ArtifactReadError: It isn't what `render_run_notes` gives.
+    """
+    try:
+        notes = msgspec.json.decode(content, type=RunNotes)
+        check_tags(notes.tags)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
+        raise ArtifactReadError(f"no notes of a run: {error}") from error
+    return notes

@@ -1,0 +1,232 @@
+"""Verdicts in words: for who has to decide, without statistics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import isinf
+from xml.sax.saxutils import escape, quoteattr
+
+from astraguard_store.presentation.text import counted, few_names, printable
+from astraguard_store.verdict.values import CellVerdict, GateReport, NotJudged, Settling
+
+__all__ = [
+    "change_text",
+    "headline",
+    "interval_text",
+    "junit",
+    "machine_text",
+    "name_of",
+    "noise_text",
+    "percent",
+    "rest_text",
+    "settling_text",
+    "value_text",
+    "why",
+    "worst",
+]
+
+_SHARES = frozenset({"missed", "deadline"})
+_MOST_SHOWN = 8
+_FEW_SHOWN = 3
+_SAME_SPEED = 0.01
+_OF = {
+    "measured": "measured of these runs",
+    "history": "measured of these and older runs",
+    "assumed": "assumed",
+}
+
+
+def percent(share: float, *, sign: bool = False) -> str:
+    """Return ``21 %``, with a digit more below 10; with *sign* ``+21 %``."""
+    digits = 0 if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 or not share else 2
+    return f"{share * 100:{'+' if sign else ''}.{digits}f} %"
+
+
+def name_of(cell: CellVerdict | NotJudged) -> str:
+    """Return ``fault_detection p50``, with the satellite if it is of one."""
+    of_satellite = f" {cell.satellite_id}" if cell.satellite_id else ""
+    return f"{cell.metric_type} {cell.statistic}{of_satellite}"
+
+
+def value_text(cell: CellVerdict, side: str) -> str:
+    """Return what a side measured: ms, or a share of events."""
+    value = getattr(cell, side)
+    if value is None:
+        return "-"
+    return percent(value) if cell.statistic in _SHARES else f"{value:.4g} ms"
+
+
+def change_text(cell: CellVerdict) -> str:
+    """Return the change; ``-`` where nothing is known of it."""
+    if cell.change is None:
+        return "-"
+    return percent(cell.change, sign=cell.statistic != "deadline")
+
+
+def interval_text(cell: CellVerdict) -> str:
+    """Return between which changes the true one lies."""
+    if cell.low is None or cell.high is None:
+        return "-"
+    low = percent(cell.low, sign=cell.statistic != "deadline")
+    if isinf(cell.high):
+        return f"{low} or more"
+    if cell.high > 10:
+        return f"{low} to x{cell.high + 1:.3g}"
+    return f"{low.removesuffix(' %')} to {percent(cell.high, sign=cell.statistic != 'deadline')}"
+
+
+def headline(report: GateReport) -> str:
+    """Return the verdict in one line."""
+    blocking = [cell for cell in report.cells if not cell.excludes_regression]
+    match report.verdict:
+        case "regressed":
+            text = _headline_of_regressed(report.regressed)
+        case "improved":
+            text = f"IMPROVED: {_got(_first(report.cells, 'improved'))}, and nothing got worse"
+        case "inconclusive" if blocking:
+            text = f"INCONCLUSIVE: {_may(blocking[0])}"
+        case "inconclusive":
+            text = f"INCONCLUSIVE: {report.warnings[0]}"
+        case _:
+            limit = max((c.limit for c in report.cells if c.statistic not in _SHARES), default=0)
+            text = f"EQUIVALENT: nothing got slower or faster by {percent(limit)} or more"
+            if any(cell.verdict != "equivalent" for cell in report.cells):
+                text = f"EQUIVALENT: nothing got slower by {percent(limit)} or more"
+    return f"{text} (on assumed noise)" if report.rests_on_assumed_noise else text
+
+
+def _first(cells: Iterable[CellVerdict], verdict: str) -> CellVerdict:
+    return next(cell for cell in cells if cell.verdict == verdict)
+
+
+def _headline_of_regressed(cells: Sequence[CellVerdict]) -> str:
+    more = len(cells) - 1
+    return f"REGRESSED: {_got(cells[0])}" + (f"; and {more} more" if more else "")
+
+
+def _got(cell: CellVerdict) -> str:
+    """Return what became of a cell that regressed or improved."""
+    if cell.statistic in _SHARES:
+        was = {
+            "missed": f"are missed, {value_text(cell, 'baseline')} before",
+            "deadline": f"are too late, {percent(cell.limit)} may be",
+        }
+        return f"{value_text(cell, 'candidate')} of {_where(cell)} {was[cell.statistic]}"
+    change = cell.change or 0.0
+    least = cell.low if change > 0 else cell.high
+    at_least = f", by {percent(abs(least or 0.0))} at least" if not isinf(least or 0.0) else ""
+    return f"{name_of(cell)} is {_slower(change)}{at_least}"
+
+
+def _may(cell: CellVerdict) -> str:
+    """Return what a cell that isn't settled may be."""
+    if cell.high is None or isinf(cell.high):
+        return f"{name_of(cell)} falls among missed events"
+    if cell.statistic == "deadline":
+        return f"up to {percent(cell.high)} of {_where(cell)} may be too late"
+    if cell.statistic == "missed":
+        return f"up to {percent(cell.high)} more of {_where(cell)} may be missed"
+    return f"{name_of(cell)} may be up to {_slower(cell.high)}"
+
+
+def _where(cell: CellVerdict) -> str:
+    return cell.metric_type + (f" on {cell.satellite_id}" if cell.satellite_id else "")
+
+
+def _slower(change: float) -> str:
+    if change >= 1.0:
+        return f"{change + 1:.1f} times as slow"
+    return f"{percent(abs(change))} {'slower' if change > 0 else 'faster'}"
+
+
+def settling_text(settling: Settling) -> str:
+    """Return what would settle a cell: ``12 more runs, or 3 if all runs had a reference``."""
+    if settling.candidate_runs is not None:
+        text = counted(settling.candidate_runs, "more run")
+    elif settling.runs_of_both is not None:
+        text = f"{counted(settling.runs_of_both, 'more run')} of each side"
+    else:
+        text = "more than 200 runs"
+    with_reference = settling.with_reference
+    if with_reference is not None and with_reference != settling.candidate_runs:
+        text += f", or {with_reference} if all runs had a reference"
+    return text
+
+
+def noise_text(report: GateReport) -> str:
+    """Return by how much runs differ without a change, and how that is known."""
+    cells = [cell for cell in report.cells if cell.noise is not None and cell.statistic == "p50"]
+    cells = cells or [cell for cell in report.cells if cell.statistic in {"p95", "p99"}]
+    noise = max((cell.noise for cell in cells if cell.noise is not None), default=None)
+    if noise is None:
+        return "of missed events alone"
+    source = _OF[report.noise_source]
+    return f"{percent(noise)} from run to run, {source}"
+
+
+def machine_text(change: float) -> str:
+    """Return what the reference says of the machine."""
+    if abs(change) < _SAME_SPEED:
+        return "as fast for both sides, by the reference"
+    pace = "slower" if change > 0 else "faster"
+    return f"{percent(abs(change))} {pace} for the candidate, by the reference: taken off"
+
+
+def why(report: GateReport) -> str:
+    """Return why the verdict is what it is, in a sentence or two."""
+    once = round(1 / report.alpha)
+    if report.verdict == "regressed":
+        return f"without any change, fewer than 1 of {once} checks show such a difference"
+    if report.verdict == "inconclusive":
+        return "runs differ too much, or are too few, to tell a change from none"
+    return "a change that counts would have shown beyond what runs differ anyway"
+
+
+def worst(report: GateReport) -> tuple[CellVerdict, ...]:
+    """Return the cells that decide: those that regressed, or else the first few."""
+    if report.regressed:
+        return report.regressed[:_MOST_SHOWN]
+    if report.verdict == "inconclusive":
+        return tuple(cell for cell in report.cells if not cell.excludes_regression)[:_FEW_SHOWN]
+    return report.cells[:_FEW_SHOWN]
+
+
+def rest_text(report: GateReport, shown: int) -> str | None:
+    """Return what the folded cells are; None if there are none."""
+    rest = Counter(cell.verdict for cell in report.cells)
+    rest.subtract(Counter(cell.verdict for cell in worst(report)[:shown]))
+    parts = [f"{number} {verdict}" for verdict, number in rest.items() if number]
+    if report.not_judged:
+        names = sorted({f"{one.metric_type}" for one in report.not_judged})
+        parts.append(f"{len(report.not_judged)} not judged ({few_names(names)})")
+    return f"and {', '.join(parts)}" if parts else None
+
+
+def junit(report: GateReport) -> str:
+    """Return JUnit's XML: a test for each cell; what regressed failed, the rest not settled."""
+    failures = len(report.regressed)
+    open_cells = [cell for cell in report.cells if not cell.excludes_regression]
+    skipped = len([cell for cell in open_cells if cell.verdict == "inconclusive"])
+    counts = f'tests="{len(report.cells)}" failures="{failures}" skipped="{skipped}"'
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<testsuite name="astraguard-store gate" {counts}>',
+    ]
+    for cell in report.cells:
+        # XML has no place for control characters, which a name may hold.
+        where = quoteattr(printable(_where(cell)))
+        case = f"  <testcase classname={where} name={quoteattr(cell.statistic)}"
+        message = quoteattr(f"{cell.verdict}: {change_text(cell)} ({interval_text(cell)})")
+        if cell.verdict == "regressed":
+            lines.append(f"{case}><failure message={message}/></testcase>")
+        elif cell.verdict == "inconclusive" and not cell.excludes_regression:
+            lines.append(f"{case}><skipped message={message}/></testcase>")
+        else:
+            lines.append(f"{case}/>")
+    lines += [
+        f"  <system-out>{escape(printable(headline(report)))}</system-out>",
+        "</testsuite>",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""Summaries that are missing or damaged, made anew from the CSVs beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from astraguard_store.artifacts.reader import (
+    last_measured_us,
+    names_another_run,
+    read_columns,
+    read_summary_file,
+)
+from astraguard_store.artifacts.restoring import publish_summary, stage_summary
+from astraguard_store.checks import check_run_id
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.layout import RAW_NAMES, SUMMARY, compression_of, file_name
+from astraguard_store.formats.summary import (
+    local_timestamp,
+    render_document,
+    statistics_document,
+    utc_offset_s,
+)
+from astraguard_store.model import Artifact, utc_from_epoch_us
+from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.store import FolderStore
+
+__all__ = ["csv_of", "document_of", "needs_summary", "rebuild_summary"]
+
+
+def csv_of(root: Path, name: str) -> str | None:
+    """Return the name of the CSV in a run's folder; None if there is none."""
+    return next((raw for raw in RAW_NAMES if (root / name / raw).is_file()), None)
+
+
+def needs_summary(root: Path, name: str) -> bool:
+    """Return whether a folder has a CSV, and no summary that can be read."""
+    try:
+        read_summary_file(root, check_run_id(name))
+    except (FileNotFoundError, ArtifactReadError):
+        # That of another run is no damage: somebody put it there.
+        return csv_of(root, name) is not None and not names_another_run(root, name)
+    except InvalidRunError:
+        return False
+    return False
+
+
+def document_of(run_id: str, statistics: RunStatistics, recorded_at_us: int) -> dict[str, Any]:
+    """Return the content of a run's summary file."""
+    offset_s = utc_offset_s(recorded_at_us)
+    return {
+        "run_id": run_id,
+        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
+        **statistics_document(
+            statistics.total_measurements, statistics.metrics, statistics.satellites
+        ),
+    }
+
+
+def rebuild_summary(store: FolderStore, run_id: str) -> None:
+    """Write the summary of a run that has none that can be read, from its CSV.
+
+    A damaged one is kept beside it, as ``….changed``.
+
+    Raises:
+        ArtifactReadError: The CSV isn't whole.
+        ArtifactWriteError: The summary can't be written.
+        OSError: The same.
+    """
+    root = store.root
+    csv = csv_of(root, run_id)
+    if csv is None:
+        raise ArtifactReadError(f"{root / run_id} has no CSV")
+    columns = read_columns(root / run_id / csv)
+    if not columns.rows:
+        raise ArtifactReadError(f"{root / run_id / csv} holds no measurements")
+    statistics = summarize(columns)
+    recorded_at_us = last_measured_us(root, run_id)
+    if recorded_at_us is None:
+        recorded_at_us = (root / run_id / csv).stat().st_mtime_ns // 1000
+    noted = Artifact(
+        SUMMARY, f"{run_id}/{file_name(SUMMARY, compression_of(csv))}", 0, None, columns.rows
+    )
+    content = render_document(document_of(run_id, statistics, recorded_at_us))
+    staged = stage_summary(root, noted, content, recorded_at_us, durable=store.options.sync)
+    try:
+        with store.turn(f"rebuilding the summary of run {run_id!r}"):
+            publish_summary(root, staged)
+    except BaseException:
+        staged.discard()
+        raise

@@ -1,0 +1,230 @@
+"""The thread that writes what is recorded to the journal while it is recorded.
+
+It copies what is new in the collector's blocks by their lengths: so who records takes
+no lock, waits for nothing, and allocates no more than without a journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+from weakref import WeakSet
+
+from astraguard_store.formats.journal import (
+    attachment_frame,
+    end_frame,
+    labels_frame,
+    noise_frame,
+    reset_frame,
+    rows_frame,
+)
+from astraguard_store.latency import LatencyCollector
+from astraguard_store.model import Attachment, RunState
+from astraguard_store.noise import MachineNoise
+from astraguard_store.store.recording import Recording
+from astraguard_store.system.forks import (
+    in_forked_child,
+    in_forking_parent,
+    when_forks_begin,
+)
+from astraguard_store.system.noise import NoiseMeter
+
+__all__ = ["Recorder"]
+
+logger = logging.getLogger("astraguard_store")
+
+_SAMPLE_EVERY_S: Final = 1.0
+# How often the row and the journal say that the recorder lives, and what the noise was.
+_BEAT_EVERY_S: Final = 10.0
+
+
+class Recorder:
+    """Writes a journal and beats while a run is recorded.
+
+    Args:
+        collector: What is recorded.
+        recording: The run in its store.
+        flush_every_s: How often what is new is written, seconds.
+    """
+
+    def __init__(
+        self, collector: LatencyCollector, recording: Recording, flush_every_s: float
+    ) -> None:
+        self._collector = collector
+        self._recording = recording
+        self._flush_every_s = flush_every_s
+        self._meter = NoiseMeter()
+        self._written: list[tuple[bytearray, int]] = []
+        self._labels = 0
+        self._has_failed = False
+        # Held while the journal is written, by its thread or by who attaches or ends.
+        self._journal_lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.pid = os.getpid()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._meter.sample()
+        _recorders.add(self)
+        self._start_thread()
+
+    def note_attachment(self, attachment: Attachment) -> None:
+        """Write that a file was attached.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        self._write(lambda: iter([attachment_frame(attachment)]))
+
+    def finish(self, state: RunState, error: str | None) -> MachineNoise | None:
+        """Stop, write what is left and how it ended; return the machine's noise.
+
+        A journal that can't be written, which the log says, keeps nobody from saving.
+        """
+        self.stop_thread()
+        _recorders.discard(self)
+        self._meter.sample()
+        noise = self._meter.noise()
+        try:
+            self._write(lambda: self._frames(noise))
+            self._write(lambda: iter([end_frame(state, error)]))
+        except OSError as failure:
+            self._warn(failure)
+        return noise
+
+    def flush(self) -> None:
+        """Write what is new; a failure is said in the log, and tried again the next time."""
+        try:
+            self._write(lambda: self._frames(None))
+        except OSError as error:
+            self._warn(error)
+        else:
+            self._has_failed = False
+
+    def _write(self, frames: Callable[[], Iterator[bytes]]) -> None:
+        journal = self._recording.journal
+        if journal is None:
+            return
+        with self._journal_lock:
+            before = (list(self._written), self._labels)
+            try:
+                journal.append(frames())
+            except OSError:
+                self._written, self._labels = before
+                raise
+
+    def _frames(self, noise: MachineNoise | None) -> Iterator[bytes]:
+        """Yield what isn't in the journal yet."""
+        blocks = self._collector.blocks()
+        lengths = [len(block) for block in blocks]
+        # After the lengths: all rows up to there have labels that are among these.
+        labels = self._collector.labels_from(self._labels)
+        if labels:
+            yield labels_frame(labels)
+            self._labels += len(labels)
+        if not self._continues(blocks):
+            yield reset_frame()
+            self._written = []
+        for place, (block, length) in enumerate(zip(blocks, lengths, strict=True)):
+            is_known = place < len(self._written)
+            done = self._written[place][1] if is_known else 0
+            if length > done:
+                # A slice copies, so that the recorder may go on growing the block.
+                yield rows_frame(bytes(block[done:length]))
+            if is_known:
+                self._written[place] = (block, length)
+            else:
+                self._written.append((block, length))
+        if noise:
+            yield noise_frame(noise)
+
+    def _continues(self, blocks: list[bytearray]) -> bool:
+        """Return whether the blocks that were written are still there: nobody forgot them."""
+        return len(blocks) >= len(self._written) and all(
+            known is block for (known, _), block in zip(self._written, blocks, strict=False)
+        )
+
+    def _start_thread(self) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(
+            target=self._run, name="astraguard-store-recorder", daemon=True
+        )
+        self._thread.start()
+
+    def stop_thread(self) -> None:
+        """Let the thread end; a step that is under way is waited for."""
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def go_on(self) -> None:
+        """Start the thread again, in the parent of a fork."""
+        if self._thread is None:
+            self._start_thread()
+
+    def forget(self) -> None:
+        """Let go of the journal in a forked child: it is the parent's."""
+        self._journal_lock = threading.Lock()
+        self._thread = None
+        if self._recording.journal is not None:
+            self._recording.journal.forget()
+
+    def _run(self) -> None:
+        now = time.monotonic()
+        flush_at, sample_at = now + self._flush_every_s, now + _SAMPLE_EVERY_S
+        beat_at = now + _BEAT_EVERY_S
+        while not self._stop.wait(max(0.0, min(flush_at, sample_at) - time.monotonic())):
+            now = time.monotonic()
+            if now >= sample_at:
+                self._meter.sample()
+                sample_at = now + _SAMPLE_EVERY_S
+            if now >= flush_at:
+                self.flush()
+                flush_at = now + self._flush_every_s
+            if now >= beat_at:
+                self._beat()
+                beat_at = now + _BEAT_EVERY_S
+
+    def _beat(self) -> None:
+        noise = self._meter.noise()
+        try:
+            self._write(lambda: self._frames(noise))
+        except OSError as error:
+            self._warn(error)
+        self._recording.beat(len(self._collector))
+
+    def _warn(self, error: OSError) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            journal = self._recording.journal
+            logger.warning(
+                "%s can't be written: %s. What is recorded is in memory, and written as soon "
+                "as it can be; a crash before that would take it",
+                journal and journal.path,
+                error.strerror,
+            )
+
+
+_recorders: WeakSet[Recorder] = WeakSet()
+
+
+def _for_all(step: Callable[[Recorder], None]) -> Callable[[], None]:
+    def do() -> None:
+        for recorder in tuple(_recorders):
+            step(recorder)
+
+    return do
+
+
+# A thread doesn't come along, and Python 3.12 warns of it. It ends before the database
+# comes to rest, for which a beat would wait.
+when_forks_begin(_for_all(Recorder.stop_thread))
+in_forking_parent(_for_all(Recorder.go_on))
+in_forked_child(_for_all(Recorder.forget))
+in_forked_child(_recorders.clear)

@@ -1,0 +1,437 @@
+"""The life of a run that is recorded: its row begins, tells of the recorder, and ends.
+
+A recorder begins with its journal, locked, and then says in the run's row that it is at
+work, with the journal's token. It ends with a save like any other, whose transaction
+takes the token back; then the journal goes. In between, the lock tells that it lives.
+
+Whoever finds a journal whose lock is free adopts it: reads it, and saves the run as
+``interrupted``, or as its last frame says. If the row doesn't have the token any more,
+the save was committed, and only the journal is left to be removed. Since the lock is
+held meanwhile, a journal is adopted once, however many look.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from astraguard_store.artifacts.attachments import (
+    attach,
+    check_attachment_name,
+    keep_attachments,
+)
+from astraguard_store.artifacts.journal import (
+    JournalFile,
+    journal_is_alive,
+    journal_written_at_us,
+    journals,
+    load_journal,
+)
+from astraguard_store.artifacts.staging import StagedName, new_token
+from astraguard_store.artifacts.writer import check_target
+from astraguard_store.columns import Columns
+from astraguard_store.database.live import live_runs
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.transaction import Transaction
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    RunNotFoundError,
+    StoreError,
+    StoreNotFoundError,
+)
+from astraguard_store.formats.journal import JournalHead, head_frame
+from astraguard_store.model import (
+    NO_TAGS,
+    Attachment,
+    RunHeader,
+    RunState,
+    RunSummary,
+    epoch_us,
+    utc_from_epoch_us,
+)
+from astraguard_store.noise import MachineNoise
+from astraguard_store.options import StoreOptions
+from astraguard_store.provenance import UNKNOWN_PROVENANCE
+from astraguard_store.store.new_runs import Life, NewRun, times_of
+from astraguard_store.store.saving import save_rows, save_runs, told_of_life
+from astraguard_store.store.store import FolderStore, Store
+from astraguard_store.system.files import claim, unlock
+
+__all__ = [
+    "Ending",
+    "FolderRecording",
+    "MemoryRecording",
+    "Recording",
+    "adopt_journal",
+    "end_lost_recordings",
+    "seen_alive",
+    "seen_alive_headers",
+]
+
+logger = logging.getLogger("astraguard_store")
+
+# A recorder doesn't wait for savers to say that it lives.
+_BEAT_PATIENCE_S: Final = 0.05
+# Who only asks whether a recorder lives holds the lock for microseconds.
+_ASKED_AGAIN_AFTER_S: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a recording ended, and what it has.
+
+    Attributes:
+        state: How far the run came.
+        error: What ended a failed one.
+        columns: What was measured, maybe nothing.
+        attachments: The files that were attached.
+        noise: The machine's.
+    """
+
+    state: RunState
+    error: str | None
+    columns: Columns
+    attachments: tuple[Attachment, ...]
+    noise: MachineNoise | None
+
+
+class Recording(Protocol):
+    """A run in a store, from the beginning of its recording to the end."""
+
+    journal: JournalFile | None
+
+    def beat(self, measurements: int) -> None:
+        """Note in the row that the recorder lives; skipped while others write."""
+
+    def attach(self, source: Path, name: str | None) -> Attachment:
+        """Copy a file to the run's attachments."""
+
+    def end(self, ending: Ending) -> RunSummary:
+        """Save the run; raises as `RunRepository.save`."""
+
+
+class MemoryRecording:
+    """A recording into a store without files: what it has is lost with the process."""
+
+    journal: JournalFile | None = None
+
+    def __init__(self, store: Store, run_id: str, head: JournalHead) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._head = head
+        self._token = self._new_token()
+        self._last_written_at_us = head.began_at_us
+        self._begin()
+
+    def beat(self, measurements: int) -> None:
+        """Note in the row that the recorder lives; skipped while others write."""
+        self._last_written_at_us = time.time_ns() // 1000
+        purpose = f"noting the recorder of run {self._run_id!r}"
+        options = replace(self._store.options, busy_timeout_s=_BEAT_PATIENCE_S)
+        try:
+            with (
+                self._store.shared.ticket.held(purpose, _BEAT_PATIENCE_S),
+                self._store.database.transaction(options) as transaction,
+            ):
+                transaction.touch_live(
+                    self._run_id, self._token, self._last_written_at_us, measurements
+                )
+        except StoreError as error:
+            logger.debug("%s: %s", purpose, error)
+
+    def attach(self, source: Path, name: str | None) -> Attachment:  # noqa: ARG002
+        """Refuse: there is no folder.
+
+        Raises:
+            StoreNotFoundError: Always.
+        """
+        raise StoreNotFoundError("a store in memory has no folder, so no file can be attached")
+
+    def end(self, ending: Ending) -> RunSummary:
+        """Save the run; raises as `RunRepository.save`."""
+        now_us = time.time_ns() // 1000
+        return self._save(ended_run(self._run_id, self._token, self._head, ending, now_us, now_us))
+
+    def _new_token(self) -> str:
+        return new_token()
+
+    def _begin(self) -> None:
+        purpose = f"beginning to record run {self._run_id!r}"
+        began_at = utc_from_epoch_us(self._head.began_at_us)
+        row = RunSummary(
+            self._run_id,
+            1,
+            began_at,
+            0,
+            {},
+            {},
+            (),
+            replace(
+                self._head.provenance, started_at=self._head.provenance.started_at or began_at
+            ),
+            self._head.tags,
+            "running",
+            began_at,
+        )
+        with self._store.write(purpose) as transaction:
+            transaction.begin_live(StoredRun(row, None, None, self._token))
+
+    def _save(self, run: NewRun) -> RunSummary:
+        options = options_of(self._store.options, self._head)
+        if run.columns.rows:
+            return save_rows(self._store, {run.run_id: run}, options)[0]
+        return end_empty(self._store, run, self._head)
+
+
+class FolderRecording(MemoryRecording):
+    """A recording into a results folder, with a journal."""
+
+    def __init__(self, store: FolderStore, run_id: str, head: JournalHead) -> None:
+        self._folder = store
+        check_target(store.root, run_id)
+        self._file = self.journal = JournalFile(
+            store.root, run_id, head_frame(head), durable=store.options.sync
+        )
+        try:
+            super().__init__(store, run_id, head)
+        except BaseException:
+            # If the commit failed and took place all the same, recovery finds the row alone.
+            self._file.remove()
+            raise
+
+    def attach(self, source: Path, name: str | None) -> Attachment:
+        """Copy a file to the run's attachments; raises as `attach`."""
+        name = check_attachment_name(source.name if name is None else name)
+        durable = self._folder.options.sync
+        return attach(self._folder.root, self._run_id, source, name, durable=durable)
+
+    def end(self, ending: Ending) -> RunSummary:
+        """Save the run, and remove the journal; it stays where the save fails."""
+        try:
+            saved = super().end(ending)
+        except StoreError as error:
+            error.kept = (self._file.path,)
+            self._file.leave()
+            raise
+        except BaseException:
+            self._file.leave()
+            raise
+        self._file.remove()
+        return saved
+
+    def _new_token(self) -> str:
+        return self._file.name.token
+
+    def _save(self, run: NewRun) -> RunSummary:
+        if run.columns.rows:
+            options = options_of(self._store.options, self._head)
+            return save_runs(self._folder, {run.run_id: run}, options)[0]
+        return super()._save(run)
+
+
+def options_of(options: StoreOptions, head: JournalHead) -> StoreOptions:
+    """Return the options of a store with what a recorder wants kept of its run."""
+    options = replace(options, satellite_buckets=head.satellite_buckets)
+    if head.in_database and options.keep_measurements == "csv":
+        return replace(options, keep_measurements="database")
+    return options
+
+
+def ended_run(
+    run_id: str,
+    token: str,
+    head: JournalHead,
+    ending: Ending,
+    last_written_at_us: int,
+    recorded_at_us: int,
+) -> NewRun:
+    """Return the run of a recording that is over."""
+    started_at, finished_at = times_of(ending.columns) if ending.columns.rows else (None, None)
+    learned = head.provenance.of_run(
+        head.provenance.started_at or started_at or utc_from_epoch_us(head.began_at_us),
+        head.provenance.finished_at or finished_at,
+    )
+    life = Life(
+        ending.state,
+        ending.error,
+        token,
+        last_written_at_us,
+        recorded_at_us,
+        ending.attachments,
+        ending.noise,
+    )
+    return NewRun(run_id, ending.columns, learned, head.tags, life)
+
+
+def end_empty(store: Store, run: NewRun, head: JournalHead) -> RunSummary:
+    """Note how a recording ended that measured nothing; what was stored before stays."""
+    assert run.life is not None  # noqa: S101 - it was recorded
+    with store.write(f"ending the recording of run {run.run_id!r}") as transaction:
+        is_new = transaction.end_live(run.run_id, run.life.token)
+        if is_new is not None:
+            _note_end(transaction, run, head, is_new=is_new)
+    return store.database.get(run.run_id).summary
+
+
+def _note_end(transaction: Transaction, run: NewRun, head: JournalHead, *, is_new: bool) -> None:
+    told = told_of_life(run.life)
+    if not is_new:
+        # The numbers are those of the save before, and so is its state.
+        told |= {"state": head.state_before or "finished", "error": head.error_before}
+    recorded_at = utc_from_epoch_us(head.began_at_us)
+    transaction.end_without_measurements(RunSummary(run.run_id, 1, recorded_at, 0, {}, {}, **told))
+
+
+def adopt_journal(store: FolderStore, name: StagedName) -> None:
+    """Save the run of a journal whose recorder died, and remove it; one that lives is left.
+
+    Raises:
+        StoreError: The run can't be saved, or the journal can't be read; it stays.
+        OSError: It can't be claimed or removed.
+    """
+    path = name.path(store.root)
+    with _claimed(path) as is_claimed:
+        if not is_claimed:
+            return
+        stored = _stored(store, name.run_id)
+        try:
+            journal = load_journal(path)
+        except ArtifactReadError:
+            if stored is None or stored.live_token != name.token:
+                # Its recorder died before its first frame, so nothing was recorded.
+                path.unlink()
+                return
+            raise
+        written_at_us = journal_written_at_us(store.root, name.run_id, name.token) or 0
+        if _is_to_be_adopted(stored, name.token, journal.head.began_at_us, journal.columns.rows):
+            state, error = journal.end or ("interrupted", None)
+            ending = Ending(state, error, journal.columns, journal.attachments, journal.noise)
+            run = ended_run(
+                name.run_id, name.token, journal.head, ending, written_at_us, written_at_us
+            )
+            if run.columns.rows:
+                save_runs(store, {name.run_id: run}, options_of(store.options, journal.head))
+            else:
+                end_empty(store, run, journal.head)
+                _tidy_folder(store, name.run_id, journal.attachments)
+            logger.warning(
+                "%s: run %r is %s: its recorder died, and what it had written is saved "
+                "(%d measurements)",
+                store.root,
+                name.run_id,
+                state,
+                run.columns.rows,
+            )
+        path.unlink(missing_ok=True)
+
+
+def _tidy_folder(store: FolderStore, run_id: str, attached: tuple[Attachment, ...]) -> None:
+    """Remove what a recorder copied that died before it noted it."""
+    keep_attachments(store.root, run_id, {attachment.name for attachment in attached})
+    # Not empty, or never made.
+    with suppress(OSError):
+        (store.root / run_id).rmdir()
+
+
+def _is_to_be_adopted(
+    stored: StoredRun | None, token: str, began_at_us: int, measurements: int
+) -> bool:
+    if stored is None:
+        return measurements > 0
+    if stored.live_token == token:
+        return True
+    # Its row went with a former database, and this one was made from an older folder.
+    return (
+        measurements > 0
+        and stored.live_token is None
+        and stored.staging_token is None
+        and epoch_us(stored.summary.recorded_at) < began_at_us
+    )
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Hold the lock of a journal inside; False if its recorder lives or it is gone."""
+    descriptor = claim(path)
+    if descriptor is None:
+        time.sleep(_ASKED_AGAIN_AFTER_S)
+        descriptor = claim(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            unlock(descriptor)
+
+
+def _stored(store: Store, run_id: str) -> StoredRun | None:
+    try:
+        return store.database.get(run_id)
+    except RunNotFoundError:
+        return None
+
+
+def end_lost_recordings(store: FolderStore) -> None:
+    """End the recordings whose journal is gone: somebody removed it, or a disk was lost.
+
+    Raises:
+        StoreError: The database can't be written.
+    """
+    for run_id, token in store.database.read(live_runs):
+        if journal_written_at_us(store.root, run_id, token) is not None:
+            continue
+        # A recorder makes its journal before the row, and takes the token back before
+        # the journal goes: so a row that has the token still is one without a recorder.
+        with store.write(f"ending the recording of run {run_id!r}") as transaction:
+            is_new = transaction.end_live(run_id, token)
+            if is_new is not None:
+                now_us = time.time_ns() // 1000
+                empty = Columns([], [])
+                life = Life("interrupted", None, token, now_us, now_us)
+                run = NewRun(run_id, empty, UNKNOWN_PROVENANCE, NO_TAGS, life)
+                head = JournalHead(now_us, UNKNOWN_PROVENANCE, NO_TAGS)
+                _note_end(transaction, run, head, is_new=is_new)
+                logger.warning("%s: the journal of run %r is gone", store.root, run_id)
+
+
+def seen_alive(root: Path, run: StoredRun) -> RunSummary:
+    """Return a run that is being recorded as it is now; its recorder may have died."""
+    assert run.live_token is not None  # noqa: S101 - the caller has looked
+    summary, token = run.summary, run.live_token
+    is_alive = journal_is_alive(root, summary.run_id, token)
+    written_at_us = journal_written_at_us(root, summary.run_id, token)
+    return replace(
+        summary,
+        state="running" if is_alive else "interrupted",
+        last_written_at=(
+            summary.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
+        ),
+    )
+
+
+def seen_alive_headers(root: Path, headers: Sequence[RunHeader]) -> list[RunHeader]:
+    """Return *headers*, those of runs that are being recorded as they are now."""
+    found = journals(root)
+    return [
+        _seen_alive_header(root, header, found.get(header.run_id))
+        if header.state == "running"
+        else header
+        for header in headers
+    ]
+
+
+def _seen_alive_header(root: Path, header: RunHeader, name: StagedName | None) -> RunHeader:
+    if name is None:
+        return header._replace(state="interrupted")
+    is_alive = journal_is_alive(root, name.run_id, name.token)
+    written_at_us = journal_written_at_us(root, name.run_id, name.token)
+    return header._replace(
+        state="running" if is_alive else "interrupted",
+        last_written_at=(
+            header.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
+        ),
+    )

@@ -1,0 +1,119 @@
+"""What a baseline can find: false alarms of its own runs, and the smallest change found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import expm1, sqrt
+from typing import Final
+
+from astraguard_store.verdict.cells import REFERENCE_GAIN, Cell, margin, tested_df
+from astraguard_store.verdict.gate import judge_sides
+from astraguard_store.verdict.limits import CellLimits, Limits
+from astraguard_store.verdict.noise import Group, Noise, noise_of
+from astraguard_store.verdict.sides import Sides
+from astraguard_store.verdict.special import beta_quantile, normal_quantile, t_quantile
+from astraguard_store.verdict.values import Calibration, CalibrationCell, NoiseSource
+
+__all__ = ["POWER", "calibrate_pool", "largest_rate"]
+
+POWER: Final = 0.8
+
+
+def calibrate_pool(pool: Sides, limits: Limits, candidate_runs: int) -> Calibration:
+    """Return what is known of a gate against a baseline.
+
+    Args:
+        pool: The baseline's runs as `baseline`, and older ones as `history`.
+        limits: Which changes count.
+        candidate_runs: How many runs a candidate will have, at least 1.
+    """
+    alarms: Counter[tuple[str, str | None, str]] = Counter()
+    verdicts: Counter[str] = Counter()
+    runs = pool.baseline
+    for place in range(len(runs)):
+        rest = (*runs[:place], *runs[place + 1 :])
+        report = judge_sides(replace(pool, baseline=rest, candidate=(runs[place],)), limits)
+        verdicts[report.verdict] += 1
+        alarms.update((c.metric_type, c.satellite_id, c.statistic) for c in report.regressed)
+    # As it would be judged: the pool against itself says which cells there are.
+    both = replace(pool, candidate=runs)
+    found, _ = both.percentiles(limits)
+    missed = len(both.missed())
+    tail = limits.alpha / (2 * max(1, len(found) + missed))
+    cells = []
+    sources: set[NoiseSource] = set()
+    for cell in found:
+        noise = noise_of([cell.baseline], cell.history, reference=bool(cell.baseline.x))
+        if noise is None:
+            continue
+        sources.add(noise.source)
+        of_cell = limits.of(cell.metric_type, cell.satellite_id)
+        key = (cell.metric_type, cell.satellite_id, cell.statistic)
+        cells.append(
+            CalibrationCell(
+                *key,
+                noise.sd,
+                _detectable(cell, of_cell, noise, tail, candidate_runs, 1.0),
+                None
+                if noise.slope
+                else _detectable(cell, of_cell, noise, tail, candidate_runs, REFERENCE_GAIN),
+                alarms[key],
+            )
+        )
+    return Calibration(
+        baseline=tuple(run.run_id for run in runs),
+        candidate_runs=candidate_runs,
+        tries=len(runs),
+        false_alarms=verdicts["regressed"],
+        false_improvements=verdicts["improved"],
+        false_alarm_bound=largest_rate(verdicts["regressed"], len(runs)),
+        cells=tuple(sorted(cells, key=lambda cell: cell.detectable)),
+        noise_source="history" if "history" in sources else "measured",
+        warnings=tuple(_warnings(pool)),
+    )
+
+
+def largest_rate(events: int, tries: int) -> float:
+    """Return the largest probability that *events* of *tries* leave possible, with 95 %."""
+    return beta_quantile(0.95, events + 1, tries - events) if events < tries else 1.0
+
+
+def _detectable(
+    cell: Cell, limits: CellLimits, noise: Noise, tail: float, m: int, gain: float
+) -> float:
+    """Return the smallest relative change that is called regressed with 80 %.
+
+    The difference has to be above t·SE, which follows a noncentral t distribution, and
+    above the limit. Its quantile by Johnson and Welch (1940, Biometrika 31): the mean
+    of what is found is t, and its variance 1 + t²/2df.
+    """
+    k = len(cell.baseline.y)
+    df = noise.df + m - 1
+    se = gain * noise.sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
+    t = t_quantile(1.0 - tail, tested_df(df, k, m))
+    z = normal_quantile(POWER)
+    proven = (t * (1 - 1 / (4 * df)) + z * sqrt(1 + t * t / (2 * df))) * se
+    return expm1(max(proven, margin(cell, limits) + z * se))
+
+
+def _of_reference(group: Group, noise: Noise, k: int, m: int) -> float:
+    """Return what the slope adds to the variance, over that of a run, as is usual."""
+    if not noise.slope or k < 2:
+        return 0.0
+    mean = sum(group.x) / k
+    spread = sum((x - mean) ** 2 for x in group.x) / (k - 1)
+    return spread * (1 / k + 1 / m) / noise.slope.sum_xx
+
+
+def _warnings(pool: Sides) -> list[str]:
+    found = [
+        f"the baseline's runs differ in {name}"
+        for name in ("git_commit", "software_version", "firmware")
+        if len({getattr(run.provenance, name) for run in pool.baseline}) > 1
+    ]
+    if len(pool.baseline) < 10:
+        found.append(
+            f"{len(pool.baseline)} runs show little of what else a run may be; take 10 or more"
+        )
+    return found

@@ -1,0 +1,301 @@
+"""Runs from any source: frames, files of other programs, and saves that are named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from recordings import recorded
+
+from astraguard_store import InvalidRunError, RunRepository
+from astraguard_store.cli import main
+
+ROWS: dict[str, list[Any]] = {
+    "metric_type": ["fault_detection", "recovery", "fault_detection"],
+    "satellite_id": ["SAT1", "SAT1", "SAT2"],
+    "duration_ms": [1.0, 2.5, 4.0],
+    "scenario_time_s": [0.0, 1.0, 2.0],
+    "missed": [False, True, False],
+}
+
+
+@pytest.fixture
+def repository() -> Any:
+    """Give a store in memory."""
+    with RunRepository.in_memory(keep_measurements="database") as repository:
+        yield repository
+
+
+def save(results: Path, *arguments: str, standard_input: str | bytes = "") -> Result:
+    """Call the command `save`."""
+    words = ["save", "run", *arguments, "--results", str(results)]
+    return CliRunner().invoke(main, words, input=standard_input)
+
+
+def stored(results: Path) -> list[tuple[Any, ...]]:
+    """Give the rows of the run as they are kept, without the times of recording."""
+    with RunRepository.open(results, read_only=True) as repository:
+        return repository.measurements("run").drop("timestamp").rows()
+
+
+AS_STORED = [
+    ("fault_detection", "SAT1", 1.0, 0.0, False),
+    ("recovery", "SAT1", 2.5, 1.0, True),
+    ("fault_detection", "SAT2", 4.0, 2.0, False),
+]
+
+
+class TestFrames:
+    """Frames of polars, pandas and Arrow."""
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            pl.DataFrame(ROWS),
+            pd.DataFrame(ROWS),
+            pl.DataFrame(ROWS).with_columns(pl.col("metric_type").cast(pl.Categorical)),
+        ],
+        ids=["polars", "pandas", "categories"],
+    )
+    def test_its_columns_are_found_by_name(self, frame: Any, repository: RunRepository) -> None:
+        repository.save("run", frame)
+
+        assert repository.measurements("run").drop("timestamp").rows() == AS_STORED
+
+    def test_anything_that_hands_out_arrow_is_taken(self, repository: RunRepository) -> None:
+        class Anybodys:
+            def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+                return pl.DataFrame(ROWS).__arrow_c_stream__(requested_schema)
+
+        assert repository.save("run", Anybodys()).total_measurements == 3
+
+    def test_statistics_are_those_of_a_collector(self, repository: RunRepository) -> None:
+        saved = repository.save("run", recorded(50))
+
+        again = repository.save("again", repository.measurements("run"))
+
+        assert (again.metrics, again.satellites) == (saved.metrics, saved.satellites)
+
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({"duration_ms": [1.0, -2.0, 3.0]}, "Row 1 .*'duration_ms': -2.0"),
+            ({"duration_ms": [1.0, 2.0, float("nan")]}, "Row 2 .*'duration_ms': nan"),
+            ({"duration_ms": ["1", "2", "fast"]}, "Row 2 .*'duration_ms': 'fast'"),
+            ({"metric_type": ["a", None, "b"]}, "Row 1 .*'metric_type': None"),
+            ({"satellite_id": [" ", "a", "b"]}, "Row 0 .*'satellite_id': ' '"),
+            ({"missed": ["yes", "no", "maybe"]}, "Row 2 .*'missed': 'maybe'"),
+            ({"timestamp": ["2026-11-27", "x", "y"]}, "'timestamp'"),
+        ],
+    )
+    def test_an_error_names_column_and_row(
+        self, changed: dict[str, Any], message: str, repository: RunRepository
+    ) -> None:
+        with pytest.raises(InvalidRunError, match=message):
+            repository.save("run", pl.DataFrame({**ROWS, **changed}))
+
+    def test_a_missing_column_is_named(self, repository: RunRepository) -> None:
+        frame = pl.DataFrame(ROWS).rename({"duration_ms": "delay"})
+
+        with pytest.raises(InvalidRunError, match=r"no column 'duration_ms'; there are .*'delay'"):
+            repository.save("run", frame)
+
+    def test_an_empty_frame_is_refused(self, repository: RunRepository) -> None:
+        with pytest.raises(InvalidRunError, match="No measurements"):
+            repository.save("run", pl.DataFrame(ROWS).clear())
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            ["2026-11-27T04:00:00Z", "2026-11-27 04:00:01.5", "2026-11-27T05:00:02+01:00"],
+            [1795752000, 1795752001.5, 1795752002],
+            [1795752000_000, 1795752001_500, 1795752002_000],
+            [1795752000_000_000, 1795752001_500_000, 1795752002_000_000],
+            [1795752000_000_000_000, 1795752001_500_000_000, 1795752002_000_000_000],
+        ],
+        ids=["ISO", "s", "ms", "us", "ns"],
+    )
+    def test_times_are_taken_in_any_form(
+        self, times: list[Any], repository: RunRepository
+    ) -> None:
+        frame = pl.DataFrame(ROWS).drop("scenario_time_s")
+
+        repository.save("run", frame.with_columns(timestamp=pl.Series(times, strict=False)))
+
+        found = repository.measurements("run")
+        assert found["scenario_time_s"].to_list() == pytest.approx([0, 1.5, 2])
+        assert found["timestamp"][0] == pytest.approx(1795752000)
+
+
+class TestFiles:
+    """`astraguard-store save`."""
+
+    def test_a_csv(self, tmp_path: Path) -> None:
+        pl.DataFrame(ROWS).write_csv(tmp_path / "log.csv")
+
+        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+
+        assert done.exit_code == 0, done.stderr
+        assert stored(tmp_path / "results") == AS_STORED
+
+    @pytest.mark.parametrize(
+        ("name", "write"),
+        [
+            ("log.parquet", pl.DataFrame.write_parquet),
+            ("log.arrow", pl.DataFrame.write_ipc),
+            ("log.jsonl", pl.DataFrame.write_ndjson),
+        ],
+    )
+    def test_other_kinds(self, name: str, write: Any, tmp_path: Path) -> None:
+        write(pl.DataFrame(ROWS), tmp_path / name)
+
+        done = save(tmp_path / "results", str(tmp_path / name))
+
+        assert done.exit_code == 0, done.stderr
+        assert stored(tmp_path / "results") == AS_STORED
+
+    def test_other_names_units_commas_and_line_ends(self, tmp_path: Path) -> None:
+        log = tmp_path / "labview.csv"
+        log.write_bytes(
+            "\ufefftime;what;sat;delay_us\r\n"
+            "27.11;fault_detection;SAT1;1000,5\r\n"
+            "28.11;fault_detection;SAT2;2000\r\n".encode()
+        )
+
+        done = save(
+            tmp_path / "results",
+            str(log),
+            *("--column", "metric_type=what", "--column", "satellite_id=sat"),
+            *("--column", "duration_ms=delay_us", "--unit", "us"),
+            *("--column", "scenario_time_s=time", "--time-unit", "ms"),
+        )
+
+        assert done.exit_code == 0, done.stderr
+        assert stored(tmp_path / "results") == [
+            ("fault_detection", "SAT1", pytest.approx(1.0005), pytest.approx(0.02711), False),
+            ("fault_detection", "SAT2", 2.0, pytest.approx(0.02811), False),
+        ]
+
+    def test_standard_input_with_constants_tags_and_provenance(self, tmp_path: Path) -> None:
+        done = save(
+            tmp_path / "results",
+            *("-", "--metric", "recovery", "--satellite", "SAT7", "--tag", "nightly=green"),
+            *("--provenance", "rig=rig-7", "--provenance", "seed=7"),
+            *("--units", "SAT7.serial=0042", "--json"),
+            standard_input="duration_ms,scenario_time_s\n1.5,0\n2.5,1\n",
+        )
+
+        assert done.exit_code == 0, done.stderr
+        shape = json.loads(done.stdout)
+        assert (shape["tags"], shape["provenance"]["rig"]) == ({"nightly": "green"}, "rig-7")
+        assert shape["provenance"]["units"]["SAT7"]["serial"] == "0042"
+        assert shape["metrics"]["recovery"]["count"] == 2
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("duration_ms,scenario_time_s\n1,0\nfast,1\n", "Row 2 .*'duration_ms': 'fast'"),
+            ("delay,scenario_time_s\n1,0\n", "no column 'duration_ms'"),
+            ("", "it is empty"),
+        ],
+    )
+    def test_an_error_is_one_line_that_says_what(
+        self, content: str, message: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "log.csv").write_text(content)
+
+        done = save(
+            tmp_path / "results", str(tmp_path / "log.csv"), "--metric", "a", "--satellite", "b"
+        )
+
+        assert done.exit_code == 2
+        assert len(done.stderr.splitlines()) == 1
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(done.stderr)
+
+    def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
+        done = save(tmp_path / "results", str(tmp_path / "none.csv"))
+
+        assert (done.exit_code, "no such file" in done.stderr) == (2, True)
+
+    def test_a_long_file_comes_in_batches(self, tmp_path: Path) -> None:
+        rows = 600_000
+        frame = pl.select(
+            metric_type=pl.lit("m"),
+            satellite_id=pl.int_range(rows) % 5,
+            duration_ms=(pl.int_range(rows) % 1000) / 10,
+            scenario_time_s=pl.int_range(rows) / 10,
+        )
+        frame.write_csv(tmp_path / "log.csv")
+
+        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+
+        assert done.exit_code == 0, done.stderr
+        with RunRepository.open(tmp_path / "results") as repository:
+            found = repository.measurements("run")
+        assert found["duration_ms"].equals(frame["duration_ms"])
+
+
+class TestSaveId:
+    """Saves that are named: a retry is no second save."""
+
+    def test_the_same_again_is_one_save(self, repository: RunRepository) -> None:
+        collector = recorded(5)
+        first = repository.save("run", collector, save_id="job 7")
+
+        again = repository.save("run", collector, save_id="job 7")
+
+        assert (again.revision, again.save_id) == (1, "job 7")
+        assert again == first
+
+    def test_labels_in_another_order_are_the_same(self, repository: RunRepository) -> None:
+        frame = pl.DataFrame({**ROWS, "timestamp": [1795752000.0] * 3})
+        repository.save("run", frame, save_id="job 7")
+        measurements = repository.measurements("run")
+
+        assert repository.save("run", measurements, save_id="job 7").revision == 1
+
+    def test_other_measurements_are_refused(self, repository: RunRepository) -> None:
+        repository.save("run", recorded(5), save_id="job 7")
+
+        with pytest.raises(InvalidRunError, match=r"'job 7'.*other measurements"):
+            repository.save("run", recorded(6), save_id="job 7")
+
+        assert repository.get("run").revision == 1
+
+    def test_another_run_is_refused(self, repository: RunRepository) -> None:
+        repository.save("run", recorded(5), save_id="job 7")
+
+        with pytest.raises(InvalidRunError, match="names a save of run 'run'"):
+            repository.save("other", recorded(5), save_id="job 7")
+
+    def test_another_name_is_another_save(self, repository: RunRepository) -> None:
+        collector = recorded(5)
+        repository.save("run", collector, save_id="job 7")
+
+        assert repository.save("run", collector, save_id="job 8").revision == 2
+
+    def test_processes_that_save_it_at_a_time_save_it_once(self, tmp_path: Path) -> None:
+        pl.DataFrame({**ROWS, "timestamp": [1795752000.0] * 3}).write_csv(tmp_path / "log.csv")
+        results = tmp_path / "results"
+        RunRepository.open(results).close()
+        command = [sys.executable, "-m", "astraguard_store", "save", "run"]
+        command += [str(tmp_path / "log.csv"), "--save-id", "job 7", "--results", str(results)]
+
+        savers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+        codes = [saver.wait(60) for saver in savers]
+        for saver in savers:
+            assert saver.stdout is not None
+            saver.stdout.close()
+
+        with RunRepository.open(results) as repository:
+            assert repository.get("run").revision == 1
+            assert repository.check().is_sound
+        assert codes == [0, 0, 0]

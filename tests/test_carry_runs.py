@@ -1,0 +1,243 @@
+"""Runs on their way: nothing is lost from export to import, and a lost summary is rebuilt."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from recordings import recorded
+
+from astraguard_store import Provenance, RunRepository, StoreNotFoundError, Unit
+from astraguard_store.cli import main
+from astraguard_store.formats.run_notes import NOTES_NAME
+
+WAS = Provenance(scenario="orbit", units={"SAT001": Unit(serial="x1", firmware="2")})
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Path:
+    """Give a store with a run that was recorded, and one that failed and was saved twice."""
+    (tmp_path / "console.log").write_text("hello")
+    with RunRepository.open(tmp_path / "rig", durability="normal") as repository:
+        collector = recorded(20)
+        with repository.run(
+            "a", provenance=WAS, tags={"nightly": "green"}, satellite_buckets=True
+        ) as run:
+            for m in collector.measurements:
+                run.record(m.metric_type, m.satellite_id, m.scenario_time_s, m.duration_ms)
+            run.attach(tmp_path / "console.log")
+        repository.save("b", recorded(10), provenance=WAS)
+        repository.save("b", recorded(30, scale=1.5), provenance=WAS, save_id="job 7")
+    return tmp_path / "rig"
+
+
+def brought(results: Path, *paths: Path) -> RunRepository:
+    """Import *paths* into a new store."""
+    repository = RunRepository.open(results, durability="normal")
+    report = repository.import_runs(paths)
+    assert report.refused == ()
+    return repository
+
+
+@pytest.mark.parametrize("target", ["runs", "runs.zip"])
+class TestThereAndBack:
+    """export → import → compare."""
+
+    def test_runs_are_the_same(self, target: str, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            before = [repository.get("a"), repository.get("b")]
+            compared = repository.compare("a", "b", by_satellite=True)
+            repository.export(["a", "b"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            assert [repository.get("a"), repository.get("b")] == before
+            assert repository.compare("a", "b", by_satellite=True) == compared
+            assert repository.check(deep=True).is_sound
+
+    def test_files_of_runs_are_byte_for_byte_the_same(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a"], tmp_path / target)
+
+        brought(tmp_path / "new", tmp_path / target).close()
+
+        for name in ("latency_raw.csv", "latency_summary.json", "attachments/console.log"):
+            assert (tmp_path / "new/a" / name).read_bytes() == (rig / "a" / name).read_bytes()
+        assert not (tmp_path / "new/a" / NOTES_NAME).exists()
+
+    def test_buckets_come_along(self, target: str, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            found = repository.percentiles(
+                [0.5], metric_type="fault_detection", satellite_id="SAT001"
+            )
+
+        assert found.count == 10
+
+    def test_again_everything_is_skipped(self, target: str, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a", "b"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            report = repository.import_runs([tmp_path / target])
+
+        assert (report.adopted, report.skipped, report.refused) == (0, 2, ())
+
+    def test_another_run_of_that_id_is_refused(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a"], tmp_path / target)
+
+        with RunRepository.open(tmp_path / "new") as repository:
+            before = repository.save("a", recorded(3))
+            report = repository.import_runs([tmp_path / target])
+
+            assert [name for name, _ in report.refused] == ["a"]
+            assert repository.get("a") == before
+
+
+class TestMerge:
+    """Live runs and what belongs to them, from one store into another."""
+
+    def test_what_belongs_to_a_run_comes_along(self, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            before = repository.get("a")
+
+        with RunRepository.open(tmp_path / "new", durability="normal") as repository:
+            report = repository.merge(rig)
+
+            assert set(report.merged) == {"a", "b"}
+            assert repository.get("a") == before
+            assert repository.check(deep=True).is_sound
+        copied = tmp_path / "new" / "a" / "attachments" / "console.log"
+        assert copied.read_text() == "hello"
+
+    def test_a_run_that_is_being_recorded_is_refused(self, rig: Path, tmp_path: Path) -> None:
+        with (
+            RunRepository.open(rig) as source,
+            source.run("live") as run,
+            RunRepository.open(tmp_path / "new", durability="normal") as repository,
+        ):
+            run.record("m", "S", 0.0, 1.0)
+            report = repository.merge(rig)
+
+        ((name, reason),) = report.refused
+        assert (name, "being recorded" in reason) == ("live", True)
+
+    def test_prune_counts_and_removes_attachments(self, rig: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            sizes = [path.stat().st_size for path in (rig / "a").rglob("*") if path.is_file()]
+            expected = repository.prune(keep=1, dry_run=True)
+            report = repository.prune(keep=1)
+
+        assert report.deleted == ("a",)
+        assert expected.file_bytes == report.file_bytes == sum(sizes)
+        assert not (rig / "a").exists()
+
+
+class TestPaths:
+    """What `import PATH…` takes, and what it refuses."""
+
+    def test_the_command_takes_several(self, rig: Path, tmp_path: Path) -> None:
+        where = ["--results", str(tmp_path / "new")]
+
+        done = CliRunner().invoke(main, ["import", str(rig / "a"), str(rig), *where])
+
+        assert done.exit_code == 0, done.output
+        with RunRepository.open(tmp_path / "new") as repository:
+            assert repository.get("a").total_measurements == 60
+            assert repository.get("b").total_measurements == 90
+
+    def test_what_is_no_folder_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "log.txt").write_text("no zip")
+
+        with RunRepository.open(tmp_path / "new") as repository:
+            for name in ("log.txt", "none"):
+                with pytest.raises(StoreNotFoundError, match="neither a folder"):
+                    repository.import_runs([tmp_path / name])
+
+    def test_names_in_a_zip_lead_nowhere_else(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "evil.zip", "w") as evil:
+            for name in ("../latency_raw.csv", "/latency_raw.csv", "a/../../x", ".staging/x"):
+                evil.writestr(name, "x")
+
+        with RunRepository.open(tmp_path / "new") as repository:
+            report = repository.import_runs([tmp_path / "evil.zip"])
+
+        assert (report.adopted, report.refused) == (0, ())
+
+    def test_a_torn_csv_is_refused(self, rig: Path, tmp_path: Path) -> None:
+        csv = rig / "a" / "latency_raw.csv"
+        os.truncate(csv, csv.stat().st_size - 7)
+
+        with RunRepository.open(tmp_path / "new") as repository:
+            report = repository.import_runs([rig / "a"])
+
+        assert [name for name, _ in report.refused] == ["a"]
+        assert not (tmp_path / "new" / "a").exists()
+
+
+class TestLostSummaries:
+    """A run whose CSV is whole and whose summary is not."""
+
+    @pytest.fixture(params=["missing", "damaged"])
+    def folder(self, request: pytest.FixtureRequest, rig: Path, tmp_path: Path) -> Path:
+        """Give a results folder without a database, one of whose summaries is lost."""
+        results = tmp_path / "found"
+        results.mkdir()
+        (rig / "b").rename(results / "b")
+        summary = results / "b" / "latency_summary.json"
+        if request.param == "missing":
+            summary.unlink()
+        else:
+            os.truncate(summary, 100)
+        return results
+
+    def expected(self, rig: Path) -> object:
+        with RunRepository.open(rig, read_only=True) as repository:
+            return repository.get("b").metrics
+
+    def test_import_rebuilds_it(self, folder: Path, rig: Path) -> None:
+        with RunRepository.open(folder, adopt=False) as repository:
+            report = repository.import_legacy()
+
+            assert (report.adopted, report.rebuilt, report.refused) == (1, ("b",), ())
+            assert repository.get("b").metrics == self.expected(rig)
+            assert repository.check(fix=True).is_sound
+
+    def test_import_of_a_path_rebuilds_it(self, folder: Path, rig: Path, tmp_path: Path) -> None:
+        before = sorted(os.listdir(folder / "b"))
+        with RunRepository.open(tmp_path / "new") as repository:
+            report = repository.import_runs([folder])
+
+            assert report.rebuilt == ("b",)
+            assert repository.get("b").metrics == self.expected(rig)
+            assert repository.check(deep=True).is_sound
+        assert sorted(os.listdir(folder / "b")) == before
+
+    def test_check_says_so_and_fix_rebuilds_it(self, folder: Path, rig: Path) -> None:
+        with RunRepository.open(folder) as repository:
+            (finding,) = (f for f in repository.check().findings if f.severity == "fault")
+            report = repository.check(fix=True)
+
+            assert "makes it anew" in finding.advice
+            assert report.is_sound
+            assert repository.get("b").metrics == self.expected(rig)
+
+    def test_a_torn_csv_is_left_alone(self, folder: Path) -> None:
+        csv = folder / "b" / "latency_raw.csv"
+        os.truncate(csv, csv.stat().st_size - 7)
+        before = {path.name: path.read_bytes() for path in (folder / "b").iterdir()}
+
+        with RunRepository.open(folder, adopt=False) as repository:
+            report = repository.import_legacy()
+
+        assert [name for name, _ in report.refused] == ["b"]
+        assert {path.name: path.read_bytes() for path in (folder / "b").iterdir()} == before

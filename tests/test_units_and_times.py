@@ -1,0 +1,234 @@
+"""Units under test, the times at which runs were flown, and the machine's noise."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from recordings import recorded
+
+from astraguard_store import InvalidRunError, MachineNoise, Provenance, RunRepository, Unit
+from astraguard_store.cli import main
+from astraguard_store.comparison import Comparison
+from astraguard_store.system.noise import NoiseMeter
+
+FLOWN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def repository() -> Any:
+    """Give a store in memory."""
+    with RunRepository.in_memory() as repository:
+        yield repository
+
+
+def units(**serials: str) -> Provenance:
+    return Provenance(units={name: Unit(serial=serial) for name, serial in serials.items()})
+
+
+class TestUnits:
+    """Which piece of hardware a satellite was."""
+
+    def test_they_are_stored_as_rows(self, repository: RunRepository) -> None:
+        unit = Unit(serial="0042", hardware="B", firmware="2.1")
+
+        saved = repository.save("run", recorded(5), provenance=Provenance(units={"SAT001": unit}))
+
+        assert saved.provenance.units == {"SAT001": unit}
+        assert repository.get("run") == saved
+        assert repository.query("SELECT * FROM v_units").rows == [
+            ("run", "SAT001", "0042", "B", "2.1")
+        ]
+
+    def test_a_comparison_tells_what_differs(self, repository: RunRepository) -> None:
+        repository.save("a", recorded(5), provenance=units(SAT001="1", SAT002="2"))
+        repository.save("b", recorded(5), provenance=units(SAT001="1", SAT002="3"))
+
+        changes = repository.compare("a", "b").provenance_changes
+
+        assert changes == (("units.SAT002.serial", "2", "3"),)
+
+    def test_percentiles_by_serial_follow_a_unit_from_place_to_place(
+        self, repository: RunRepository
+    ) -> None:
+        for run_id, was in (
+            ("a", units(SAT001="x", SAT002="y")),
+            ("b", units(SAT001="y", SAT002="z")),
+        ):
+            repository.save(run_id, recorded(10), provenance=was, satellite_buckets=True)
+
+        found = repository.grouped_percentiles(["serial"], [0.5], metric_type="fault_detection")
+
+        assert {group: answer.count for group, answer in found.items()} == {
+            ("x",): 5,
+            ("y",): 10,
+            ("z",): 5,
+        }
+
+    @pytest.mark.parametrize(
+        "wrong", [{"SAT001": "0042"}, {"": Unit()}, [("SAT001", Unit())], {1: Unit()}]
+    )
+    def test_what_is_no_unit_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(InvalidRunError, match="unit"):
+            Provenance(units=wrong)
+
+    def test_a_value_that_is_no_text_is_refused(self) -> None:
+        with pytest.raises(InvalidRunError, match="serial of a unit"):
+            Unit(serial=42)  # type: ignore[arg-type]
+
+    def test_buckets_of_satellites_can_be_made_later(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path, durability="normal") as repository:
+            repository.save("a", recorded(10), provenance=units(SAT001="x"))
+            report = repository.check(fix=True, satellite_buckets=True)
+            again = repository.check(fix=True, satellite_buckets=True)
+            found = repository.percentiles(
+                [0.5], metric_type="fault_detection", satellite_id="SAT001"
+            )
+            sound = repository.check(deep=True).is_sound
+
+        assert [finding.kind for finding in report.mended] == ["missing_buckets"]
+        assert again.mended == ()
+        assert (found.count, sound) == (5, True)
+
+
+class TestTimes:
+    """Questions go by when a run was flown, not by when it was saved."""
+
+    @pytest.fixture
+    def flown(self, repository: RunRepository) -> RunRepository:
+        """Give a store with runs of three days, all saved today."""
+        for day in range(3):
+            was = Provenance(started_at=FLOWN + timedelta(days=day))
+            repository.save(f"day{day}", recorded(5), provenance=was)
+        return repository
+
+    def test_since_and_until_are_of_the_flight(self, flown: RunRepository) -> None:
+        since = flown.recent(since=FLOWN + timedelta(days=1))
+        until = flown.recent(until=FLOWN + timedelta(days=1))
+
+        assert {header.run_id for header in since} == {"day1", "day2"}
+        assert {header.run_id for header in until} == {"day0"}
+
+    def test_recorded_since_is_of_the_save(self, flown: RunRepository) -> None:
+        today = datetime.now(UTC) - timedelta(hours=1)
+
+        assert len(flown.recent(recorded_since=today)) == 3
+        assert flown.recent(since=today) == []
+
+    def test_days_are_those_of_the_flight(self, flown: RunRepository) -> None:
+        by_day = flown.grouped_percentiles(["day"], [0.5], metric_type="fault_detection")
+        by_week = flown.grouped_percentiles(["week"], [0.5], metric_type="fault_detection")
+
+        assert list(by_day) == [("2026-01-01",), ("2026-01-02",), ("2026-01-03",)]
+        assert list(by_week) == [("2026-W01",)]
+
+    def test_a_run_without_a_start_goes_by_its_save(self, repository: RunRepository) -> None:
+        frame = pl.DataFrame(
+            {
+                "metric_type": ["m"],
+                "satellite_id": ["S"],
+                "duration_ms": [1.0],
+                "scenario_time_s": [0.0],
+                # Seconds since a boot: no date.
+                "timestamp": [100.0],
+            }
+        )
+        repository.save("run", frame)
+
+        found = repository.recent(since=datetime.now(UTC) - timedelta(hours=1))
+
+        assert [header.run_id for header in found] == ["run"]
+
+    def test_the_commands_take_them(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            for day in range(2):
+                was = Provenance(started_at=FLOWN + timedelta(days=day))
+                repository.save(f"day{day}", recorded(5), provenance=was)
+        where = ["--json", "--results", str(tmp_path)]
+        until = ["--since", "2026-01-01", "--until", "2026-01-02"]
+
+        listed = CliRunner().invoke(main, ["recent", *until, *where])
+        found = CliRunner().invoke(main, ["percentiles", "fault_detection", *until, *where])
+
+        assert [run["run_id"] for run in json.loads(listed.stdout)["runs"]] == ["day0"]
+        assert json.loads(found.stdout)["runs"] == 1
+
+
+PROC = {
+    "loadavg": "1.50 1.00 0.50 2/100 1234\n",
+    "stat": "cpu  100 0 100 700 0 0 0 100 0 0\ncpu0 1 1 1 1\n",
+    "pressure/cpu": "some avg10=12.50 avg60=1.00 avg300=0.10 total=5\n",
+    "cpuinfo": "processor : 0\ncpu MHz\t\t: 2000.000\n\nprocessor : 1\ncpu MHz\t\t: 3000.000\n",
+}
+
+
+def write(proc: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (proc / name).parent.mkdir(parents=True, exist_ok=True)
+        (proc / name).write_text(content)
+
+
+class TestNoise:
+    """What else the machine did while a run was recorded."""
+
+    def test_start_end_and_worst_are_known(self, tmp_path: Path) -> None:
+        write(tmp_path, PROC)
+        meter = NoiseMeter(tmp_path)
+        meter.sample()
+        # 100 ticks on, 30 of them stolen; then 100 on, none of them.
+        write(tmp_path, {"stat": "cpu  120 0 110 740 0 0 0 130 0 0\n", "loadavg": "9.0 1 1\n"})
+        meter.sample()
+        write(tmp_path, {"stat": "cpu  160 0 130 780 0 0 0 130 0 0\n", "loadavg": "2.0 1 1\n"})
+        meter.sample()
+
+        noise = meter.noise()
+
+        assert noise is not None
+        assert (noise.load_start, noise.load_end, noise.load_worst) == (1.5, 2.0, 9.0)
+        assert (noise.steal_start, noise.steal_end, noise.steal_worst) == (0.3, 0.0, 0.3)
+        assert noise.pressure_worst == 0.125
+        assert noise.frequency_mhz_worst == 2500
+        assert noise.processors
+
+    def test_what_the_machine_does_not_say_is_none(self, tmp_path: Path) -> None:
+        write(tmp_path, {"stat": "nonsense\n", "loadavg": "\n", "pressure/cpu": "some\n"})
+        meter = NoiseMeter(tmp_path)
+        meter.sample()
+
+        noise = meter.noise()
+
+        assert noise is not None
+        assert (noise.load_worst, noise.steal_worst, noise.pressure_worst) == (None, None, None)
+
+    def test_a_recorded_run_has_it(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            with repository.run("run") as run:
+                run.record("m", "S", 0.0, 1.0)
+
+            noise = repository.get("run").noise
+            rows = repository.query("SELECT processors, load_worst FROM v_machine_noise").rows
+
+        assert noise is not None
+        assert rows == [(noise.processors, noise.load_worst)]
+
+    def test_a_comparison_warns_of_steal(self) -> None:
+        compared = Comparison("a", "b", (), candidate_steal=0.3, baseline_steal=0.01)
+
+        assert compared.warnings == ("the candidate ran with 30 % steal",)
+
+    def test_show_prints_it(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository, repository.run("run") as run:
+            run.record("m", "S", 0.0, 1.0)
+
+        shown = CliRunner().invoke(main, ["show", "run", "--results", str(tmp_path)])
+
+        assert "load average" in shown.stdout
+
+
+def test_noise_is_a_plain_value() -> None:
+    assert MachineNoise(load_worst=1.0) == MachineNoise(load_worst=1.0)
