@@ -268,7 +268,8 @@ def write_children(
 ) -> None:
     """Write all rows of runs but for their tags; those of *replaced* go first."""
     if replaced:
-        for table in _OF_ONE_SAVE:
+        # The documents by name: of a run that has measured nothing no row takes it along.
+        for table in (*_OF_ONE_SAVE, run_documents):
             connection.run(delete_sql(table), {"run_ids": list(replaced)})
     for table in _OF_ONE_SAVE:
         insert_rows(connection, table, _rows_of(table, new))
