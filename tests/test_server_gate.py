@@ -284,4 +284,4 @@ class TestRoundTrips:
 
             assert many <= few <= 24
             assert network.turns_of(lambda: there.set_baseline("b", ids)) <= 2 + 3 * len(ids)
-            assert network.turns_of(lambda: there.change_points("fault_detection")) == 1
+            assert network.turns_of(lambda: there.change_points("fault_detection")) <= 3
