@@ -35,7 +35,8 @@ __all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs",
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
-_PROVENANCE: Final = tuple(field.name for field in fields(Provenance) if field.name != "units")
+# Without the units, which have a table of their own.
+_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from astraguard_store.database.schema import OF_ALL_SATELLITES, measurements, st
 from astraguard_store.database.sql import Connection, compiled, insert_many
 from astraguard_store.model import MetricSummary
 
-__all__ = ["insert_measurements", "kept_measurements"]
+__all__ = ["insert_measurements", "kept_measurements", "packed_measurements"]
 
 _BATCH_ROWS = 65_536
 _WIDTH = len(measurements.c)
@@ -33,6 +33,24 @@ def insert_measurements(
         satellites: Its statistics, in the order of their positions.
         columns: All names in them are in *satellites*.
     """
+    for values in _batches(run_id, satellites, columns):
+        insert_many(connection, measurements, values)
+
+
+def packed_measurements(
+    satellites: Mapping[str, Mapping[str, MetricSummary]], columns: Columns
+) -> tuple[list[Any], ...]:
+    """Return the columns of the table but for the run's id; see `insert_measurements`."""
+    packed: tuple[list[Any], ...] = tuple([] for _ in range(_WIDTH - 1))
+    for values in _batches("", satellites, columns):
+        for place, column in enumerate(packed, start=1):
+            column += values[place::_WIDTH]
+    return packed
+
+
+def _batches(
+    run_id: str, satellites: Mapping[str, Mapping[str, MetricSummary]], columns: Columns
+) -> Iterator[list[Any]]:
     positions: dict[Label, int] = {}
     for satellite_id, metrics in satellites.items():
         for metric_type in metrics:
@@ -42,8 +60,7 @@ def insert_measurements(
     missed = [int(code in columns.missed_codes) for code in range(len(of_code))]
     first = 0
     for batch in columns.batches(_BATCH_ROWS):
-        values = _values(run_id, first, batch, of_code, missed)
-        insert_many(connection, measurements, values)
+        yield _values(run_id, first, batch, of_code, missed)
         first += len(batch.codes)
 
 

@@ -93,6 +93,10 @@ OBJECT      name, kind ("view", "table"), description, columns: [{name, unit (nu
             description}] (not with --brief)
 db upgrade  results_dir, database, before, after, head, backup (null: nothing to do)
 db backup   results_dir, database, backup, bytes
+push        results_dir, database, server (its URL without the password), pushed: [run id],
+            replaced: [run id] (an older save was there), tagged: [run id] (only tags had
+            changed), known (how many were there already), conflicts: [{run_id, reason}],
+            refused: [{run_id, reason}]
 check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
             mended: [FINDING]
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
@@ -126,11 +130,12 @@ from astraguard_store.reports import (
     MergeReport,
     Percentiles,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 
 Shape = dict[str, Any]
-_Done = ExportReport | ImportReport | MergeReport | PruneReport
+_Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
 _Found = CheckReport | Percentiles | QueryResult
 
 _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")

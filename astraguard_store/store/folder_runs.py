@@ -28,6 +28,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
@@ -116,6 +117,10 @@ class FolderRuns:
         """Refuse: summaries hold no buckets."""
         raise self._needs_database("merging buckets")
 
+    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+        """Refuse: there are no rows to push."""
+        raise self._needs_database("pushing runs")
+
     def query(self, question: Question) -> QueryResult:  # noqa: ARG002
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
@@ -136,14 +141,26 @@ class FolderRuns:
         return frame_of_files(self._root, self.get(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
 
         return export(
-            self._root, self._stored, lambda _: False, self.measurements, run_ids, target, progress
+            self._root,
+            self._stored,
+            lambda _: False,
+            self.measurements,
+            run_ids,
+            target,
+            progress,
+            dataset=dataset,
         )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
