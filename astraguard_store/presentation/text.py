@@ -94,9 +94,8 @@ def interval_text(interval: PercentileInterval) -> str:
     low, high = interval.low_ms, interval.high_ms
     if low is None:
         return "-"
-    if high is None:
-        return f"above {number_text(low)}"
-    return f"{number_text(low)}-{number_text(high)}"
+    shown = number_text(low)
+    return f"above {shown}" if high is None else f"{shown}-{number_text(high)}"
 
 
 def change_texts(
