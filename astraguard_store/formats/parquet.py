@@ -146,9 +146,14 @@ def frame_of_csv(chunks: Iterable[bytes]) -> pl.DataFrame:
         raise ArtifactReadError(f"no CSV of measurements: {error}") from error
     if not parts:
         raise ArtifactReadError("no CSV of measurements: it is empty")
-    missed = pl.col("missed").cast(pl.Boolean) if "missed" in header else pl.lit(False)
-    # In parts, as in `frame_of`.
-    return pl.concat(parts, rechunk=False).with_columns(missed=missed).select(FIELDS)
+    # In parts, as in `frame_of`; and column by column: a plan of polars takes 0.2 ms.
+    frame = parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=False)
+    if "missed" in header:
+        missed = frame["missed"].cast(pl.Boolean)
+    else:
+        missed = pl.Series([False]).new_from_index(0, frame.height)
+    found = {name: missed if name == "missed" else frame[name] for name in FIELDS}
+    return pl.DataFrame(found)
 
 
 def _whole_rows(chunks: Iterable[bytes]) -> Iterator[bytes]:

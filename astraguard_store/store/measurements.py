@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from astraguard_store.artifacts.reader import noted_chunks, read_columns, read_noted
 from astraguard_store.artifacts.verification import name_of
-from astraguard_store.columns import Columns, polars_pays
+from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
-from astraguard_store.formats.csv import plain_labels
+from astraguard_store.formats.csv import may_have_apostrophes, plain_labels
 from astraguard_store.formats.parquet import frame_of, frame_of_csv, parse_parquet
 from astraguard_store.model import Artifact, RunSummary
 from astraguard_store.store.one_save import read_of_one_save
@@ -106,7 +106,7 @@ def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
     if noted is None:
         return None
     path = root / run.run_id / name_of(run.run_id, noted)
-    if noted.sha256 and polars_pays(run.total_measurements):
+    if noted.sha256 and polars_is_usable():
         # An adopted one may have a byte order mark or blank lines, which polars doesn't take.
         with suppress(ArtifactReadError):
             frame = frame_of_csv(noted_chunks(path, noted))
@@ -118,12 +118,12 @@ def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
 
 def _named_as_recorded(frame: pl.DataFrame, run: RunSummary) -> pl.DataFrame:
     """Take back the apostrophes of `safe_csv`, as `plain_labels` does."""
+    # Mostly there are none, and to look for different labels takes as much as the frame.
+    if not may_have_apostrophes((*run.metrics, *run.satellites)):
+        return frame
     import polars as pl
 
     names = pl.col("metric_type", "satellite_id")
-    # Mostly there are none, and to look for different labels takes as much as the frame.
-    if not frame.select(pl.any_horizontal(names.str.starts_with("'").any())).item():
-        return frame
     labels = [*frame.select("metric_type", "satellite_id").unique().iter_rows()]
     plain = plain_labels(Columns([], labels), run.metrics, run.satellites).labels
     plain_names = {
