@@ -93,14 +93,15 @@ class CellVerdict:
         low: The lower end of the interval of `change`, at 1 − α over all cells.
         high: The upper end; infinite where a percentile falls among missed events.
         limit: From which `change` on it counts; for ``deadline`` the share allowed.
-        excludes_regression: Whether the one-sided 95 % bound stays below `limit`.
+        excludes_regression: Whether `limit` isn't reached: by the one-sided 95 % bound of
+            an equivalent cell, by `high` of another, which may look faster by chance.
         noise: Standard deviation between runs that the change was held against,
             relative (0.1 is 10 %); for ``missed`` the variance over that of independent
             events; None for ``deadline``.
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
-        df: Degrees of freedom behind it; None for ``deadline``. The test takes 8 of
-            them at most, and 4 where a side is a single run.
+        df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
+            them at most; 4 where a side is a single run, or 6 with older runs.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
         settling: What would settle it; None unless it is inconclusive.
