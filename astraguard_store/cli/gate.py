@@ -167,9 +167,8 @@ def _fields(report: GateReport) -> list[tuple[str, str]]:
     if report.reference_change is not None:
         fields.append(("machine", words.machine_text(report.reference_change)))
     fields.append(("why", words.why(report)))
-    settling = next((cell.settling for cell in report.cells if cell.settling), None)
-    if settling and report.verdict == "inconclusive":
-        fields.append(("to settle", words.settling_text(settling)))
+    if report.settling:
+        fields.append(("to settle", words.settling_text(report.settling)))
     return fields + [
         (
             change.name.replace("_", " "),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import expm1, inf, log1p, sqrt
 from typing import Final
 
 from astraguard_store.verdict.limits import CellLimits
 from astraguard_store.verdict.noise import Group, Noise, effective_runs
+from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, NoiseSource, Settling, Verdict
 
@@ -20,7 +21,6 @@ ONE_SIDED: Final = 0.95
 REFERENCE_GAIN: Final = 0.045 / 0.13
 """What an in-run reference left of the noise between runs of the demo's swarm."""
 
-_MOST_MORE_RUNS: Final = 200
 _MOST_DF: Final = 10
 _MOST_DF_OF_ONE: Final = 4
 _MOST_DF_OF_ONE_WITH_HISTORY: Final = 6
@@ -198,21 +198,7 @@ def _settling(
         return found.delta + t_quantile(1.0 - tail, df) * se < delta_min
 
     return Settling(
-        _fewest(lambda more: settled(0, more, 1.0)),
-        _fewest(lambda more: settled(more, more, 1.0)),
-        None if noise.slope else _fewest(lambda more: settled(0, more, REFERENCE_GAIN)),
+        fewest_runs(lambda more: settled(0, more, 1.0)),
+        fewest_runs(lambda more: settled(more, more, 1.0)),
+        None if noise.slope else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
     )
-
-
-def _fewest(settles: Callable[[int], bool]) -> int | None:
-    """Return the smallest number from 1 on with which it *settles*, None above 200."""
-    high = 1
-    while not settles(high):
-        if high >= _MOST_MORE_RUNS:
-            return None
-        high = min(2 * high, _MOST_MORE_RUNS)
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high
