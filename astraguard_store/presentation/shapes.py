@@ -48,13 +48,15 @@ gate        results_dir, answers_from, verdict ("regressed", "improved", "equiva
             interleaved, reference_change (0.1: the reference was 10 % slower for the
             candidate; null: none was used), slow_events: [{metric_type, above_ms, baseline,
             baseline_events, candidate, candidate_events}], provenance_changes: [{name,
-            baseline, candidate}], warnings: [sentence], rests_on_assumed_noise, exit_code
+            baseline, candidate}], warnings: [sentence], settling (of the whole, as of a
+            CELL), rests_on_assumed_noise, exit_code
 CELL        metric_type, satellite_id (null: all), statistic ("p50", "p95", "p99", "missed",
             "deadline"), verdict, baseline, candidate (ms; of missed and deadline shares),
             change (0.1 is 10 % slower; of missed a difference of shares), low, high (of
             change; null: unbounded), limit (from which change on it counts),
             excludes_regression, noise (between runs), noise_source, df, reference_slope,
-            settling: {candidate_runs, runs_of_both, with_reference} (null: settled)
+            settling: {candidate_runs, runs_of_both, with_reference} (null: settled,
+            or not known)
 gate calibrate results_dir, answers_from, baseline: [run id], candidate_runs, tries,
             false_alarms, false_improvements, false_alarm_bound, detectable, noise_source,
             cells: [{metric_type, satellite_id, statistic, noise, detectable,
