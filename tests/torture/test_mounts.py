@@ -25,7 +25,8 @@ class Disks:
     """Two disks with a store each; the second is mounted over the first one's, now and then.
 
     Attributes:
-        newest: Of each disk, the tag that was saved last of each run.
+        newest: Of each disk, the tag that was saved last of each run, kept saves too.
+        returned: The same of saves that returned: the row until a kept one is adopted.
         harms: What wasn't as it must be.
     """
 
@@ -34,6 +35,7 @@ class Disks:
         self.disks = (one, other)
         self.results = one / "results"
         self.newest: tuple[dict[str, int], ...] = ({}, {})
+        self.returned: tuple[dict[str, int], ...] = ({}, {})
         self.harms: list[Finding] = []
         self.steps: list[str] = []
         self.is_covered = False
@@ -60,14 +62,14 @@ class Disks:
             if error.kept:
                 seen[run_id] = tag
             raise
-        seen[run_id] = tag
+        seen[run_id] = self.returned[self.is_covered][run_id] = tag
 
     def read(self) -> None:
         """Read what is seen there."""
         with RunRepository.open(self.results, read_only=True) as repository:
             found = {run.run_id: tags(repository.get(run.run_id)) for run in repository.recent()}
         for run_id, seen in found.items():
-            known = {disk.get(run_id) for disk in self.newest}
+            known = {disk.get(run_id) for disk in (*self.newest, *self.returned)}
             if not seen <= known:
                 self.harms.append(Finding(Harm.TORN, f"{run_id} has {seen}, not of {known}"))
 
