@@ -21,7 +21,7 @@ from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
-from astraguard_store.model import RunSummary
+from astraguard_store.model import RunSummary, epoch_us
 from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -118,9 +118,11 @@ class FolderOfRuns:
         """Write another file; see `RunsTarget.add_beside`."""
         path = self._made(self._folder / run.run_id) / name
         self._made(path.parent)
+        recorded_ns = epoch_us(run.recorded_at) * 1000
         with path.open("xb") as copy:
             copy.writelines(chunks)
             copy.flush()
+            os.utime(copy.fileno(), ns=(recorded_ns, recorded_ns))
             sync(copy.fileno())
             self._bytes += copy.tell()
 

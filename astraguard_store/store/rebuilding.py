@@ -18,6 +18,7 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import RAW_NAMES, SUMMARY, compression_of, file_name
 from astraguard_store.formats.summary import (
     local_timestamp,
+    parse_summary,
     render_document,
     statistics_document,
     utc_offset_s,
@@ -39,7 +40,7 @@ def csv_of(root: Path, name: str) -> str | None:
 def needs_summary(root: Path, name: str) -> bool:
     """Return whether a folder has a CSV, and no summary that can be read."""
     try:
-        read_summary_file(root, check_run_id(name))
+        parse_summary(read_summary_file(root, check_run_id(name)).document)
     except (FileNotFoundError, ArtifactReadError):
         # That of another run is no damage: somebody put it there.
         return csv_of(root, name) is not None and not names_another_run(root, name)
