@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from astraguard_store.columns import ROW_BYTES, Batch, Columns, Label
 from astraguard_store.database.schema import OF_ALL_SATELLITES, measurements, statistics
 from astraguard_store.database.sql import Connection, compiled, insert_many
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import MetricSummary
 
 __all__ = ["insert_measurements", "kept_measurements", "packed_measurements"]
@@ -110,6 +111,9 @@ def kept_measurements(connection: Connection, run_id: str) -> Columns | None:
     Args:
         connection: On one snapshot, so that rows and names are of one save.
         run_id: The run.
+
+    Raises:
+        DatabaseError: There are some of what has no statistics.
     """
     labels = {
         position: (metric_type, satellite_id)
@@ -122,6 +126,11 @@ def kept_measurements(connection: Connection, run_id: str) -> Columns | None:
         blocks.append(_packed(rows, codes))
     if not blocks:
         return None
+    if any(position not in labels for position, _ in codes):
+        raise DatabaseError(
+            f"run {run_id!r}: the database keeps measurements that its statistics know nothing "
+            "of; another program changed its rows, and `astraguard-store check` says what else"
+        )
     return Columns(
         [(block, len(block)) for block in blocks],
         [labels[position] for position, _ in codes],
