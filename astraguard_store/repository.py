@@ -676,7 +676,7 @@ class RunRepository:
         """
         from astraguard_store.store.seeing import distribution
 
-        return distribution(self, metric_type, runs, satellite_id)
+        return distribution(self, metric_type, runs, satellite_id, self._source().buckets)
 
     def gate(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +38,7 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
 __all__ = ["FolderRuns"]
@@ -124,6 +125,15 @@ class FolderRuns:
     def query(self, question: Question) -> QueryResult:  # noqa: ARG002
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
+
+    def buckets(
+        self,
+        metric_type: str,  # noqa: ARG002
+        run_ids: Collection[str],  # noqa: ARG002
+        satellite_id: str | None,  # noqa: ARG002
+    ) -> dict[str, BucketColumns]:
+        """Return none: folders keep no buckets."""
+        return {}
 
     def gating(self) -> Gating:
         """Refuse: folders have neither baselines nor buckets."""

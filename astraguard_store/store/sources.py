@@ -71,6 +71,7 @@ from astraguard_store.system.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
@@ -103,6 +104,11 @@ class Source(Protocol):
 
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
@@ -215,6 +221,16 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self._database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
+        )
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
