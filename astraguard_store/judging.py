@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
     from astraguard_store.verdict.values import GateReport
 
-__all__ = ["Judged", "Standard", "find_standard", "judge"]
+__all__ = [
+    "Judged",
+    "Standard",
+    "find_standard",
+    "judge",
+    "of_the_same_scenario",
+    "regressed_for_sure",
+]
 
 
 class Standard(NamedTuple):
@@ -100,3 +107,26 @@ def judge(
     if report.rests_on_assumed_noise and not standard.is_set:
         return Judged(None, None)
     return Judged(report, None)
+
+
+def of_the_same_scenario(
+    repository: RunRepository, run_id: str, standard: Standard
+) -> Standard | None:
+    """Return those runs of *standard* that flew the scenario of a run, but for the run itself.
+
+    None where there are none.
+    """
+    scenario = repository.get(run_id).provenance.scenario
+    same = tuple(
+        one
+        for one in standard.run_ids
+        if one != run_id and repository.get(one).provenance.scenario == scenario
+    )
+    if same == standard.run_ids:
+        return standard
+    return Standard(None, same, _newest(repository, same, ())) if same else None
+
+
+def regressed_for_sure(report: GateReport) -> bool:
+    """Return whether something regressed beyond a noise that was measured, not assumed."""
+    return any(cell.noise_source != "assumed" for cell in report.regressed)

@@ -28,7 +28,7 @@ HOSTILE_ID = "a & 'b'"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PAGES = (
     *("/", "/?state=finished", "/running", "/run/run_00", "/run/hostile", "/run/live"),
-    "/compare?run=run_00&run=run_29",
+    "/compare?run=run_00&run=run_28&run=run_29",
     f"/compare?{urlencode({'baseline': HOSTILE, 'run': 'run_29'})}",
     "/history",
     "/sql",
@@ -283,6 +283,55 @@ class TestBrowser:
             assert page.evaluate(wide), f"{url} is wider than {width} px"
         assert said == []
         assert {url for url in asked if not url.startswith((address, "data:"))} == set()
+        page.close()
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe_finds_nothing(self, browser: Any, address: str, scheme: str) -> None:
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="axe-core isn't installed"
+        ).Axe()
+        page = browser.new_page(color_scheme=scheme)
+        found: list[str] = []
+
+        for url in PAGES:
+            page.goto(address + url)
+            violations = axe.run(page).response["violations"]
+            found += [f"{url}: {one['id']} {one['nodes'][0]['html'][:200]}" for one in violations]
+
+        assert found == []
+        page.close()
+
+    def test_axe_finds_nothing_in_a_report(
+        self, browser: Any, store: Path, tmp_path: Path
+    ) -> None:
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="axe-core isn't installed"
+        ).Axe()
+        target = tmp_path / "report.html"
+        words = ["report", "run_29", "run_27", "hostile", "--baseline", HOSTILE]
+        assert run(*words, "--to", target, "--results", store).exit_code == 0
+        page = browser.new_page()
+
+        page.goto(target.as_uri())
+
+        violations = axe.run(page).response["violations"]
+        assert [f"{one['id']} {one['nodes'][0]['html'][:200]}" for one in violations] == []
+        page.close()
+
+    def test_what_is_ticked_stays_while_running_runs_are_drawn_anew(
+        self, browser: Any, address: str, store: Path
+    ) -> None:
+        page = browser.new_page()
+        with RunRepository.open(store) as repository, repository.run("under way"):
+            page.goto(f"{address}/")
+            page.get_by_label("compare run_29").check()
+            frame = page.frame_locator("iframe")
+            frame.get_by_role("link", name="under way").wait_for()
+        with RunRepository.open(store) as repository:
+            repository.delete("under way")
+        frame.get_by_text("No run is being recorded").wait_for(timeout=20_000)
+
+        assert page.get_by_label("compare run_29").is_checked()
         page.close()
 
     def test_two_runs_are_compared_by_clicks(self, browser: Any, address: str) -> None:

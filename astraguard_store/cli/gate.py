@@ -11,6 +11,7 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, ERROR, OK, PROGRAM, complain
 from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.judging import regressed_for_sure
 from astraguard_store.presentation import text, verdict_shapes
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.verdict.limits import Limits
@@ -147,8 +148,7 @@ def gate(
 
 def _exit_code(report: GateReport, *, allow_inconclusive: bool, trusted: bool) -> int:
     if report.verdict == "regressed":
-        is_known = any(cell.noise_source != "assumed" for cell in report.regressed)
-        return ANSWER_IS_NO if is_known or trusted else NOT_SETTLED
+        return ANSWER_IS_NO if trusted or regressed_for_sure(report) else NOT_SETTLED
     if report.verdict == "inconclusive":
         return OK if allow_inconclusive else NOT_SETTLED
     return NOT_SETTLED if report.rests_on_assumed_noise and not trusted else OK

@@ -74,6 +74,15 @@ def _chosen_fields(
     return names
 
 
+fields_option = click.option(
+    "--fields",
+    metavar="NAME[,NAME]...",
+    callback=_chosen_fields,
+    shell_complete=options.complete_list(lambda: [*_FIELDS, _STATISTIC]),
+    help=f"What to show, in this order: {', '.join([*_FIELDS, _STATISTIC])}.",
+)
+
+
 @click.command(
     epilog=options.examples(
         "astraguard-store recent -n 5",
@@ -99,13 +108,7 @@ def _chosen_fields(
     shell_complete=options.complete_metric,
     help=f"Whose p95 is shown; else that of --above, {_USUAL}, or the first by name.",
 )
-@click.option(
-    "--fields",
-    metavar="NAME[,NAME]...",
-    callback=_chosen_fields,
-    shell_complete=options.complete_list(lambda: [*_FIELDS, _STATISTIC]),
-    help=f"What to show, in this order: {', '.join([*_FIELDS, _STATISTIC])}.",
-)
+@fields_option
 @options.scenario_filters
 @click.option(
     "--above",

@@ -68,7 +68,8 @@ changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id
             started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence], and, with baseline_ or
-            candidate_ in front, state and steal (worst, 0 to 1)
+            candidate_ in front, state and steal (worst, 0 to 1); where BASELINE is a baseline or
+            several runs, verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
             points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:

@@ -23,6 +23,7 @@ a{color:var(--link)}:focus-visible{outline:3px solid var(--link);outline-offset:
 .bad{color:var(--bad);font-weight:600}.good{color:var(--good);font-weight:600}
 .note{border-left:.3rem solid var(--bad);padding:.3rem .8rem;background:var(--row)}
 iframe.live{width:100%;height:8rem;border:1px solid var(--line);border-radius:.4rem}
+.hidden{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
 .part{padding:.2rem .6rem;max-width:none}
 .verdict{border:2px solid var(--soft);border-radius:.4rem;padding:.2rem 1rem;margin:1rem 0}
 .headline{font-size:1.15rem;font-weight:600;overflow-wrap:anywhere}

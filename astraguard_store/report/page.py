@@ -75,7 +75,8 @@ def _sections(report: Report) -> Iterator[Html]:
     yield _table(runs_table(report.all_runs), "What the runs were")
     yield from belongings(report.all_runs)
     yield tag("h2", "How to see it again")
-    yield tag("pre", tag("code", "\n".join(report.commands())))
+    commands = tag("code", "\n".join(report.commands()))
+    yield tag("pre", commands, tabindex="0", role="region", aria_label="commands")
 
 
 def comparison_section(comparison: Comparison) -> Iterator[Html]:
@@ -83,10 +84,16 @@ def comparison_section(comparison: Comparison) -> Iterator[Html]:
     yield tag("h2", f"What changed in {comparison.candidate} against {comparison.baseline}")
     for warning in comparison.warnings:
         yield tag("p", f"Warning: {warning}.", class_="note")
-    yield _table(changes_table(comparison), "The worst first; baseline → candidate")
+    yield _table(
+        changes_table(comparison),
+        f"{comparison.candidate}: the worst first; baseline → candidate",
+    )
     if comparison.provenance_changes:
         yield tag("h3", f"What was different about {comparison.candidate}")
-        yield _table(provenance_table(comparison), "Software, machine and scenario")
+        yield _table(
+            provenance_table(comparison),
+            f"{comparison.candidate}: software, machine and scenario",
+        )
 
 
 def verdict_section(verdict: GateReport | None, why_not: str | None) -> Iterator[Html]:

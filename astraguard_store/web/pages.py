@@ -88,7 +88,9 @@ def document(page: Page, json_url: str) -> str:
         tag("link", rel="stylesheet", href="/style.css"),
     )
     if page.is_part:
-        body = tag("body", tag("main", page.body), class_="part")
+        body = tag(
+            "body", tag("main", tag("h1", page.title, class_="hidden"), page.body), class_="part"
+        )
     else:
         body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
@@ -187,7 +189,7 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     trends = over_time(repository, run.run_id, _SLICES)
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
-        body.append(_made(statistics_table([run], metric_type), "Statistics"))
+        body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distribution = repository.distribution(metric_type, [run.run_id])
         body.append(tag("figure", distribution_svg(distribution)))
         if metric_type in trends:
@@ -195,7 +197,11 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
             body.append(tag("figure", times_svg(title, [(run.run_id, trends[metric_type])])))
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
-        body.append(_made(satellites_table(run, metric_type), "The slowest satellite first"))
+        body.append(
+            _made(
+                satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
+            )
+        )
     files = [[a.path, numbers.size_text(a.bytes), (a.sha256 or "-")[:12]] for a in run.artifacts]
     columns = [*text.words("file"), *text.numbers("size"), *text.words("sha256")]
     body.append(tag("h2", "Files"))
