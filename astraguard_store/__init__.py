@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from astraguard_store.async_repository import AsyncRunRepository
     from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.distributions import Distribution, RunDistribution
     from astraguard_store.exceptions import (
         ArtifactError,
         ArtifactReadError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         DatabaseError,
         GateError,
         InvalidRunError,
+        MissingExtraError,
         QueryError,
         ReadOnlyStoreError,
         RunIsRunningError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         StoreMismatchError,
         StoreNotFoundError,
     )
+    from astraguard_store.history import History, HistoryPoint
     from astraguard_store.latency import LatencyCollector
     from astraguard_store.metrics_storage import MetricsStorage
     from astraguard_store.model import (
@@ -99,10 +102,13 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "Distribution",
     "ExportReport",
     "Finding",
     "GateError",
     "GateReport",
+    "History",
+    "HistoryPoint",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
@@ -114,6 +120,7 @@ __all__ = [
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "MissingExtraError",
     "NotJudged",
     "Percentile",
     "PercentileInterval",
@@ -126,6 +133,7 @@ __all__ = [
     "QueryResult",
     "ReadOnlyStoreError",
     "ReferenceWorkload",
+    "RunDistribution",
     "RunHeader",
     "RunIsRunningError",
     "RunNotFoundError",
@@ -157,6 +165,7 @@ _MODULES = {
         "DatabaseError",
         "GateError",
         "InvalidRunError",
+        "MissingExtraError",
         "QueryError",
         "ReadOnlyStoreError",
         "RunIsRunningError",
@@ -166,6 +175,8 @@ _MODULES = {
         "StoreMismatchError",
         "StoreNotFoundError",
     ),
+    "distributions": ("Distribution", "RunDistribution"),
+    "history": ("History", "HistoryPoint"),
     "latency": ("LatencyCollector",),
     "metrics_storage": ("MetricsStorage",),
     "model": (

@@ -177,6 +177,8 @@ class AsyncRunRepository:
     compare = _awaited(RunRepository.compare)
     percentiles = _awaited(RunRepository.percentiles)
     grouped_percentiles = _awaited(RunRepository.grouped_percentiles)
+    history = _awaited(RunRepository.history)
+    distribution = _awaited(RunRepository.distribution)
     gate = _awaited(RunRepository.gate)
     calibrate = _awaited(RunRepository.calibrate)
     percentile_intervals = _awaited(RunRepository.percentile_intervals)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from readme_sample import printed_sample, sample_in_readme, save_sample_runs
+from readme_sample import PICTURE, drawn_sample, printed_sample, sample_in_readme, save_sample_runs
 
 from astraguard_store.cli import main
 from astraguard_store.database.schema import metadata
@@ -124,6 +124,14 @@ class TestReadme:
         printed = printed_sample(tmp_path)
 
         assert sample_in_readme() == printed, "write it anew: python tests/readme_sample.py"
+
+    def test_its_picture_is_of_the_same_runs(self, tmp_path: Path) -> None:
+        save_sample_runs(tmp_path)
+
+        drawn = drawn_sample(tmp_path)
+
+        assert f"(docs/{PICTURE.name})" in README
+        assert PICTURE.read_text(encoding="utf-8") == drawn, "python tests/readme_sample.py"
 
     def test_its_sample_fits_into_eighty_columns(self) -> None:
         assert max(map(len, sample_in_readme().splitlines())) <= 80

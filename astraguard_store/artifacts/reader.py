@@ -22,6 +22,7 @@ from astraguard_store.formats.csv import FIELDS, parse_csv
 from astraguard_store.formats.layout import (
     NAMES_BY_KIND,
     RAW_NAMES,
+    SUMMARY_NAME,
     SUMMARY_NAMES,
     compression_of,
     file_name,
@@ -62,6 +63,7 @@ _A_DAY_US = 86_400_000_000
 _UNPACKED_AT_MOST = 64 * 2**20
 _UNPACKED_TIMES = 100
 _CHUNK_BYTES = 2**20
+_TWICE = (*SUMMARY_NAMES, *SUMMARY_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,20 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     """
     folder = root / run_id
     name, content, modified_ns = _read_first(folder)
+    return SummaryFile(_document_of(folder, run_id, name, content), name, content, modified_ns)
+
+
+def _document_of(folder: Path | str, run_id: str, name: str, content: bytes) -> dict[str, Any]:
     try:
         document = parse_document(unpacked(content, compression_of(name), MAX_SUMMARY_BYTES))
     except ArtifactReadError as error:
-        raise ArtifactReadError(f"{folder / name} is {error}") from error
+        raise ArtifactReadError(f"{folder}/{name} is {error}") from error
     # Hand-made summaries that don't name their run exist.
     named = document.get("run_id", run_id)
     if named != run_id:
         of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
-        raise ArtifactReadError(f"{folder / name} is the summary of {of}")
-    return SummaryFile(document, name, content, modified_ns)
+        raise ArtifactReadError(f"{folder}/{name} is the summary of {of}")
+    return document
 
 
 def names_another_run(root: Path, run_id: str) -> bool:
@@ -118,10 +124,10 @@ def names_another_run(root: Path, run_id: str) -> bool:
     return bool(document.get("run_id", run_id) != run_id)
 
 
-def _read_first(folder: Path) -> tuple[str, bytes, int]:
+def _read_first(folder: Path | str) -> tuple[str, bytes, int]:
     # A save with another compression publishes the new name before it removes the
     # old one, so whoever missed both finds one of them at the second look.
-    for name in (*SUMMARY_NAMES, *SUMMARY_NAMES):
+    for name in _TWICE:
         try:
             return name, *read_file(folder, name)
         except FileNotFoundError:
@@ -142,14 +148,17 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
-    # Twice, as in `_read_first`.
-    names = (*SUMMARY_NAMES, *SUMMARY_NAMES)
-    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in names)
+    # Mostly it is plain; to go through all names takes as long as the question.
+    if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
+        return True
+    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in _TWICE)
 
 
-def read_document(root: Path, run_id: str) -> dict[str, Any]:
+def read_document(root: Path | str, run_id: str) -> dict[str, Any]:
     """Return the summary of the run in folder *run_id*; raises as `read_summary_file`."""
-    return read_summary_file(root, run_id).document
+    folder = f"{root}/{run_id}"
+    name, content, _ = _read_first(folder)
+    return _document_of(folder, run_id, name, content)
 
 
 def is_as_saved(root: Path, noted: Artifact, recorded_at_us: int) -> bool:

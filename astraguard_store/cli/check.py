@@ -5,7 +5,7 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK
 from astraguard_store.options import DATABASE_NAME
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.reports import CheckReport, Finding
 
 
@@ -79,10 +79,9 @@ def _print_report(report: CheckReport) -> None:
         _print_finding(finding.severity, finding)
     faults = sum(finding.severity == "fault" for finding in report.findings)
     verdict = f"{text.counted(faults, 'fault')} left" if faults else "sound"
-    megabytes = report.bytes / 1e6
     output.print_line(
         f"{text.counted(report.runs, 'run')}, {text.counted(report.files, 'file')}, "
-        f"{megabytes:.1f} MB: {verdict}"
+        f"{numbers.size_text(report.bytes)}: {verdict}"
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, StoreGroup
-from astraguard_store.presentation import markdown, shapes, text
+from astraguard_store.presentation import markdown, numbers, shapes, text
 from astraguard_store.reports import DescribedObject
 from astraguard_store.store.schema_versions import (
     SchemaStatus,
@@ -66,7 +66,7 @@ def current(place: options.Results | None, results: options.Results, as_json: bo
         "astraguard-store db describe --json | jq -r '.objects[].name'",
     )
 )
-@click.argument("name", metavar="[OBJECT]", required=False)
+@click.argument("name", metavar="[OBJECT]", required=False, shell_complete=options.complete_view)
 @click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
 @options.as_markdown
 @options.results
@@ -163,7 +163,8 @@ def backup(file: Path, results: options.Results, as_json: bool) -> None:
         output.print_json({**origin, "backup": str(file.resolve()), "bytes": size})
     else:
         output.print_line(
-            f"{origin['database']} is copied to {file} ({size} bytes), and the copy is sound."
+            f"{origin['database']} is copied to {file} ({numbers.size_text(size)}), "
+            "and the copy is sound."
         )
 
 

@@ -25,9 +25,9 @@ def delete(run: tuple[str, ...], yes: bool, results: options.Results, as_json: b
 
     Exit code 0; 1 where a run doesn't exist, or the answer was no; 2 for an error.
     """
-    run_ids = tuple(dict.fromkeys(run))
     options.check_can_ask(yes)
     with options.open_existing(results) as repository:
+        run_ids = tuple(dict.fromkeys(options.resolved(repository, name) for name in run))
         for run_id in run_ids:
             repository.get(run_id)
         what = f"run {run_ids[0]!r}" if len(run_ids) == 1 else text.counted(len(run_ids), "run")

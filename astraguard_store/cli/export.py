@@ -7,7 +7,7 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
 
 
 @click.command(
@@ -64,7 +64,8 @@ def export(
     if bool(run) + every_run + any(filters) != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
     with options.open_store(results, read_only=True) as repository:
-        chosen = run or options.filtered_ids(repository, *filters, without=options.RUNNING)
+        named = [options.resolved(repository, name) for name in run]
+        chosen = named or options.filtered_ids(repository, *filters, without=options.RUNNING)
         if not chosen:
             complain(
                 f"there are no such runs in {options.shown_place(results)}; nothing is exported"
@@ -76,6 +77,6 @@ def export(
     if as_json:
         output.print_json({**origin, **shapes.report_shape(report)})
     else:
-        files = f"{text.counted(report.files, 'file')}, {text.size_text(report.bytes)}"
+        files = f"{text.counted(report.files, 'file')}, {numbers.size_text(report.bytes)}"
         output.print_line(f"{report.target}: {text.counted(report.runs, 'run')}, {files}")
     return OK

@@ -106,7 +106,7 @@ def save(
     results: options.Results,
     as_json: bool,
 ) -> None:
-    """Save the measurements in FILE... as run RUN; `-` is standard input.
+    """Save the measurements of files as run RUN; `-` is standard input.
 
     CSV (comma, semicolon or tab, decimal commas too, with the names of its columns in the
     first line), Parquet, Arrow IPC or JSON lines, told by the name. A column timestamp may

@@ -1,18 +1,27 @@
 """`astraguard-store show`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.provenance import Unit
 from astraguard_store.verdict.values import PercentileInterval
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
+
+_WIDTH = 24
 
 
 @click.command(
@@ -34,19 +43,21 @@ def show(
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
     is above 12.5 ms. Where a run has too few events for a percentile, `few` says so in
-    place of its interval.
+    place of its interval. The histogram of a metric type goes from its shortest to its
+    longest duration on a log axis; beside it stands the p95 over the run's time.
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
-        summary = repository.get(run)
+        summary = repository.get(options.resolved(repository, run))
         # Folders have no buckets.
         has_rows = repository.answers_from == "database"
-        intervals = repository.percentile_intervals(run) if has_rows else {}
+        intervals = repository.percentile_intervals(summary.run_id) if has_rows else {}
         if as_json:
             shape = {**shapes.run_shape(summary), "intervals": intervals_shape(intervals)}
             output.print_json({**options.answers_from(repository), **shape})
             return
+        drawn = _sketches(repository, summary) if as_markdown or output.has(BLOCKS) else []
     output.print_fields(_header_fields(summary), markdown=as_markdown)
     _print_what_it_was(summary, markdown=as_markdown)
     if summary.metrics:
@@ -55,6 +66,10 @@ def show(
     if intervals:
         output.print_line()
         _print_intervals(intervals, markdown=as_markdown)
+    if drawn:
+        output.print_line()
+        columns = text.words("metric type", "histogram", "p95 over the run's time")
+        output.print_table(columns, drawn, markdown=as_markdown)
     if satellites:
         output.print_line()
         rows = (
@@ -89,12 +104,26 @@ def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -
         _print_attachments(results, run, markdown=markdown)
 
 
+def _sketches(repository: RunRepository, run: RunSummary) -> list[list[str]]:
+    """Return a row for each metric type of which buckets or measurements are kept."""
+    from astraguard_store.store.seeing import over_time
+
+    trends = over_time(repository, run.run_id, _WIDTH)
+    rows = []
+    for metric_type in sorted(run.metrics):
+        known = repository.distribution(metric_type, [run.run_id]).runs
+        histogram = histograms(known, _WIDTH)[0] if known else "-"
+        trend = sparkline(trends[metric_type]) if metric_type in trends else "-"
+        rows.append([metric_type, histogram, trend])
+    return rows if any(row[1:] != ["-", "-"] for row in rows) else []
+
+
 def _header_fields(run: RunSummary) -> list[tuple[str, str]]:
     fields = [
         ("run", run.run_id),
         ("recorded at", f"{run.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("revision", str(run.revision or "-")),
-        ("measurements", str(run.total_measurements)),
+        ("measurements", numbers.count_text(run.total_measurements)),
     ]
     if run.state != "finished":
         fields.append(("state", run.state if run.error is None else f"{run.state}: {run.error}"))
@@ -122,10 +151,13 @@ def _print_statistics(
     # Where nothing was missed, nobody has to read past a column of zeros.
     is_missed = any(summary.missed for _, summary in rows)
     shown = [name for name in text.STATISTICS if name != "missed" or is_missed]
-    columns = text.words(*names) + text.numbers(*(name.replace("_", " ") for name in shown))
+    # A unit a metric type: these may lie a thousand times apart.
+    titles = [name.removesuffix("_ms") for name in shown]
+    columns = text.words(*names, "") + text.numbers(*titles)
     cells = [
-        [*named, *(text.statistic_text(summary, name) for name in shown)]
+        [*named, unit.name, *(text.statistic_text(summary, name, unit) for name in shown)]
         for named, summary in rows
+        for unit in [text.summary_unit([summary])]
     ]
     output.print_table(columns, cells, markdown=markdown)
 
@@ -144,12 +176,12 @@ def _print_intervals(
 def _print_artifacts(
     results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
 ) -> None:
-    columns = [*text.words("file"), *text.numbers("bytes", "rows"), *text.words("sha256")]
+    columns = [*text.words("file"), *text.numbers("size", "rows"), *text.words("sha256")]
     rows = [
         [
             _shown_path(results, artifact.path),
-            str(artifact.bytes),
-            "-" if artifact.rows is None else str(artifact.rows),
+            numbers.size_text(artifact.bytes),
+            "-" if artifact.rows is None else numbers.count_text(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",
         ]
         for artifact in artifacts

@@ -41,7 +41,8 @@ def tag(
     wanted: dict[str, str | None] = {**dict(changes), **dict.fromkeys(remove)}
     opened = options.open_existing if wanted else partial(options.open_store, read_only=True)
     with opened(results) as repository:
-        summary = repository.set_tags(run, wanted) if wanted else repository.get(run)
+        run_id = options.resolved(repository, run)
+        summary = repository.set_tags(run_id, wanted) if wanted else repository.get(run_id)
         if as_json:
             shape = {"run_id": summary.run_id, "tags": dict(summary.tags)}
             output.print_json({**options.answers_from(repository), **shape})

@@ -6,7 +6,7 @@ The tables of statistics are named here only, for everything that judges runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
@@ -22,10 +22,11 @@ from astraguard_store.database.schema import (
     run_verdicts,
     runs,
     statistics,
+    units,
 )
 from astraguard_store.database.sql import Connection, compiled, first, given_values
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
-from astraguard_store.provenance import Provenance
+from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
@@ -34,8 +35,7 @@ __all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs",
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
-# Without the units, which have a table of their own.
-_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
+_PROVENANCE: Final = tuple(field.name for field in fields(Provenance) if field.name != "units")
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
@@ -60,6 +60,14 @@ def _tags_sql() -> str:
     tag = run_tags.c
     given = select(given_values("run_ids"))
     return compiled(select(tag.run_id, tag.tag, tag.value).where(tag.run_id.in_(given)))
+
+
+@cache
+def _units_sql() -> str:
+    unit = units.c
+    given = select(given_values("run_ids"))
+    columns = (unit[name] for name in UNIT_FIELDS)
+    return compiled(select(unit.run_id, unit.satellite_id, *columns).where(unit.run_id.in_(given)))
 
 
 @cache
@@ -151,6 +159,7 @@ def judged_runs(
     given = (json.dumps(list(run_ids)),)
     cells: dict[str, dict[tuple[str, str | None], MetricSummary]] = {}
     tags: dict[str, dict[str, str]] = {}
+    of_runs: dict[str, dict[str, Unit]] = {}
     ticks: dict[str, int] = {}
     versions: dict[str, str] = {}
     for run_id, metric_type, *numbers in connection.execute(_metrics_sql(), given):
@@ -166,13 +175,15 @@ def judged_runs(
     if by_satellite:
         for run_id, metric_type, name, *numbers in connection.execute(_satellites_sql(), given):
             cells.setdefault(run_id, {})[metric_type, name] = _summary(numbers)
+    for run_id, name, *values in connection.execute(_units_sql(), given):
+        of_runs.setdefault(run_id, {})[name] = Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
     for run_id, tag, value in connection.execute(_tags_sql(), given):
         tags.setdefault(run_id, {})[tag] = value
     return {
         run_id: JudgedRun(
             run_id,
             started_us,
-            _provenance(was),
+            _provenance(was, of_runs.get(run_id, {})),
             FrozenMapping(tags.get(run_id, {})),
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
@@ -187,10 +198,10 @@ def _summary(numbers: Iterable[Any]) -> MetricSummary:
     return with_bounds(summary) if summary.missed else summary
 
 
-def _provenance(values: list[Any]) -> Provenance:
+def _provenance(values: list[Any], of_run: Mapping[str, Unit]) -> Provenance:
     if values[_DIRTY] is not None:
         values[_DIRTY] = bool(values[_DIRTY])
-    return Provenance.of_values(values)
+    return Provenance.of_values(values, FrozenMapping(of_run))
 
 
 @cache

@@ -5,6 +5,7 @@ A list of the newest walks an index backwards and stops at the limit.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +26,15 @@ from sqlalchemy import (
 
 from astraguard_store.database.schema import (
     OF_ALL_SATELLITES,
+    artifacts,
+    attachments,
     baseline_runs,
     measurements,
     run_tags,
     runs,
     statistics,
 )
-from astraguard_store.database.sql import Connection, compiled, first, whole
+from astraguard_store.database.sql import Connection, compiled, first, given_values, whole
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
@@ -41,6 +44,8 @@ __all__ = [
     "SaveMark",
     "count_runs",
     "filtered_headers",
+    "noted_file_bytes",
+    "prunable_now",
     "prunable_runs",
     "recent_headers",
     "run_ids",
@@ -314,7 +319,7 @@ class Prunable(NamedTuple):
 
 
 @cache
-def _prunable_sql() -> str:
+def _prunable_sql(*, of_all: bool) -> str:
     pinned = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
     )
@@ -327,11 +332,39 @@ def _prunable_sql() -> str:
         runs.c.recorded_at_us,
         pinned | of_baseline,
         kept_rows,
-        runs.c.state,
+        case((runs.c.live_token.is_not(None), literal_column("'running'")), else_=runs.c.state),
     )
-    return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+    if of_all:
+        return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+    named = runs.c.run_id.in_(select(given_values("run_ids")))
+    return compiled(select(*columns).where(named), named=True)
 
 
 def prunable_runs(connection: Connection) -> list[Prunable]:
     """Return all runs, newest first."""
-    return [Prunable._make(row) for row in connection.execute(_prunable_sql())]
+    return [Prunable._make(row) for row in connection.execute(_prunable_sql(of_all=True))]
+
+
+def prunable_now(connection: Connection, run_ids: Iterable[str]) -> dict[str, Prunable]:
+    """Return those of the runs that are there, by id."""
+    bound = {"run_ids": json.dumps(list(run_ids))}
+    rows = connection.execute(_prunable_sql(of_all=False), bound)
+    return {row[0]: Prunable._make(row) for row in rows}
+
+
+@cache
+def _noted_bytes_sql() -> str:
+    # Each table in the order of its key, so nothing is sorted; few runs have attachments.
+    of_artifacts, of_attachments = (
+        select(table.c.run_id, func.sum(table.c.bytes)).group_by(table.c.run_id)
+        for table in (artifacts, attachments)
+    )
+    return compiled(of_artifacts.where(artifacts.c.store_id.is_(None)).union_all(of_attachments))
+
+
+def noted_file_bytes(connection: Connection) -> dict[str, int]:
+    """Return how many bytes the files had that are noted of each run and lie beside the rows."""
+    sizes: dict[str, int] = {}
+    for run_id, size in connection.execute(_noted_bytes_sql()):
+        sizes[run_id] = sizes.get(run_id, 0) + size
+    return sizes

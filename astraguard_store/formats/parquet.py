@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.panics import panics_raise
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,8 +57,14 @@ def frame_of(columns: Columns) -> pl.DataFrame:
     """Return *columns* as a frame with the columns `FIELDS`: doubles, strings and truth values.
 
     Raises:
-        ArtifactReadError: This process was forked from one that had polars loaded.
+        ArtifactReadError: This process was forked from one that had polars loaded, or
+            polars failed.
     """
+    with panics_raise(ArtifactReadError, "the measurements can't be had as a frame"):
+        return _frame(columns)
+
+
+def _frame(columns: Columns) -> pl.DataFrame:
     if not polars_is_usable():
         raise ArtifactReadError(f"a frame of measurements needs polars, and {_FORKED}")
     import polars as pl
@@ -82,9 +89,14 @@ def frame_of(columns: Columns) -> pl.DataFrame:
 
 
 def render_parquet(columns: Columns) -> bytes:
-    """Return the file's bytes, names as they were recorded; compressed by zstd."""
+    """Return the file's bytes, names as they were recorded; compressed by zstd.
+
+    Raises:
+        ArtifactWriteError: polars failed.
+    """
     file = io.BytesIO()
-    frame_of(columns).write_parquet(file, compression="zstd")
+    with panics_raise(ArtifactWriteError, "the measurements can't be written as parquet"):
+        _frame(columns).write_parquet(file, compression="zstd")
     return file.getvalue()
 
 
@@ -104,13 +116,14 @@ def parse_parquet(content: bytes, rows: int) -> pl.DataFrame:
     import polars as pl
 
     try:
-        lazy = pl.scan_parquet(io.BytesIO(content))
-        if lazy.collect_schema() != frame_schema():
-            raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
-        found = lazy.select(pl.len()).collect().item()
-        if found != rows:
-            raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
-        return pl.read_parquet(io.BytesIO(content))
+        with panics_raise(ArtifactReadError, "the parquet file can't be read"):
+            lazy = pl.scan_parquet(io.BytesIO(content))
+            if lazy.collect_schema() != frame_schema():
+                raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
+            found = lazy.select(pl.len()).collect().item()
+            if found != rows:
+                raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
+            return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactReadError(f"not parquet: {error}") from error
 
@@ -132,7 +145,8 @@ def frame_of_csv(content: bytes) -> pl.DataFrame:
     }
     try:
         schema = {name: dtypes[name] for name in header}
-        frame = pl.read_csv(io.BytesIO(content), schema=schema)
+        with panics_raise(ArtifactReadError, "the CSV can't be read"):
+            frame = pl.read_csv(io.BytesIO(content), schema=schema)
     except (pl.exceptions.PolarsError, KeyError) as error:
         raise ArtifactReadError(f"no CSV of measurements: {error}") from error
     missed = pl.col("missed").cast(pl.Boolean) if "missed" in header else pl.lit(False)

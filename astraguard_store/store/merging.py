@@ -44,7 +44,6 @@ from astraguard_store.formats.layout import SUMMARY_NAME
 from astraguard_store.model import Artifact, RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
-from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.identity import rendered_summary, why_another
 from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.store.recovery import settle
@@ -267,7 +266,7 @@ class _Merge:
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
-                        later_if_it_fails(self._store, one.staged.publish, what)
+                        self._store.finish_later_if_it_fails(one.staged.publish, what)
         except BaseException:
             if transaction is None or not transaction.attempted:
                 _discard(taken)

@@ -55,7 +55,6 @@ from astraguard_store.formats.summary import (
 from astraguard_store.model import NO_TAGS, Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import sync_folder
@@ -115,8 +114,8 @@ def save_runs(
                     for run, save in zip(saved, staged.runs, strict=True)
                 ]
             for save in staged.runs:
-                later_if_it_fails(
-                    store, save.publish, f"publishing the files of run {save.run_id!r}"
+                store.finish_later_if_it_fails(
+                    save.publish, f"publishing the files of run {save.run_id!r}"
                 )
             _tidy_attachments(store, saved)
     except BaseException as error:
@@ -407,12 +406,12 @@ def _settle_failed(
 def close_all(store: FolderStore, staged: Sequence[StagedRun]) -> None:
     """Make published names durable and let go of the files; a failure is finished later."""
     steps: list[Callable[[], None]] = [
-        partial(later_if_it_fails, store, save.close, f"syncing run {save.run_id!r}")
+        partial(store.finish_later_if_it_fails, save.close, f"syncing run {save.run_id!r}")
         for save in staged
     ]
     if any(save.needs_folder_sync for save in staged):
         sync_root = partial(sync_folder, store.root)
-        steps.append(partial(later_if_it_fails, store, sync_root, f"syncing {store.root}"))
+        steps.append(partial(store.finish_later_if_it_fails, sync_root, f"syncing {store.root}"))
     run_all(steps)
 
 

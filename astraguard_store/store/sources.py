@@ -32,7 +32,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
-from astraguard_store.formats.summary import summary_document
+from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import (
@@ -80,6 +80,9 @@ __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
+
+# Of the runs that a rig asks for again and again; one of 10,000 satellites takes 30 MB.
+_DOCUMENTS = 16
 
 
 class Source(Protocol):
@@ -385,6 +388,7 @@ class FolderSource(MemorySource):
         self._folder = store
         self._root = store.root
         self._on_load = self._finish_publishing if writes else None
+        self._documents: dict[str, tuple[StoredRun, dict[str, Any]]] = {}
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -459,7 +463,7 @@ class FolderSource(MemorySource):
             pass
         else:
             if not afresh and self._is_as_saved(run):
-                return summary_document(run.summary, run.utc_offset_s or 0)
+                return copied(self._document_of(run))
         try:
             return read_document(self._root, run_id)
         except FileNotFoundError:
@@ -582,6 +586,18 @@ class FolderSource(MemorySource):
 
     def _load(self, run_id: str) -> StoredRun:
         return self._database.get(run_id, self._on_load)
+
+    def _document_of(self, run: StoredRun) -> dict[str, Any]:
+        """Return the run's document, built once; it is nobody's to change."""
+        kept = self._documents.get(run.summary.run_id)
+        # The database gives the same object for as long as nobody has changed the run.
+        if kept is not None and kept[0] is run:
+            return kept[1]
+        document = summary_document(run.summary, run.utc_offset_s or 0)
+        if len(self._documents) >= _DOCUMENTS:
+            self._documents.clear()
+        self._documents[run.summary.run_id] = run, document
+        return document
 
     def _is_as_saved(self, run: StoredRun) -> bool:
         # The file of an adopted run was written by somebody else; merged, it has a token.

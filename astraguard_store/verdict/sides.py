@@ -290,14 +290,18 @@ class Sides:
 
     def provenance_changes(self) -> tuple[ProvenanceChange, ...]:
         """Return what differs between the sides, where each of them is all the same."""
+        differ_within = {
+            change.name
+            for first, *others in (self.baseline, self.candidate)
+            for other in others
+            for change in provenance_changes(first.provenance, other.provenance)
+        }
         return tuple(
             change
             for change in provenance_changes(
                 self.baseline[0].provenance, self.candidate[0].provenance
             )
-            if change.name != "seed"
-            and _is_one(self.baseline, change.name)
-            and _is_one(self.candidate, change.name)
+            if change.name not in {"seed", *differ_within}
         )
 
     def warnings(self) -> list[str]:
@@ -312,7 +316,7 @@ class Sides:
             f"the {name}'s runs differ in {what}"
             for side, name in ((self.baseline, "baseline"), (self.candidate, "candidate"))
             for what in _COMPARED
-            if not _is_one(side, what)
+            if len({getattr(run.provenance, what) for run in side}) > 1
         ]
         found += self._reference_warnings()
         found += [
@@ -364,10 +368,6 @@ def _unexplained(cell: Cell) -> float:
 
 def _events(run: JudgedRun, key: CellKey) -> int:
     return effective_events(run.cells[key].count, run.ticks)
-
-
-def _is_one(runs: Sequence[JudgedRun], name: str) -> bool:
-    return len({getattr(run.provenance, name) for run in runs}) == 1
 
 
 def _kind(version: str | None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from astraguard_store.database.documents import renew_missing_documents
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up, remove_beside
 from astraguard_store.database.sqlite.connections import FileReader
@@ -207,6 +208,7 @@ def upgrade_database(path: Path) -> Path | None:
     try:
         with translated(path):
             migrate(engine)
+            _renew_documents(engine)
     finally:
         engine.dispose()
     return backup_path
@@ -293,6 +295,18 @@ def run_scripts(connection: Connection) -> None:
     config.set_main_option("script_location", str(scripts_folder()).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _renew_documents(engine: Engine) -> None:
+    """Give runs the documents that the migrations dropped; without, they are read from rows.
+
+    A part at a time: a process that dies has lost nothing, and the log stays small.
+    """
+    writing = engine.execution_options(**{WRITES: True})
+    last: str | None = ""
+    while last is not None:
+        with writing.begin() as connection:
+            last = renew_missing_documents(driver_connection(connection), last, most=1000)
 
 
 def _upgrade_command(path: Path) -> str:
