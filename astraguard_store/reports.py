@@ -149,7 +149,7 @@ class MergeReport(Shown):
         return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PushReport(Shown):
     """What a push to a server did.
 

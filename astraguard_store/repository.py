@@ -36,6 +36,7 @@ from astraguard_store.options import (
     Durability,
     KeptMeasurements,
     StoreOptions,
+    local_path,
     names_server,
 )
 from astraguard_store.provenance import (
@@ -1093,7 +1094,9 @@ class RunRepository:
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
-        return source.bring_in([Path(path) for path in paths], progress)
+        return source.bring_in(
+            [local_path(path, "a server's runs can't be brought back") for path in paths], progress
+        )
 
     def export(
         self,
@@ -1128,7 +1131,8 @@ class RunRepository:
             ArtifactReadError: A file is missing or damaged; the message names it.
             ArtifactWriteError: The target is there already, or can't be written.
         """
-        return self._source().export(run_ids, Path(target), progress, dataset=dataset)
+        path = local_path(target, "`push` copies runs to a server")
+        return self._source().export(run_ids, path, progress, dataset=dataset)
 
     def merge(
         self, other: str | os.PathLike[str], *, progress: Progress | None = None
@@ -1156,7 +1160,9 @@ class RunRepository:
                 is in is not here.
             DatabaseError: A database couldn't be read or written; the same.
         """
-        return self._writable().merge(Path(other), progress)
+        return self._writable().merge(
+            local_path(other, "runs go to a server, by `push`"), progress
+        )
 
     def push(self, url: str, *, progress: Progress | None = None) -> PushReport:
         """Copy to a PostgreSQL server what it doesn't have of the runs here.
@@ -1242,7 +1248,7 @@ class RunRepository:
             DatabaseError: The target is there already, or can't be written.
             DatabaseDamagedError: The copy isn't sound, so the original isn't either.
         """
-        self._source().back_up(Path(target))
+        self._source().back_up(local_path(target, "`push` copies runs to a server"))
 
     def cache_info(self) -> CacheInfo:
         """Return the hits and misses of this process in this folder, size and limit."""

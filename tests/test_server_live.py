@@ -54,7 +54,9 @@ def fill(run: LatencyCollector, measurements: int = 10) -> None:
 @pytest.fixture
 def rig(results: Path) -> Iterator[RunRepository]:
     """Give a store in a folder."""
-    with RunRepository.open(results, durability="normal") as repository:
+    with RunRepository.open(
+        results, durability="normal", keep_measurements="database"
+    ) as repository:
         yield repository
 
 
