@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "help": ("--help",),
-    "recent": ("recent", "--limit", "5"),
+    "recent": ("recent",),
     "show": ("show", "run_0"),
     "compare": ("compare", "run_0", "run_1"),
 }
