@@ -133,6 +133,7 @@ class TestPrune:
             "deleted",
             "purged",
             "pinned",
+            "unfinished",
             "file_bytes",
             "database_bytes",
             "freed_bytes",

@@ -347,9 +347,16 @@ class TestCheck:
         """Give a store whose documents are all of format 1, in tables of today."""
         results.mkdir()
         stored = reference.TESTS / "databases" / "0003.sqlite"
+        with closing(sqlite3.connect(stored)) as connection:
+            packed = documents(connection)
         (results / DATABASE).write_bytes(stored.read_bytes())
         upgrade_schema(results)
         with closing(sqlite3.connect(results / DATABASE)) as connection:
+            connection.executemany(
+                "UPDATE run_documents SET document = ? WHERE run_id = ?",
+                [(document, run_id) for run_id, document in packed.items()],
+            )
+            connection.commit()
             assert {document[0] for document in documents(connection).values()} == {1}
         return results
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from astraguard_store import (
     RunNotFoundError,
     RunRepository,
     StoreNotFoundError,
+    Unit,
 )
 
 OLD = [f"old_{number}" for number in range(10)]
@@ -69,6 +71,15 @@ class TestVerdict:
         report = asked.gate(SLOW, baseline="nightly")
 
         assert {change.name for change in report.provenance_changes} == {"firmware", "git_commit"}
+
+    def test_a_satellite_with_another_unit_is_told(self, memory: RunRepository) -> None:
+        saved(memory, ["old_0", "old_1"], was=replace(WAS, units={"SAT001": Unit(serial="7")}))
+        saved(memory, ["new_0", "new_1"], was=replace(WAS, units={"SAT001": Unit(serial="8")}))
+
+        report = memory.gate(["new_0", "new_1"], baseline=["old_0", "old_1"])
+
+        changed = [(c.name, c.baseline, c.candidate) for c in report.provenance_changes]
+        assert changed == [("units.SAT001.serial", "7", "8")]
 
     def test_an_unchanged_candidate_did_not(self, asked: RunRepository) -> None:
         report = asked.gate(OLD[1::3], baseline=OLD[::3] + OLD[2::3])

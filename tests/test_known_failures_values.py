@@ -334,9 +334,17 @@ class TestRow13OddNumbersInASummary:
         assert metrics is None or metrics["stats"]["agent_decision"]["count"] == 120
         assert ("error" in answer) == (metrics is None)
 
-    def test_the_import_refuses_the_run_and_adopts_the_others(self, odd_tree: Path) -> None:
+    def test_the_first_opening_leaves_the_run_and_adopts_the_others(self, odd_tree: Path) -> None:
+        with RunRepository.open(odd_tree) as repository:
+            assert [header.run_id for header in repository.recent()] == ["wc-s2-60s-10hz-1"]
+
+    def test_the_import_takes_the_numbers_of_the_run_from_its_csv(self, odd_tree: Path) -> None:
+        damaged = (odd_tree / "wc-s2-60s" / reference.SUMMARY).read_text()
+
         with RunRepository.open(odd_tree) as repository:
             report = repository.import_legacy()
 
-            assert [header.run_id for header in repository.recent()] == ["wc-s2-60s-10hz-1"]
-            assert [run_id for run_id, _ in report.refused] == ["wc-s2-60s"]
+            assert report.rebuilt == ("wc-s2-60s",)
+            assert repository.get("wc-s2-60s").metrics["agent_decision"].count == 120
+        kept = odd_tree / "wc-s2-60s" / f"{reference.SUMMARY}.changed"
+        assert kept.read_text() == damaged

@@ -67,6 +67,12 @@ def dump(database: Path) -> list[str]:
         return list(connection.iterdump())
 
 
+def dump_of_rows(database: Path) -> set[str]:
+    """Give what is in it, but for documents: copies of rows, which an upgrade makes anew."""
+    copied = 'INSERT INTO "run_documents"'
+    return {line for line in dump(database) if not line.startswith(copied)}
+
+
 def made(database: Path) -> list[str]:
     """Give what is in it but when it was made; SQLite keeps how a statement was laid out."""
     execute(database, "UPDATE store SET created_at_us = 0")
@@ -266,6 +272,19 @@ class TestStoredDatabases:
         assert saved.revision == 3
 
     @EACH_STORED
+    def test_each_run_in_it_has_a_document_again(self, results: Path, revision: str) -> None:
+        upgrade_schema(stored(results, revision))
+
+        with sqlite3.connect(results / NAME) as connection:
+            runs, current = connection.execute(
+                "SELECT count(*), sum(substr(document, 1, 2) = x'9402') "
+                "FROM runs LEFT JOIN run_documents USING (run_id)"
+            ).fetchone()
+        connection.close()
+
+        assert current == runs > 0
+
+    @EACH_STORED
     def test_its_schema_is_that_of_a_new_one(
         self, results: Path, store: Path, revision: str
     ) -> None:
@@ -288,12 +307,12 @@ class TestStoredDatabases:
         self, results: Path, revision: str
     ) -> None:
         database = stored(results, revision) / NAME
-        before = set(dump(database))
+        before = dump_of_rows(database)
         upgrade_schema(results)
 
         alembic("-x", f"url=sqlite:///{database}", "downgrade", revision, cwd=results)
 
-        assert set(dump(database)) == before
+        assert dump_of_rows(database) == before
 
     @pytest.mark.parametrize("revision", ["0004"])
     def test_downgraded_and_upgraded_again_nothing_is_lost(
@@ -487,7 +506,6 @@ class TestNextRelease:
         (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
         head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
         replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
-        replace(package / "database/sqlite/migrate.py", f"{head}}})", f"{head}, {newest}}})")
         return folder
 
     @staticmethod

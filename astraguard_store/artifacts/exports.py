@@ -19,8 +19,9 @@ from astraguard_store.artifacts.verification import OpenFile, name_of
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
+from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
-from astraguard_store.model import RunSummary
+from astraguard_store.model import RunSummary, epoch_us
 from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ class FolderOfRuns:
         """Write another file; see `RunsTarget.add_beside`."""
         path = self._made(self._folder / run.run_id) / name
         self._made(path.parent)
+        recorded_ns = epoch_us(run.recorded_at) * 1000
         with path.open("xb") as copy:
             copy.writelines(chunks)
             copy.flush()
+            os.utime(copy.fileno(), ns=(recorded_ns, recorded_ns))
             sync(copy.fileno())
             self._bytes += copy.tell()
 
@@ -230,7 +233,10 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
     try:
         # Opened here: a thread of polars that is still at it when a source has failed would
         # make the file again after it is removed.
-        with path.open("xb") as file:
+        with (
+            path.open("xb") as file,
+            panics_raise(ArtifactWriteError, f"{path} can't be written"),
+        ):
             rows.sink_parquet(file, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     except BaseException as error:
         # polars may wrap what a source raises.

@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -104,10 +103,10 @@ def save(
     tags: tuple[str, ...],
     save_id: str | None,
     satellite_buckets: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
-    """Save the measurements in FILE... as run RUN; `-` is standard input.
+    """Save the measurements of files as run RUN; `-` is standard input.
 
     CSV (comma, semicolon or tab, decimal commas too, with the names of its columns in the
     first line), Parquet, Arrow IPC or JSON lines, told by the name. A column timestamp may

@@ -8,7 +8,7 @@ and few callers of `get` ask for them.
 Format 2 is a MessagePack array: the format; {metric type: statistics}; the files; and
 {satellite: {place of the metric type among those above: statistics}}. Statistics are the
 fields of `MetricSummary`. Its CRC-32 follows, so that a damaged document isn't read.
-Documents of format 1, packed by hand, aren't read either; `check --fix` renews them.
+Documents of format 1, packed by hand, aren't read either; `db upgrade` renews them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, func, or_, select
 
-from astraguard_store.database.schema import ALL_SATELLITES, artifacts, run_documents, statistics
-from astraguard_store.database.sql import Connection, compiled, upsert
+from astraguard_store.database.schema import (
+    ALL_SATELLITES,
+    artifacts,
+    run_documents,
+    runs,
+    statistics,
+)
+from astraguard_store.database.sql import Connection, compiled, first, upsert, whole
 from astraguard_store.model import (
     Artifact,
     ArtifactKind,
@@ -40,6 +46,7 @@ __all__ = [
     "encode",
     "parts_of",
     "renew_document",
+    "renew_missing_documents",
     "write_document",
 ]
 
@@ -220,6 +227,33 @@ def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
     write_document(connection, run_id, _stored_parts(connection, run_id))
+
+
+@cache
+def _missing_sql() -> str:
+    document = run_documents.c.document
+    beginning = func.substr(document, whole(1), whole(len(_BEGINNING)))
+    return compiled(
+        first(
+            select(runs.c.run_id)
+            .join_from(runs, run_documents, isouter=True)
+            .where(runs.c.run_id > bindparam("after"))
+            .where(or_(document.is_(None), beginning != bindparam("beginning")))
+            .order_by(runs.c.run_id)
+        )
+    )
+
+
+def renew_missing_documents(connection: Connection, after: str, most: int) -> str | None:
+    """Write the documents that runs lack, or have in another format, from their rows.
+
+    Returns:
+        The last run that was looked at, to go on after it; None if no run is left.
+    """
+    found = connection.execute(_missing_sql(), (after, _BEGINNING, most)).fetchall()
+    for (run_id,) in found:
+        renew_document(connection, run_id)
+    return found[-1][0] if found else None
 
 
 @cache

@@ -6,7 +6,7 @@ The tables of statistics are named here only, for everything that judges runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
@@ -16,25 +16,35 @@ from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
 from astraguard_store.database.schema import (
+    ALL_SATELLITES,
     OF_ALL_SATELLITES,
     buckets,
     run_tags,
     run_verdicts,
     runs,
     statistics,
+    units,
 )
 from astraguard_store.database.sql import Connection, compiled, first, given_values
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
-from astraguard_store.provenance import Provenance
+from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
-__all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs", "series"]
+__all__ = [
+    "SERIES_STATISTICS",
+    "buckets_by_run",
+    "buckets_of_runs",
+    "history_ids",
+    "judged_runs",
+    "series",
+]
 
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
-_PROVENANCE: Final = tuple(field.name for field in fields(Provenance))
+# Without the units, which have a table of their own.
+_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
@@ -59,6 +69,14 @@ def _tags_sql() -> str:
     tag = run_tags.c
     given = select(given_values("run_ids"))
     return compiled(select(tag.run_id, tag.tag, tag.value).where(tag.run_id.in_(given)))
+
+
+@cache
+def _units_sql() -> str:
+    unit = units.c
+    given = select(given_values("run_ids"))
+    columns = (unit[name] for name in UNIT_FIELDS)
+    return compiled(select(unit.run_id, unit.satellite_id, *columns).where(unit.run_id.in_(given)))
 
 
 @cache
@@ -106,13 +124,33 @@ def _satellites_sql() -> str:
 
 @cache
 def _buckets_sql() -> str:
+    bucket = buckets.c
     return compiled(
-        select(buckets.c.counts).where(
-            buckets.c.run_id.in_(select(given_values("run_ids"))),
-            buckets.c.satellite_id == OF_ALL_SATELLITES,
-            buckets.c.metric_type == bindparam("metric_type"),
+        select(bucket.run_id, bucket.counts).where(
+            bucket.run_id.in_(select(given_values("run_ids"))),
+            bucket.satellite_id == bindparam("satellite_id"),
+            bucket.metric_type == bindparam("metric_type"),
         )
     )
+
+
+def buckets_by_run(
+    connection: Connection,
+    metric_type: str,
+    run_ids: Collection[str],
+    satellite_id: str | None = None,
+) -> dict[str, BucketColumns]:
+    """Return {run id: the buckets of a metric type}, of those runs that keep them.
+
+    Args:
+        connection: On a snapshot.
+        metric_type: Of what.
+        run_ids: Of which runs.
+        satellite_id: On which satellite; None for all together.
+    """
+    satellite = ALL_SATELLITES if satellite_id is None else satellite_id
+    given = (json.dumps(list(run_ids)), satellite, metric_type)
+    return {run_id: buckets_of(text) for run_id, text in connection.execute(_buckets_sql(), given)}
 
 
 def buckets_of_runs(
@@ -122,10 +160,9 @@ def buckets_of_runs(
 
     Without numpy, which takes longer to import than some hundred runs to add up.
     """
-    rows = connection.execute(_buckets_sql(), (json.dumps(list(run_ids)), metric_type))
     sums: dict[int, list[int]] = {}
-    for (text,) in rows:
-        for bucket, count, missed in zip(*buckets_of(text), strict=True):
+    for columns in buckets_by_run(connection, metric_type, run_ids).values():
+        for bucket, count, missed in zip(*columns, strict=True):
             of_bucket = sums.setdefault(bucket, [0, 0])
             of_bucket[0] += count
             of_bucket[1] += missed
@@ -150,6 +187,7 @@ def judged_runs(
     given = (json.dumps(list(run_ids)),)
     cells: dict[str, dict[tuple[str, str | None], MetricSummary]] = {}
     tags: dict[str, dict[str, str]] = {}
+    of_runs: dict[str, dict[str, Unit]] = {}
     ticks: dict[str, int] = {}
     versions: dict[str, str] = {}
     for run_id, metric_type, *numbers in connection.execute(_metrics_sql(), given):
@@ -165,13 +203,15 @@ def judged_runs(
     if by_satellite:
         for run_id, metric_type, name, *numbers in connection.execute(_satellites_sql(), given):
             cells.setdefault(run_id, {})[metric_type, name] = _summary(numbers)
+    for run_id, name, *values in connection.execute(_units_sql(), given):
+        of_runs.setdefault(run_id, {})[name] = Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
     for run_id, tag, value in connection.execute(_tags_sql(), given):
         tags.setdefault(run_id, {})[tag] = value
     return {
         run_id: JudgedRun(
             run_id,
             started_us,
-            _provenance(was),
+            _provenance(was, of_runs.get(run_id, {})),
             FrozenMapping(tags.get(run_id, {})),
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
@@ -186,10 +226,10 @@ def _summary(numbers: Iterable[Any]) -> MetricSummary:
     return with_bounds(summary) if summary.missed else summary
 
 
-def _provenance(values: list[Any]) -> Provenance:
+def _provenance(values: list[Any], of_run: Mapping[str, Unit]) -> Provenance:
     if values[_DIRTY] is not None:
         values[_DIRTY] = bool(values[_DIRTY])
-    return Provenance.of_values(values)
+    return Provenance.of_values(values, FrozenMapping(of_run))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,9 +11,10 @@ from sqlalchemy import bindparam, select
 from astraguard_store.columns import ROW_BYTES, Batch, Columns, Label
 from astraguard_store.database.schema import OF_ALL_SATELLITES, measurements, statistics
 from astraguard_store.database.sql import Connection, compiled, insert_many
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import MetricSummary
 
-__all__ = ["insert_measurements", "kept_measurements"]
+__all__ = ["insert_measurements", "kept_measurements", "packed_measurements"]
 
 _BATCH_ROWS = 65_536
 # As tuples of Python they take 200 bytes each.
@@ -35,6 +36,24 @@ def insert_measurements(
         satellites: Its statistics, in the order of their positions.
         columns: All names in them are in *satellites*.
     """
+    for values in _batches(run_id, satellites, columns):
+        insert_many(connection, measurements, values)
+
+
+def packed_measurements(
+    satellites: Mapping[str, Mapping[str, MetricSummary]], columns: Columns
+) -> tuple[list[Any], ...]:
+    """Return the columns of the table but for the run's id; see `insert_measurements`."""
+    packed: tuple[list[Any], ...] = tuple([] for _ in range(_WIDTH - 1))
+    for values in _batches("", satellites, columns):
+        for place, column in enumerate(packed, start=1):
+            column += values[place::_WIDTH]
+    return packed
+
+
+def _batches(
+    run_id: str, satellites: Mapping[str, Mapping[str, MetricSummary]], columns: Columns
+) -> Iterator[list[Any]]:
     positions: dict[Label, int] = {}
     for satellite_id, metrics in satellites.items():
         for metric_type in metrics:
@@ -44,8 +63,7 @@ def insert_measurements(
     missed = [int(code in columns.missed_codes) for code in range(len(of_code))]
     first = 0
     for batch in columns.batches(_BATCH_ROWS):
-        values = _values(run_id, first, batch, of_code, missed)
-        insert_many(connection, measurements, values)
+        yield _values(run_id, first, batch, of_code, missed)
         first += len(batch.codes)
 
 
@@ -93,6 +111,9 @@ def kept_measurements(connection: Connection, run_id: str) -> Columns | None:
     Args:
         connection: On one snapshot, so that rows and names are of one save.
         run_id: The run.
+
+    Raises:
+        DatabaseError: There are some of what has no statistics.
     """
     labels = {
         position: (metric_type, satellite_id)
@@ -105,6 +126,11 @@ def kept_measurements(connection: Connection, run_id: str) -> Columns | None:
         blocks.append(_packed(rows, codes))
     if not blocks:
         return None
+    if any(position not in labels for position, _ in codes):
+        raise DatabaseError(
+            f"run {run_id!r}: the database keeps measurements that its statistics know nothing "
+            "of; another program changed its rows, and `astraguard-store check` says what else"
+        )
     return Columns(
         [(block, len(block)) for block in blocks],
         [labels[position] for position, _ in codes],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.panics import panics_raise
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,8 +58,14 @@ def frame_of(columns: Columns) -> pl.DataFrame:
     """Return *columns* as a frame with the columns `FIELDS`: doubles, strings and truth values.
 
     Raises:
-        ArtifactReadError: This process was forked from one that had polars loaded.
+        ArtifactReadError: This process was forked from one that had polars loaded, or
+            polars failed.
     """
+    with panics_raise(ArtifactReadError, "the measurements can't be had as a frame"):
+        return _frame(columns)
+
+
+def _frame(columns: Columns) -> pl.DataFrame:
     if not polars_is_usable():
         raise ArtifactReadError(f"a frame of measurements needs polars, and {_FORKED}")
     import polars as pl
@@ -84,9 +91,14 @@ def frame_of(columns: Columns) -> pl.DataFrame:
 
 
 def render_parquet(columns: Columns) -> bytes:
-    """Return the file's bytes, names as they were recorded; compressed by zstd."""
+    """Return the file's bytes, names as they were recorded; compressed by zstd.
+
+    Raises:
+        ArtifactWriteError: polars failed.
+    """
     file = io.BytesIO()
-    frame_of(columns).write_parquet(file, compression="zstd")
+    with panics_raise(ArtifactWriteError, "the measurements can't be written as parquet"):
+        _frame(columns).write_parquet(file, compression="zstd")
     return file.getvalue()
 
 
@@ -106,13 +118,14 @@ def parse_parquet(content: bytes, rows: int) -> pl.DataFrame:
     import polars as pl
 
     try:
-        lazy = pl.scan_parquet(io.BytesIO(content))
-        if lazy.collect_schema() != frame_schema():
-            raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
-        found = lazy.select(pl.len()).collect().item()
-        if found != rows:
-            raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
-        return pl.read_parquet(io.BytesIO(content))
+        with panics_raise(ArtifactReadError, "the parquet file can't be read"):
+            lazy = pl.scan_parquet(io.BytesIO(content))
+            if lazy.collect_schema() != frame_schema():
+                raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
+            found = lazy.select(pl.len()).collect().item()
+            if found != rows:
+                raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
+            return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactReadError(f"not parquet: {error}") from error
 
@@ -139,7 +152,8 @@ def frame_of_csv(chunks: Iterable[bytes]) -> pl.DataFrame:
             if is_first:
                 header = rows[: rows.find(b"\r\n")].decode(errors="replace").split(",")
             schema = {name: dtypes[name] for name in header}
-            part = pl.read_csv(io.BytesIO(rows), schema=schema, has_header=is_first)
+            with panics_raise(ArtifactReadError, "the CSV can't be read"):
+                part = pl.read_csv(io.BytesIO(rows), schema=schema, has_header=is_first)
             # Each processor parses some of it.
             parts.append(part.rechunk())
     except (pl.exceptions.PolarsError, KeyError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,12 +15,9 @@ __all__ = [
     "Deleted",
     "delete_run",
     "delete_runs",
-    "later_if_it_fails",
     "purge_measurements",
     "set_tags",
 ]
-
-logger = logging.getLogger("astraguard_store")
 
 
 class Deleted(NamedTuple):
@@ -80,13 +76,14 @@ def delete_runs(
 
 def _remove_files(store: Store, deletion: Deletion, run_ids: Sequence[str]) -> None:
     for run_id in run_ids:
-        later_if_it_fails(
-            store,
+        store.finish_later_if_it_fails(
             partial(deletion.remove_files, run_id),
             f"removing the files of run {run_id!r}",
         )
     if run_ids:
-        later_if_it_fails(store, deletion.finish, f"removing the files of {len(run_ids)} runs")
+        store.finish_later_if_it_fails(
+            deletion.finish, f"removing the files of {len(run_ids)} runs"
+        )
 
 
 def set_tags(store: Store, run_id: str, tags: Mapping[str, str | None]) -> None:
@@ -109,12 +106,3 @@ def _changing(store: Store, run_id: str, purpose: str) -> Iterator[Transaction]:
         if transaction.load(run_id) is None:
             raise RunNotFoundError(run_id, store.where)
         yield transaction
-
-
-def later_if_it_fails(store: Store, step: Callable[[], object], what: str) -> None:
-    """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
-    try:
-        step()
-    except OSError as error:
-        logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
-        store.shared.unsettled = True

@@ -56,7 +56,6 @@ from astraguard_store.formats.summary import parse_summary, render_document
 from astraguard_store.model import RunSummary, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.rebuilding import csv_of, document_of
 from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
@@ -255,7 +254,7 @@ class _Source:
                 with store.write(purpose) as transaction:
                     self._write(transaction, run)
                 what = f"publishing the files of run {self.run_id!r}"
-                later_if_it_fails(store, staged.publish, what)
+                store.finish_later_if_it_fails(staged.publish, what)
         except BaseException:
             if transaction is not None and transaction.attempted:
                 # The database knows, and recovery asks it.

@@ -17,6 +17,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from astraguard_store.artifacts.attachments import attachment_path, copy_attachment
+from astraguard_store.artifacts.reader import read_summary_bytes
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
 from astraguard_store.artifacts.verification import OpenFile, has_files, name_of
@@ -24,7 +25,7 @@ from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.runs import StoredRun, load_run
+from astraguard_store.database.runs import StoredRun, load_run, load_run_of_rows
 from astraguard_store.database.schema import attachments
 from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
@@ -40,14 +41,14 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.formats.layout import SUMMARY_NAME
+from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAME
 from astraguard_store.model import Artifact, RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
-from astraguard_store.store.changes import later_if_it_fails
 from astraguard_store.store.identity import rendered_summary, why_another
 from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.store.recovery import settle
+from astraguard_store.store.row_checks import why_summary_differs
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import FolderStore, Store, folder_store
@@ -216,7 +217,8 @@ class _Merge:
             return None
 
     def _load(self, run_id: str) -> StoredRun:
-        run = self.source.database.read(partial(load_run, run_id=run_id))
+        # Their document may say something else, and isn't taken over.
+        run = self.source.database.read(partial(load_run_of_rows, run_id=run_id))
         if run is None:
             raise RunNotFoundError(run_id, str(self.source.root))
         return run
@@ -270,7 +272,7 @@ class _Merge:
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
-                        later_if_it_fails(self._store, one.staged.publish, what)
+                        self._store.finish_later_if_it_fails(one.staged.publish, what)
         except BaseException:
             if transaction is None or not transaction.attempted:
                 _discard(taken)
@@ -348,6 +350,7 @@ class _FolderMerge(_Merge):
                 time_ns = time_us * 1000 if was_saved else file.modified_ns
                 staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
             if files:
+                _check_summary(there, staged)
                 self._copy_attachments(there.summary)
             else:
                 total = there.summary.total_measurements
@@ -395,6 +398,16 @@ class _FolderMerge(_Merge):
     def _note(self, taken: list[_Taken]) -> None:
         close_all(self._folder, [one.staged for one in taken if one.staged and one.is_written])
         super()._note(taken)
+
+
+def _check_summary(there: StoredRun, staged: StagedRun) -> None:
+    """Make sure that a run's rows say what its summary file does, if that was ever hashed."""
+    for noted in there.summary.artifacts:
+        if noted.kind == SUMMARY and noted.sha256:
+            name = name_of(there.summary.run_id, noted)
+            reason = why_summary_differs(read_summary_bytes(staged.path_of(name)), there)
+            if reason:
+                raise InvalidRunError(f"its rows are not those of its files: {reason}")
 
 
 def _is_there(path: Path) -> bool:

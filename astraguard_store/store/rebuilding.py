@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import RAW_NAMES, SUMMARY, compression_of, file_name
 from astraguard_store.formats.summary import (
     local_timestamp,
+    parse_summary,
     render_document,
     statistics_document,
     utc_offset_s,
@@ -30,13 +32,15 @@ __all__ = ["csv_of", "document_of", "needs_summary", "rebuild_summary"]
 
 def csv_of(root: Path, name: str) -> str | None:
     """Return the name of the CSV in a run's folder; None if there is none."""
-    return next((raw for raw in RAW_NAMES if (root / name / raw).is_file()), None)
+    paths = ((raw, root / name / raw) for raw in RAW_NAMES)
+    # Path.is_file() raises for a folder that may not be looked into, such as lost+found.
+    return next((raw for raw, path in paths if os.path.isfile(path)), None)
 
 
 def needs_summary(root: Path, name: str) -> bool:
     """Return whether a folder has a CSV, and no summary that can be read."""
     try:
-        read_summary_file(root, check_run_id(name))
+        parse_summary(read_summary_file(root, check_run_id(name)).document)
     except (FileNotFoundError, ArtifactReadError):
         # That of another run is no damage: somebody put it there.
         return csv_of(root, name) is not None and not names_another_run(root, name)

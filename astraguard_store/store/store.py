@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from astraguard_store.artifacts.deletion import StagedDeletion
 from astraguard_store.database.lists import noted_file_bytes
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -132,6 +134,14 @@ class Store:
         """Return what removes runs' files once their rows are deleted; here there are none."""
         return NoFiles()
 
+    def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
+        """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
+        try:
+            step()
+        except OSError as error:
+            logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
+            self.shared.unsettled = True
+
     def noted_file_bytes(self) -> dict[str, int]:
         """Return what each run's files had when they were noted; here there are none."""
         return {}
@@ -157,6 +167,11 @@ class Store:
         """
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, made in a transaction of `write`."""
+        with self.write(purpose) as transaction:
+            return step(transaction)
 
 
 class FolderStore(Store):

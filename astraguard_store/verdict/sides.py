@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import expm1, inf, log
+from math import expm1, log
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ from astraguard_store.provenance import ProvenanceChange, provenance_changes
 from astraguard_store.verdict.cells import Cell
 from astraguard_store.verdict.limits import REFERENCE, Limits
 from astraguard_store.verdict.missed import Counts
-from astraguard_store.verdict.noise import Group, noise_of
+from astraguard_store.verdict.noise import Group
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
 from astraguard_store.verdict.values import JudgedRun, NotJudged
 
@@ -220,29 +220,28 @@ class Sides:
         bounds = [[isinstance(value, AtLeast) for _, value in side] for side in sides]
         if all(bounds[0]) and all(bounds[1]):
             return "it falls among the missed events on both sides"
-        cells = [
-            Cell(
-                *key,
-                statistic,
-                self._group(sides[0], by),
-                self._group(sides[1], by),
-                self._history(key, statistic, by),
-                any(bounds[0]),
-                any(bounds[1]),
-            )
-            for by in self._references(statistic)
-        ]
-        return cells[0] if len(cells) == 1 else min(cells, key=_unexplained)
+        by = self._explaining(statistic)
+        return Cell(
+            *key,
+            statistic,
+            self._group(sides[0], by),
+            self._group(sides[1], by),
+            self._history(key, statistic, by),
+            any(bounds[0]),
+            any(bounds[1]),
+        )
 
-    def _references(self, statistic: str) -> list[str | None]:
-        """Return the statistics of the reference by which a cell may be explained.
+    def _explaining(self, statistic: str) -> str | None:
+        """Return the statistic of the reference that a cell is explained by; None without one.
 
-        Its median; and its own p95 or p99 for these: what comes in bursts shows there.
+        Its median; of a p95 its own p95, where bursts of other work show, if all runs
+        have it. A p99 of so few events is noise itself. To take whichever leaves less
+        noise would make the noise look smaller than it is.
         """
         if not self.has_reference:
-            return [None]
-        has_own = all(self._level(run, statistic) is not None for run in self.runs)
-        return ["p50", statistic] if has_own and statistic != "p50" else ["p50"]
+            return None
+        has_own = all(self._level(run, "p95") is not None for run in self.runs)
+        return "p95" if statistic == "p95" and has_own else "p50"
 
     def _group(self, values: Iterable[tuple[JudgedRun, float]], by: str | None) -> Group:
         values = tuple(values)
@@ -290,14 +289,18 @@ class Sides:
 
     def provenance_changes(self) -> tuple[ProvenanceChange, ...]:
         """Return what differs between the sides, where each of them is all the same."""
+        differ_within = {
+            change.name
+            for first, *others in (self.baseline, self.candidate)
+            for other in others
+            for change in provenance_changes(first.provenance, other.provenance)
+        }
         return tuple(
             change
             for change in provenance_changes(
                 self.baseline[0].provenance, self.candidate[0].provenance
             )
-            if change.name != "seed"
-            and _is_one(self.baseline, change.name)
-            and _is_one(self.candidate, change.name)
+            if change.name not in {"seed", *differ_within}
         )
 
     def warnings(self) -> list[str]:
@@ -312,7 +315,7 @@ class Sides:
             f"the {name}'s runs differ in {what}"
             for side, name in ((self.baseline, "baseline"), (self.candidate, "candidate"))
             for what in _COMPARED
-            if not _is_one(side, what)
+            if len({getattr(run.provenance, what) for run in side}) > 1
         ]
         found += self._reference_warnings()
         found += [
@@ -356,18 +359,8 @@ class Sides:
         return (squares / df) ** 0.5 if df else None
 
 
-def _unexplained(cell: Cell) -> float:
-    """Return the variance between runs that a cell's reference leaves."""
-    noise = noise_of([cell.baseline, cell.candidate], cell.history, reference=True)
-    return noise.variance if noise else inf
-
-
 def _events(run: JudgedRun, key: CellKey) -> int:
     return effective_events(run.cells[key].count, run.ticks)
-
-
-def _is_one(runs: Sequence[JudgedRun], name: str) -> bool:
-    return len({getattr(run.provenance, name) for run in runs}) == 1
 
 
 def _kind(version: str | None) -> str | None:
