@@ -161,11 +161,13 @@ class FolderRuns:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
+        from astraguard_store.verdict.values import Judgements
 
         return export(
             self._root,
             self._stored,
             lambda _: False,
+            lambda _: Judgements(),
             self.measurements,
             run_ids,
             target,

@@ -20,6 +20,7 @@ from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
+from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
+    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
@@ -505,10 +507,14 @@ class FolderSource(MemorySource):
         def keeps_buckets(run_id: str) -> bool:
             return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
 
+        def judgements(run_id: str) -> Judgements:
+            return self._database.read(partial(judgements_of, run_id=run_id))
+
         return export(
             self._root,
             self._load,
             keeps_buckets,
+            judgements,
             self.measurements,
             run_ids,
             target,

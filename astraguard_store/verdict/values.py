@@ -19,9 +19,11 @@ __all__ = [
     "ChangePoint",
     "GateReport",
     "JudgedRun",
+    "Judgements",
     "NoiseSource",
     "NotJudged",
     "PercentileInterval",
+    "RecordedVerdict",
     "Settling",
     "SlowEvents",
     "Verdict",
@@ -408,3 +410,33 @@ class Baseline(Shown):
     name: str
     run_ids: tuple[str, ...]
     set_at: datetime
+
+
+class RecordedVerdict(NamedTuple):
+    """A verdict that was written down for one of its candidate runs.
+
+    Attributes:
+        judged_at_us: When, µs since 1970, UTC.
+        verdict: On all its candidate runs together.
+        baseline: The baseline's name; None where its runs were named.
+        noise_source: As in `GateReport`.
+        report: The whole report, as JSON.
+    """
+
+    judged_at_us: int
+    verdict: Verdict
+    baseline: str | None
+    noise_source: NoiseSource
+    report: str
+
+
+class Judgements(NamedTuple):
+    """What goes with a run to another store: its baselines, and what was said of it.
+
+    Attributes:
+        baselines: (name, when it was set, µs since 1970) of each baseline that has it.
+        verdicts: As recorded, by time.
+    """
+
+    baselines: tuple[tuple[str, int], ...] = ()
+    verdicts: tuple[RecordedVerdict, ...] = ()
