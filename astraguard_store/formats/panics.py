@@ -26,6 +26,6 @@ def panics_raise(error: type[Exception], what: str) -> Iterator[None]:
             raise
         again = "start this process again, and " if "poisoned" in str(failure) else ""
         raise error(
-            f"{what}: polars failed ({failure}); {again}see whether this process may have more threads "
-            "and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
+            f"{what}: polars failed ({failure}); {again}see whether this process may have more "
+            "threads and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
         ) from failure
