@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple, get_args
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
@@ -140,7 +140,7 @@ def recent(
     before: str | None,
     state: RunState | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """List the newest runs, newest first.
@@ -178,7 +178,8 @@ def recent(
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:
         is_filtered = any((scenario, tag, since, until, recorded_since, above, before, state))
-        what = f"No such runs in {results}." if is_filtered else f"No runs in {results} yet."
+        where = options.shown_place(results)
+        what = f"No such runs in {where}." if is_filtered else f"No runs in {where} yet."
         output.print_line(what)
     if mistyped is not None:
         complain(mistyped)
@@ -210,9 +211,12 @@ def print_runs(
     statistic = above[1].removesuffix("_ms") if above and is_limit else _STATISTIC
     values = [_value(run, metric_type, statistic) for run in runs]
     unit = numbers.unit_of(values)
-    limit = ""
+    title = f"{statistic} {unit.name}"
     if above and is_limit:
-        limit = f" (limit {numbers.in_unit(above[2], unit)})"
+        title += f" (limit {numbers.in_unit(above[2], unit)})"
+    # On a terminal the metric type stands below, so that a list has room for tags.
+    is_narrow = output.is_terminal() and not markdown
+    shown = title if is_narrow else f"{metric_type} {title}"
     listed = [ListedRun(run.header, run) for run in runs]
     columns: list[text.Column] = []
     cells: list[list[str]] = []
@@ -220,13 +224,31 @@ def print_runs(
         if name == _STATISTIC:
             if metric_type is None:
                 continue
-            columns += text.numbers(f"{metric_type} {statistic} {unit.name}{limit}")
+            columns += text.numbers(shown)
             cells.append([numbers.in_unit(value, unit) for value in values])
         else:
             title = _TITLES.get(name, name.replace("_", " "))
             columns.append(text.Column(title, numeric=name in _NUMERIC))
             cells.append([_FIELDS[name](run) for run in listed])
+    if is_narrow and fields is None:
+        _clip(cells, columns, "tags")
     output.print_table(columns, list(zip(*cells, strict=True)), markdown=markdown)
+    if is_narrow and metric_type and shown in [column.title for column in columns]:
+        output.print_line(f"{statistic} of {metric_type}")
+
+
+def _clip(cells: Sequence[list[str]], columns: Sequence[text.Column], title: str) -> None:
+    """Shorten the texts of one column, so that the terminal has room for the table."""
+    titles = [column.title for column in columns]
+    place = titles.index(title)
+    wide = [max(map(cell_len, (t, *column))) for t, column in zip(titles, cells, strict=True)]
+    room = output.width() - sum(wide) + wide[place] - 2 * (len(columns) - 1)
+    room = max(room, len(title))
+    end = "…" if output.has("…") else "~"
+    cells[place][:] = [
+        cell if cell_len(cell) <= room else set_cell_size(cell, room - 1).rstrip() + end
+        for cell in cells[place]
+    ]
 
 
 def _chosen_metric(runs: Iterable[RunSummary]) -> str | None:

@@ -13,6 +13,7 @@ from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.provenance import Unit
@@ -36,7 +37,9 @@ _WIDTH = 24
 @options.as_markdown
 @options.results
 @options.as_json
-def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: bool) -> None:
+def show(
+    run: str, satellites: bool, as_markdown: bool, results: options.Results, as_json: bool
+) -> None:
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
@@ -93,7 +96,7 @@ def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
         _print_noise(run.noise, markdown=markdown)
 
 
-def _print_files(results: Path, run: RunSummary, *, markdown: bool) -> None:
+def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
     if run.artifacts:
         output.print_line()
         _print_artifacts(results, run.artifacts, markdown=markdown)
@@ -171,11 +174,13 @@ def _print_intervals(
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: bool) -> None:
+def _print_artifacts(
+    results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
+) -> None:
     columns = [*text.words("file"), *text.numbers("size", "rows"), *text.words("sha256")]
     rows = [
         [
-            str(results / artifact.path),
+            _shown_path(results, artifact.path),
             numbers.size_text(artifact.bytes),
             "-" if artifact.rows is None else numbers.count_text(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",
@@ -183,6 +188,11 @@ def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: 
         for artifact in artifacts
     ]
     output.print_table(columns, rows, markdown=markdown)
+
+
+def _shown_path(results: options.Results, path: str) -> str:
+    # Of a server's runs the files lie on the machine that the run came from.
+    return str(results / path) if isinstance(results, Path) else path
 
 
 def _print_units(units: Mapping[str, Unit], *, markdown: bool) -> None:
@@ -198,8 +208,8 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
     """Print what else the machine did: at the start, at the end, and the worst."""
     columns = [*text.words("machine"), *text.numbers("start", "end", "worst")]
     rows = [
-        [title, *(_noise_text(getattr(noise, f"{name}_{when}"), form) for when in _WHEN)]
-        for name, title, form in _NOISE
+        [kind.title, *(noise_text(getattr(noise, f"{kind.name}_{when}"), kind) for when in _WHEN)]
+        for kind in NOISE
     ]
     output.print_table(columns, rows, markdown=markdown)
     if noise.processors is not None:
@@ -207,22 +217,16 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
 
 
 _WHEN = ("start", "end", "worst")
-_NOISE = (
-    ("load", "load average", "{:.2f}"),
-    ("steal", "steal", "{:.1%}"),
-    ("pressure", "waited for a processor", "{:.1%}"),
-    ("frequency_mhz", "frequency", "{:.0f} MHz"),
-)
 
 
-def _noise_text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value).replace("%", " %")
-
-
-def _print_attachments(results: Path, run: RunSummary, *, markdown: bool) -> None:
-    columns = [*text.words("attached"), *text.numbers("bytes"), *text.words("sha256")]
+def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
+    columns = [*text.words("attached"), *text.numbers("size"), *text.words("sha256")]
     rows = [
-        [str(results / run.run_id / "attachments" / name), str(size), sha256[:12]]
+        [
+            _shown_path(results, f"{run.run_id}/attachments/{name}"),
+            numbers.size_text(size),
+            sha256[:12],
+        ]
         for name, size, sha256 in run.attachments
     ]
     output.print_table(columns, rows, markdown=markdown)

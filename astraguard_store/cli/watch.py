@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -55,7 +54,7 @@ def watch(
     since: datetime | None,
     until: datetime | None,
     recorded_since: datetime | None,
-    results: Path,
+    results: options.Results,
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
 
@@ -75,7 +74,8 @@ def watch(
                 recorded_since=recorded_since,
             )
             click.clear()
-            output.print_line(f"{results}  {text.time_text(datetime.now(UTC))} UTC, Ctrl-C ends")
+            now = text.time_text(datetime.now(UTC))
+            output.print_line(f"{options.shown_place(results)}  {now} UTC, Ctrl-C ends")
             output.print_line()
             if headers:
                 print_runs(options.summaries_of(repository, headers), metric=metric)

@@ -54,6 +54,7 @@ from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import FolderStore, Store, folder_store
 from astraguard_store.system.files import chunks_of, open_for_reading
 from astraguard_store.system.interrupts import interrupts_held_back
+from astraguard_store.system.threads import run_all
 
 __all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
 
@@ -163,7 +164,7 @@ class _Merge:
     def take(self, names: list[str]) -> int:
         """Take over the first of these runs; return how many were looked at."""
         taken: list[_Taken] = []
-        looked_at = 0
+        looked_at, size = 0, 0
         try:
             for run_id in names:
                 try:
@@ -172,9 +173,11 @@ class _Merge:
                     if not taken:
                         raise
                     break  # those that are staged are written, and their files closed
-                taken += [one] if one else []
                 looked_at += 1
-                if sum(run.bytes for run in taken) >= _BATCH_BYTES:
+                if one:
+                    taken.append(one)
+                    size += one.bytes
+                if size >= _BATCH_BYTES:
                     break
             self._sync(taken)
         except BaseException:
@@ -387,11 +390,10 @@ class _FolderMerge(_Merge):
             settle(self._folder, left)
 
     def _sync(self, taken: list[_Taken]) -> None:
-        for one in taken:
-            if one.staged:
-                one.staged.sync_all()
         if taken and self._folder.options.sync:
-            sync_staging(self._folder.root)
+            # Together: the file system commits syncs at once that come at the same time.
+            of_files = [one.staged.sync_all for one in taken if one.staged]
+            run_all([partial(sync_staging, self._folder.root), *of_files])
 
     def _note(self, taken: list[_Taken]) -> None:
         close_all(self._folder, [one.staged for one in taken if one.staged and one.is_written])
