@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Percentile,
         Percentiles,
         PruneReport,
+        PushReport,
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
@@ -127,6 +128,7 @@ __all__ = [
     "Provenance",
     "ProvenanceChange",
     "PruneReport",
+    "PushReport",
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
@@ -198,6 +200,7 @@ _MODULES = {
         "Percentile",
         "Percentiles",
         "PruneReport",
+        "PushReport",
         "QueryResult",
     ),
     "reference": ("ReferenceWorkload",),

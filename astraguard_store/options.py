@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 __all__ = [
     "DATABASE_NAME",
@@ -13,12 +15,16 @@ __all__ = [
     "Durability",
     "KeptMeasurements",
     "StoreOptions",
+    "names_server",
 ]
 
 DATABASE_NAME = "astraguard.db"
 DEFAULT_RESULTS_DIR = "astraguard/hil/results"
-# Names the folder where a call or a command doesn't.
+# Names the folder, or the server, where a call or a command doesn't.
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
+
+# Also one that lacks a slash: as a folder's name its password would end up in messages.
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?:", re.IGNORECASE)
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]
@@ -64,3 +70,9 @@ class StoreOptions:
     def sync(self) -> bool:
         """Whether what is written must survive a power cut."""
         return self.durability == "full"
+
+
+def names_server(place: object) -> bool:
+    """Return whether *place* is a URL and no folder."""
+    # A path that was made of one has lost a slash.
+    return isinstance(place, str | os.PathLike) and _URL.match(os.fspath(place)) is not None

@@ -24,6 +24,7 @@ __all__ = [
     "Percentiles",
     "Progress",
     "PruneReport",
+    "PushReport",
     "QueryResult",
 ]
 
@@ -146,6 +147,39 @@ class MergeReport(Shown):
             (len(self.refused), "refused"),
         )
         return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport(Shown):
+    """What a push to a server did.
+
+    Attributes:
+        pushed: Ids of the runs that are now on the server too.
+        replaced: Ids of the runs of which an older save of this store was there.
+        tagged: Ids of the runs of which only tags had changed.
+        known: How many runs were there already, and as they are here.
+        conflicts: (run id, reason) of runs that are there with another content, such as
+            from another store; neither side's is changed.
+        refused: (run id, reason) of runs that can't be pushed.
+    """
+
+    pushed: tuple[str, ...]
+    replaced: tuple[str, ...]
+    tagged: tuple[str, ...]
+    known: int
+    conflicts: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        counts = (
+            (len(self.pushed), "pushed"),
+            (len(self.replaced), "replaced"),
+            (len(self.tagged), "tagged"),
+            (self.known, "known"),
+            (len(self.conflicts), "in conflict"),
+            (len(self.refused), "refused"),
+        )
+        return f"<PushReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from astraguard_store.options import (
     Durability,
     KeptMeasurements,
     StoreOptions,
+    names_server,
 )
 from astraguard_store.provenance import (
     UNKNOWN_PROVENANCE,
@@ -52,6 +53,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
         PercentileInterval,
     )
 
-__all__ = ["RunRepository"]
+__all__ = ["RunRepository", "server_shown"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -100,7 +102,8 @@ class RunRepository:
     reader never sees half of a run, nor an old one after the new one was saved.
 
     Attributes:
-        results_dir: The folder; None in memory.
+        results_dir: The folder; None in memory and on a server.
+        server: The URL of the server, without its password; None elsewhere.
         answers_from: ``"database"``, or ``"folders"`` where a folder was opened
             for reading that has no database, or none that can be read.
     """
@@ -112,6 +115,7 @@ class RunRepository:
         results_dir: Path | None = None,
         *,
         read_only: bool = False,
+        server: str | None = None,
     ) -> None:
         """Use `open` or `in_memory`.
 
@@ -124,6 +128,7 @@ class RunRepository:
                 "RunRepository.in_memory()"
             )
         self.results_dir = results_dir
+        self.server = server
         self.answers_from: Literal["database", "folders"] = source.answers_from
         self._open_source = source
         self._writable_source = writable
@@ -150,10 +155,14 @@ class RunRepository:
         lie in the folder already are adopted. What a dead process left behind
         is finished or undone.
 
+        Or, with a URL, the store on a PostgreSQL server, which `push` fills and which
+        answers the same questions. Its schema must be there: `astraguard-store db
+        upgrade URL` makes it. The runs' files stay on the machines that they came from.
+
         Args:
-            results_dir: The results folder; None for the one that the environment
-                variable ``ASTRAGUARD_STORE_RESULTS`` names, as for the command, or
-                else ``astraguard/hil/results``.
+            results_dir: The results folder, or ``postgresql://user@host/database``; None
+                for what the environment variable ``ASTRAGUARD_STORE_RESULTS`` names, as
+                for the command, or else for ``astraguard/hil/results``.
             read_only: Create, write and migrate nothing. A folder of runs
                 without a usable database is then answered from the run folders,
                 which the log says.
@@ -179,9 +188,13 @@ class RunRepository:
                 It doesn't change how the runs that are there are read.
 
         Raises:
-            ValueError: An option isn't one of those named.
+            ValueError: An option isn't one of those named, or one that says how files
+                are written is given with a URL.
             StoreNotFoundError: With `read_only`, there is no such folder, or
-                neither a database nor a run in it.
+                neither a database nor a run in it. Or the URL can't be read, or the
+                package psycopg isn't there, which
+                ``pip install 'astraguard-store[postgres]'`` installs.
+            DatabaseError: The server can't be reached.
             SchemaVersionError: The database is older or newer than this code.
             StoreMismatchError: The database is that of another store's folder.
             DatabaseDamagedError: The database is damaged; it is left as it is.
@@ -196,6 +209,8 @@ class RunRepository:
         check_compression(compression)
         if results_dir is None:
             results_dir = os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS_DIR
+        if names_server(results_dir):
+            return cls._open_server(os.fspath(results_dir), options, read_only=read_only)
         root = existing_root(results_dir, create=not read_only)
         if read_only:
             return cls._open_for_reading(root, options)
@@ -260,6 +275,15 @@ class RunRepository:
                 raise
         return cls(source, None, root, read_only=True)
 
+    @classmethod
+    def _open_server(cls, url: str, options: StoreOptions, *, read_only: bool) -> RunRepository:
+        from astraguard_store.store.server_source import ServerSource
+
+        if not read_only:
+            begin_asking()
+        source = ServerSource.open(url, options)
+        return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
+
     def _adopt_at_first_opening(self) -> None:
         with interrupts_held_back():
             report = self._writable().adopt(None, 1, rebuild=False)
@@ -294,7 +318,7 @@ class RunRepository:
         self.close()
 
     def __repr__(self) -> str:
-        where = self.results_dir or "in memory"
+        where = self.server or self.results_dir or "in memory"
         state = ", closed" if self._closed else ", read only" if self._read_only else ""
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
@@ -652,7 +676,7 @@ class RunRepository:
         """
         from astraguard_store.store.seeing import distribution
 
-        return distribution(self, metric_type, runs, satellite_id)
+        return distribution(self, metric_type, runs, satellite_id, self._source().buckets)
 
     def gate(
         self,
@@ -1076,6 +1100,8 @@ class RunRepository:
         run_ids: Iterable[str],
         target: str | os.PathLike[str],
         progress: Progress | None = None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store: all that are named, or nothing.
 
@@ -1090,6 +1116,11 @@ class RunRepository:
             run_ids: The runs; in the target they are in the order of their ids.
             target: What is to be made; nothing may be there yet.
             progress: Called with (runs done, runs in all).
+            dataset: Make a folder of raw measurements that DuckDB, polars or Spark read
+                as one table, or add to it: one parquet file a run, in folders
+                ``rig=…/date=…``. What is there already isn't written again, and the
+                file of a run that was saved again is replaced. Each file is whole or
+                not there; of an export that failed, the runs before are.
 
         Raises:
             InvalidRunError: No run is named, or an id is not allowed.
@@ -1097,7 +1128,7 @@ class RunRepository:
             ArtifactReadError: A file is missing or damaged; the message names it.
             ArtifactWriteError: The target is there already, or can't be written.
         """
-        return self._source().export(run_ids, Path(target), progress)
+        return self._source().export(run_ids, Path(target), progress, dataset=dataset)
 
     def merge(
         self, other: str | os.PathLike[str], *, progress: Progress | None = None
@@ -1126,6 +1157,31 @@ class RunRepository:
             DatabaseError: A database couldn't be read or written; the same.
         """
         return self._writable().merge(Path(other), progress)
+
+    def push(self, url: str, *, progress: Progress | None = None) -> PushReport:
+        """Copy to a PostgreSQL server what it doesn't have of the runs here.
+
+        A run goes over as a whole: its rows with revision, time, provenance, tags,
+        buckets and kept measurements, and what is noted of its files, which stay here. A
+        later save replaces the one that was pushed before, and tags that were set here
+        since are set there. A run of that id from elsewhere is a conflict, and stays as
+        it is on both sides. Nothing is noted here, and savers aren't disturbed.
+
+        Interrupted and called again, it goes on; a second push sends nothing.
+
+        Args:
+            url: The server: ``postgresql://user@host/database``.
+            progress: Called with (runs looked at, runs in all).
+
+        Raises:
+            StoreNotFoundError: The URL can't be read, psycopg is missing, or run
+                folders answer here, which have no rows to push.
+            SchemaVersionError: The server has another schema; the message says what
+                to run.
+            DatabaseError: The server can't be reached, or went away: what was
+                pushed is there; or the database here can't be read.
+        """
+        return self._source().push(url, progress)
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind; `open` does so too."""
@@ -1194,13 +1250,26 @@ class RunRepository:
 
     def _source(self) -> Source:
         if self._closed:
-            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
+            where = self.server or self.results_dir
+            raise ClosedStoreError(f"the repository of {where} is closed; open another")
         return self._open_source
 
     def _writable(self) -> WritableSource:
         if self._writable_source is None:
             raise ReadOnlyStoreError(
-                f"{self.results_dir} was opened with read_only=True; open it without to write"
+                f"{self.server or self.results_dir} was opened with read_only=True; open it "
+                "without to write"
             )
         self._source()
         return self._writable_source
+
+
+def server_shown(url: str) -> str:
+    """Return the URL of a server as messages show it: without its password.
+
+    Raises:
+        StoreNotFoundError: It can't be read, or is one of another kind of database.
+    """
+    from astraguard_store.store.server_source import shown
+
+    return shown(url)

@@ -20,7 +20,7 @@ from astraguard_store.cli.groups import LateCommands
 BY_USE = (
     *("recent", "show", "compare", "history", "percentiles", "report", "query", "serve", "watch"),
     *("gate", "baseline", "changes", "tag", "delete", "prune", "check", "db"),
-    *("save", "import", "export", "merge", "demo"),
+    *("save", "import", "export", "merge", "push", "demo"),
 )
 
 

@@ -36,6 +36,7 @@ _SECTIONS = {
         "import": "Adopt run folders that the database doesn't know yet.",
         "export": "Copy runs into a folder, a zip or a parquet file: all of them, or nothing.",
         "merge": "Take over the runs of another store, whole and with their files.",
+        "push": "Copy to a PostgreSQL server what it doesn't have of these runs.",
     },
     "Try out": {
         "demo": "Fly a simulated swarm, save the runs, compare two of them, and write a report.",
@@ -55,15 +56,16 @@ Examples:
   astraguard-store import --results old_results
   astraguard-store export --all --to runs.zip
   astraguard-store merge /mnt/rig2/results
+  astraguard-store push postgresql://rig@server/runs --watch 60
   astraguard-store check
 
 \b
 Exit codes:
   0  done
   1  the answer is no: no such run, a metric type that no run has, a folder
-     that the import refused, a run that a merge refused or has another save
-     of, a schema that is not at head, a fault that a check found; of `gate`:
-     something regressed
+     that the import refused, a run that a merge or a push refused or has
+     another save of, a schema that is not at head, a fault that a check
+     found; of `gate`: something regressed
   2  a usage or store error, said in one line on standard error
   3  of `gate`: not settled, or only on assumed noise
 

@@ -1,7 +1,6 @@
 """`astraguard-store changes`."""
 
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -47,7 +46,7 @@ def changes(
     scenario: str | None,
     since: datetime | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Say when METRIC became slower or faster for good: the steps in its history.

@@ -1,7 +1,5 @@
 """`astraguard-store check`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -27,7 +25,9 @@ from astraguard_store.reports import CheckReport, Finding
 )
 @options.results
 @options.as_json
-def check(fix: bool, deep: bool, satellite_buckets: bool, results: Path, as_json: bool) -> int:
+def check(
+    fix: bool, deep: bool, satellite_buckets: bool, results: options.Results, as_json: bool
+) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -42,23 +42,34 @@ def check(fix: bool, deep: bool, satellite_buckets: bool, results: Path, as_json
     """
     if satellite_buckets and not fix:
         raise click.UsageError("--satellite-buckets needs --fix.")
-    from astraguard_store.store.checking import check_folder
-
-    with output.progress_bar("Checking", hidden=as_json) as progress:
-        report = check_folder(
-            results,
-            fix=fix,
-            deep=deep,
-            satellite_buckets=satellite_buckets,
-            progress=progress,
-        )
+    origin, report = _checked(
+        results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, hidden=as_json
+    )
     if as_json:
-        root = results.resolve()
-        origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}
         output.print_json({**origin, **shapes.report_shape(report)})
     else:
         _print_report(report)
     return OK if report.is_sound else ANSWER_IS_NO
+
+
+def _checked(
+    results: options.Results, *, fix: bool, deep: bool, satellite_buckets: bool, hidden: bool
+) -> tuple[shapes.Shape, CheckReport]:
+    """Return what was checked, and what was found."""
+    with output.progress_bar("Checking", hidden=hidden) as progress:
+        if isinstance(results, str):
+            with options.open_store(results, read_only=not fix) as repository:
+                report = repository.check(
+                    fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+                )
+                return options.database_of(repository), report
+        from astraguard_store.store.checking import check_folder
+
+        root = results.resolve()
+        report = check_folder(
+            results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+        )
+    return {"results_dir": str(root), "database": str(root / DATABASE_NAME)}, report
 
 
 def _print_report(report: CheckReport) -> None:

@@ -13,6 +13,8 @@ from astraguard_store.reports import DescribedObject
 from astraguard_store.store.schema_versions import (
     SchemaStatus,
     described_schema,
+    grant_roles,
+    grant_statements,
     restore_backup,
     schema_status,
     upgrade_schema,
@@ -36,14 +38,15 @@ def db() -> None:
 @db.command(
     epilog=options.examples("astraguard-store db current || astraguard-store db upgrade"),
 )
+@options.place
 @options.results
 @options.as_json
-def current(results: Path, as_json: bool) -> int:
+def current(place: options.Results | None, results: options.Results, as_json: bool) -> int:
     """Say which schema revision the database has, and which one this version needs.
 
     Exit code 0 at head; 1 for another revision or no database; 2 for an error.
     """
-    status = schema_status(results)
+    status = schema_status(place or results)
     at_head = status.found == status.head
     if as_json:
         shape = {"found": status.found, "head": status.head, "at_head": at_head}
@@ -69,7 +72,7 @@ def current(results: Path, as_json: bool) -> int:
 @options.results
 @options.as_json
 def describe(
-    name: str | None, brief: bool, as_markdown: bool, results: Path, as_json: bool
+    name: str | None, brief: bool, as_markdown: bool, results: options.Results, as_json: bool
 ) -> None:
     """Say what the tables, the views and their columns mean, and in which units they are.
 
@@ -89,33 +92,63 @@ def describe(
 
 
 @db.command(epilog=options.examples("astraguard-store db upgrade --results results"))
+@options.place
 @options.results
 @options.as_json
-def upgrade(results: Path, as_json: bool) -> None:
+def upgrade(place: options.Results | None, results: options.Results, as_json: bool) -> None:
     """Bring the database to the schema revision that this version needs.
 
-    A database at head is left as it is; of another one a copy is kept beside it.
+    A database at head is left as it is; of another one a copy is kept beside it. On a
+    server, named by its URL, nothing is copied: it is one transaction.
 
     Exit code 0; 2 for an error, such as a database that isn't there or is newer.
     """
-    before = schema_status(results)
-    after = upgrade_schema(results)
+    before = schema_status(place or results)
+    after = upgrade_schema(place or results)
     if as_json:
         backup = str(after.backup_path) if after.backup_path else None
         shape = {"before": before.found, "after": after.found, "head": after.head}
         output.print_json({**_origin(after), **shape, "backup": backup})
-    elif after.backup_path is None:
+    elif before.found == after.found:
         output.print_line(f"{after.database_path} is at {after.head} already.")
     else:
-        output.print_line(f"{after.database_path} went from {before.found} to {after.found}.")
-        output.print_line(f"A copy from before is kept as {after.backup_path}.")
+        found = before.found or "no schema"
+        output.print_line(f"{after.database_path} went from {found} to {after.found}.")
+        if after.backup_path is not None:
+            output.print_line(f"A copy from before is kept as {after.backup_path}.")
+
+
+@db.command(
+    epilog=options.examples(
+        "astraguard-store db grants > grants.sql",
+        "astraguard-store db grants postgresql://owner@server/runs --apply",
+    )
+)
+@options.place
+@click.option("--apply", "is_wanted", is_flag=True, help="Run them on the server.")
+def grants(place: options.Results | None, is_wanted: bool) -> None:
+    """Print the SQL that makes a server's roles: owner, writer and reader.
+
+    An owner migrates, writers push and save, readers ask. With --apply it is run on the
+    server of that URL. It may be run again at any time.
+
+    Exit code 0; 2 for an error.
+    """
+    if is_wanted:
+        if not isinstance(place, str):
+            raise click.UsageError("Say which server: db grants postgresql://… --apply.")
+        grant_roles(place)
+        output.print_line(f"{options.shown_place(place)} has its roles.")
+        return
+    for statement in grant_statements():
+        output.print_line(f"{statement};")
 
 
 @db.command(epilog=options.examples("astraguard-store db backup runs.backup.db --results results"))
 @click.argument("file", type=click.Path(path_type=Path))
 @options.results
 @options.as_json
-def backup(file: Path, results: Path, as_json: bool) -> None:
+def backup(file: Path, results: options.Results, as_json: bool) -> None:
     """Copy the database to the new file FILE while others go on writing, and check the copy.
 
     The run folders are not copied: back them up as the files they are.
@@ -185,13 +218,17 @@ def _print_objects(objects: Sequence[DescribedObject], *, brief: bool) -> None:
 
 def _origin(status: SchemaStatus) -> shapes.Shape:
     path = status.database_path
+    if isinstance(path, str):
+        return {"results_dir": path, "database": path}
     return {"results_dir": str(path.parent), "database": str(path)}
 
 
 def _advice(status: SchemaStatus) -> str:
-    folder = shlex.quote(str(status.database_path.parent))
     if status.found == status.head:
         return "The database is at head."
+    if isinstance(status.database_path, str):
+        return f"Not at head: run, as its owner, `{PROGRAM} db upgrade URL`."
+    folder = shlex.quote(str(status.database_path.parent))
     if not status.database_path.exists():
         return f"The first save makes one, or `{PROGRAM} import --results {folder}`."
     if status.found is None:

@@ -1,7 +1,5 @@
 """`astraguard-store delete`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -19,7 +17,7 @@ from astraguard_store.presentation import text
 @options.yes
 @options.results
 @options.as_json
-def delete(run: tuple[str, ...], yes: bool, results: Path, as_json: bool) -> int:
+def delete(run: tuple[str, ...], yes: bool, results: options.Results, as_json: bool) -> int:
     """Delete runs: their rows and their files.
 
     Asks first; where there is no terminal to ask on, --yes is needed. All of them must

@@ -105,7 +105,7 @@ def gate(
     allow_inconclusive: bool,
     trust_assumed: bool,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Say whether the CANDIDATE runs got worse than a baseline, and how sure that is.
@@ -251,7 +251,7 @@ def calibrate(
     limits_file: Path | None,
     by_satellite: bool,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Say which changes a baseline can find, and how often it would cry wolf.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -59,7 +58,7 @@ def history(
     until: datetime | None,
     recorded_since: datetime | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Show how METRIC went from run to run, oldest first, and where it changed.

@@ -22,7 +22,7 @@ from astraguard_store.store.merging import check_is_no_zip
 @click.argument("other", type=click.Path(exists=True, path_type=Path))
 @options.results
 @options.as_json
-def merge(other: Path, results: Path, as_json: bool) -> int:
+def merge(other: Path, results: options.Results, as_json: bool) -> int:
     """Take over the runs of another store, whole and with their files.
 
     OTHER is a results folder or a database; it is only read. A run that is here already is
@@ -37,8 +37,9 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
         options.check_has_database(other)
     else:
         check_is_no_zip(other)
-    is_new = not (results / DATABASE_NAME).exists()
-    with options.open_store(results) as repository:
+    folder = options.folder_only(results, "`push` the other store to it")
+    is_new = not (folder / DATABASE_NAME).exists()
+    with options.open_store(folder) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Merging", hidden=as_json) as progress:
             report = repository.merge(other, progress=progress)
@@ -47,7 +48,7 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
     else:
         _print_report(report, origin["database"])
     if is_new:
-        complain(f"there was no store in {results}: it is made now")
+        complain(f"there was no store in {folder}: it is made now")
     return ANSWER_IS_NO if report.conflicts or report.refused else OK
 
 

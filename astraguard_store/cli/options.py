@@ -14,7 +14,12 @@ import click
 
 from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, RESULTS_VARIABLE
+from astraguard_store.options import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    RESULTS_VARIABLE,
+    names_server,
+)
 from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
+Results = Path | str
+"""A results folder, or the URL of a server."""
 
 UNFINISHED: frozenset[RunState] = frozenset({"running", "failed", "interrupted"})
 RUNNING: frozenset[RunState] = frozenset({"running"})
@@ -45,16 +52,34 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+class _FolderOrServer(click.ParamType):  # type: ignore[type-arg]
+    """A folder, as a path; or a URL, as it is."""
+
+    name = "folder"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Results:
+        """Return what the option names."""
+        if names_server(value):
+            return str(value)
+        folder: Path = _FOLDER.convert(value, param, ctx)
+        return folder
+
+
 results = click.option(
     "--results",
-    type=_FOLDER,
+    type=_FolderOrServer(),
     default=Path(DEFAULT_RESULTS_DIR),
     envvar=RESULTS_VARIABLE,
     show_default=True,
     show_envvar=True,
     metavar="DIR",
-    help="The folder of runs, with the database in it.",
+    help="The folder of runs, with the database in it; or postgresql://user@host/database.",
 )
+
+# Instead of `--results`, where a command is about the place itself.
+place = click.argument("place", metavar="[URL]", type=_FolderOrServer(), required=False)
 
 # No variable sets it: these runs don't belong beside real ones.
 demo_results = click.option(
@@ -104,6 +129,30 @@ def agrees(question: str) -> bool:
     return False
 
 
+def shown_place(results: Results) -> str:
+    """Return the folder, or the URL without its password.
+
+    Raises:
+        StoreNotFoundError: The URL is none of a store.
+    """
+    if isinstance(results, Path):
+        return str(results)
+    from astraguard_store.repository import server_shown
+
+    return server_shown(results)
+
+
+def folder_only(results: Results, instead: str) -> Path:
+    """Return the folder; a server is refused, with what to do instead.
+
+    Raises:
+        click.UsageError: It is a server.
+    """
+    if isinstance(results, str):
+        raise click.UsageError(f"{shown_place(results)} has no run folders: {instead}")
+    return results
+
+
 def check_is_folder(results: Path) -> None:
     """Refuse a results folder that isn't there: a mistyped one must not become a store.
 
@@ -135,26 +184,31 @@ def open_store(
     return RunRepository.open(results, read_only=read_only, adopt=adopt)
 
 
-def open_existing(results: Path) -> RunRepository:
+def open_existing(results: Results) -> RunRepository:
     """Open a store for writing that is there already: a mistyped folder must not become one.
 
     Raises:
         StoreNotFoundError: There is none.
     """
-    check_is_folder(results)
-    check_has_database(results)
+    if isinstance(results, Path):
+        check_is_folder(results)
+        check_has_database(results)
     return open_store(results)
 
 
 def answers_from(repository: RunRepository) -> Shape:
     """Return the JSON of where an answer comes from."""
-    return {"results_dir": str(repository.results_dir), "answers_from": repository.answers_from}
+    return {"results_dir": _place_of(repository), "answers_from": repository.answers_from}
 
 
 def database_of(repository: RunRepository) -> Shape:
     """Return the JSON of which database was used."""
-    path = repository.database_path
-    return {"results_dir": str(repository.results_dir), "database": str(path)}
+    place = _place_of(repository)
+    return {"results_dir": place, "database": str(repository.database_path or place)}
+
+
+def _place_of(repository: RunRepository) -> str:
+    return repository.server or str(repository.results_dir)
 
 
 def resolved(repository: RunRepository, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -83,7 +82,7 @@ def percentiles(
     until: datetime | None,
     recorded_since: datetime | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.

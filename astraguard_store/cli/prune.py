@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,7 +56,7 @@ def prune(
     unfinished: bool,
     dry_run: bool,
     yes: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Delete old runs, and give their bytes back to the disk.

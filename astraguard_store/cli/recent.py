@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple, get_args
 
 import click
@@ -144,7 +143,7 @@ def recent(
     before: str | None,
     state: RunState | None,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """List the newest runs, newest first.
@@ -182,7 +181,8 @@ def recent(
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:
         is_filtered = any((scenario, tag, since, until, recorded_since, above, before, state))
-        what = f"No such runs in {results}." if is_filtered else f"No runs in {results} yet."
+        where = options.shown_place(results)
+        what = f"No such runs in {where}." if is_filtered else f"No runs in {where} yet."
         output.print_line(what)
     if mistyped is not None:
         complain(mistyped)

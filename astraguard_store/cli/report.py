@@ -43,7 +43,11 @@ _FORMS = (".html", ".md")
 @options.results
 @options.as_json
 def report(
-    run: tuple[str, ...], baseline: str | None, target: Path, results: Path, as_json: bool
+    run: tuple[str, ...],
+    baseline: str | None,
+    target: Path,
+    results: options.Results,
+    as_json: bool,
 ) -> None:
     """Write a report of runs that can be mailed: one file, without scripts.
 

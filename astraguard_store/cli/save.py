@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -104,7 +103,7 @@ def save(
     tags: tuple[str, ...],
     save_id: str | None,
     satellite_buckets: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Save the measurements of files as run RUN; `-` is standard input.

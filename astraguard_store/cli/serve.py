@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from pathlib import Path
 
 import click
 
@@ -31,7 +30,7 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "::1")
     help="What a reader has to know; needed for an address that others reach. `auto` makes one.",
 )
 @options.results
-def serve(host: str, port: int, token: str | None, results: Path) -> None:
+def serve(host: str, port: int, token: str | None, results: options.Results) -> None:
     """Serve pages of the store for a browser: runs, charts, history, SQL.
 
     Ctrl-C ends it. It only reads. No page has a script or asks another machine; each has its

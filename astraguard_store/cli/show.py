@@ -37,7 +37,9 @@ _WIDTH = 24
 @options.as_markdown
 @options.results
 @options.as_json
-def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: bool) -> None:
+def show(
+    run: str, satellites: bool, as_markdown: bool, results: options.Results, as_json: bool
+) -> None:
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
@@ -94,7 +96,7 @@ def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
         _print_noise(run.noise, markdown=markdown)
 
 
-def _print_files(results: Path, run: RunSummary, *, markdown: bool) -> None:
+def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
     if run.artifacts:
         output.print_line()
         _print_artifacts(results, run.artifacts, markdown=markdown)
@@ -172,11 +174,13 @@ def _print_intervals(
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: bool) -> None:
+def _print_artifacts(
+    results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
+) -> None:
     columns = [*text.words("file"), *text.numbers("size", "rows"), *text.words("sha256")]
     rows = [
         [
-            str(results / artifact.path),
+            _shown_path(results, artifact.path),
             numbers.size_text(artifact.bytes),
             "-" if artifact.rows is None else numbers.count_text(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",
@@ -184,6 +188,11 @@ def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: 
         for artifact in artifacts
     ]
     output.print_table(columns, rows, markdown=markdown)
+
+
+def _shown_path(results: options.Results, path: str) -> str:
+    # Of a server's runs the files lie on the machine that the run came from.
+    return str(results / path) if isinstance(results, Path) else path
 
 
 def _print_units(units: Mapping[str, Unit], *, markdown: bool) -> None:
@@ -210,10 +219,14 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
 _WHEN = ("start", "end", "worst")
 
 
-def _print_attachments(results: Path, run: RunSummary, *, markdown: bool) -> None:
+def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
     columns = [*text.words("attached"), *text.numbers("size"), *text.words("sha256")]
     rows = [
-        [str(results / run.run_id / "attachments" / name), numbers.size_text(size), sha256[:12]]
+        [
+            _shown_path(results, f"{run.run_id}/attachments/{name}"),
+            numbers.size_text(size),
+            sha256[:12],
+        ]
         for name, size, sha256 in run.attachments
     ]
     output.print_table(columns, rows, markdown=markdown)

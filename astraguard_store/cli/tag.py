@@ -1,7 +1,6 @@
 """`astraguard-store tag`."""
 
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -25,7 +24,7 @@ def tag(
     run: str,
     changes: tuple[tuple[str, str], ...],
     remove: tuple[str, ...],
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Set and remove tags of a run, and list what it has then.

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -60,7 +59,7 @@ def watch(
     since: datetime | None,
     until: datetime | None,
     recorded_since: datetime | None,
-    results: Path,
+    results: options.Results,
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
 
@@ -84,7 +83,8 @@ def watch(
             others = [header for header in others if header not in newest]
             listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
             click.clear()
-            output.print_line(f"{results}  {text.time_text(datetime.now(UTC))} UTC, Ctrl-C ends")
+            now = text.time_text(datetime.now(UTC))
+            output.print_line(f"{options.shown_place(results)}  {now} UTC, Ctrl-C ends")
             output.print_line()
             _print(listed, besides, fields, metric)
             looks += 1

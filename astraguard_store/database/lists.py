@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -41,12 +41,15 @@ from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch
 __all__ = [
     "PINNED",
     "Prunable",
+    "SaveMark",
+    "count_runs",
     "filtered_headers",
     "noted_file_bytes",
     "prunable_now",
     "prunable_runs",
     "recent_headers",
     "run_ids",
+    "save_marks",
 ]
 
 logger = logging.getLogger("astraguard_store")
@@ -107,8 +110,17 @@ def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
     return _headers(connection.execute(recent_sql(), (limit,)))
 
 
-def filtered_headers(connection: Connection, limit: int, filters: RunFilters) -> list[RunHeader]:
-    """Return the newest *limit* runs that pass *filters*, newest first."""
+def filtered_headers(
+    connection: Connection, limit: int, filters: RunFilters, *, count_first: bool = True
+) -> list[RunHeader]:
+    """Return the newest *limit* runs that pass *filters*, newest first.
+
+    Args:
+        connection: On a snapshot, if it counts.
+        limit: Most runs to return.
+        filters: What they must pass.
+        count_first: Whether to see if the tagged runs are few, and then to begin with them.
+    """
     tag, value = filters.tag if isinstance(filters.tag, tuple) else (filters.tag, None)
     tagged: _Tagged = "" if tag is None else "name" if value is None else "value"
     bound: dict[str, Any] = {
@@ -129,7 +141,7 @@ def filtered_headers(connection: Connection, limit: int, filters: RunFilters) ->
     shape = _Shape(
         scenario=filters.scenario is not None,
         tag=tagged,
-        few_tagged=bool(tagged) and _are_few(connection, tagged, bound),
+        few_tagged=bool(tagged) and count_first and _are_few(connection, tagged, bound),
         since=filters.since is not None,
         statistic=filters.above[1] if filters.above else None,
         before=filters.before is not None,
@@ -222,6 +234,70 @@ def _run_ids_sql() -> str:
 def run_ids(connection: Connection) -> list[str]:
     """Return the ids of all runs, in their order."""
     return [run_id for (run_id,) in connection.execute(_run_ids_sql())]
+
+
+class SaveMark(NamedTuple):
+    """Which save of a run is stored, how far the run came, and its tags.
+
+    Attributes:
+        run_id: The run.
+        revision: How often it was saved.
+        recorded_at_us: When, µs since 1970, UTC.
+        token: Of the save; None if it was adopted, or if nothing is saved of it yet.
+        state: How far it came; see `RunHeader`.
+        last_written_at_us: When its recorder last wrote; None without a recorder.
+        tags: What is set on it now.
+    """
+
+    run_id: str
+    revision: int
+    recorded_at_us: int
+    token: str | None
+    state: str
+    last_written_at_us: int | None
+    tags: Mapping[str, str]
+
+
+@cache
+def _count_runs_sql() -> str:
+    return compiled(select(func.count()).select_from(runs))
+
+
+def count_runs(connection: Connection) -> int:
+    """Return how many runs there are."""
+    count: int = connection.execute(_count_runs_sql()).fetchone()[0]
+    return count
+
+
+@cache
+def _marks_sql() -> str:
+    columns = (
+        runs.c.run_id,
+        runs.c.revision,
+        runs.c.recorded_at_us,
+        runs.c.staging_token,
+        runs.c.state,
+        runs.c.last_written_at_us,
+    )
+    after = runs.c.run_id > bindparam("after")
+    return compiled(first(select(*columns).where(after).order_by(runs.c.run_id)))
+
+
+@cache
+def _tags_between_sql() -> str:
+    between = (run_tags.c.run_id > bindparam("after"), run_tags.c.run_id <= bindparam("last"))
+    return compiled(select(run_tags.c.run_id, run_tags.c.tag, run_tags.c.value).where(*between))
+
+
+def save_marks(connection: Connection, after: str, limit: int) -> list[SaveMark]:
+    """Return the next runs behind the id *after*, in the order of their ids."""
+    rows = connection.execute(_marks_sql(), (after, limit)).fetchall()
+    if not rows:
+        return []
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, tag, value in connection.execute(_tags_between_sql(), (after, rows[-1][0])):
+        tags.setdefault(run_id, {})[tag] = value
+    return [SaveMark._make((*row, tags.get(row[0], {}))) for row in rows]
 
 
 class Prunable(NamedTuple):

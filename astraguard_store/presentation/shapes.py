@@ -48,13 +48,15 @@ gate        results_dir, answers_from, verdict ("regressed", "improved", "equiva
             interleaved, reference_change (0.1: the reference was 10 % slower for the
             candidate; null: none was used), slow_events: [{metric_type, above_ms, baseline,
             baseline_events, candidate, candidate_events}], provenance_changes: [{name,
-            baseline, candidate}], warnings: [sentence], rests_on_assumed_noise, exit_code
+            baseline, candidate}], warnings: [sentence], settling (of the whole, as of a
+            CELL), rests_on_assumed_noise, exit_code
 CELL        metric_type, satellite_id (null: all), statistic ("p50", "p95", "p99", "missed",
             "deadline"), verdict, baseline, candidate (ms; of missed and deadline shares),
             change (0.1 is 10 % slower; of missed a difference of shares), low, high (of
             change; null: unbounded), limit (from which change on it counts),
             excludes_regression, noise (between runs), noise_source, df, reference_slope,
-            settling: {candidate_runs, runs_of_both, with_reference} (null: settled)
+            settling: {candidate_runs, runs_of_both, with_reference} (null: settled,
+            or not known)
 gate calibrate results_dir, answers_from, baseline: [run id], candidate_runs, tries,
             false_alarms, false_improvements, false_alarm_bound, detectable, noise_source,
             cells: [{metric_type, satellite_id, statistic, noise, detectable,
@@ -94,6 +96,10 @@ OBJECT      name, kind ("view", "table"), description, columns: [{name, unit (nu
             description}] (not with --brief)
 db upgrade  results_dir, database, before, after, head, backup (null: nothing to do)
 db backup   results_dir, database, backup, bytes
+push        results_dir, database, server (its URL without the password), pushed: [run id],
+            replaced: [run id] (an older save was there), tagged: [run id] (only tags had
+            changed), known (how many were there already), conflicts: [{run_id, reason}],
+            refused: [{run_id, reason}]
 check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
             mended: [FINDING]
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
@@ -127,11 +133,12 @@ from astraguard_store.reports import (
     MergeReport,
     Percentiles,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 
 Shape = dict[str, Any]
-_Done = ExportReport | ImportReport | MergeReport | PruneReport
+_Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
 _Found = CheckReport | Percentiles | QueryResult
 
 _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")

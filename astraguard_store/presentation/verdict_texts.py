@@ -210,12 +210,25 @@ def machine_text(change: float) -> str:
 
 def why(report: GateReport) -> str:
     """Return why the verdict is what it is, in a sentence or two."""
-    once = round(1 / report.alpha)
     if report.verdict == "regressed":
-        return f"without any change, fewer than 1 of {once} checks show such a difference"
+        return _why_regressed(report.regressed[0], percent(1 - report.alpha))
     if report.verdict == "inconclusive":
         return "runs differ too much, or are too few, to tell a change from none"
     return "a change that counts would have shown beyond what runs differ anyway"
+
+
+def _why_regressed(cell: CellVerdict, sure: str) -> str:
+    """Return what the worst cell's interval says, and how sure that is by the rule."""
+    low, change = cell.low or 0.0, cell.change or 0.0
+    if cell.statistic == "deadline":
+        return f"{percent(low)} of the events at least are too late, with 95 % confidence"
+    if cell.statistic == "missed":
+        return f"of all events at least {percent(low)} more are missed, with {sure} confidence"
+    by_noise = (1 + change) / (1 + low) - 1
+    return (
+        f"noise explains up to {percent(by_noise)} ({sure} confidence), "
+        f"and this is {percent(change)}"
+    )
 
 
 def facts(report: GateReport) -> list[tuple[str, str]]:
@@ -228,9 +241,8 @@ def facts(report: GateReport) -> list[tuple[str, str]]:
     if report.reference_change is not None:
         found.append(("machine", machine_text(report.reference_change)))
     found.append(("why", why(report)))
-    settling = next((cell.settling for cell in report.cells if cell.settling), None)
-    if settling and report.verdict == "inconclusive":
-        found.append(("to settle", settling_text(settling)))
+    if report.settling:
+        found.append(("to settle", settling_text(report.settling)))
     return found + [
         (
             change.name.replace("_", " "),

@@ -11,8 +11,8 @@ from itertools import accumulate
 from operator import index
 from typing import SupportsIndex
 
+from astraguard_store.database.backend import Answering
 from astraguard_store.database.lists import Prunable, prunable_now, prunable_runs
-from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.compaction import is_worth_it, used_bytes
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
@@ -67,7 +67,7 @@ class Pruning:
         """Return whether a run that would go stays for not being finished."""
         return run.state == "running" or (run.state != "finished" and not self.unfinished)
 
-    def chosen(self, database: RunDatabase) -> tuple[list[Prunable], list[Prunable]]:
+    def chosen(self, database: Answering) -> tuple[list[Prunable], list[Prunable]]:
         """Return (the runs it is about, oldest first; all runs)."""
         runs = database.read(prunable_runs)
         age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)

@@ -8,6 +8,7 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.adoption import adopt_folders
@@ -69,6 +71,7 @@ from astraguard_store.system.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
@@ -102,6 +105,11 @@ class Source(Protocol):
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
 
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+
     def gating(self) -> Gating:
         """Return what judges the runs."""
 
@@ -115,7 +123,12 @@ class Source(Protocol):
         """Return the answer to a statement of somebody else's SQL."""
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
 
@@ -124,6 +137,9 @@ class Source(Protocol):
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
 
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
@@ -185,6 +201,8 @@ class MemorySource:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._database = store.database
+        # Another store in memory is another origin of what it pushes.
+        self._memory_id = secrets.token_hex(16)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -203,6 +221,16 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self._database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
+        )
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
@@ -230,6 +258,8 @@ class MemorySource:
         run_ids: Iterable[str],  # noqa: ARG002
         target: Path,  # noqa: ARG002
         progress: Progress | None,  # noqa: ARG002
+        *,
+        dataset: bool = False,  # noqa: ARG002
     ) -> ExportReport:
         """Refuse: there are no files."""
         raise StoreNotFoundError("a store in memory has no files, so none can be exported")
@@ -255,6 +285,16 @@ class MemorySource:
         from astraguard_store.store.pruning import estimate
 
         return estimate(self._store, pruning)
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
+        from astraguard_store.store.server_source import push_to
+
+        return push_to(url, self._database, self._origin(), self._store.options, progress)
+
+    def _origin(self) -> tuple[str, Path | None]:
+        """Return the store's id, and its results folder."""
+        return self._memory_id, None
 
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
@@ -452,7 +492,12 @@ class FolderSource(MemorySource):
         return frame_of_stored(self._folder, lambda: self._load(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
@@ -461,7 +506,14 @@ class FolderSource(MemorySource):
             return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
 
         return export(
-            self._root, self._load, keeps_buckets, self.measurements, run_ids, target, progress
+            self._root,
+            self._load,
+            keeps_buckets,
+            self.measurements,
+            run_ids,
+            target,
+            progress,
+            dataset=dataset,
         )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
@@ -538,6 +590,15 @@ class FolderSource(MemorySource):
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
         recover(self._folder)
+
+    def _origin(self) -> tuple[str, Path | None]:
+        store_id = self._database.store_id()
+        if store_id is None:
+            raise StoreNotFoundError(
+                f"the store in {self._root} has no id yet, by which a server knows it again; "
+                "open it for writing once"
+            )
+        return store_id, self._root
 
     def _load(self, run_id: str) -> StoredRun:
         return self._database.get(run_id, self._on_load)

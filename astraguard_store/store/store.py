@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from astraguard_store.artifacts.deletion import StagedDeletion
 from astraguard_store.database.lists import noted_file_bytes
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -165,6 +167,11 @@ class Store:
         """
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, made in a transaction of `write`."""
+        with self.write(purpose) as transaction:
+            return step(transaction)
 
 
 class FolderStore(Store):
