@@ -1166,7 +1166,13 @@ class RunRepository:
             local_path(other, "runs go to a server, by `push`"), progress
         )
 
-    def push(self, url: str, *, progress: Progress | None = None) -> PushReport:
+    def push(
+        self,
+        url: str,
+        *,
+        raw: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> PushReport:
         """Copy to a PostgreSQL server what it doesn't have of the runs here.
 
         A run goes over as a whole: its rows with revision, time, provenance, tags,
@@ -1179,17 +1185,23 @@ class RunRepository:
 
         Args:
             url: The server: ``postgresql://user@host/database``.
+            raw: Also write the raw measurements of each run as a parquet file, into a
+                dataset as of `export`, and let the server's catalogue name it, so that
+                `measurements` finds it there. A folder that all see, or the URL of object
+                storage, such as ``s3://bucket/lake``, which needs the package obstore
+                (``pip install 'astraguard-store[objects]'``).
             progress: Called with (runs looked at, runs in all).
 
         Raises:
-            StoreNotFoundError: The URL can't be read, psycopg is missing, or run
+            StoreNotFoundError: A URL can't be read, psycopg is missing, or run
                 folders answer here, which have no rows to push.
+            ArtifactWriteError: A file of raw measurements can't be written.
             SchemaVersionError: The server has another schema; the message says what
                 to run.
             DatabaseError: The server can't be reached, or went away: what was
                 pushed is there; or the database here can't be read.
         """
-        return self._source().push(url, progress)
+        return self._source().push(url, progress, raw)
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind; `open` does so too."""

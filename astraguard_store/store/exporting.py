@@ -25,9 +25,9 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.formats.run_notes import NOTES_NAME, notes_of, render_run_notes
-from astraguard_store.model import Attachment, epoch_us
+from astraguard_store.model import Attachment
 from astraguard_store.reports import ExportReport, Progress
-from astraguard_store.store.one_save import files_of_one_save
+from astraguard_store.store.one_save import files_of_one_save, save_of
 from astraguard_store.system.files import chunks_of, open_for_reading
 
 if TYPE_CHECKING:
@@ -183,22 +183,16 @@ def _export_dataset(
     files = Dataset(target)
     for number, (run_id, run) in enumerate(runs.items(), start=1):
 
-        def of_that_save(run_id: str, save: str = _save_of(run)) -> pl.DataFrame:
+        def of_that_save(run_id: str, save: str = save_of(run)) -> pl.DataFrame:
             frame = measurements(run_id)
-            if _save_of(load(run_id)) != save:
+            if save_of(load(run_id)) != save:
                 raise ArtifactReadError(f"run {run_id!r} was saved meanwhile; export again")
             return frame
 
-        files.write(run.summary, _save_of(run), of_that_save)
+        files.write(run.summary, save_of(run), of_that_save)
         if progress:
             progress(number, len(chosen))
     return ExportReport(target, len(chosen), files.files, files.bytes)
-
-
-def _save_of(run: StoredRun) -> str:
-    """Return what no other save of the run has; an adopted one has no token."""
-    summary = run.summary
-    return run.staging_token or f"{epoch_us(summary.recorded_at):x}-{summary.revision}"
 
 
 def _checked(run_ids: Iterable[str]) -> list[str]:

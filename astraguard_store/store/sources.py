@@ -8,6 +8,7 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -140,7 +141,9 @@ class Source(Protocol):
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:
+    def push(
+        self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
+    ) -> PushReport:
         """Copy to a server what it doesn't have."""
 
     def back_up(self, target: Path) -> None:
@@ -288,11 +291,16 @@ class MemorySource:
 
         return estimate(self._store, pruning)
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:
+    def push(
+        self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
+    ) -> PushReport:
         """Copy to a server what it doesn't have."""
+        from astraguard_store.artifacts.raw_places import raw_place
+        from astraguard_store.store.pushing import Raw
         from astraguard_store.store.server_source import push_to
 
-        return push_to(url, self._database, self._origin(), self._store.options, progress)
+        files = None if raw is None else Raw(raw_place(raw), self.measurements)
+        return push_to(url, self._database, self._origin(), self._store.options, progress, files)
 
     def _origin(self) -> tuple[str, Path | None]:
         """Return the store's id, and its results folder."""
