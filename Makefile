@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 .PHONY: help demo test lint types layers unit wheel test-lowest torture fuzz bench calibrate-demo docs clean
 
 help:
-	@echo "make demo     set up, fly a small swarm twice, save, list and compare the runs"
+	@echo "make demo     set up, fly a small swarm, compare two flights, write a report"
 	@echo "make test     set up, then lint, type checks, layer checks, tests, and the wheel"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make docs     build all pages of docs/ as a site, in site/"
@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,bench,zstd,recipes,docs]'
+		--constraint constraints.txt --editable '.[dev,bench,zstd,postgres,recipes,docs,plots,web]'
 	@touch $@
 
 demo: $(VENV)/.installed

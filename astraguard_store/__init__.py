@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from astraguard_store.async_repository import AsyncRunRepository
     from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.distributions import Distribution, RunDistribution
     from astraguard_store.exceptions import (
         ArtifactError,
         ArtifactReadError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         DatabaseError,
         GateError,
         InvalidRunError,
+        MissingExtraError,
         QueryError,
         ReadOnlyStoreError,
         RunIsRunningError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         StoreMismatchError,
         StoreNotFoundError,
     )
+    from astraguard_store.history import History, HistoryPoint
     from astraguard_store.latency import LatencyCollector
     from astraguard_store.metrics_storage import MetricsStorage
     from astraguard_store.model import (
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         Percentile,
         Percentiles,
         PruneReport,
+        PushReport,
         QueryResult,
     )
     from astraguard_store.repository import RunRepository
@@ -98,10 +102,13 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseDamagedError",
     "DatabaseError",
+    "Distribution",
     "ExportReport",
     "Finding",
     "GateError",
     "GateReport",
+    "History",
+    "HistoryPoint",
     "ImportReport",
     "InvalidRunError",
     "LatencyCollector",
@@ -113,6 +120,7 @@ __all__ = [
     "MetricChange",
     "MetricSummary",
     "MetricsStorage",
+    "MissingExtraError",
     "NotJudged",
     "Percentile",
     "PercentileInterval",
@@ -120,10 +128,12 @@ __all__ = [
     "Provenance",
     "ProvenanceChange",
     "PruneReport",
+    "PushReport",
     "QueryError",
     "QueryResult",
     "ReadOnlyStoreError",
     "ReferenceWorkload",
+    "RunDistribution",
     "RunHeader",
     "RunIsRunningError",
     "RunNotFoundError",
@@ -155,6 +165,7 @@ _MODULES = {
         "DatabaseError",
         "GateError",
         "InvalidRunError",
+        "MissingExtraError",
         "QueryError",
         "ReadOnlyStoreError",
         "RunIsRunningError",
@@ -164,6 +175,8 @@ _MODULES = {
         "StoreMismatchError",
         "StoreNotFoundError",
     ),
+    "distributions": ("Distribution", "RunDistribution"),
+    "history": ("History", "HistoryPoint"),
     "latency": ("LatencyCollector",),
     "metrics_storage": ("MetricsStorage",),
     "model": (
@@ -187,6 +200,7 @@ _MODULES = {
         "Percentile",
         "Percentiles",
         "PruneReport",
+        "PushReport",
         "QueryResult",
     ),
     "reference": ("ReferenceWorkload",),

@@ -96,7 +96,8 @@ class AsyncRunRepository:
     A forked child may go on with it, under an event loop of its own.
 
     Attributes:
-        results_dir: The folder; None in memory.
+        results_dir: The folder; None in memory and on a server.
+        server: The URL of the server, without its password; None elsewhere.
         answers_from: As in `RunRepository`.
     """
 
@@ -107,6 +108,7 @@ class AsyncRunRepository:
         _repositories.add(self)
         self._closed = False
         self.results_dir: Path | None = repository.results_dir
+        self.server: str | None = repository.server
         self.answers_from: Literal["database", "folders"] = repository.answers_from
 
     open = staticmethod(_opening(RunRepository.open))
@@ -175,6 +177,8 @@ class AsyncRunRepository:
     compare = _awaited(RunRepository.compare)
     percentiles = _awaited(RunRepository.percentiles)
     grouped_percentiles = _awaited(RunRepository.grouped_percentiles)
+    history = _awaited(RunRepository.history)
+    distribution = _awaited(RunRepository.distribution)
     gate = _awaited(RunRepository.gate)
     calibrate = _awaited(RunRepository.calibrate)
     percentile_intervals = _awaited(RunRepository.percentile_intervals)
@@ -195,6 +199,7 @@ class AsyncRunRepository:
     import_legacy = _awaited(RunRepository.import_legacy)
     import_runs = _awaited(RunRepository.import_runs)
     merge = _awaited(RunRepository.merge)
+    push = _awaited(RunRepository.push)
     recover = _awaited(RunRepository.recover)
     check = _awaited(RunRepository.check)
     back_up = _awaited(RunRepository.back_up)
@@ -232,7 +237,8 @@ class AsyncRunRepository:
 
     async def _call(self, call: Callable[[], T]) -> T:
         if self._closed:
-            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
+            where = self.server or self.results_dir
+            raise ClosedStoreError(f"the repository of {where} is closed; open another")
         return await _result(self._workers.submit(call))
 
     def _close(self) -> None:

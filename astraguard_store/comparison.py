@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.model import AtLeast, MetricSummary, RunState, RunSummary
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
+from astraguard_store.shown import Tabular, dict_of, html_of
+
+if TYPE_CHECKING:
+    import altair
 
 __all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
@@ -58,6 +62,13 @@ class ValueChange(NamedTuple):
         change = f", {at_least}{difference:+.5g}" if at_least else ""
         change += "" if relative is None else f", {at_least}{relative:+.1%}"
         return f"<{self.baseline} -> {self.candidate}{change}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class MetricChange(NamedTuple):
@@ -127,6 +138,13 @@ class MetricChange(NamedTuple):
             getattr(self.baseline, statistic, None), getattr(self.candidate, statistic, None)
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 def _in_ms(change: ValueChange) -> str:
     """Return the change of a duration, rounded for people."""
@@ -136,7 +154,7 @@ def _in_ms(change: ValueChange) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
+class Comparison(Tabular):
     """What changed from one run to another.
 
     Attributes:
@@ -206,6 +224,16 @@ class Comparison:
         parts += [f"another {differing}"] if differing else []
         parts += ["not comparable"] if self._differences() else []
         return f"<Comparison {'; '.join(parts)}>"
+
+    def plot(self) -> altair.VConcatChart:
+        """Return the percentiles of both runs and their change, as a Vega-Altair chart.
+
+        Raises:
+            MissingExtraError: Altair isn't installed.
+        """
+        from astraguard_store.presentation.charts import comparison_chart
+
+        return comparison_chart(self)
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
         """Return the change of *metric_type* (on *satellite_id*).

@@ -3,8 +3,9 @@
 The satellites, their telemetry and their faults are simulated, in simulated
 time that nobody waits for. The detector, the agent and the recovery are real
 code, and what is recorded is how long that code took on this machine
-(`time.perf_counter`): two flights of one plan see the same telemetry until a
-recovery differs, and never the same durations.
+(`time.perf_counter`), times the plan's slowness, as an on-board computer is slower: two
+flights of one plan see the same telemetry until a recovery differs, and never the same
+durations.
 
     Swarm ── telemetry ──> Detector ── verdict ──> Agent ── action ──> Swarm.recover
                            fault_detection         agent_decision      recovery_action
@@ -133,17 +134,34 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlightPlan:
-    """What a flight consists of; the same plan gives the same faults and noise."""
+    """What a flight consists of; the same plan gives the same faults and noise.
+
+    Attributes:
+        satellites: How many fly.
+        duration_s: Simulated seconds.
+        faults: How many strike in time to be found.
+        seed: Of faults and noise.
+        late_faults: How many strike just before the end, so that nobody finds them: they are
+            recorded as missed.
+        slowness: How many times slower the on-board computer is than this machine.
+    """
 
     satellites: int = 20
     duration_s: int = 60
     faults: int = 8
     seed: int = 1
+    late_faults: int = 0
+    slowness: float = 1.0
 
     @property
     def ticks(self) -> int:
         """Ticks of the simulation, 10 a simulated second."""
         return self.duration_s * TICKS_PER_SECOND
+
+    @property
+    def late_from_tick(self) -> int:
+        """Tick at which the late faults strike: too late for the agent to act on one."""
+        return self.ticks - Agent.confirmations + 1
 
     def injected(self) -> list[Fault]:
         """Draw the faults: a third of the way in at the earliest, one a satellite."""
@@ -253,6 +271,7 @@ class Flight:
     recovered: int
     false_alarms: int
     elapsed_s: float
+    missed: int = 0
 
 
 class _Loop:
@@ -267,6 +286,7 @@ class _Loop:
         self.collector = LatencyCollector()
         self._reference = reference
         self.cured: list[bool] = []  # one a recovery: was there a fault?
+        self._slowness = plan.slowness
         self._swarm = Swarm(plan)
         self._agent = Agent(self._swarm, plan.satellites)
         self._crew = [(i, f"SAT{i + 1:03d}", new_detector()) for i in range(plan.satellites)]
@@ -281,19 +301,29 @@ class _Loop:
             detected = perf_counter()
             action = self._agent.decide(satellite, verdict)
             decided = perf_counter()
-            self.collector.record_fault_detection(name, scenario_time_s, _ms(started, detected))
-            self.collector.record_agent_decision(name, scenario_time_s, _ms(detected, decided))
+            self.collector.record_fault_detection(
+                name, scenario_time_s, self._ms(started, detected)
+            )
+            self.collector.record_agent_decision(
+                name, scenario_time_s, self._ms(detected, decided)
+            )
             if action is not Action.OBSERVE:
                 started = perf_counter()
                 self.cured.append(self._swarm.recover(satellite, action))
-                took_ms = _ms(started, perf_counter())
+                took_ms = self._ms(started, perf_counter())
                 self.collector.record_recovery_action(name, scenario_time_s, took_ms)
         if self._reference is not None:
             self._reference.record(self.collector, scenario_time_s)
 
+    def miss(self, plan: FlightPlan) -> None:
+        """Record the faults that struck too late: until the end nobody had found them."""
+        waited_ms = (plan.ticks - plan.late_from_tick) / TICKS_PER_SECOND * 1000.0
+        struck_s = plan.late_from_tick / TICKS_PER_SECOND
+        for _, name, _ in self._crew[: plan.late_faults]:
+            self.collector.record_missed("fault_detection", name, struck_s, waited_ms)
 
-def _ms(started_s: float, ended_s: float) -> float:
-    return (ended_s - started_s) * 1000.0
+    def _ms(self, started_s: float, ended_s: float) -> float:
+        return (ended_s - started_s) * 1000.0 * self._slowness
 
 
 def fly(
@@ -320,10 +350,12 @@ def fly(
         loop.tick(tick / TICKS_PER_SECOND)
         if progress is not None and (tick + 1) % TICKS_PER_SECOND == 0:
             progress(tick + 1, plan.ticks)
+    loop.miss(plan)
     return Flight(
         loop.collector,
         injected=len(plan.injected()),
         recovered=sum(loop.cured),
         false_alarms=loop.cured.count(False),
         elapsed_s=perf_counter() - started,
+        missed=plan.late_faults,
     )

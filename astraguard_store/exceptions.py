@@ -10,6 +10,7 @@ StoreError                        the base; never raised itself
 ├─ QueryError                     a query that is refused, wrong or takes too long; a ValueError
 ├─ ReadOnlyStoreError             a write through a repository opened for reading
 ├─ ClosedStoreError               a call after `close()`
+├─ MissingExtraError              a package of an extra isn't installed; an ImportError
 ├─ SchemaVersionError             the database is older or newer than this code
 ├─ StoreMismatchError             the database lies beside the folder of another store
 ├─ DatabaseError                  SQLite failed: disk full, I/O error, folder gone; an OSError
@@ -41,6 +42,7 @@ __all__ = [
     "DatabaseError",
     "GateError",
     "InvalidRunError",
+    "MissingExtraError",
     "QueryError",
     "ReadOnlyStoreError",
     "RunIsRunningError",
@@ -149,6 +151,20 @@ class SchemaVersionError(StoreError):
         super().__init__(message)
         self.found = found
         self.needed = needed
+
+
+class MissingExtraError(StoreError, ImportError):
+    """A package that an extra brings isn't installed.
+
+    Attributes:
+        extra: The extra, such as ``plots``.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the extra {extra!r}: run `pip install 'astraguard-store[{extra}]'`"
+        )
+        self.extra = extra
 
 
 class StoreMismatchError(StoreError):

@@ -26,7 +26,12 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, StoreOptions
+from astraguard_store.options import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    StoreOptions,
+    local_path,
+)
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector, new_run
 from astraguard_store.store.saving import keep_run
@@ -68,8 +73,11 @@ class MetricsStorage:
         """
         self.run_id = check_run_id(run_id)
         self._root = os.path.abspath(results_dir)
-        self.metrics_dir = Path(results_dir) / self.run_id
-        self.metrics_dir.mkdir(parents=True, exist_ok=True)
+        root = local_path(results_dir, "RunRepository.open takes the URL of a server")
+        self.metrics_dir = root / self.run_id
+        # Mostly it is there: to ask takes half as long as to be refused.
+        if not os.path.isdir(self.metrics_dir):
+            self.metrics_dir.mkdir(parents=True, exist_ok=True)
 
     def __repr__(self) -> str:
         return f"<MetricsStorage {self.run_id!r} in {self._root}>"
@@ -174,7 +182,7 @@ def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any]
         if afresh:
             # Without a row: asking for one takes as long as reading a small file.
             with suppress(FileNotFoundError):
-                return read_document(Path(root), run_id)
+                return read_document(root, run_id)
         try:
             return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
         except _UNUSABLE_ERRORS as error:

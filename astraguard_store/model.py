@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import sub, truediv
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.ranks import PERCENTILES, rank_of
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of
+
+if TYPE_CHECKING:
+    import altair
 
 __all__ = [
     "NO_TAGS",
@@ -51,7 +55,7 @@ NO_TAGS: Final[FrozenMapping[str, str]] = FrozenMapping({})
 
 
 @dataclass(frozen=True, init=False)
-class LatencyMeasurement:
+class LatencyMeasurement(Shown):
     """One measured latency: five fields, for `asdict`, `astuple` and `vars`, as in the old class.
 
     Attributes:
@@ -213,6 +217,13 @@ class MetricSummary(NamedTuple):
         """99th percentile, ms, or its lower bound; None if it isn't known."""
         return _number_or_bound(self.p99_ms, self.p99_above_ms)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 def _number_or_bound(number: float | None, bound: float | None) -> float | AtLeast | None:
     return number if bound is None else AtLeast(bound)
@@ -246,6 +257,13 @@ class Artifact(NamedTuple):
     sha256: str | None
     rows: int | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class Attachment(NamedTuple):
     """Any file that belongs to a run, such as the rig's console log.
@@ -259,6 +277,13 @@ class Attachment(NamedTuple):
     name: str
     bytes: int
     sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class RunHeader(NamedTuple):
@@ -284,9 +309,16 @@ class RunHeader(NamedTuple):
     state: RunState = "finished"
     last_written_at: datetime | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunSummary:
+class RunSummary(Tabular):
     """A run: its header, its statistics and its files.
 
     Attributes:
@@ -341,6 +373,16 @@ class RunSummary:
             f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "
             f"mean: {means}>"
         )
+
+    def plot(self) -> altair.VConcatChart:
+        """Return the percentiles and a heat map of the satellites, as a Vega-Altair chart.
+
+        Raises:
+            MissingExtraError: Altair isn't installed.
+        """
+        from astraguard_store.presentation.charts import run_chart
+
+        return run_chart(self)
 
     @property
     def header(self) -> RunHeader:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
+from astraguard_store.shown import Shown
+
 __all__ = ["NOISE_FIELDS", "MachineNoise"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MachineNoise:
+class MachineNoise(Shown):
     """What may have made a run slow that is not the software under test.
 
     Each when the recording began, when it ended, and the worst of all samples, of which

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from astraguard_store.exceptions import StoreNotFoundError
 
 __all__ = [
     "DATABASE_NAME",
@@ -13,12 +18,17 @@ __all__ = [
     "Durability",
     "KeptMeasurements",
     "StoreOptions",
+    "local_path",
+    "names_server",
 ]
 
 DATABASE_NAME = "astraguard.db"
 DEFAULT_RESULTS_DIR = "astraguard/hil/results"
-# Names the folder where a call or a command doesn't.
+# Names the folder, or the server, where a call or a command doesn't.
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
+
+# Also one that lacks a slash: as a folder's name its password would end up in messages.
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?:", re.IGNORECASE)
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]
@@ -64,3 +74,24 @@ class StoreOptions:
     def sync(self) -> bool:
         """Whether what is written must survive a power cut."""
         return self.durability == "full"
+
+
+def names_server(place: object) -> bool:
+    """Return whether *place* is a URL and no folder."""
+    # A path that was made of one has lost a slash.
+    return isinstance(place, str | os.PathLike) and _URL.match(os.fspath(place)) is not None
+
+
+def local_path(place: str | os.PathLike[str], instead: str) -> Path:
+    """Return a path of this machine; a URL is refused, and its password told to nobody.
+
+    Args:
+        place: What was given.
+        instead: What to do where it is a URL.
+
+    Raises:
+        StoreNotFoundError: It is a URL.
+    """
+    if names_server(place):
+        raise StoreNotFoundError(f"a URL was given where a path is needed; {instead}")
+    return Path(place)

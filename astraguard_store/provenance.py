@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from operator import index
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from astraguard_store.checks import check_name
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.frozen import FrozenMapping
+from astraguard_store.shown import Shown, dict_of, html_of
 
 __all__ = [
     "NO_UNITS",
@@ -39,7 +40,7 @@ _TIMES = frozenset({"started_at", "finished_at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Unit(Shown):
     """Which piece of hardware a satellite was; None is what isn't known.
 
     Attributes:
@@ -72,7 +73,7 @@ NO_UNITS: Final[FrozenMapping[str, Unit]] = FrozenMapping({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class Provenance(Shown):
     """What a run was; None is what isn't known.
 
     A save fills in by itself what is None and can be learned where it runs: the
@@ -191,6 +192,13 @@ class ProvenanceChange(NamedTuple):
         """Whether the runs' numbers can't be compared: both sides are known and differ."""
         known = self.baseline is not None and self.candidate is not None
         return known and self.name in _NOT_COMPARABLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def provenance_changes(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from astraguard_store.model import AtLeast
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
 __all__ = [
     "CacheInfo",
@@ -23,6 +24,7 @@ __all__ = [
     "Percentiles",
     "Progress",
     "PruneReport",
+    "PushReport",
     "QueryResult",
 ]
 
@@ -71,9 +73,16 @@ class CacheInfo(NamedTuple):
     current_size: int
     limit: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(Shown):
     """What an import of run folders did.
 
     Attributes:
@@ -93,7 +102,7 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
+class ExportReport(Shown):
     """What an export made.
 
     Attributes:
@@ -110,7 +119,7 @@ class ExportReport:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class MergeReport:
+class MergeReport(Shown):
     """What a merge of another store did.
 
     Attributes:
@@ -140,8 +149,41 @@ class MergeReport:
         return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class PushReport(Shown):
+    """What a push to a server did.
+
+    Attributes:
+        pushed: Ids of the runs that are now on the server too.
+        replaced: Ids of the runs of which an older save of this store was there.
+        tagged: Ids of the runs of which only tags had changed.
+        known: How many runs were there already, and as they are here.
+        conflicts: (run id, reason) of runs that are there with another content, such as
+            from another store; neither side's is changed.
+        refused: (run id, reason) of runs that can't be pushed.
+    """
+
+    pushed: tuple[str, ...]
+    replaced: tuple[str, ...]
+    tagged: tuple[str, ...]
+    known: int
+    conflicts: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        counts = (
+            (len(self.pushed), "pushed"),
+            (len(self.replaced), "replaced"),
+            (len(self.tagged), "tagged"),
+            (self.known, "known"),
+            (len(self.conflicts), "in conflict"),
+            (len(self.refused), "refused"),
+        )
+        return f"<PushReport {', '.join(f'{number} {what}' for number, what in counts)}>"
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Shown):
     """Something that a check found, or mended.
 
     Attributes:
@@ -161,7 +203,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CheckReport:
+class CheckReport(Tabular):
     """What a check of a store found.
 
     Attributes:
@@ -225,7 +267,7 @@ class DescribedObject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class QueryResult:
+class QueryResult(Tabular):
     """The answer to somebody's own SQL.
 
     Attributes:
@@ -276,9 +318,16 @@ class Percentile(NamedTuple):
             return f"{self.quantile:g}: none"
         return f"{self.quantile:g}: {'above ' * isinstance(value, AtLeast)}{value:.4g} ms"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Percentiles:
+class Percentiles(Tabular):
     """What many runs measured of one metric type, all together.
 
     Attributes:
@@ -316,7 +365,7 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class PruneReport:
+class PruneReport(Shown):
     """What a pruning deleted, or, in a dry run, would delete.
 
     Attributes:

@@ -36,6 +36,8 @@ from astraguard_store.options import (
     Durability,
     KeptMeasurements,
     StoreOptions,
+    local_path,
+    names_server,
 )
 from astraguard_store.provenance import (
     UNKNOWN_PROVENANCE,
@@ -52,6 +54,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
@@ -59,12 +62,15 @@ from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
+from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.machine import begin_asking, surroundings
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
     from astraguard_store.store.live_run import LiveRun
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
@@ -75,7 +81,7 @@ if TYPE_CHECKING:
         PercentileInterval,
     )
 
-__all__ = ["RunRepository"]
+__all__ = ["RunRepository", "server_shown"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -84,6 +90,7 @@ _NO_FILTERS = (None,) * 8
 _MOST_RUNS = 2**62
 
 
+@names_the_file_limit
 class RunRepository:
     """The runs of a results folder: saved, listed, compared.
 
@@ -98,7 +105,8 @@ class RunRepository:
     reader never sees half of a run, nor an old one after the new one was saved.
 
     Attributes:
-        results_dir: The folder; None in memory.
+        results_dir: The folder; None in memory and on a server.
+        server: The URL of the server, without its password; None elsewhere.
         answers_from: ``"database"``, or ``"folders"`` where a folder was opened
             for reading that has no database, or none that can be read.
     """
@@ -110,6 +118,7 @@ class RunRepository:
         results_dir: Path | None = None,
         *,
         read_only: bool = False,
+        server: str | None = None,
     ) -> None:
         """Use `open` or `in_memory`.
 
@@ -122,6 +131,7 @@ class RunRepository:
                 "RunRepository.in_memory()"
             )
         self.results_dir = results_dir
+        self.server = server
         self.answers_from: Literal["database", "folders"] = source.answers_from
         self._open_source = source
         self._writable_source = writable
@@ -148,10 +158,14 @@ class RunRepository:
         lie in the folder already are adopted. What a dead process left behind
         is finished or undone.
 
+        Or, with a URL, the store on a PostgreSQL server, which `push` fills and which
+        answers the same questions. Its schema must be there: `astraguard-store db
+        upgrade URL` makes it. The runs' files stay on the machines that they came from.
+
         Args:
-            results_dir: The results folder; None for the one that the environment
-                variable ``ASTRAGUARD_STORE_RESULTS`` names, as for the command, or
-                else ``astraguard/hil/results``.
+            results_dir: The results folder, or ``postgresql://user@host/database``; None
+                for what the environment variable ``ASTRAGUARD_STORE_RESULTS`` names, as
+                for the command, or else for ``astraguard/hil/results``.
             read_only: Create, write and migrate nothing. A folder of runs
                 without a usable database is then answered from the run folders,
                 which the log says.
@@ -177,9 +191,13 @@ class RunRepository:
                 It doesn't change how the runs that are there are read.
 
         Raises:
-            ValueError: An option isn't one of those named.
+            ValueError: An option isn't one of those named, or one that says how files
+                are written is given with a URL.
             StoreNotFoundError: With `read_only`, there is no such folder, or
-                neither a database nor a run in it.
+                neither a database nor a run in it. Or the URL can't be read, or the
+                package psycopg isn't there, which
+                ``pip install 'astraguard-store[postgres]'`` installs.
+            DatabaseError: The server can't be reached.
             SchemaVersionError: The database is older or newer than this code.
             StoreMismatchError: The database is that of another store's folder.
             DatabaseDamagedError: The database is damaged; it is left as it is.
@@ -194,6 +212,8 @@ class RunRepository:
         check_compression(compression)
         if results_dir is None:
             results_dir = os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS_DIR
+        if names_server(results_dir):
+            return cls._open_server(os.fspath(results_dir), options, read_only=read_only)
         root = existing_root(results_dir, create=not read_only)
         if read_only:
             return cls._open_for_reading(root, options)
@@ -258,6 +278,15 @@ class RunRepository:
                 raise
         return cls(source, None, root, read_only=True)
 
+    @classmethod
+    def _open_server(cls, url: str, options: StoreOptions, *, read_only: bool) -> RunRepository:
+        from astraguard_store.store.server_source import ServerSource
+
+        if not read_only:
+            begin_asking()
+        source = ServerSource.open(url, options)
+        return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
+
     def _adopt_at_first_opening(self) -> None:
         with interrupts_held_back():
             report = self._writable().adopt(None, 1, rebuild=False)
@@ -292,7 +321,7 @@ class RunRepository:
         self.close()
 
     def __repr__(self) -> str:
-        where = self.results_dir or "in memory"
+        where = self.server or self.results_dir or "in memory"
         state = ", closed" if self._closed else ", read only" if self._read_only else ""
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
@@ -580,6 +609,77 @@ class RunRepository:
 
         question = PercentilesQuestion(by, quantiles, metric_type, runs, satellite_id)
         return self._source().percentiles(question)
+
+    def history(
+        self,
+        metric_type: str,
+        *,
+        by: str | None = None,
+        satellite_id: str | None = None,
+        limit: int = 100,
+        scenario: str | None = None,
+        tag: str | tuple[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        recorded_since: datetime | None = None,
+    ) -> History:
+        """Return how one metric type went over the newest runs, with the commit of each.
+
+        Some 50 µs a run that isn't cached. ``.changes()`` says where it changed, and
+        ``.plot()`` draws it.
+
+        Args:
+            metric_type: Of what.
+            by: Taken apart by ``scenario``, ``rig`` or ``satellite``; None for one trend.
+            satellite_id: On which satellite; None for all together.
+            limit: How many of the newest runs, of those that pass the filters.
+            scenario: As in `recent`.
+            tag: As in `recent`.
+            since: As in `recent`.
+            until: As in `recent`.
+            recorded_since: As in `recent`.
+
+        Raises:
+            InvalidRunError: A name, *by* or a filter can't be.
+            StoreNotFoundError: Run folders answer, and a filter needs a database.
+        """
+        from astraguard_store.store.seeing import history
+
+        found = self.recent(
+            limit,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            until=until,
+            recorded_since=recorded_since,
+        )
+        return history(self, found, metric_type, by, satellite_id)
+
+    def distribution(
+        self,
+        metric_type: str,
+        runs: Iterable[str] | None = None,
+        *,
+        satellite_id: str | None = None,
+    ) -> Distribution:
+        """Return how the durations of one metric type are distributed in several runs.
+
+        They come from the buckets, within 1 %; of a run that keeps none, its measurements
+        are counted. ``.plot()`` draws them one over the other.
+
+        Args:
+            metric_type: Of what.
+            runs: Ids of the runs; None for the ten newest. A run that didn't measure it is
+                left out.
+            satellite_id: On which satellite; None for all together.
+
+        Raises:
+            InvalidRunError: An id or a name can't be.
+            RunNotFoundError: There is no such run.
+        """
+        from astraguard_store.store.seeing import distribution
+
+        return distribution(self, metric_type, runs, satellite_id, self._source().buckets)
 
     def gate(
         self,
@@ -909,8 +1009,8 @@ class RunRepository:
         A run goes that is not among the newest *keep* and was recorded longer
         than *older_than* ago; with one of the two, by that alone. Runs with the
         tag ``pinned`` stay, whatever its value, and so do the runs of baselines.
-        Runs go oldest first and each as by `delete`, so that what was not reached
-        is as it was.
+        Runs go oldest first and each as by `delete`, but many in one transaction: one at
+        first, then up to 100. What was not reached is as it was.
 
         At the end the database file is written anew without what is free in it,
         if that is more than 1 MB or a tenth. Savers wait meanwhile, some 10 s
@@ -924,8 +1024,9 @@ class RunRepository:
                 that ``keep_measurements="database"`` put into the table.
             unfinished: Let failed and interrupted runs go too, which stay otherwise;
                 a running one always stays.
-            dry_run: Change nothing, and report what would be.
-            progress: Called with (runs done, runs in all).
+            dry_run: Change nothing, and report what would be; of files, what they had
+                when they were noted.
+            progress: Called with (runs done, runs in all) after each transaction.
 
         Returns:
             What went, what stayed for being pinned, and how many bytes are free.
@@ -933,8 +1034,8 @@ class RunRepository:
         Raises:
             InvalidRunError: Neither *keep* nor *older_than* is given, or one can't be.
             StoreNotFoundError: Run folders answer; only a database can be pruned.
-            ArtifactWriteError: A deletion couldn't be noted; the rest stays.
-            DatabaseError: The database couldn't be written; the rest stays.
+            ArtifactWriteError: A deletion couldn't be noted; it and the rest stay.
+            DatabaseError: The database couldn't be written; the same.
         """
         from astraguard_store.store.pruning import Pruning
 
@@ -995,13 +1096,17 @@ class RunRepository:
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
-        return source.bring_in([Path(path) for path in paths], progress)
+        return source.bring_in(
+            [local_path(path, "a server's runs can't be brought back") for path in paths], progress
+        )
 
     def export(
         self,
         run_ids: Iterable[str],
         target: str | os.PathLike[str],
         progress: Progress | None = None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store: all that are named, or nothing.
 
@@ -1016,6 +1121,11 @@ class RunRepository:
             run_ids: The runs; in the target they are in the order of their ids.
             target: What is to be made; nothing may be there yet.
             progress: Called with (runs done, runs in all).
+            dataset: Make a folder of raw measurements that DuckDB, polars or Spark read
+                as one table, or add to it: one parquet file a run, in folders
+                ``rig=…/date=…``. What is there already isn't written again, and the
+                file of a run that was saved again is replaced. Each file is whole or
+                not there; of an export that failed, the runs before are.
 
         Raises:
             InvalidRunError: No run is named, or an id is not allowed.
@@ -1023,7 +1133,8 @@ class RunRepository:
             ArtifactReadError: A file is missing or damaged; the message names it.
             ArtifactWriteError: The target is there already, or can't be written.
         """
-        return self._source().export(run_ids, Path(target), progress)
+        path = local_path(target, "`push` copies runs to a server")
+        return self._source().export(run_ids, path, progress, dataset=dataset)
 
     def merge(
         self, other: str | os.PathLike[str], *, progress: Progress | None = None
@@ -1051,7 +1162,34 @@ class RunRepository:
                 is in is not here.
             DatabaseError: A database couldn't be read or written; the same.
         """
-        return self._writable().merge(Path(other), progress)
+        return self._writable().merge(
+            local_path(other, "runs go to a server, by `push`"), progress
+        )
+
+    def push(self, url: str, *, progress: Progress | None = None) -> PushReport:
+        """Copy to a PostgreSQL server what it doesn't have of the runs here.
+
+        A run goes over as a whole: its rows with revision, time, provenance, tags,
+        buckets and kept measurements, and what is noted of its files, which stay here. A
+        later save replaces the one that was pushed before, and tags that were set here
+        since are set there. A run of that id from elsewhere is a conflict, and stays as
+        it is on both sides. Nothing is noted here, and savers aren't disturbed.
+
+        Interrupted and called again, it goes on; a second push sends nothing.
+
+        Args:
+            url: The server: ``postgresql://user@host/database``.
+            progress: Called with (runs looked at, runs in all).
+
+        Raises:
+            StoreNotFoundError: The URL can't be read, psycopg is missing, or run
+                folders answer here, which have no rows to push.
+            SchemaVersionError: The server has another schema; the message says what
+                to run.
+            DatabaseError: The server can't be reached, or went away: what was
+                pushed is there; or the database here can't be read.
+        """
+        return self._source().push(url, progress)
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind; `open` does so too."""
@@ -1112,7 +1250,7 @@ class RunRepository:
             DatabaseError: The target is there already, or can't be written.
             DatabaseDamagedError: The copy isn't sound, so the original isn't either.
         """
-        self._source().back_up(Path(target))
+        self._source().back_up(local_path(target, "`push` copies runs to a server"))
 
     def cache_info(self) -> CacheInfo:
         """Return the hits and misses of this process in this folder, size and limit."""
@@ -1120,13 +1258,26 @@ class RunRepository:
 
     def _source(self) -> Source:
         if self._closed:
-            raise ClosedStoreError(f"the repository of {self.results_dir} is closed; open another")
+            where = self.server or self.results_dir
+            raise ClosedStoreError(f"the repository of {where} is closed; open another")
         return self._open_source
 
     def _writable(self) -> WritableSource:
         if self._writable_source is None:
             raise ReadOnlyStoreError(
-                f"{self.results_dir} was opened with read_only=True; open it without to write"
+                f"{self.server or self.results_dir} was opened with read_only=True; open it "
+                "without to write"
             )
         self._source()
         return self._writable_source
+
+
+def server_shown(url: str) -> str:
+    """Return the URL of a server as messages show it: without its password.
+
+    Raises:
+        StoreNotFoundError: It can't be read, or is one of another kind of database.
+    """
+    from astraguard_store.store.server_source import shown
+
+    return shown(url)

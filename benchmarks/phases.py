@@ -79,7 +79,7 @@ CACHED = (IN_PLACE, COMMITTED, ("database.identity_map", "IdentityMap.get", "loo
 DOCUMENT = (
     *CACHED,
     ("store.sources", "is_as_saved", "is the summary file as it was saved?"),
-    ("store.sources", "summary_document", "the dict made"),
+    ("store.sources", "copied", "the dict copied"),
 )
 SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a question for each folder"),)
 IMPORT = (

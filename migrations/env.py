@@ -13,8 +13,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, make_url
 
 from astraguard_store.database.schema import VERSION_TABLE, metadata
+from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.engine import WRITES, driver_connection, url_engine
 from astraguard_store.exceptions import DatabaseError
+from astraguard_store.options import names_server
 
 DEFAULT_URL = "sqlite:///astraguard/hil/results/astraguard.db"
 
@@ -46,6 +48,10 @@ def migrate(connection: Connection, **options: Any) -> None:
     with context.begin_transaction(), warnings.catch_warnings():
         # `alembic check` can't compare those of SQLite, and leaves them out on both sides.
         warnings.filterwarnings("ignore", ".*expression-based index")
+        if connection.dialect.name == "postgresql":
+            from astraguard_store.database.postgres.migrate import lock_migrations
+
+            lock_migrations(connection)
         context.run_migrations()
         if connection.dialect.name == "sqlite":
             # The keys are off meanwhile. What is wrong is rolled back with the rest.
@@ -58,7 +64,13 @@ def migrate(connection: Connection, **options: Any) -> None:
 
 
 def migrate_url(url: str) -> None:
-    """Migrate the database at *url*, its foreign keys off meanwhile."""
+    """Migrate the database at *url*; in SQLite its foreign keys are off meanwhile."""
+    if names_server(url) and not url.startswith("sqlite"):
+        from astraguard_store.database.postgres.migrate import server_engine
+
+        with server_engine(ServerUrl.parse(url)).connect() as connection:
+            migrate(connection)
+        return
     file = make_url(url).database
     if file and file != ":memory:" and url.startswith("sqlite"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)

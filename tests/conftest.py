@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 import reference
 from hypothesis import HealthCheck, settings
@@ -80,3 +81,34 @@ def in_background() -> Iterator[Callable[[Callable[[], object]], None]]:
         thread.join(30)
     if failures:
         raise failures[0]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """Give a PostgreSQL server that all tests of this worker share."""
+    yield from postgres.session_server()
+
+
+@pytest.fixture(scope="session")
+def server_template(server: postgres.Server) -> Iterator[str]:
+    """Name a database with the newest schema and no run, to be copied."""
+    from astraguard_store.store.schema_versions import upgrade_schema
+
+    name = server.new_database()
+    upgrade_schema(server.url(name))
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def server_database(server: postgres.Server, server_template: str) -> Iterator[str]:
+    """Name a new database with the newest schema and no run."""
+    name = server.new_database(server_template)
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def server_url(server: postgres.Server, server_database: str) -> str:
+    """Give the URL of a new database with the newest schema and no run."""
+    return server.url(server_database)

@@ -46,7 +46,7 @@ def test_recent_lists_the_newest_run_first(store: Path) -> None:
     result = run("recent", "--results", store)
 
     assert result.exit_code == 0
-    assert re.findall(r"^(\w+) +1 +\d{4}-\d\d-\d\d", result.stdout, re.MULTILINE) == [
+    assert re.findall(r"^(\w+) +\d{4}-\d\d-\d\d", result.stdout, re.MULTILINE) == [
         "candidate",
         "baseline",
     ]
@@ -104,7 +104,7 @@ def test_show_prints_header_statistics_and_files(store: Path) -> None:
     assert result.exit_code == 0
     assert "measurements 5" in result.stdout
     row = next(line for line in result.stdout.splitlines() if "fault_detection" in line)
-    assert row.split()[1:] == ["4", "2.5000", "3.0000", *["4.0000"] * 2, "1.0000", "4.0000"]
+    assert row.split()[1:] == ["ms", "4", "2.50", "3.00", *["4.00"] * 2, "1.00", "4.00"]
     assert str(store / "baseline" / "latency_raw.csv") in result.stdout
     assert "SAT001" not in result.stdout
 
@@ -171,25 +171,17 @@ def test_show_escapes_control_characters_of_satellites(
 
 
 def test_compare_prints_difference_and_change(store: Path) -> None:
-    result = run("compare", "baseline", "candidate", "--results", store)
+    result = run("compare", "baseline", "candidate", "--statistics", "all", "--results", store)
 
     assert result.exit_code == 0
     row = next(
         line for line in result.stdout.splitlines() if "fault_detection" in line and "mean" in line
     )
-    assert row.split() == [
-        "fault_detection",
-        "mean_ms",
-        "2.5000",
-        "5.0000",
-        "2.5000",
-        "+100.0",
-        "%",
-    ]
+    assert row.split() == ["fault_detection", "mean", "ms", "2.50", "5.00", "+2.50", "+100", "%"]
 
 
 def test_compare_names_the_run_that_alone_has_a_metric(store: Path) -> None:
-    result = run("compare", "baseline", "candidate", "--results", store)
+    result = run("compare", "baseline", "candidate", "--statistics", "all", "--results", store)
 
     assert re.search(r"agent_decision .*only in baseline", result.stdout)
     assert re.search(r"recovery_action .*only in candidate", result.stdout)
@@ -202,7 +194,7 @@ def test_compare_by_satellite_names_satellites(store: Path) -> None:
     named = {(change["satellite_id"], change["metric_type"]) for change in shape["changes"]}
     assert ("SAT001", "fault_detection") in named
     assert ("SAT002", "recovery_action") in named
-    assert re.search(r"^SAT002 +fault_detection +mean_ms ", result.stdout, re.MULTILINE)
+    assert re.search(r"^SAT002 +fault_detection +ms ", result.stdout, re.MULTILINE)
 
 
 def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
@@ -501,7 +493,7 @@ def test_check_of_a_sound_store_is_a_yes(store: Path) -> None:
     result = run("check", "--results", store)
 
     assert result.exit_code == 0
-    assert re.search(r"^2 runs, 4 files, \d+\.\d MB: sound$", result.stdout, re.MULTILINE)
+    assert re.search(r"^2 runs, 4 files, [\d.]+ kB: sound$", result.stdout, re.MULTILINE)
     assert result.stderr == ""
 
 
@@ -658,8 +650,8 @@ def test_a_terminal_with_colour_gets_arrows(store: Path) -> None:
     slower = on_terminal(120, "compare", "baseline", "candidate", "--results", store)
     faster = on_terminal(120, "compare", "candidate", "baseline", "--results", store)
 
-    assert "▲ +100.0 %" in slower
-    assert "▼ -50.0 %" in faster
+    assert "▲+100 %" in slower
+    assert "▼-50.0 %" in faster
 
 
 def test_a_terminal_whose_encoding_lacks_the_arrows_gets_signs(store: Path) -> None:
@@ -667,7 +659,7 @@ def test_a_terminal_whose_encoding_lacks_the_arrows_gets_signs(store: Path) -> N
         120, "compare", "baseline", "candidate", "--results", store, PYTHONIOENCODING="ascii"
     )
 
-    assert "+100.0 %" in written
+    assert "+100 %" in written
     assert "▲" not in written
     assert "u25b2" not in written
 
@@ -677,13 +669,15 @@ def test_no_color_is_respected(store: Path) -> None:
         120, "compare", "baseline", "candidate", "--results", store, NO_COLOR="1"
     )
 
-    assert "+100.0 %" in written
+    assert "+100 %" in written
     assert "▲" not in written
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", written)
 
 
 def test_a_narrow_terminal_gets_one_field_a_line(store: Path) -> None:
-    written = on_terminal(30, "recent", "--results", store, NO_COLOR="1")
+    written = on_terminal(
+        30, "recent", "--fields", "run,recorded,measurements", "--results", store, NO_COLOR="1"
+    )
 
     lines = re.sub(r"\x1b\[[0-9;]*m", "", written).splitlines()
     assert max(map(len, lines)) <= 40
@@ -794,14 +788,25 @@ def test_demo_saves_lists_and_compares_two_flights(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert (tmp_path / "demo" / "demo-slow" / "latency_raw.csv").is_file()
     assert str(tmp_path / "demo" / "astraguard.db") in result.stdout
-    assert re.search(r"^demo-slow +1 ", result.stdout, re.MULTILINE)
-    assert re.search(r"^fault_detection +mean_ms .*\+\d+\.\d %$", result.stdout, re.MULTILINE)
+    assert re.search(r"^demo-slow +2\d\d\d-", result.stdout, re.MULTILINE)
+    assert re.search(r"^fault_detection ms .* \+\d+(×| %) +0→1", result.stdout, re.MULTILINE)
+
+
+def test_demo_ends_with_a_report_whose_path_it_prints(tmp_path: Path) -> None:
+    result = run("demo", "--results", tmp_path / "demo")
+
+    *_, last = result.stdout.splitlines()
+    name, path = last.split()
+    assert name == "report"
+    assert "demo-slow against demo-quick" in Path(path).read_text(encoding="utf-8")
 
 
 def test_demo_json_holds_flights_list_and_comparison(tmp_path: Path) -> None:
     shape = run_json("demo", "--results", tmp_path / "demo")
 
-    assert set(shape) == {"results_dir", "database", "flights", "recent", "comparison"}
+    assert set(shape) == {
+        *("results_dir", "database", "flights", "recent", "comparison", "report")
+    }
     assert [flight["run"]["run_id"] for flight in shape["flights"]] == [
         "demo-quick",
         "demo-slow",

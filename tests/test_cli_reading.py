@@ -97,10 +97,12 @@ class TestRecent:
 
         lines = result.stdout.splitlines()
         assert lines[:2] == [
-            "| run | revision | recorded at (UTC) | measurements |",
-            "| --- | ---: | --- | ---: |",
+            "| run | recorded (UTC) | scenario | state | tags | fault_detection p95 ms |",
+            "| --- | --- | --- | --- | --- | ---: |",
         ]
-        assert re.fullmatch(r"\| r5 \| 1 \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| 3 \|", lines[2])
+        assert re.fullmatch(
+            r"\| r5 \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \|.*\| above 200 \|", lines[2]
+        )
 
     @pytest.mark.parametrize(
         ("option", "value"),
@@ -186,10 +188,7 @@ class TestShow:
 
         row = next(line for line in result.stdout.splitlines() if "fault_detection" in line)
         assert re.split(r" {2,}", row.strip())[1:] == [
-            "3",
-            "101.6667",
-            *["above 100.0000", "above 200.0000", "above 200.0000"],
-            *["5.0000", "200.0000", "2"],
+            *["ms", "3", "102", "above 100", "above 200", "above 200", "5.00", "200", "2"],
         ]
 
     def test_json_has_null_and_what_it_is_above_of(self, store: Path) -> None:
@@ -203,8 +202,8 @@ class TestShow:
         result = run("show", "r5", "--markdown", "--satellites", "--results", store)
 
         assert "- run: r5" in result.stdout
-        assert "| fault_detection | 3 | 101.6667 | above 100.0000 |" in result.stdout
-        assert "| SAT002 | fault_detection | 2 |" in result.stdout
+        assert "| fault_detection | ms | 3 | 102 | above 100 |" in result.stdout
+        assert "| SAT002 | fault_detection | ms | 2 |" in result.stdout
 
     def test_markdown_escapes_its_own_marks(self, store: Path) -> None:
         named = LatencyCollector()
@@ -252,25 +251,27 @@ class TestCompare:
         assert shape["warnings"][0].startswith("not comparable: scenario")
 
     def test_a_percentile_among_the_missed_has_a_bound_of_its_change(self, store: Path) -> None:
-        result = run("compare", "r4", "r5", "--results", store)
+        result = run("compare", "r4", "r5", "--statistics", "all", "--results", store)
 
-        row = next(line for line in result.stdout.splitlines() if "p95_ms" in line)
+        row = next(line for line in result.stdout.splitlines() if " p95 " in line)
         assert re.split(r" {2,}", row.strip())[1:] == [
-            *["p95_ms", "3.0000", "above 200.0000", ">= +197 ms", ">= +6567 %"]
+            *["p95", "ms", "3.00", "above 200", "≥ +197", "≥ +66×"]
         ]
         assert re.search(r"^fault_detection +missed +0 +2 +2 ", result.stdout, re.MULTILINE)
 
     def test_in_markdown_a_bound_has_its_sign(self, store: Path) -> None:
-        result = run("compare", "r4", "r5", "--markdown", "--results", store)
+        result = run(
+            "compare", "r4", "r5", "--statistics", "all", "--markdown", "--results", store
+        )
 
-        assert re.search(r"above 200\.0000 \| ≥ \+197 ms \| ≥ \+6567 % \|", result.stdout)
+        assert re.search(r"above 200 \| ≥ \+197 \| ≥ \+66× \|", result.stdout)
 
     def test_from_a_bound_to_a_number_no_change_is_known(self, store: Path) -> None:
-        result = run("compare", "r5", "r4", "--results", store)
+        result = run("compare", "r5", "r4", "--statistics", "all", "--results", store)
 
-        row = next(line for line in result.stdout.splitlines() if "p95_ms" in line)
+        row = next(line for line in result.stdout.splitlines() if " p95 " in line)
         assert re.split(r" {2,}", row.strip())[1:] == [
-            *["p95_ms", "above 200.0000", "3.0000", "-", "among the missed"]
+            *["p95", "ms", "above 200", "3.00", "-", "among the missed"]
         ]
 
     def test_json_says_what_a_side_is_above_of(self, store: Path) -> None:
@@ -299,11 +300,13 @@ class TestCompare:
         assert warning in result.stdout.splitlines()
 
     def test_markdown_holds_both_tables_and_no_arrows(self, store: Path) -> None:
-        result = run("compare", "r1", "r2", "--markdown", "--results", store)
+        result = run(
+            "compare", "r1", "r2", "--statistics", "all", "--markdown", "--results", store
+        )
 
         assert "- baseline: r1" in result.stdout
         assert "| scenario | swarm | solo |" in result.stdout
-        row = "| fault_detection | max_ms | 2.0000 | 4.0000 | 2.0000 | +100.0 % |"
+        row = "| fault_detection | max | ms | 2.00 | 4.00 | +2.00 | +100 % |"
         assert row in result.stdout.splitlines()
 
 
@@ -317,12 +320,12 @@ class TestPercentiles:
         assert re.search(r"^runs +5$", result.stdout, re.MULTILINE)
         assert re.search(r"^events +9$", result.stdout, re.MULTILINE)
         assert re.search(r"^missed +2$", result.stdout, re.MULTILINE)
-        assert re.search(r"^ +0 +0\.99\d\d$", result.stdout, re.MULTILINE)
+        assert re.search(r"^ +0 +≈ (0\.99\d|1\.0\d)$", result.stdout, re.MULTILINE)
 
     def test_among_the_missed_they_are_above_something(self, store: Path) -> None:
         result = run("percentiles", "fault_detection", "r5", "-q", "0.95", "--results", store)
 
-        assert re.search(r"^ +0.95 +above (19[89]|20[012])\.", result.stdout, re.MULTILINE)
+        assert re.search(r"^ +0.95 +above (19[89]|20[012])$", result.stdout, re.MULTILINE)
 
     @pytest.mark.parametrize(
         ("chosen", "runs"),
@@ -357,7 +360,7 @@ class TestPercentiles:
         )
 
         assert "| quantile | ms |" in result.stdout
-        assert re.search(r"^\| 0\.5 \| (99|100|101)\.\d{4} \|$", result.stdout, re.MULTILINE)
+        assert re.search(r"^\| 0\.5 \| 100 \|$", result.stdout, re.MULTILINE)
 
     def test_what_nobody_measured_is_a_no(self, store: Path) -> None:
         result = run("percentiles", "fault_detektion", "--results", store)
@@ -405,23 +408,23 @@ class TestTerminals:
         written = on_terminal(44, *command, "--results", store, NO_COLOR="1")
 
         plain = re.sub(r"\x1b\[[0-9;]*m", "", written)
-        assert re.search(r"^metric type +fault_detection$", plain, re.MULTILINE)
-        assert "above 200.0000" in plain
+        assert re.search(r"^metric type +fault_detection( ms)?$", plain, re.MULTILINE)
+        assert re.search("above 200|>200", plain)
 
     def test_on_a_terminal_a_bound_is_coloured_as_the_worst(self, store: Path) -> None:
         written = on_terminal(120, "compare", "r4", "r5", "--results", store)
 
-        (row,) = [line for line in written.splitlines() if "p95_ms" in line]
-        assert "≥ +197 ms" in row
-        assert re.search(r"\x1b\[1;31m▲ ≥ \+6567 %", row)
+        (row,) = [line for line in written.splitlines() if "fault_detection" in line]
+        assert "3.00→>200" in row
+        assert re.search(r"\x1b\[1;31m▲≥ \+66×", row)
 
-    def test_a_pipe_gets_no_arrow_and_no_colour(self, store: Path) -> None:
+    def test_a_pipe_of_ascii_gets_no_arrow_and_no_colour(self, store: Path) -> None:
         piped = subprocess.run(
             command_line("compare", "r4", "r5", "--results", store),
             capture_output=True,
             text=True,
             check=True,
-            env=os.environ | {"COLUMNS": "30"},
+            env=os.environ | {"COLUMNS": "30", "PYTHONIOENCODING": "ascii"},
         )
 
         assert piped.stdout.isascii()

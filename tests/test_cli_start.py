@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click import Context, Group
 from command_line import run
 from observing import in_child
 from recordings import recorded
@@ -16,22 +18,9 @@ from astraguard_store.cli import main
 from astraguard_store.cli.groups import LateCommands
 
 BY_USE = (
-    *(
-        "demo",
-        "recent",
-        "show",
-        "compare",
-        "gate",
-        "baseline",
-        "changes",
-        "percentiles",
-        "query",
-        "save",
-        "tag",
-        "delete",
-        "prune",
-    ),
-    *("import", "export", "merge", "check", "db"),
+    *("recent", "show", "compare", "history", "percentiles", "report", "query", "serve", "watch"),
+    *("gate", "baseline", "changes", "tag", "delete", "prune", "check", "db"),
+    *("save", "import", "export", "merge", "push", "demo"),
 )
 
 
@@ -47,9 +36,9 @@ class TestHelp:
     """The list of commands, which imports none of them."""
 
     def test_commands_come_in_the_order_of_their_use(self) -> None:
-        listed = run("--help").stdout.split("Commands:\n")[1].split("Examples:")[0]
+        listed = run("--help").stdout.split("Look:\n")[1].split("Examples:")[0]
 
-        names = [line.split()[0] for line in listed.splitlines() if line[2:3].strip()]
+        names = [line.split()[0] for line in listed.splitlines() if re.match(r"  \S", line)]
         assert names == list(BY_USE)
 
     @pytest.mark.parametrize("name", BY_USE)
@@ -61,10 +50,14 @@ class TestHelp:
 
     @pytest.mark.parametrize("group", [[], ["db"]], ids=["main", "db"])
     def test_no_summary_is_cut(self, group: list[str]) -> None:
-        listed = run(*group, "--help").stdout.split("Commands:\n")[1].split("Examples:")[0]
+        command = main.get_command(Context(main), *group) if group else main
+        assert isinstance(command, Group)
 
-        assert "..." not in listed
-        assert listed.rstrip().endswith(".")
+        listed = " ".join(run(*group, "--help").stdout.split())
+
+        for name in command.list_commands(Context(command)):
+            summary = command.commands[name].get_short_help_str(limit=1_000)
+            assert f" {name} {summary}" in listed
 
 
 class TestImports:
@@ -97,10 +90,9 @@ except SystemExit:
 
         assert imported & {"astraguard_store.repository", "sqlalchemy", "sqlite3"} == set()
 
-    @pytest.mark.parametrize("words", [["recent"], ["show", "run"]], ids=" ".join)
-    def test_a_list_in_a_pipe_imports_one_command_and_draws_nothing(
-        self, store: Path, words: list[str]
-    ) -> None:
+    def test_a_list_in_a_pipe_imports_one_command_and_draws_nothing(self, store: Path) -> None:
+        words = ["recent"]
+
         imported = self.imported_by(store, *words, "--results", str(store))
 
         shared = {"app", "groups", "options", "output"}

@@ -87,6 +87,12 @@ class TestRow02ReadingCreatesNothing:
         assert [path.name for path in results.rglob("*")] == ["this"]
 
 
+def _dicts_in(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, dict):
+        return []
+    return [value, *(found for below in value.values() for found in _dicts_in(below))]
+
+
 class TestRow05CallersCannotChangeWhatIsCached:
     """5: the cached dict was handed out by reference."""
 
@@ -102,6 +108,14 @@ class TestRow05CallersCannotChangeWhatIsCached:
 
         second = storage.get_run_metrics()
         assert second == reference.read_document(storage.metrics_dir / reference.SUMMARY)
+
+    def test_two_reads_share_no_dict(self, results: Path) -> None:
+        storage = save(results, "run_001", recorded(4))
+
+        documents = [storage.get_run_metrics() for _ in range(3)]
+
+        seen = [id(found) for document in documents for found in _dicts_in(document)]
+        assert len(set(seen)) == len(seen) > 3 * 5
 
     def test_an_edit_of_an_old_run_does_not_show_in_the_next_read(self, old_tree: Path) -> None:
         storage = MetricsStorage("wc-s2-60s", str(old_tree))

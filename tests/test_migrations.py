@@ -506,8 +506,6 @@ class TestNextRelease:
         (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
         head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
         replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
-        end = int(HEAD_REVISION) + 1
-        replace(package / "database/sqlite/migrate.py", f"range(1, {end})", f"range(1, {end + 1})")
         return folder
 
     @staticmethod

@@ -6,44 +6,127 @@ import re
 from itertools import takewhile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from astraguard_store import (
     Artifact,
     AtLeast,
     LatencyCollector,
     MetricSummary,
+    PercentileInterval,
     Provenance,
     RunHeader,
     RunRepository,
     reports,
 )
-from astraguard_store.presentation import markdown, shapes, text
+from astraguard_store.presentation import markdown, numbers, shapes, text
 
 
-class TestText:
-    """Durations, lower bounds, changes and counts."""
+class TestNumbers:
+    """Three digits, a unit that fits, and no false precision."""
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (78.3417, "78.3"),
+            (1234.5, "1,230"),
+            (999.9, "1,000"),
+            (0.05, "0.0500"),
+            (-0.00000001, "0"),
+            (-0.0, "0"),
+            (0.0, "0"),
+            (-12.34, "-12.3"),
+        ],
+    )
+    def test_a_number_has_three_digits(self, value: float, shown: str) -> None:
+        assert numbers.number_text(value) == shown
+
+    @pytest.mark.parametrize(
+        ("values_ms", "unit"),
+        [
+            ([0.0000021, 0.0000093], "ns"),
+            ([0.021, 0.5, 4.0], "µs"),
+            ([12.0, 900.0], "ms"),
+            ([999.9], "s"),
+            ([1_000.0, None], "s"),
+            ([AtLeast(5_000.0)], "s"),
+            ([0.0, None], "ms"),
+            ([], "ms"),
+        ],
+    )
+    def test_a_column_has_the_unit_of_its_middle(
+        self, values_ms: list[float | None], unit: str
+    ) -> None:
+        assert numbers.unit_of(values_ms).name == unit
 
     @pytest.mark.parametrize(
         ("value_ms", "shown"),
-        [
-            (12.5, "12.5000"),
-            (AtLeast(12.5), "above 12.5000"),
-            (None, "-"),
-            (-0.00001, "0.0000"),
-        ],
+        [(128.4, "128 ms"), (AtLeast(5_000.0), "above 5.00 s"), (None, "-"), (0.0125, "12.5 µs")],
     )
     def test_a_duration_is_a_number_or_a_lower_bound(
         self, value_ms: float | AtLeast | None, shown: str
     ) -> None:
-        assert text.duration_text(value_ms) == shown
+        assert numbers.duration_text(value_ms) == shown
+
+    def test_what_is_known_to_one_percent_says_so(self) -> None:
+        assert numbers.duration_text(128.4, about="≈ ") == "≈ 128 ms"
+
+    @pytest.mark.parametrize(
+        ("change", "shown"),
+        [
+            (0.25, "+25.0 %"),
+            (2103.358, "+2100×"),
+            (9.99, "+999 %"),
+            (-0.5, "-50.0 %"),
+            (0.0004, "0.0 %"),
+            (-0.0004, "0.0 %"),
+            (AtLeast(65.7), "≥ +66×"),
+            (None, "-"),
+        ],
+    )
+    def test_a_change_is_read_at_once(self, change: float | None, shown: str) -> None:
+        assert numbers.change_text(change) == shown
+
+    @pytest.mark.parametrize(
+        ("sides", "from_buckets", "differs"),
+        [
+            ((78.34, 78.33), False, False),
+            ((78.3, 78.4), False, True),
+            ((100.0, 101.5), True, False),
+            ((100.0, 103.0), True, True),
+            ((98.7, AtLeast(5_000.0)), True, True),
+        ],
+    )
+    def test_a_difference_below_the_precision_is_none(
+        self, sides: tuple[float, float], from_buckets: bool, differs: bool
+    ) -> None:
+        assert numbers.is_difference(*sides, from_buckets=from_buckets) is differs
+
+    @pytest.mark.parametrize(
+        ("size", "shown"),
+        [(1, "1 byte"), (999, "999 bytes"), (12_345, "12.3 kB"), (999_999, "1.00 MB")],
+    )
+    def test_a_size_has_the_unit_that_fits(self, size: int, shown: str) -> None:
+        assert numbers.size_text(size) == shown
+
+    @given(st.floats(1e-9, 1e9))
+    def test_what_is_shown_is_within_half_of_the_last_digit(self, value: float) -> None:
+        shown = float(numbers.number_text(value).replace(",", ""))
+
+        assert abs(shown - value) <= max(value * 0.005, 5.1e-7)
+
+
+class TestText:
+    """Statistics and changes of two runs."""
 
     @pytest.mark.parametrize(
         ("statistic", "shown"),
         [
-            ("count", ("1", "2", "1", "+100.0 %", None)),
-            ("mean_ms", ("4.0000", "51.0000", "47.0000", "+1175.0 %", True)),
-            ("min_ms", ("4.0000", "2.0000", "-2.0000", "-50.0 %", False)),
-            ("p95_ms", ("4.0000", "above 100.0000", "≥ +96 ms", "≥ +2400 %", True, True)),
+            ("count", ("1", "2", "1", "+100 %", None)),
+            ("mean_ms", ("4.00", "51.0", "+47.0", "+12×", True)),
+            ("min_ms", ("4.00", "2.00", "-2.00", "-50.0 %", False)),
+            ("p95_ms", ("4.00", "above 100", "≥ +96.0", "≥ +24×", True, True)),
             ("missed", ("0", "1", "1", "-", True)),
         ],
     )
@@ -61,6 +144,18 @@ class TestText:
         texts = text.change_texts(comparison.changes[0], statistic, comparison)
 
         assert texts[: len(shown)] == shown
+
+    def test_a_change_that_nobody_sees_is_neither_slower_nor_faster(self) -> None:
+        before, after = LatencyCollector(), LatencyCollector()
+        before.record_fault_detection("SAT001", 0.0, 78.34)
+        after.record_fault_detection("SAT001", 0.0, 78.3400001)
+        with RunRepository.in_memory() as repository:
+            repository.save_many([("before", before), ("after", after)])
+            comparison = repository.compare("before", "after")
+
+        texts = text.change_texts(comparison.changes[0], "p95_ms", comparison)
+
+        assert texts == ("78.3", "78.3", "0", "0.0 %", None, False)
 
     @pytest.mark.parametrize(
         ("names", "shown"),
@@ -120,3 +215,7 @@ class TestShapes:
         documented = set(re.findall(r"\w+", " ".join([lines[start], *rest])))
 
         assert set(report.__annotations__) - documented == set()
+
+
+def test_an_interval_of_seconds_has_no_exponent() -> None:
+    assert text.interval_text(PercentileInterval(900, True, 4_230.0, 8_350.0)) == "4,230-8,350"

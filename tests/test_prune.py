@@ -405,6 +405,61 @@ class TestMeanwhile:
         assert is_sound(store)
 
 
+class TestBatches:
+    """Many runs go in one transaction, and still each as a whole."""
+
+    def test_few_transactions_delete_many_runs(self, results: Path) -> None:
+        with RunRepository.open(results, durability="normal") as repository:
+            repository.save_many((f"r{number:02}", recorded(2)) for number in range(64))
+
+            with seen_sql() as seen:
+                report = repository.prune(keep=0)
+
+        assert len(report.deleted) == 64
+        assert sum(sql.startswith("COMMIT") for sql in seen.statements) < 16
+
+    @pytest.mark.parametrize(
+        ("step", "call"), [("remove_files", 5), ("remove_files", 7), ("finish", 3)]
+    )
+    def test_what_dies_after_the_commit_is_finished_by_the_next_opening(
+        self, store: RunRepository, results: Path, step: str, call: int
+    ) -> None:
+        with pytest.raises(KeyboardInterrupt), right_before(step, self.stop, call):
+            store.prune(keep=1)
+        store.close()
+
+        with RunRepository.open(results) as repository:
+            assert ids(repository) == ["r1"]
+            assert is_sound(repository)
+        assert sorted(path.name for path in results.glob("r*")) == ["r1"]
+        assert list((results / ".staging").iterdir()) == []
+
+    def test_what_dies_before_the_commit_takes_no_run_of_its_batch(
+        self, store: RunRepository, results: Path
+    ) -> None:
+        with pytest.raises(KeyboardInterrupt), right_before("delete", self.stop, call=4):
+            store.prune(keep=1)
+
+        assert ids(store) == ["r1", "r2", "r3"]
+        assert is_sound(store)
+        assert list((results / ".staging").iterdir()) == []
+
+    def test_files_that_cannot_be_removed_keep_no_other_run_from_going(
+        self, store: RunRepository, results: Path
+    ) -> None:
+        (results / "r3" / "latency_raw.csv").unlink()
+        (results / "r3" / "latency_raw.csv").mkdir()
+
+        report = store.prune(keep=1)
+
+        assert report.deleted == ("r5", "r4", "r3", "r2")
+        assert sorted(path.name for path in results.glob("r*")) == ["r1", "r3"]
+
+    @staticmethod
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+
 class TestMeasurementsOnly:
     """The runs stay; the measurements that the database keeps go."""
 

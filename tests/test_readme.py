@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from readme_sample import printed_sample, sample_in_readme, save_sample_runs
+from readme_sample import PICTURE, drawn_sample, printed_sample, sample_in_readme, save_sample_runs
 
 from astraguard_store.cli import main
 from astraguard_store.database.schema import metadata
@@ -20,12 +20,14 @@ DOCS = PROJECT / "docs"
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 # Whose Python blocks are one program each. The recipes have a test of their own, which also
-# compares what they print.
+# compares what they print, and so has the page that needs a server.
 PAGES = {
     page.name: page.read_text(encoding="utf-8")
     for page in sorted(DOCS.glob("*.md"))
-    if page.name != "recipes.md"
+    if page.name not in {"recipes.md", "fleet.md"}
 }
+# The server that the documents name; the tests put a real one in its place.
+SERVER = "postgresql://rig@server/runs"
 BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -61,9 +63,9 @@ def run_python(text: str, folder: Path) -> str:
     return done.stdout
 
 
-def complaint(command: str, folder: Path) -> str:
+def complaint(command: str, folder: Path, server_url: str) -> str:
     """Run a command in *folder*; give what is wrong with how it went, nothing if it went well."""
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command.replace(SERVER, server_url))
     if program != "astraguard-store":
         return "only this program's commands are run"
     done = subprocess.run(
@@ -103,10 +105,16 @@ class TestReadme:
 
         assert len([line for line in first.splitlines() if line.strip()]) == 12
 
-    def test_its_commands_run_one_after_the_other(self, after_the_code: tuple[Path, str]) -> None:
+    def test_its_commands_run_one_after_the_other(
+        self, after_the_code: tuple[Path, str], server_url: str
+    ) -> None:
         folder, _ = after_the_code
 
-        wrong = {command: told for command in COMMANDS if (told := complaint(command, folder))}
+        wrong = {
+            command: told
+            for command in COMMANDS
+            if (told := complaint(command, folder, server_url))
+        }
 
         assert wrong == {}
 
@@ -116,6 +124,14 @@ class TestReadme:
         printed = printed_sample(tmp_path)
 
         assert sample_in_readme() == printed, "write it anew: python tests/readme_sample.py"
+
+    def test_its_picture_is_of_the_same_runs(self, tmp_path: Path) -> None:
+        save_sample_runs(tmp_path)
+
+        drawn = drawn_sample(tmp_path)
+
+        assert f"(docs/{PICTURE.name})" in README
+        assert PICTURE.read_text(encoding="utf-8") == drawn, "python tests/readme_sample.py"
 
     def test_its_sample_fits_into_eighty_columns(self) -> None:
         assert max(map(len, sample_in_readme().splitlines())) <= 80

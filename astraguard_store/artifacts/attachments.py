@@ -140,23 +140,30 @@ def found_attachments(root: Path, run_id: str) -> Iterator[Attachment]:
             yield attachment_state(root, run_id, check_attachment_name(name))
 
 
-def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> None:
+def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> int:
     """Remove all attachments of a run but those *kept*, and the folder if none is.
+
+    Returns:
+        How many bytes the removed ones had.
 
     Raises:
         OSError: One can't be removed.
     """
     folder = root / run_id / ATTACHMENTS_NAME
+    removed = 0
     try:
         with open_folder(folder) as descriptor:
             for name in os.listdir(descriptor):
                 if name not in kept:
                     with suppress(FileNotFoundError, IsADirectoryError):
+                        size = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
                         os.unlink(name, dir_fd=descriptor)
+                        removed += size
             sync(descriptor)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return removed
     if not kept:
         # Not empty: somebody's own folder is in it.
         with suppress(OSError):
             folder.rmdir()
+    return removed

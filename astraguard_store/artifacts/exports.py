@@ -19,6 +19,7 @@ from astraguard_store.artifacts.verification import OpenFile, name_of
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
+from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
 from astraguard_store.system.files import sync, sync_file, sync_folder
@@ -219,7 +220,9 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
     def frames(*_: object) -> Iterator[pl.DataFrame]:
         try:
             for run_id in run_ids:
-                yield frame_of(run_id).select(pl.lit(run_id).alias("run_id"), pl.all())
+                frame = frame_of(run_id)
+                of_run = pl.Series("run_id", [run_id]).new_from_index(0, frame.height)
+                yield frame.insert_column(0, of_run)
         except BaseException as error:
             failures.append(error)
             raise
@@ -230,7 +233,10 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
     try:
         # Opened here: a thread of polars that is still at it when a source has failed would
         # make the file again after it is removed.
-        with path.open("xb") as file:
+        with (
+            path.open("xb") as file,
+            panics_raise(ArtifactWriteError, f"{path} can't be written"),
+        ):
             rows.sink_parquet(file, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     except BaseException as error:
         # polars may wrap what a source raises.

@@ -10,24 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.attachments import keep_attachments
-from astraguard_store.artifacts.staging import (
-    StagedName,
-    ensure_staging,
-    new_token,
-    staged_path,
-)
-from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.formats.layout import ATTACHMENTS_NAME, DELETION_SUFFIX, FILES, name_in
+from astraguard_store.artifacts.staging import staged_path
+from astraguard_store.formats.layout import ATTACHMENTS_NAME, FILES, name_in
 from astraguard_store.model import Artifact
-from astraguard_store.system.files import (
-    create_locked,
-    open_folder,
-    sync,
-    sync_folder,
-    unlock,
-)
+from astraguard_store.system.files import open_folder, sync
 
-__all__ = ["StagedDeletion", "publish_files", "remove_files"]
+__all__ = ["publish_files", "remove_files"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -147,75 +135,42 @@ def _is_there(name: str, folder_descriptor: int) -> bool:
     return True
 
 
-def remove_files(root: Path, run_id: str) -> None:
+def remove_files(root: Path, run_id: str) -> int:
     """Remove a run's files, and its folder if nothing else is in it.
+
+    To survive a power cut, the folder above has to be synced then.
+
+    Returns:
+        How many bytes they had.
 
     Raises:
         OSError: A file can't be removed.
     """
     folder = root / run_id
+    removed = 0
     try:
         with open_folder(folder) as descriptor:
             found = set(os.listdir(descriptor))
             if ATTACHMENTS_NAME in found:
-                keep_attachments(root, run_id)
+                removed += keep_attachments(root, run_id)
             for name in reversed(FILES):
                 if name in found:
                     with suppress(FileNotFoundError):
+                        size = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
                         os.unlink(name, dir_fd=descriptor)
-            sync(descriptor)
+                        removed += size
+            _remove_if_empty(folder, descriptor)
     except (FileNotFoundError, NotADirectoryError):
         # Also a file or a link in its place, which is somebody else's.
-        return
+        pass
+    return removed
+
+
+def _remove_if_empty(folder: Path, descriptor: int) -> None:
+    """Remove a run's open folder, or sync it: what is gone with its folder needs no sync."""
     try:
         folder.rmdir()
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
             raise
-
-
-class StagedDeletion:
-    """The intent to remove a run's files, kept on disk until they are removed."""
-
-    def __init__(self, root: Path, run_id: str, *, durable: bool) -> None:
-        self._root = root
-        self._run_id = run_id
-        self._durable = durable
-        self._path = StagedName(run_id, new_token(), DELETION_SUFFIX).path(root)
-        try:
-            ensure_staging(root)
-            self._descriptor = create_locked(self._path)
-            try:
-                if durable:
-                    sync(self._descriptor)
-                    sync_folder(self._path.parent)
-            except BaseException:
-                self.discard()
-                self.close()
-                raise
-        except OSError as error:
-            raise ArtifactWriteError(
-                f"{self._path} can't be written: {error.strerror}; {run_id!r} was not deleted"
-            ) from error
-
-    def remove_files(self) -> None:
-        """Remove the files; the row's deletion is committed and the ticket held.
-
-        Raises:
-            OSError: A file couldn't be removed; recovery does it later.
-        """
-        remove_files(self._root, self._run_id)
-        if self._durable:
-            sync_folder(self._root)
-        self._path.unlink()
-
-    def discard(self) -> None:
-        """Forget the intent; the deletion was not committed."""
-        # If the marker can't be removed, recovery finds the run's row and removes it;
-        # the failure that led here is the one to raise.
-        with suppress(OSError):
-            self._path.unlink()
-
-    def close(self) -> None:
-        """Let go; what is left is for recovery."""
-        unlock(self._descriptor)
+        sync(descriptor)

@@ -22,6 +22,7 @@ from astraguard_store.formats.csv import FIELDS, parse_csv
 from astraguard_store.formats.layout import (
     NAMES_BY_KIND,
     RAW_NAMES,
+    SUMMARY_NAME,
     SUMMARY_NAMES,
     compression_of,
     file_name,
@@ -42,6 +43,7 @@ __all__ = [
     "is_as_saved",
     "last_measured_us",
     "names_another_run",
+    "noted_chunks",
     "read_columns",
     "read_document",
     "read_noted",
@@ -62,6 +64,9 @@ _A_DAY_US = 86_400_000_000
 _UNPACKED_AT_MOST = 64 * 2**20
 _UNPACKED_TIMES = 100
 _CHUNK_BYTES = 2**20
+# 30,000 measurements: polars parses them on all processors.
+_LARGE_CHUNK_BYTES = 2 * 2**20
+_TWICE = (*SUMMARY_NAMES, *SUMMARY_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +101,20 @@ def read_summary_file(root: Path, run_id: str) -> SummaryFile:
     """
     folder = root / run_id
     name, content, modified_ns = _read_first(folder)
+    return SummaryFile(_document_of(folder, run_id, name, content), name, content, modified_ns)
+
+
+def _document_of(folder: Path | str, run_id: str, name: str, content: bytes) -> dict[str, Any]:
     try:
         document = parse_document(unpacked(content, compression_of(name), MAX_SUMMARY_BYTES))
     except ArtifactReadError as error:
-        raise ArtifactReadError(f"{folder / name} is {error}") from error
+        raise ArtifactReadError(f"{folder}/{name} is {error}") from error
     # Hand-made summaries that don't name their run exist.
     named = document.get("run_id", run_id)
     if named != run_id:
         of = f"run {named!r:.200}" if isinstance(named, str) else "no run"
-        raise ArtifactReadError(f"{folder / name} is the summary of {of}")
-    return SummaryFile(document, name, content, modified_ns)
+        raise ArtifactReadError(f"{folder}/{name} is the summary of {of}")
+    return document
 
 
 def names_another_run(root: Path, run_id: str) -> bool:
@@ -118,10 +127,10 @@ def names_another_run(root: Path, run_id: str) -> bool:
     return bool(document.get("run_id", run_id) != run_id)
 
 
-def _read_first(folder: Path) -> tuple[str, bytes, int]:
+def _read_first(folder: Path | str) -> tuple[str, bytes, int]:
     # A save with another compression publishes the new name before it removes the
     # old one, so whoever missed both finds one of them at the second look.
-    for name in (*SUMMARY_NAMES, *SUMMARY_NAMES):
+    for name in _TWICE:
         try:
             return name, *read_file(folder, name)
         except FileNotFoundError:
@@ -142,14 +151,17 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
-    # Twice, as in `_read_first`.
-    names = (*SUMMARY_NAMES, *SUMMARY_NAMES)
-    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in names)
+    # Mostly it is plain; to go through all names takes as long as the question.
+    if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
+        return True
+    return any(os.access(f"{root}/{run_id}/{name}", os.F_OK) for name in _TWICE)
 
 
-def read_document(root: Path, run_id: str) -> dict[str, Any]:
+def read_document(root: Path | str, run_id: str) -> dict[str, Any]:
     """Return the summary of the run in folder *run_id*; raises as `read_summary_file`."""
-    return read_summary_file(root, run_id).document
+    folder = f"{root}/{run_id}"
+    name, content, _ = _read_first(folder)
+    return _document_of(folder, run_id, name, content)
 
 
 def is_as_saved(root: Path, noted: Artifact, recorded_at_us: int) -> bool:
@@ -287,12 +299,21 @@ def read_noted(path: Path, noted: Artifact) -> bytes:
         FileNotFoundError: There is no such file.
         ArtifactReadError: It can't be read, or is another one than *noted*.
     """
+    return b"".join(noted_chunks(path, noted))
+
+
+def noted_chunks(path: Path, noted: Artifact) -> Iterator[bytes]:
+    """Yield the content of the file *path*, unpacked, 2 MB at a time; raises as `read_noted`.
+
+    All of it has the hash that was noted before the first part of it is given.
+    """
     with open_for_reading(path.parent, path.name) as descriptor:
         try:
             if noted.sha256:
                 _check_content(descriptor, noted.sha256)
             with _content(descriptor, path.name, trusted=bool(noted.sha256)) as file:
-                return file.read()
+                while chunk := file.read(_LARGE_CHUNK_BYTES):
+                    yield chunk
         except (ArtifactReadError, OSError) as error:
             raise ArtifactReadError(f"{path}: {error}") from error
 

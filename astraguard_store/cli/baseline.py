@@ -1,7 +1,5 @@
 """`astraguard-store baseline`: names for runs to judge others against."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -28,25 +26,25 @@ def baseline() -> None:
     "set",
     epilog=options.examples("astraguard-store baseline set nightly run_001 run_002 run_003"),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.runs("run", required=True)
 @options.results
 @options.as_json
-def set_(name: str, run: tuple[str, ...], results: Path, as_json: bool) -> None:
+def set_(name: str, run: tuple[str, ...], results: options.Results, as_json: bool) -> None:
     """Let NAME stand for these runs, and no others; 10 or more tell most.
 
     Exit code 0; 1 where a run doesn't exist; 2 for an error.
     """
     with options.open_existing(results) as repository:
-        found = repository.set_baseline(name, run)
+        found = repository.set_baseline(name, [options.resolved(repository, one) for one in run])
         _print_one(found, options.answers_from(repository), as_json=as_json)
 
 
 @baseline.command(epilog=options.examples("astraguard-store baseline show nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.results
 @options.as_json
-def show(name: str, results: Path, as_json: bool) -> None:
+def show(name: str, results: options.Results, as_json: bool) -> None:
     """List the runs of a baseline.
 
     Exit code 0; 2 for an error, such as a NAME that isn't there.
@@ -59,7 +57,7 @@ def show(name: str, results: Path, as_json: bool) -> None:
 @options.as_markdown
 @options.results
 @options.as_json
-def list_(as_markdown: bool, results: Path, as_json: bool) -> None:
+def list_(as_markdown: bool, results: options.Results, as_json: bool) -> None:
     """List all baselines.
 
     Exit code 0; 2 for an error.
@@ -79,10 +77,10 @@ def list_(as_markdown: bool, results: Path, as_json: bool) -> None:
 
 
 @baseline.command(epilog=options.examples("astraguard-store baseline delete nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.results
 @options.as_json
-def delete(name: str, results: Path, as_json: bool) -> None:
+def delete(name: str, results: options.Results, as_json: bool) -> None:
     """Forget a baseline; its runs stay.
 
     Exit code 0; 2 for an error, such as a NAME that isn't there.

@@ -1,13 +1,11 @@
 """`astraguard-store check`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK
 from astraguard_store.options import DATABASE_NAME
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.reports import CheckReport, Finding
 
 
@@ -27,7 +25,9 @@ from astraguard_store.reports import CheckReport, Finding
 )
 @options.results
 @options.as_json
-def check(fix: bool, deep: bool, satellite_buckets: bool, results: Path, as_json: bool) -> int:
+def check(
+    fix: bool, deep: bool, satellite_buckets: bool, results: options.Results, as_json: bool
+) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -42,23 +42,34 @@ def check(fix: bool, deep: bool, satellite_buckets: bool, results: Path, as_json
     """
     if satellite_buckets and not fix:
         raise click.UsageError("--satellite-buckets needs --fix.")
-    from astraguard_store.store.checking import check_folder
-
-    with output.progress_bar("Checking", hidden=as_json) as progress:
-        report = check_folder(
-            results,
-            fix=fix,
-            deep=deep,
-            satellite_buckets=satellite_buckets,
-            progress=progress,
-        )
+    origin, report = _checked(
+        results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, hidden=as_json
+    )
     if as_json:
-        root = results.resolve()
-        origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}
         output.print_json({**origin, **shapes.report_shape(report)})
     else:
         _print_report(report)
     return OK if report.is_sound else ANSWER_IS_NO
+
+
+def _checked(
+    results: options.Results, *, fix: bool, deep: bool, satellite_buckets: bool, hidden: bool
+) -> tuple[shapes.Shape, CheckReport]:
+    """Return what was checked, and what was found."""
+    with output.progress_bar("Checking", hidden=hidden) as progress:
+        if isinstance(results, str):
+            with options.open_store(results, read_only=not fix) as repository:
+                report = repository.check(
+                    fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+                )
+                return options.database_of(repository), report
+        from astraguard_store.store.checking import check_folder
+
+        root = results.resolve()
+        report = check_folder(
+            results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
+        )
+    return {"results_dir": str(root), "database": str(root / DATABASE_NAME)}, report
 
 
 def _print_report(report: CheckReport) -> None:
@@ -68,10 +79,9 @@ def _print_report(report: CheckReport) -> None:
         _print_finding(finding.severity, finding)
     faults = sum(finding.severity == "fault" for finding in report.findings)
     verdict = f"{text.counted(faults, 'fault')} left" if faults else "sound"
-    megabytes = report.bytes / 1e6
     output.print_line(
         f"{text.counted(report.runs, 'run')}, {text.counted(report.files, 'file')}, "
-        f"{megabytes:.1f} MB: {verdict}"
+        f"{numbers.size_text(report.bytes)}: {verdict}"
     )
 
 

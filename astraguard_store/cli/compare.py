@@ -1,25 +1,68 @@
 """`astraguard-store compare`."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
+from rich.cells import cell_len
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
-from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.comparison import Comparison
+from astraguard_store.judging import judge
 from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import verdict_texts as words
+from astraguard_store.presentation.brief import (
+    PERCENTILES,
+    BriefLine,
+    brief_lines,
+    is_changed,
+    misses,
+)
+from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.verdict.values import GateReport, Verdict
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
+
+_NARROWEST_SKETCH, _WIDEST_SKETCH = 4, 12
+_GAP = 2
 
 
 @click.command(
     epilog=options.examples(
         "astraguard-store compare run_001 run_002",
+        "astraguard-store compare @green latest --statistics all",
+        "astraguard-store compare nightly latest",
+        "astraguard-store compare run_001 run_002 --by-satellite --only-changed",
         "astraguard-store compare run_001 run_002 --by-satellite --json",
         "astraguard-store compare run_001 run_002 --markdown > change.md",
+        "astraguard-store compare nightly latest --format junit > latency.xml",
     )
 )
-@options.run("baseline")
+@click.argument("baseline", metavar="BASELINE", shell_complete=options.complete_baseline)
 @options.run("candidate")
 @click.option("--by-satellite", is_flag=True, help="Compare each satellite by itself.")
+@click.option(
+    "--statistics",
+    type=click.Choice(["main", "all"]),
+    default="main",
+    show_default=True,
+    help="A line a metric type, or one for each of its statistics.",
+)
+@click.option("--only-changed", is_flag=True, help="Only metric types that differ visibly.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json", "junit", "github"]),
+    default="table",
+    show_default=True,
+    help="How to print it: junit is JUnit XML, github annotations of a workflow's log.",
+)
 @options.as_markdown
 @options.results
 @options.as_json
@@ -27,37 +70,97 @@ def compare(
     baseline: str,
     candidate: str,
     by_satellite: bool,
+    statistics: str,
+    only_changed: bool,
+    form: str,
     as_markdown: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Compare run CANDIDATE against run BASELINE.
 
-    Differences are candidate - baseline, so more than zero is slower; where the terminal
-    has colour, an arrow says so too. What only one of the runs measured is listed with
-    `only in` and the name of that run. What differs between what the runs were comes
-    first, and a warning on standard error, and in Markdown, says where their numbers
-    can't be compared.
+    BASELINE may be the name of a baseline, or several runs with commas between: the newest of
+    them is compared, and the verdict, as of `gate`, is against all. Against one run there is a
+    verdict where older runs say how much runs differ anyway.
+
+    One line a metric type, the worst first: the percentiles of both runs, the change of the
+    one that became worst, how many events were missed, and how the durations of both are
+    distributed, from the shortest to the longest of either on a log axis. `new` and `gone`
+    are what only one of the runs measured. What differs between what the runs were comes
+    first, and a warning on standard error, and in Markdown, says where their numbers can't be
+    compared. JSON has all metric types and statistics, with every digit.
 
     Exit code 0, whatever the difference; 1 where a run doesn't exist; 2 for an error.
     """
+    if form != "table" and (as_json or as_markdown):
+        raise click.UsageError(f"--format {form} can't be had with --json or --markdown.")
+    as_json, as_markdown = as_json or form == "json", as_markdown or form == "markdown"
     with options.open_store(results, read_only=True) as repository:
-        comparison = repository.compare(baseline, candidate, by_satellite=by_satellite)
+        run_id = options.resolved(repository, candidate)
+        standard = options.standard(repository, baseline, without=[run_id])
+        comparison = repository.compare(standard.newest, run_id, by_satellite=by_satellite)
+        judged = judge(repository, [run_id], standard, by_satellite=by_satellite)
         origin = options.answers_from(repository)
-    if as_json:
-        shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
-        output.print_json({**origin, **shape})
-    else:
-        print_comparison(comparison, by_satellite=by_satellite, markdown=as_markdown)
+        if as_json:
+            shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
+            if standard.is_set:
+                shape["verdict"] = gate_shape(judged.report) if judged.report else None
+            output.print_json({**origin, **shape})
+        elif form in _FOR_CI:
+            _FOR_CI[form](comparison, judged.report)
+        else:
+            with output.paged() if by_satellite and not as_markdown else nullcontext():
+                print_comparison(
+                    comparison,
+                    None if by_satellite else repository,
+                    judged.report,
+                    every_statistic=statistics == "all",
+                    only_changed=only_changed,
+                    markdown=as_markdown,
+                )
+    if judged.why_not:
+        complain(judged.why_not)
     for warning in comparison.warnings:
         complain(f"warning: {warning}")
 
 
+def _print_junit(comparison: Comparison, verdict: GateReport | None) -> None:
+    from astraguard_store.presentation.ci import junit
+
+    click.echo(junit(comparison, verdict), nl=False)
+
+
+def _print_github(comparison: Comparison, verdict: GateReport | None) -> None:
+    from astraguard_store.presentation.ci import github
+
+    output.write_lines(github(comparison, verdict))
+
+
+_FOR_CI = {"junit": _print_junit, "github": _print_github}
+
+
 def print_comparison(
-    comparison: Comparison, *, by_satellite: bool, markdown: bool = False
+    comparison: Comparison,
+    repository: RunRepository | None,
+    verdict: GateReport | None,
+    *,
+    every_statistic: bool = False,
+    only_changed: bool = False,
+    markdown: bool = False,
 ) -> None:
-    """Print what the runs were, and a row for each statistic of each metric type."""
-    fields = [("baseline", comparison.baseline), ("candidate", comparison.candidate)]
+    """Print what the runs were, and what changed.
+
+    Args:
+        comparison: Of which two runs.
+        repository: Who knows their distributions; None prints no sketches of them.
+        verdict: What a gate says of the candidate; None prints none.
+        every_statistic: A row for each statistic, instead of a line a metric type.
+        only_changed: Leave out metric types without a visible change.
+        markdown: For a file instead of the terminal.
+    """
+    fields = [("baseline", _named(comparison, verdict)), ("candidate", comparison.candidate)]
+    if verdict is not None:
+        _print_verdict(verdict, markdown=markdown)
     if markdown:
         # Whoever reads the file doesn't see standard error.
         fields += [("warning", warning) for warning in comparison.warnings]
@@ -66,24 +169,179 @@ def print_comparison(
     if comparison.provenance_changes:
         _print_provenance(comparison, markdown=markdown)
         output.print_line()
-    names = ["satellite"] if by_satellite else []
-    arrows = output.shows_arrows() and not markdown
+    if every_statistic:
+        _print_statistics(comparison, only_changed=only_changed, markdown=markdown)
+    else:
+        _print_brief(comparison, repository, verdict, only_changed=only_changed, markdown=markdown)
+
+
+def _named(comparison: Comparison, verdict: GateReport | None) -> str:
+    if verdict is None or verdict.baseline == (comparison.baseline,):
+        return comparison.baseline
+    name = verdict.baseline_name or text.counted(len(verdict.baseline), "run")
+    return f"{comparison.baseline}, the newest of {name}"
+
+
+def _print_verdict(verdict: GateReport, *, markdown: bool) -> None:
+    headline = words.headline(verdict)
+    if markdown:
+        output.print_line(f"**{escaped(headline)}**")
+        output.print_line()
+        output.write_lines(f"- warning: {escaped(warning)}" for warning in verdict.warnings)
+    else:
+        output.print_folded(headline)
+        output.print_folded(f"  noise: {words.noise_text(verdict)}; {words.why(verdict)}")
+        for warning in verdict.warnings:
+            output.print_folded(f"  warning: {warning}")
+    output.print_line()
+
+
+def _print_brief(
+    comparison: Comparison,
+    repository: RunRepository | None,
+    verdict: GateReport | None,
+    *,
+    only_changed: bool,
+    markdown: bool,
+) -> None:
+    lines = brief_lines(
+        comparison.changes,
+        only_changed=only_changed,
+        at_least="≥ " if markdown else output.at_least_sign(),
+    )
+    if not lines:
+        output.print_line("Nothing changed visibly.")
+        return
+    verdicts = words.by_type(verdict) if verdict else {}
+    columns, rows = _brief_table(lines, verdicts, joined=not markdown, plain=markdown)
+    if not markdown and _width(columns, rows) > output.width():
+        # It will be one field a line.
+        columns, rows = _brief_table(lines, verdicts, joined=False, plain=False)
+    sketches = None
+    if repository is not None:
+        # One column of both sketches, with a space between them.
+        room = output.width() - _width(columns, rows) - _GAP - 1
+        sketches = _sketches(
+            repository, comparison, lines, _WIDEST_SKETCH if markdown else room // 2
+        )
+    if sketches:
+        columns += text.words("baseline and candidate" if markdown else "from - to")
+        for line, row in zip(lines, rows, strict=True):
+            row.append(sketches[line.metric_type])
+    output.print_table(columns, rows, markdown=markdown)
+
+
+def _brief_table(
+    lines: Sequence[BriefLine],
+    verdicts: Mapping[tuple[str, str | None], Verdict],
+    *,
+    joined: bool,
+    plain: bool,
+) -> tuple[list[text.Column], list[list[output.Cell]]]:
+    by_satellite = any(line.satellite_id is not None for line in lines)
+    is_missed = misses(lines)
+    arrow = "→" if plain or output.has("→") else "->"
+    columns = text.words(*(["satellite"] if by_satellite else []), "metric type")
+    names = [f"{line.metric_type} {line.unit}" for line in lines]
+    cells = [[f"{before}{arrow}{after}" for before, after in line.percentiles] for line in lines]
+    if not joined:
+        columns += text.numbers(*PERCENTILES)
+    else:
+        # A line has to fit: units at the end of the names, and one space between percentiles.
+        names = _joined([[line.metric_type, line.unit] for line in lines], right=False)
+        title, *in_one = _joined([PERCENTILES, *cells], right=True)
+        columns += text.numbers(title)
+        cells = [[cell] for cell in in_one]
+    columns += text.numbers("change", *(["missed"] if is_missed else []))
+    columns += text.words("verdict") if verdicts else []
+    rows: list[list[output.Cell]] = []
+    for line, name, percentiles in zip(lines, names, cells, strict=True):
+        row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
+        row += [name, *percentiles]
+        row.append(_coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=plain))
+        if is_missed:
+            row.append(arrow.join(line.missed))
+        if verdicts:
+            row.append(_verdict_cell(verdicts.get((line.metric_type, line.satellite_id))))
+        rows.append(row)
+    return columns, rows
+
+
+def _verdict_cell(verdict: Verdict | None) -> output.Cell:
+    # The reference, and what only one run measured, isn't judged.
+    if verdict is None:
+        return "-"
+    return output.Coloured(words.SHORT[verdict], words.COLOURS.get(verdict, ""))
+
+
+def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
+    """Return each row as one text, its parts below those of the other rows."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    spaces = [
+        [" " * (width - cell_len(part)) for part, width in zip(row, widths, strict=True)]
+        for row in rows
+    ]
+    return [
+        " ".join(
+            f"{space}{part}" if right else f"{part}{space}"
+            for part, space in zip(*both, strict=True)
+        )
+        for both in zip(rows, spaces, strict=True)
+    ]
+
+
+def _sketches(
+    repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine], room: int
+) -> Mapping[str, str] | None:
+    """Return {metric type: sketch of both runs}; None where they don't fit or aren't known."""
+    from astraguard_store.presentation.sketch import BLOCKS, histograms
+
+    width = min(room, _WIDEST_SKETCH)
+    if width < _NARROWEST_SKETCH or not output.has(BLOCKS):
+        return None
+    run_ids = (comparison.baseline, comparison.candidate)
+    found: dict[str, str] = {}
+    for line in lines:
+        known = repository.distribution(line.metric_type, dict.fromkeys(run_ids)).runs
+        drawn = dict(zip([run.run_id for run in known], histograms(known, width), strict=True))
+        found[line.metric_type] = " ".join(drawn.get(name, " " * width) for name in run_ids)
+    return found if any(sketch.strip() for sketch in found.values()) else None
+
+
+def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]]) -> int:
+    texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
+    lines = [[column.title for column in columns], *texts]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _print_statistics(comparison: Comparison, *, only_changed: bool, markdown: bool) -> None:
+    by_satellite = any(change.satellite_id is not None for change in comparison.changes)
     at_least = "≥ " if markdown else output.at_least_sign()
     rows = [
         [
             *([change.satellite_id or ""] if by_satellite else []),
             change.metric_type,
-            statistic,
-            *_cells(change, statistic, comparison, arrows=arrows, at_least=at_least),
+            statistic.removesuffix("_ms"),
+            "" if statistic in ("count", "missed") else unit.name,
+            *_cells(
+                text.change_texts(change, statistic, comparison, at_least=at_least),
+                plain=markdown,
+            ),
         ]
         for change in comparison.changes
+        if not only_changed or is_changed(change)
+        for unit in [text.summary_unit((change.baseline, change.candidate))]
         for statistic in text.STATISTICS
         # Where nothing was missed, nobody has to read past the zeros.
         if statistic != "missed" or any(change.missed)
     ]
-    columns = text.words(*names, "metric type", "statistic")
+    columns = text.words(*(["satellite"] if by_satellite else []), "metric type", "statistic", "")
     columns += text.numbers("baseline", "candidate", "difference", "change")
-    output.print_table(columns, rows, markdown=markdown)
+    if rows:
+        output.print_table(columns, rows, markdown=markdown)
+    else:
+        output.print_line("Nothing changed visibly.")
 
 
 def _print_provenance(comparison: Comparison, *, markdown: bool) -> None:
@@ -95,15 +353,18 @@ def _print_provenance(comparison: Comparison, *, markdown: bool) -> None:
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _cells(
-    change: MetricChange, statistic: str, comparison: Comparison, *, arrows: bool, at_least: str
-) -> list[output.Cell]:
-    texts = text.change_texts(change, statistic, comparison, at_least=at_least)
-    remark: output.Cell = texts.change
-    if texts.is_slower is not None:
-        # The arrow is for those who don't see red and green.
-        arrow, colour = ("▲ ", "red") if texts.is_slower else ("▼ ", "green")
-        # A lower bound is the worst of all: the event never came.
-        colour = f"bold {colour}" if texts.is_bound else colour
-        remark = output.Coloured(f"{arrow if arrows else ''}{texts.change}", colour)
+def _cells(texts: text.ChangeTexts, *, plain: bool) -> list[output.Cell]:
+    remark = _coloured(texts.change, texts.is_slower, is_bound=texts.is_bound, plain=plain)
     return [texts.baseline, texts.candidate, texts.difference, remark]
+
+
+def _coloured(shown: str, is_slower: bool | None, *, is_bound: bool, plain: bool) -> output.Cell:
+    if is_slower is None:
+        return shown
+    # The arrow is for those who don't see red and green.
+    arrow, colour = ("▲", "red") if is_slower else ("▼", "green")
+    # A lower bound is the worst of all: the event never came.
+    colour = f"bold {colour}" if is_bound else colour
+    return output.Coloured(
+        f"{arrow if output.shows_arrows() and not plain else ''}{shown}", colour
+    )

@@ -8,11 +8,13 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, PROGRAM, StoreGroup
-from astraguard_store.presentation import markdown, shapes, text
+from astraguard_store.presentation import markdown, numbers, shapes, text
 from astraguard_store.reports import DescribedObject
 from astraguard_store.store.schema_versions import (
     SchemaStatus,
     described_schema,
+    grant_roles,
+    grant_statements,
     restore_backup,
     schema_status,
     upgrade_schema,
@@ -36,14 +38,15 @@ def db() -> None:
 @db.command(
     epilog=options.examples("astraguard-store db current || astraguard-store db upgrade"),
 )
+@options.place
 @options.results
 @options.as_json
-def current(results: Path, as_json: bool) -> int:
+def current(place: options.Results | None, results: options.Results, as_json: bool) -> int:
     """Say which schema revision the database has, and which one this version needs.
 
     Exit code 0 at head; 1 for another revision or no database; 2 for an error.
     """
-    status = schema_status(results)
+    status = schema_status(place or results)
     at_head = status.found == status.head
     if as_json:
         shape = {"found": status.found, "head": status.head, "at_head": at_head}
@@ -63,13 +66,13 @@ def current(results: Path, as_json: bool) -> int:
         "astraguard-store db describe --json | jq -r '.objects[].name'",
     )
 )
-@click.argument("name", metavar="[OBJECT]", required=False)
+@click.argument("name", metavar="[OBJECT]", required=False, shell_complete=options.complete_view)
 @click.option("--brief", is_flag=True, help="A line for each table and view, without columns.")
 @options.as_markdown
 @options.results
 @options.as_json
 def describe(
-    name: str | None, brief: bool, as_markdown: bool, results: Path, as_json: bool
+    name: str | None, brief: bool, as_markdown: bool, results: options.Results, as_json: bool
 ) -> None:
     """Say what the tables, the views and their columns mean, and in which units they are.
 
@@ -89,33 +92,63 @@ def describe(
 
 
 @db.command(epilog=options.examples("astraguard-store db upgrade --results results"))
+@options.place
 @options.results
 @options.as_json
-def upgrade(results: Path, as_json: bool) -> None:
+def upgrade(place: options.Results | None, results: options.Results, as_json: bool) -> None:
     """Bring the database to the schema revision that this version needs.
 
-    A database at head is left as it is; of another one a copy is kept beside it.
+    A database at head is left as it is; of another one a copy is kept beside it. On a
+    server, named by its URL, nothing is copied: it is one transaction.
 
     Exit code 0; 2 for an error, such as a database that isn't there or is newer.
     """
-    before = schema_status(results)
-    after = upgrade_schema(results)
+    before = schema_status(place or results)
+    after = upgrade_schema(place or results)
     if as_json:
         backup = str(after.backup_path) if after.backup_path else None
         shape = {"before": before.found, "after": after.found, "head": after.head}
         output.print_json({**_origin(after), **shape, "backup": backup})
-    elif after.backup_path is None:
+    elif before.found == after.found:
         output.print_line(f"{after.database_path} is at {after.head} already.")
     else:
-        output.print_line(f"{after.database_path} went from {before.found} to {after.found}.")
-        output.print_line(f"A copy from before is kept as {after.backup_path}.")
+        found = before.found or "no schema"
+        output.print_line(f"{after.database_path} went from {found} to {after.found}.")
+        if after.backup_path is not None:
+            output.print_line(f"A copy from before is kept as {after.backup_path}.")
+
+
+@db.command(
+    epilog=options.examples(
+        "astraguard-store db grants > grants.sql",
+        "astraguard-store db grants postgresql://owner@server/runs --apply",
+    )
+)
+@options.place
+@click.option("--apply", "is_wanted", is_flag=True, help="Run them on the server.")
+def grants(place: options.Results | None, is_wanted: bool) -> None:
+    """Print the SQL that makes a server's roles: owner, writer and reader.
+
+    An owner migrates, writers push and save, readers ask. With --apply it is run on the
+    server of that URL. It may be run again at any time.
+
+    Exit code 0; 2 for an error.
+    """
+    if is_wanted:
+        if not isinstance(place, str):
+            raise click.UsageError("Say which server: db grants postgresql://… --apply.")
+        grant_roles(place)
+        output.print_line(f"{options.shown_place(place)} has its roles.")
+        return
+    for statement in grant_statements():
+        output.print_line(f"{statement};")
 
 
 @db.command(epilog=options.examples("astraguard-store db backup runs.backup.db --results results"))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.LocalPath(path_type=Path))
 @options.results
 @options.as_json
-def backup(file: Path, results: Path, as_json: bool) -> None:
+def backup(file: Path, results: options.Results, as_json: bool) -> None:
     """Copy the database to the new file FILE while others go on writing, and check the copy.
 
     The run folders are not copied: back them up as the files they are.
@@ -130,15 +163,16 @@ def backup(file: Path, results: Path, as_json: bool) -> None:
         output.print_json({**origin, "backup": str(file.resolve()), "bytes": size})
     else:
         output.print_line(
-            f"{origin['database']} is copied to {file} ({size} bytes), and the copy is sound."
+            f"{origin['database']} is copied to {file} ({numbers.size_text(size)}), "
+            "and the copy is sound."
         )
 
 
 @db.command(epilog=options.examples("astraguard-store db restore runs.backup.db"))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.LocalPath(path_type=Path))
 @options.results
 @options.as_json
-def restore(file: Path, results: Path, as_json: bool) -> None:
+def restore(file: Path, results: options.Results, as_json: bool) -> None:
     """Put a copy of the backup FILE in the place of the database; the former one is kept.
 
     Programs that have the store open must open it again. Runs that were saved since the
@@ -146,8 +180,9 @@ def restore(file: Path, results: Path, as_json: bool) -> None:
 
     Exit code 0; 2 for an error, such as a backup that isn't sound.
     """
-    former = restore_backup(results, file)
-    status = schema_status(results)
+    folder = options.folder_only(results, "use the server's own tools, such as pg_restore")
+    former = restore_backup(folder, file)
+    status = schema_status(folder)
     if as_json:
         kept = str(former) if former else None
         output.print_json({**_origin(status), "backup": str(file.resolve()), "former": kept})
@@ -184,13 +219,17 @@ def _print_objects(objects: Sequence[DescribedObject], *, brief: bool) -> None:
 
 def _origin(status: SchemaStatus) -> shapes.Shape:
     path = status.database_path
+    if isinstance(path, str):
+        return {"results_dir": path, "database": path}
     return {"results_dir": str(path.parent), "database": str(path)}
 
 
 def _advice(status: SchemaStatus) -> str:
-    folder = shlex.quote(str(status.database_path.parent))
     if status.found == status.head:
         return "The database is at head."
+    if isinstance(status.database_path, str):
+        return f"Not at head: run, as its owner, `{PROGRAM} db upgrade URL`."
+    folder = shlex.quote(str(status.database_path.parent))
     if not status.database_path.exists():
         return f"The first save makes one, or `{PROGRAM} import --results {folder}`."
     if status.found is None:

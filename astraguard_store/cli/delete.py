@@ -1,7 +1,5 @@
 """`astraguard-store delete`."""
 
-from pathlib import Path
-
 import click
 
 from astraguard_store.cli import options, output
@@ -19,7 +17,7 @@ from astraguard_store.presentation import text
 @options.yes
 @options.results
 @options.as_json
-def delete(run: tuple[str, ...], yes: bool, results: Path, as_json: bool) -> int:
+def delete(run: tuple[str, ...], yes: bool, results: options.Results, as_json: bool) -> int:
     """Delete runs: their rows and their files.
 
     Asks first; where there is no terminal to ask on, --yes is needed. All of them must
@@ -27,9 +25,9 @@ def delete(run: tuple[str, ...], yes: bool, results: Path, as_json: bool) -> int
 
     Exit code 0; 1 where a run doesn't exist, or the answer was no; 2 for an error.
     """
-    run_ids = tuple(dict.fromkeys(run))
     options.check_can_ask(yes)
     with options.open_existing(results) as repository:
+        run_ids = tuple(dict.fromkeys(options.resolved(repository, name) for name in run))
         for run_id in run_ids:
             repository.get(run_id)
         what = f"run {run_ids[0]!r}" if len(run_ids) == 1 else text.counted(len(run_ids), "run")

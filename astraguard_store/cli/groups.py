@@ -46,9 +46,10 @@ _MODULES = {"import": "import_runs"}
 class LateCommands(Mapping[str, click.Command]):
     """Commands by name, each imported from the module of its name when it is asked for."""
 
-    def __init__(self, package: str, summaries: Mapping[str, str]) -> None:
-        """Take {name: first sentence of the help}, in the order of the group's help."""
-        self.summaries = summaries
+    def __init__(self, package: str, sections: Mapping[str, Mapping[str, str]]) -> None:
+        """Take {section: {name: first sentence of the help}}, in the order of the group's help."""
+        self.sections = sections
+        self.summaries = {n: said for names in sections.values() for n, said in names.items()}
         self._package = package
 
     def __getitem__(self, name: str) -> click.Command:
@@ -97,12 +98,18 @@ class StoreGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command's first sentence, whole and without importing the command."""
         if isinstance(self.commands, LateCommands):
-            summaries = self.commands.summaries
+            sections = self.commands.sections
         else:
             names = self.list_commands(ctx)
-            summaries = {n: self.commands[n].get_short_help_str(_WHOLE) for n in names}
-        with formatter.section("Commands"):
-            formatter.write_dl(list(summaries.items()))
+            sections = {
+                "Commands": {n: self.commands[n].get_short_help_str(_WHOLE) for n in names}
+            }
+        # One column of names for all sections.
+        width = max(len(name) for summaries in sections.values() for name in summaries)
+        for title, summaries in sections.items():
+            with formatter.section(title):
+                padded = [(name.ljust(width), said) for name, said in summaries.items()]
+                formatter.write_dl(padded)
 
 
 def _exit_code_of(run: Callable[[], object]) -> int:

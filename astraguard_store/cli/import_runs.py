@@ -19,7 +19,7 @@ from astraguard_store.reports import ImportReport
         "astraguard-store import --json | jq '.refused'",
     ),
 )
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=options.LocalPath(path_type=Path))
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
@@ -30,7 +30,9 @@ from astraguard_store.reports import ImportReport
 )
 @options.results
 @options.as_json
-def import_runs(paths: tuple[Path, ...], jobs: int | None, results: Path, as_json: bool) -> int:
+def import_runs(
+    paths: tuple[Path, ...], jobs: int | None, results: options.Results, as_json: bool
+) -> int:
     """Adopt run folders that the database doesn't know yet.
 
     Without PATH those in the results folder: their summaries are read and indexed, and the
@@ -43,9 +45,10 @@ def import_runs(paths: tuple[Path, ...], jobs: int | None, results: Path, as_jso
     """
     if paths and jobs is not None:
         raise click.UsageError("--jobs is for runs in the results folder, not for a PATH.")
+    folder = options.folder_only(results, "import into a folder, and `push` it to the server")
     if not paths:
-        options.check_is_folder(results)
-    with options.open_store(results, adopt=False) as repository:
+        options.check_is_folder(folder)
+    with options.open_store(folder, adopt=False) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Importing", hidden=as_json) as progress:
             if paths:

@@ -19,10 +19,10 @@ from astraguard_store.store.merging import check_is_no_zip
         "astraguard-store merge /mnt/rig2/results --json | jq '.conflicts'",
     )
 )
-@click.argument("other", type=click.Path(exists=True, path_type=Path))
+@click.argument("other", type=options.LocalPath(exists=True, path_type=Path))
 @options.results
 @options.as_json
-def merge(other: Path, results: Path, as_json: bool) -> int:
+def merge(other: Path, results: options.Results, as_json: bool) -> int:
     """Take over the runs of another store, whole and with their files.
 
     OTHER is a results folder or a database; it is only read. A run that is here already is
@@ -32,13 +32,14 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
 
     Exit code 0; 1 where a run was refused or is a conflict, with the reason; 2 for an error.
     """
+    folder = options.folder_only(results, "`push` the other store to it")
     # Before a store is made for runs that won't come.
     if other.is_dir():
         options.check_has_database(other)
     else:
         check_is_no_zip(other)
-    is_new = not (results / DATABASE_NAME).exists()
-    with options.open_store(results) as repository:
+    is_new = not (folder / DATABASE_NAME).exists()
+    with options.open_store(folder) as repository:
         origin = options.database_of(repository)
         with output.progress_bar("Merging", hidden=as_json) as progress:
             report = repository.merge(other, progress=progress)
@@ -47,7 +48,7 @@ def merge(other: Path, results: Path, as_json: bool) -> int:
     else:
         _print_report(report, origin["database"])
     if is_new:
-        complain(f"there was no store in {results}: it is made now")
+        complain(f"there was no store in {folder}: it is made now")
     return ANSWER_IS_NO if report.conflicts or report.refused else OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,16 +14,24 @@ import click
 
 from astraguard_store.cli.groups import PROGRAM, complain
 from astraguard_store.exceptions import StoreError, StoreNotFoundError
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, RESULTS_VARIABLE
+from astraguard_store.options import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    RESULTS_VARIABLE,
+    names_server,
+)
 from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
-    from astraguard_store.model import RunState
+    from astraguard_store.judging import Standard
+    from astraguard_store.model import RunHeader, RunState, RunSummary
     from astraguard_store.repository import RunRepository
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Tag = str | tuple[str, str]
+Results = Path | str
+"""A results folder, or the URL of a server."""
 
 UNFINISHED: frozenset[RunState] = frozenset({"running", "failed", "interrupted"})
 RUNNING: frozenset[RunState] = frozenset({"running"})
@@ -31,11 +39,29 @@ RUNNING: frozenset[RunState] = frozenset({"running"})
 _ALL_RUNS = 2**62
 # Read in some 20 ms; more than these nobody looks through.
 _RUNS_OFFERED = 5_000
+_RUNS_LOOKED_INTO = 200
 _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 _SPAN = re.compile(r"(\d{1,9})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class LocalPath(click.Path):
+    """A path of this machine; a URL is refused, and its password told to nobody."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the path."""
+        if names_server(value):
+            self.fail("a URL was given where a path is needed.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = LocalPath(file_okay=False, path_type=Path)
 
 
 def examples(*lines: str) -> str:
@@ -43,16 +69,34 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+class _FolderOrServer(click.ParamType):  # type: ignore[type-arg]
+    """A folder, as a path; or a URL, as it is."""
+
+    name = "folder"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Results:
+        """Return what the option names."""
+        if names_server(value):
+            return str(value)
+        folder: Path = _FOLDER.convert(value, param, ctx)
+        return folder
+
+
 results = click.option(
     "--results",
-    type=_FOLDER,
+    type=_FolderOrServer(),
     default=Path(DEFAULT_RESULTS_DIR),
     envvar=RESULTS_VARIABLE,
     show_default=True,
     show_envvar=True,
     metavar="DIR",
-    help="The folder of runs, with the database in it.",
+    help="The folder of runs, with the database in it; or postgresql://user@host/database.",
 )
+
+# Instead of `--results`, where a command is about the place itself.
+place = click.argument("place", metavar="[URL]", type=_FolderOrServer(), required=False)
 
 # No variable sets it: these runs don't belong beside real ones.
 demo_results = click.option(
@@ -61,7 +105,7 @@ demo_results = click.option(
     default=Path("demo_results"),
     show_default=True,
     metavar="DIR",
-    help="The folder to save the two runs in; created where it is missing.",
+    help="The folder to save the runs in; created where it is missing.",
 )
 
 
@@ -102,6 +146,30 @@ def agrees(question: str) -> bool:
     return False
 
 
+def shown_place(results: Results) -> str:
+    """Return the folder, or the URL without its password.
+
+    Raises:
+        StoreNotFoundError: The URL is none of a store.
+    """
+    if isinstance(results, Path):
+        return str(results)
+    from astraguard_store.repository import server_shown
+
+    return server_shown(results)
+
+
+def folder_only(results: Results, instead: str) -> Path:
+    """Return the folder; a server is refused, with what to do instead.
+
+    Raises:
+        click.UsageError: It is a server.
+    """
+    if isinstance(results, str):
+        raise click.UsageError(f"{shown_place(results)} has no run folders: {instead}")
+    return results
+
+
 def check_is_folder(results: Path) -> None:
     """Refuse a results folder that isn't there: a mistyped one must not become a store.
 
@@ -133,26 +201,45 @@ def open_store(
     return RunRepository.open(results, read_only=read_only, adopt=adopt)
 
 
-def open_existing(results: Path) -> RunRepository:
+def open_existing(results: Results) -> RunRepository:
     """Open a store for writing that is there already: a mistyped folder must not become one.
 
     Raises:
         StoreNotFoundError: There is none.
     """
-    check_is_folder(results)
-    check_has_database(results)
+    if isinstance(results, Path):
+        check_is_folder(results)
+        check_has_database(results)
     return open_store(results)
 
 
 def answers_from(repository: RunRepository) -> Shape:
     """Return the JSON of where an answer comes from."""
-    return {"results_dir": str(repository.results_dir), "answers_from": repository.answers_from}
+    return {"results_dir": _place_of(repository), "answers_from": repository.answers_from}
 
 
 def database_of(repository: RunRepository) -> Shape:
     """Return the JSON of which database was used."""
-    path = repository.database_path
-    return {"results_dir": str(repository.results_dir), "database": str(path)}
+    place = _place_of(repository)
+    return {"results_dir": place, "database": str(repository.database_path or place)}
+
+
+def _place_of(repository: RunRepository) -> str:
+    return repository.server or str(repository.results_dir)
+
+
+def resolved(repository: RunRepository, name: str) -> str:
+    """Return the id of the run that a name such as ``latest~3`` or ``@tag`` stands for."""
+    from astraguard_store.run_names import resolve_run
+
+    return resolve_run(repository, name)
+
+
+def standard(repository: RunRepository, name: str, without: Collection[str] = ()) -> Standard:
+    """Return what *name* stands for: a baseline, a run, or runs with commas between."""
+    from astraguard_store.judging import find_standard
+
+    return find_standard(repository, name, without)
 
 
 def filtered_ids(
@@ -188,8 +275,7 @@ def filtered_ids(
 
 def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
     """Return a sentence that names the metric types there are; None where this is one of them."""
-    types = "SELECT DISTINCT metric_type FROM v_latency WHERE satellite_id IS NULL ORDER BY 1"
-    found = [str(name) for (name,) in repository.query(types).rows]
+    found = metric_types(repository)
     if metric_type in found or not found:
         return None
     return f"no run has the metric type {metric_type!r}; there are: {', '.join(found)}"
@@ -204,25 +290,117 @@ def runs(name: str, *, required: bool) -> Callable[[Command], Command]:
 
 
 def run(name: str) -> Callable[[Command], Command]:
-    """Return a decorator that adds a run id, completed by the shell from the newest runs."""
+    """Return a decorator that adds a run, by its id or a name such as ``latest``; completed."""
     return click.argument(name, metavar=name.upper(), shell_complete=complete_run)
 
 
 def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the newest runs' ids that begin with *incomplete*, none on any error."""
-    results = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
+    """Return the newest runs' ids, and names such as ``latest`` and ``@tag``, that begin so."""
+
+    def names(repository: RunRepository) -> list[str]:
+        found = [header.run_id for header in repository.recent(limit=_RUNS_OFFERED)]
+        if incomplete.startswith("@"):
+            found += [f"@{tag}" for tag in _tags(repository)]
+        return [*found, "latest"] if incomplete else found
+
+    return completed(ctx, incomplete, names)
+
+
+def complete_baseline_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the baselines that begin with *incomplete*."""
+    return completed(ctx, incomplete, lambda repository: [b.name for b in repository.baselines()])
+
+
+def complete_baseline(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Return the baselines, and the runs as of `complete_run`, that begin with *incomplete*."""
+    return [
+        *complete_baseline_name(ctx, option, incomplete),
+        *complete_run(ctx, option, incomplete),
+    ]
+
+
+def complete_metric(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the metric types that begin with *incomplete*."""
+    return completed(ctx, incomplete, metric_types)
+
+
+def complete_scenario(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the scenarios that begin with *incomplete*."""
+    sql = "SELECT DISTINCT scenario FROM v_runs WHERE scenario IS NOT NULL ORDER BY 1"
+    return completed(ctx, incomplete, lambda repository: _firsts(repository, sql))
+
+
+def complete_tag(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tags that begin with *incomplete*."""
+    return completed(ctx, incomplete, _tags)
+
+
+def complete_list(
+    names: Callable[[], Iterable[str]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return a completion of a list of names, separated by commas."""
+
+    def complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        done, comma, begun = incomplete.rpartition(",")
+        given = done.split(",")
+        return [f"{done}{comma}{n}" for n in names() if n.startswith(begun) and n not in given]
+
+    return complete
+
+
+def complete_view(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the tables and views that begin with *incomplete*."""
+    from astraguard_store.store.schema_versions import described_schema
+
+    results = _results_of(ctx)
     try:
-        with open_store(results, read_only=True) as repository:
-            newest = repository.recent(limit=_RUNS_OFFERED)
+        return [o.name for o in described_schema(results) if o.name.startswith(incomplete)]
+    except (StoreError, OSError):
+        return []
+
+
+def completed(
+    ctx: click.Context, incomplete: str, names: Callable[[RunRepository], Iterable[str]]
+) -> list[str]:
+    """Return those of *names* that begin with *incomplete*, none on any error."""
+    try:
+        with open_store(_results_of(ctx), read_only=True) as repository:
+            found = [name for name in names(repository) if name.startswith(incomplete)]
     except (StoreError, OSError):
         return []  # a completion that fails must not write into the command line
-    found = [header.run_id for header in newest if header.run_id.startswith(incomplete)]
     if not os.environ.get(_COMPLETES, "").startswith("bash"):
         return found  # zsh and fish quote by themselves
     if os.environ.get("COMP_WORDS", "").removesuffix(incomplete).endswith(("'", '"')):
         return found
     # bash puts into the line what it gets, and click's `read` takes away one backslash.
-    return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", run_id) for run_id in found]
+    return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", name) for name in found]
+
+
+def _results_of(ctx: click.Context) -> Path:
+    return Path(ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR)
+
+
+def metric_types(repository: RunRepository) -> list[str]:
+    """Return the metric types that any run has; none where run folders answer."""
+    if repository.answers_from == "folders":
+        return []
+    return _firsts(repository, "SELECT DISTINCT metric_type FROM v_latency ORDER BY 1")
+
+
+def _tags(repository: RunRepository) -> list[str]:
+    runs = summaries_of(repository, repository.recent(_RUNS_LOOKED_INTO))
+    return sorted({tag for run in runs for tag in run.tags})
+
+
+def _firsts(repository: RunRepository, sql: str) -> list[str]:
+    return [str(value) for (value,) in repository.query(sql).rows]
+
+
+def summaries_of(repository: RunRepository, headers: Iterable[RunHeader]) -> list[RunSummary]:
+    """Return the listed runs; one that was deleted since is left out."""
+    from astraguard_store.store.seeing import summaries
+
+    return list(summaries(repository, headers))
 
 
 def span(text: str) -> timedelta:
@@ -310,9 +488,15 @@ def scenario_filters(command: Command) -> Command:
             "--tag",
             type=tag_filter,
             metavar="NAME[=VALUE]",
+            shell_complete=complete_tag,
             help="Only runs with this tag (and value).",
         ),
-        click.option("--scenario", metavar="NAME", help="Only runs of this scenario."),
+        click.option(
+            "--scenario",
+            metavar="NAME",
+            shell_complete=complete_scenario,
+            help="Only runs of this scenario.",
+        ),
     ):
         command = option(command)
     return command

@@ -7,6 +7,7 @@ colour or folding, so that `grep` and `awk` see whole lines; rich isn't imported
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _UNFOLDED = 100_000  # columns that no terminal has
+_PIPE_COLUMNS = 80
 
 
 class Coloured(NamedTuple):
@@ -82,24 +84,83 @@ def write_lines(lines: Iterable[str]) -> None:
         sys.stdout.flush()
 
 
+def has(characters: str) -> bool:
+    """Return whether the output, a terminal or a pipe, has these characters."""
+    return _encodes(characters, getattr(sys.stdout, "encoding", None) or "ascii")
+
+
+def is_terminal() -> bool:
+    """Return whether the output is a terminal, where what is too wide folds."""
+    return _terminal() is not None
+
+
+def width() -> int:
+    """Return how many columns a line may have: those of the terminal, or 80 in a pipe."""
+    console = _terminal()
+    return console.width if console else _PIPE_COLUMNS
+
+
+@contextmanager
+def paged() -> Iterator[None]:
+    """Show what the block prints in a pager, if that is a terminal and it has more lines."""
+    console = _terminal()
+    if console is None or not sys.stdin.isatty():
+        yield
+        return
+    stdout, page = sys.stdout, _Page(sys.stdout.encoding)
+    sys.stdout = page
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+    text = page.getvalue()
+    if text.count("\n") < console.height:
+        stdout.write(text)
+    else:
+        # -R shows colours; what the user has set stays.
+        os.environ.setdefault("LESS", "-R")
+        click.echo_via_pager(text, color=True)
+
+
+class _Page(io.StringIO):
+    """What a pager will show: taken for the terminal, so that tables are drawn for it."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The terminal's."""
+        return self._encoding
+
+    def isatty(self) -> bool:
+        """Return True: it will be shown on one."""
+        return True
+
+
 def shows_arrows() -> bool:
     """Return whether the output is a terminal that shows colour, and has the arrows."""
     console = _terminal()
     if console is None or console.no_color or console.color_system is None:
         return False
-    return _has("▲▼", console)
+    return _encodes("▲▼", console.encoding)
 
 
 def at_least_sign() -> str:
-    """Return what stands before a lower bound: ``>=`` in a pipe, which stays ASCII."""
-    console = _terminal()
-    return "≥ " if console is not None and _has("≥", console) else ">= "
+    """Return what stands before a lower bound: ``>=`` where the output lacks the sign."""
+    return "≥ " if has("≥") else ">= "
 
 
-def _has(characters: str, console: Console) -> bool:
+def about_sign() -> str:
+    """Return what stands before a number that is known to 1 %."""
+    return "≈ " if has("≈") else "~ "
+
+
+def _encodes(characters: str, encoding: str) -> bool:
     try:
-        characters.encode(console.encoding)
-    except UnicodeEncodeError:
+        characters.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
         return False
     return True
 
@@ -171,7 +232,14 @@ def _draw(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[C
         [Text(printable(c)) if isinstance(c, str) else Text(c.text, style=c.colour) for c in row]
         for row in rows
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        # With the box's own space two between columns, as in a pipe.
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+        show_edge=False,
+    )
     for column in columns:
         table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
     for row in cells:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.reports import PruneReport
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def prune(
     unfinished: bool,
     dry_run: bool,
     yes: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> int:
     """Delete old runs, and give their bytes back to the disk.
@@ -125,7 +124,10 @@ def _summary(report: PruneReport) -> str:
     begin, verb, about = "Deleted", "freed", ""
     if report.dry_run:
         begin, verb, about = "Would delete", "free", "about "
-    files, database = text.size_text(report.file_bytes), text.size_text(report.database_bytes)
+    files, database = (
+        numbers.size_text(report.file_bytes),
+        numbers.size_text(report.database_bytes),
+    )
     pinned = len(report.pinned)
     stay = f"; {pinned} pinned {'stays' if pinned == 1 else 'stay'}" if pinned else ""
     return f"{begin} {what} and {verb} {files} of files, {about}{database} of the database{stay}."

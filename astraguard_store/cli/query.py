@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -64,7 +63,7 @@ def query(
     form: str,
     time_limit: float,
     limit: int | None,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Run one statement of SQL that only reads; `-` takes it from standard input.

@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -41,7 +40,7 @@ def _columns(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
     )
 )
 @click.argument("run", metavar="RUN")
-@click.argument("file", metavar="FILE...", nargs=-1, required=True)
+@click.argument("file", metavar="FILE...", nargs=-1, required=True, type=options.LocalPath())
 @click.option(
     "--column",
     "columns",
@@ -104,7 +103,7 @@ def save(
     tags: tuple[str, ...],
     save_id: str | None,
     satellite_buckets: bool,
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Save the measurements of files as run RUN; `-` is standard input.

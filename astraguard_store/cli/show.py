@@ -1,18 +1,28 @@
 """`astraguard-store show`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
-from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.machine import NOISE, noise_text
+from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.provenance import Unit
 from astraguard_store.verdict.values import PercentileInterval
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
+
+_WIDTH = 24
 
 
 @click.command(
@@ -27,24 +37,28 @@ from astraguard_store.verdict.values import PercentileInterval
 @options.as_markdown
 @options.results
 @options.as_json
-def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: bool) -> None:
+def show(
+    run: str, satellites: bool, as_markdown: bool, results: options.Results, as_json: bool
+) -> None:
     """Show the statistics of one run, what it was, its tags and its files.
 
     A percentile that falls among missed events has no number: `above 12.5` says that it
     is above 12.5 ms. Where a run has too few events for a percentile, `few` says so in
-    place of its interval.
+    place of its interval. The histogram of a metric type goes from its shortest to its
+    longest duration on a log axis; beside it stands the p95 over the run's time.
 
     Exit code 0; 1 where there is no such run; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
-        summary = repository.get(run)
+        summary = repository.get(options.resolved(repository, run))
         # Folders have no buckets.
         has_rows = repository.answers_from == "database"
-        intervals = repository.percentile_intervals(run) if has_rows else {}
+        intervals = repository.percentile_intervals(summary.run_id) if has_rows else {}
         if as_json:
             shape = {**shapes.run_shape(summary), "intervals": intervals_shape(intervals)}
             output.print_json({**options.answers_from(repository), **shape})
             return
+        drawn = _sketches(repository, summary) if as_markdown or output.has(BLOCKS) else []
     output.print_fields(_header_fields(summary), markdown=as_markdown)
     _print_what_it_was(summary, markdown=as_markdown)
     if summary.metrics:
@@ -53,6 +67,10 @@ def show(run: str, satellites: bool, as_markdown: bool, results: Path, as_json: 
     if intervals:
         output.print_line()
         _print_intervals(intervals, markdown=as_markdown)
+    if drawn:
+        output.print_line()
+        columns = text.words("metric type", "histogram", "p95 over the run's time")
+        output.print_table(columns, drawn, markdown=as_markdown)
     if satellites:
         output.print_line()
         rows = (
@@ -78,7 +96,7 @@ def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
         _print_noise(run.noise, markdown=markdown)
 
 
-def _print_files(results: Path, run: RunSummary, *, markdown: bool) -> None:
+def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
     if run.artifacts:
         output.print_line()
         _print_artifacts(results, run.artifacts, markdown=markdown)
@@ -87,12 +105,26 @@ def _print_files(results: Path, run: RunSummary, *, markdown: bool) -> None:
         _print_attachments(results, run, markdown=markdown)
 
 
+def _sketches(repository: RunRepository, run: RunSummary) -> list[list[str]]:
+    """Return a row for each metric type of which buckets or measurements are kept."""
+    from astraguard_store.store.seeing import over_time
+
+    trends = over_time(repository, run.run_id, _WIDTH)
+    rows = []
+    for metric_type in sorted(run.metrics):
+        known = repository.distribution(metric_type, [run.run_id]).runs
+        histogram = histograms(known, _WIDTH)[0] if known else "-"
+        trend = sparkline(trends[metric_type]) if metric_type in trends else "-"
+        rows.append([metric_type, histogram, trend])
+    return rows if any(row[1:] != ["-", "-"] for row in rows) else []
+
+
 def _header_fields(run: RunSummary) -> list[tuple[str, str]]:
     fields = [
         ("run", run.run_id),
         ("recorded at", f"{run.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("revision", str(run.revision or "-")),
-        ("measurements", str(run.total_measurements)),
+        ("measurements", numbers.count_text(run.total_measurements)),
     ]
     if run.state != "finished":
         fields.append(("state", run.state if run.error is None else f"{run.state}: {run.error}"))
@@ -120,10 +152,13 @@ def _print_statistics(
     # Where nothing was missed, nobody has to read past a column of zeros.
     is_missed = any(summary.missed for _, summary in rows)
     shown = [name for name in text.STATISTICS if name != "missed" or is_missed]
-    columns = text.words(*names) + text.numbers(*(name.replace("_", " ") for name in shown))
+    # A unit a metric type: these may lie a thousand times apart.
+    titles = [name.removesuffix("_ms") for name in shown]
+    columns = text.words(*names, "") + text.numbers(*titles)
     cells = [
-        [*named, *(text.statistic_text(summary, name) for name in shown)]
+        [*named, unit.name, *(text.statistic_text(summary, name, unit) for name in shown)]
         for named, summary in rows
+        for unit in [text.summary_unit([summary])]
     ]
     output.print_table(columns, cells, markdown=markdown)
 
@@ -139,18 +174,25 @@ def _print_intervals(
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _print_artifacts(results: Path, artifacts: Sequence[Artifact], *, markdown: bool) -> None:
-    columns = [*text.words("file"), *text.numbers("bytes", "rows"), *text.words("sha256")]
+def _print_artifacts(
+    results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
+) -> None:
+    columns = [*text.words("file"), *text.numbers("size", "rows"), *text.words("sha256")]
     rows = [
         [
-            str(results / artifact.path),
-            str(artifact.bytes),
-            "-" if artifact.rows is None else str(artifact.rows),
+            _shown_path(results, artifact.path),
+            numbers.size_text(artifact.bytes),
+            "-" if artifact.rows is None else numbers.count_text(artifact.rows),
             artifact.sha256[:12] if artifact.sha256 else "not hashed",
         ]
         for artifact in artifacts
     ]
     output.print_table(columns, rows, markdown=markdown)
+
+
+def _shown_path(results: options.Results, path: str) -> str:
+    # Of a server's runs the files lie on the machine that the run came from.
+    return str(results / path) if isinstance(results, Path) else path
 
 
 def _print_units(units: Mapping[str, Unit], *, markdown: bool) -> None:
@@ -166,8 +208,8 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
     """Print what else the machine did: at the start, at the end, and the worst."""
     columns = [*text.words("machine"), *text.numbers("start", "end", "worst")]
     rows = [
-        [title, *(_noise_text(getattr(noise, f"{name}_{when}"), form) for when in _WHEN)]
-        for name, title, form in _NOISE
+        [kind.title, *(noise_text(getattr(noise, f"{kind.name}_{when}"), kind) for when in _WHEN)]
+        for kind in NOISE
     ]
     output.print_table(columns, rows, markdown=markdown)
     if noise.processors is not None:
@@ -175,22 +217,16 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
 
 
 _WHEN = ("start", "end", "worst")
-_NOISE = (
-    ("load", "load average", "{:.2f}"),
-    ("steal", "steal", "{:.1%}"),
-    ("pressure", "waited for a processor", "{:.1%}"),
-    ("frequency_mhz", "frequency", "{:.0f} MHz"),
-)
 
 
-def _noise_text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value).replace("%", " %")
-
-
-def _print_attachments(results: Path, run: RunSummary, *, markdown: bool) -> None:
-    columns = [*text.words("attached"), *text.numbers("bytes"), *text.words("sha256")]
+def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
+    columns = [*text.words("attached"), *text.numbers("size"), *text.words("sha256")]
     rows = [
-        [str(results / run.run_id / "attachments" / name), str(size), sha256[:12]]
+        [
+            _shown_path(results, f"{run.run_id}/attachments/{name}"),
+            numbers.size_text(size),
+            sha256[:12],
+        ]
         for name, size, sha256 in run.attachments
     ]
     output.print_table(columns, rows, markdown=markdown)

@@ -1,7 +1,6 @@
 """`astraguard-store tag`."""
 
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -25,7 +24,7 @@ def tag(
     run: str,
     changes: tuple[tuple[str, str], ...],
     remove: tuple[str, ...],
-    results: Path,
+    results: options.Results,
     as_json: bool,
 ) -> None:
     """Set and remove tags of a run, and list what it has then.
@@ -42,7 +41,8 @@ def tag(
     wanted: dict[str, str | None] = {**dict(changes), **dict.fromkeys(remove)}
     opened = options.open_existing if wanted else partial(options.open_store, read_only=True)
     with opened(results) as repository:
-        summary = repository.set_tags(run, wanted) if wanted else repository.get(run)
+        run_id = options.resolved(repository, run)
+        summary = repository.set_tags(run_id, wanted) if wanted else repository.get(run_id)
         if as_json:
             shape = {"run_id": summary.run_id, "tags": dict(summary.tags)}
             output.print_json({**options.answers_from(repository), **shape})

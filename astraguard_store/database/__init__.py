@@ -5,7 +5,9 @@ run_database        the runs of one database: a cache around a backend
    ├─ identity_map     run id → what was read, coherent with every commit
    ├─ transaction      what one write transaction may do
    ├─ backend          what a database does for it: read, write, version, upkeep
-   └─ sqlite/          the one that there is: in a file, or in memory
+   ├─ postgres/        the runs of a server, beside this class and not behind it: a server
+   │                     is asked each time, and has no ticket, no log and no file
+   └─ sqlite/          the one behind it: in a file, or in memory
         ├─ backend        both of them
         ├─ connections    to a file: for queries, to watch for commits, to write
         ├─ user_sql       somebody's own SQL: only read, and only for so long

@@ -17,7 +17,7 @@ from astraguard_store.options import StoreOptions
 if TYPE_CHECKING:
     from astraguard_store.reports import QueryResult
 
-__all__ = ["Backend", "Parameters", "Question", "Write"]
+__all__ = ["Answering", "Backend", "Parameters", "Question", "Write"]
 
 T = TypeVar("T")
 Value = str | bytes | int | float | None
@@ -56,6 +56,19 @@ class Question:
                 raise QueryError(
                     f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
                 )
+
+
+class Answering(Protocol):
+    """The runs of a database, asked by queries of one's own.
+
+    Attributes:
+        path: The file; None where there is none.
+    """
+
+    path: Path | None
+
+    def read(self, query: Query[T]) -> T:
+        """Return the result of *query*, run on one snapshot."""
 
 
 class Write(Protocol):

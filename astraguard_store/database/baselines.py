@@ -21,7 +21,6 @@ __all__ = [
     "delete_baseline",
     "insert_judgements",
     "insert_verdicts",
-    "is_of_baseline",
     "judgements_of",
     "of_same_baselines",
     "set_baseline",
@@ -66,16 +65,6 @@ def set_baseline(connection: Connection, name: str, run_ids: Iterable[str], now_
 def delete_baseline(connection: Connection, name: str) -> bool:
     """Delete a baseline, not its runs; return whether there was one."""
     return connection.execute(_delete_sql(), (name,)).rowcount > 0
-
-
-@cache
-def _is_of_baseline_sql() -> str:
-    return compiled(select(exists().where(baseline_runs.c.run_id == bindparam("run_id"))))
-
-
-def is_of_baseline(connection: Connection, run_id: str) -> bool:
-    """Return whether any baseline has the run."""
-    return bool(connection.execute(_is_of_baseline_sql(), (run_id,)).fetchone()[0])
 
 
 @cache

@@ -5,8 +5,9 @@ A list of the newest walks an index backwards and stops at the limit.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -25,23 +26,30 @@ from sqlalchemy import (
 
 from astraguard_store.database.schema import (
     OF_ALL_SATELLITES,
+    artifacts,
+    attachments,
     baseline_runs,
     measurements,
     run_tags,
     runs,
     statistics,
 )
-from astraguard_store.database.sql import Connection, compiled, first, whole
+from astraguard_store.database.sql import Connection, compiled, first, given_values, whole
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
 __all__ = [
     "PINNED",
     "Prunable",
+    "SaveMark",
+    "count_runs",
     "filtered_headers",
+    "noted_file_bytes",
+    "prunable_now",
     "prunable_runs",
     "recent_headers",
     "run_ids",
+    "save_marks",
 ]
 
 logger = logging.getLogger("astraguard_store")
@@ -102,8 +110,17 @@ def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
     return _headers(connection.execute(recent_sql(), (limit,)))
 
 
-def filtered_headers(connection: Connection, limit: int, filters: RunFilters) -> list[RunHeader]:
-    """Return the newest *limit* runs that pass *filters*, newest first."""
+def filtered_headers(
+    connection: Connection, limit: int, filters: RunFilters, *, count_first: bool = True
+) -> list[RunHeader]:
+    """Return the newest *limit* runs that pass *filters*, newest first.
+
+    Args:
+        connection: On a snapshot, if it counts.
+        limit: Most runs to return.
+        filters: What they must pass.
+        count_first: Whether to see if the tagged runs are few, and then to begin with them.
+    """
     tag, value = filters.tag if isinstance(filters.tag, tuple) else (filters.tag, None)
     tagged: _Tagged = "" if tag is None else "name" if value is None else "value"
     bound: dict[str, Any] = {
@@ -124,7 +141,7 @@ def filtered_headers(connection: Connection, limit: int, filters: RunFilters) ->
     shape = _Shape(
         scenario=filters.scenario is not None,
         tag=tagged,
-        few_tagged=bool(tagged) and _are_few(connection, tagged, bound),
+        few_tagged=bool(tagged) and count_first and _are_few(connection, tagged, bound),
         since=filters.since is not None,
         statistic=filters.above[1] if filters.above else None,
         before=filters.before is not None,
@@ -219,6 +236,70 @@ def run_ids(connection: Connection) -> list[str]:
     return [run_id for (run_id,) in connection.execute(_run_ids_sql())]
 
 
+class SaveMark(NamedTuple):
+    """Which save of a run is stored, how far the run came, and its tags.
+
+    Attributes:
+        run_id: The run.
+        revision: How often it was saved.
+        recorded_at_us: When, µs since 1970, UTC.
+        token: Of the save; None if it was adopted, or if nothing is saved of it yet.
+        state: How far it came; see `RunHeader`.
+        last_written_at_us: When its recorder last wrote; None without a recorder.
+        tags: What is set on it now.
+    """
+
+    run_id: str
+    revision: int
+    recorded_at_us: int
+    token: str | None
+    state: str
+    last_written_at_us: int | None
+    tags: Mapping[str, str]
+
+
+@cache
+def _count_runs_sql() -> str:
+    return compiled(select(func.count()).select_from(runs))
+
+
+def count_runs(connection: Connection) -> int:
+    """Return how many runs there are."""
+    count: int = connection.execute(_count_runs_sql()).fetchone()[0]
+    return count
+
+
+@cache
+def _marks_sql() -> str:
+    columns = (
+        runs.c.run_id,
+        runs.c.revision,
+        runs.c.recorded_at_us,
+        runs.c.staging_token,
+        runs.c.state,
+        runs.c.last_written_at_us,
+    )
+    after = runs.c.run_id > bindparam("after")
+    return compiled(first(select(*columns).where(after).order_by(runs.c.run_id)))
+
+
+@cache
+def _tags_between_sql() -> str:
+    between = (run_tags.c.run_id > bindparam("after"), run_tags.c.run_id <= bindparam("last"))
+    return compiled(select(run_tags.c.run_id, run_tags.c.tag, run_tags.c.value).where(*between))
+
+
+def save_marks(connection: Connection, after: str, limit: int) -> list[SaveMark]:
+    """Return the next runs behind the id *after*, in the order of their ids."""
+    rows = connection.execute(_marks_sql(), (after, limit)).fetchall()
+    if not rows:
+        return []
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, tag, value in connection.execute(_tags_between_sql(), (after, rows[-1][0])):
+        tags.setdefault(run_id, {})[tag] = value
+    return [SaveMark._make((*row, tags.get(row[0], {}))) for row in rows]
+
+
 class Prunable(NamedTuple):
     """One run.
 
@@ -238,7 +319,7 @@ class Prunable(NamedTuple):
 
 
 @cache
-def _prunable_sql() -> str:
+def _prunable_sql(*, of_all: bool) -> str:
     pinned = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
     )
@@ -251,11 +332,39 @@ def _prunable_sql() -> str:
         runs.c.recorded_at_us,
         pinned | of_baseline,
         kept_rows,
-        runs.c.state,
+        case((runs.c.live_token.is_not(None), literal_column("'running'")), else_=runs.c.state),
     )
-    return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+    if of_all:
+        return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+    named = runs.c.run_id.in_(select(given_values("run_ids")))
+    return compiled(select(*columns).where(named), named=True)
 
 
 def prunable_runs(connection: Connection) -> list[Prunable]:
     """Return all runs, newest first."""
-    return [Prunable._make(row) for row in connection.execute(_prunable_sql())]
+    return [Prunable._make(row) for row in connection.execute(_prunable_sql(of_all=True))]
+
+
+def prunable_now(connection: Connection, run_ids: Iterable[str]) -> dict[str, Prunable]:
+    """Return those of the runs that are there, by id."""
+    bound = {"run_ids": json.dumps(list(run_ids))}
+    rows = connection.execute(_prunable_sql(of_all=False), bound)
+    return {row[0]: Prunable._make(row) for row in rows}
+
+
+@cache
+def _noted_bytes_sql() -> str:
+    # Each table in the order of its key, so nothing is sorted; few runs have attachments.
+    of_artifacts, of_attachments = (
+        select(table.c.run_id, func.sum(table.c.bytes)).group_by(table.c.run_id)
+        for table in (artifacts, attachments)
+    )
+    return compiled(of_artifacts.where(artifacts.c.store_id.is_(None)).union_all(of_attachments))
+
+
+def noted_file_bytes(connection: Connection) -> dict[str, int]:
+    """Return how many bytes the files had that are noted of each run and lie beside the rows."""
+    sizes: dict[str, int] = {}
+    for run_id, size in connection.execute(_noted_bytes_sql()):
+        sizes[run_id] = sizes.get(run_id, 0) + size
+    return sizes

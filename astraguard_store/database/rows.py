@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "bucket_rows",
     "child_rows",
     "file_row",
     "insert_buckets",
@@ -101,29 +102,28 @@ def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
 
 def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of a run that has none yet."""
+    insert_rows(connection, buckets, bucket_rows(run_id, found))
+
+
+def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
+    """Return the rows of a run's buckets."""
     by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
-    _insert_buckets(connection, run_id, by_satellite)
+    return _bucket_rows(run_id, by_satellite)
 
 
 def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of the satellites of a run that has none of them yet."""
-    _insert_buckets(connection, run_id, found.satellite_buckets)
+    insert_rows(connection, buckets, _bucket_rows(run_id, found.satellite_buckets))
 
 
-def _insert_buckets(
-    connection: Connection,
-    run_id: str,
-    by_satellite: Mapping[str, Mapping[str, BucketColumns]],
-) -> None:
-    insert_rows(
-        connection,
-        buckets,
-        [
-            (run_id, satellite_id, metric_type, text_of(columns))
-            for satellite_id, of_one in by_satellite.items()
-            for metric_type, columns in of_one.items()
-        ],
-    )
+def _bucket_rows(
+    run_id: str, by_satellite: Mapping[str, Mapping[str, BucketColumns]]
+) -> list[tuple[str, ...]]:
+    return [
+        (run_id, satellite_id, metric_type, text_of(columns))
+        for satellite_id, of_one in by_satellite.items()
+        for metric_type, columns in of_one.items()
+    ]
 
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:

@@ -63,9 +63,18 @@ if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "BELOW_RUN",
+    "OF_NOISE",
+    "OF_PROVENANCE",
+    "OF_STATISTICS",
+    "OF_UNIT",
+    "PROVENANCE_COLUMNS",
+    "RUN_COLUMNS",
+    "STATISTICS_COLUMNS",
     "Missing",
     "StoredRun",
     "compare",
+    "comparison_of",
     "delete_dangling",
     "delete_run",
     "find_save",
@@ -79,10 +88,11 @@ __all__ = [
     "save_run",
     "save_without_files",
     "set_tags",
+    "stored_run",
     "tags_of",
 ]
 
-_STATISTICS: Final = (
+STATISTICS_COLUMNS: Final = (
     "count",
     "mean_ms",
     "p50_ms",
@@ -94,7 +104,7 @@ _STATISTICS: Final = (
 )
 """The columns of statistics, in the order of the fields of `MetricSummary`."""
 
-_PROVENANCE: Final = (
+PROVENANCE_COLUMNS: Final = (
     "scenario",
     "seed",
     "software_version",
@@ -112,7 +122,7 @@ _PROVENANCE: Final = (
 )
 """The columns of provenance, in the order of the fields of `Provenance`."""
 
-_RUN: Final = (
+RUN_COLUMNS: Final = (
     "revision",
     "recorded_at_us",
     "total_measurements",
@@ -127,30 +137,33 @@ _RUN: Final = (
 )
 """The other columns of a run."""
 
-_MOMENTS: Final = (_PROVENANCE.index("started_at_us"), _PROVENANCE.index("finished_at_us"))
+_MOMENTS: Final = (
+    PROVENANCE_COLUMNS.index("started_at_us"),
+    PROVENANCE_COLUMNS.index("finished_at_us"),
+)
 """Which of them are times."""
 
-_OF_RUN, _OF_PROVENANCE, _OF_STATISTICS, _OF_ARTIFACT, _OF_TAG = range(5)
-_OF_ATTACHMENT, _OF_UNIT, _OF_NOISE = range(5, 8)
+_OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, OF_TAG = range(5)
+OF_ATTACHMENT, OF_UNIT, OF_NOISE = range(5, 8)
 """What a row of a union is, a run's or a comparison's: its first column."""
 
-_WIDTH = 1 + len(_PROVENANCE)
+_WIDTH = 1 + len(PROVENANCE_COLUMNS)
 _TYPE = itemgetter(0)
 _SATELLITE_AND_TYPE = itemgetter(1, 0)
 _KEYS: Final = ("satellite_id", "metric_type")
 _FIRST = 1 + len(_KEYS)
-_MIDDLE = _FIRST + len(_STATISTICS)
-_END_OF_RUN = 1 + len(_RUN)
+_MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
+_END_OF_RUN = 1 + len(RUN_COLUMNS)
 _END_OF_STATISTICS = len(statistics.c)
-_OF_SIDE = 2 + len(_PROVENANCE)
+_OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
 _SIDES: Final = ("baseline", "candidate")
-_DIRTY = _PROVENANCE.index("git_dirty")
+_DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
-_BELOW: Final[tuple[tuple[Any, ...], ...]] = (
-    (run_tags, _OF_TAG, "tag", "value"),
-    (attachments, _OF_ATTACHMENT, *Attachment._fields),
-    (units, _OF_UNIT, "satellite_id", *UNIT_FIELDS),
-    (machine_noise, _OF_NOISE, *NOISE_FIELDS),
+BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
+    (run_tags, OF_TAG, "tag", "value"),
+    (attachments, OF_ATTACHMENT, *Attachment._fields),
+    (units, OF_UNIT, "satellite_id", *UNIT_FIELDS),
+    (machine_noise, OF_NOISE, *NOISE_FIELDS),
 )
 """What a run's document doesn't hold: (table, what its rows are, columns)."""
 _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
@@ -212,7 +225,7 @@ def run_with_document_sql() -> str:
 
     Two rows of tables instead of 25.
     """
-    columns = (*_RUN, *_PROVENANCE, run_documents.c.document)
+    columns = (*RUN_COLUMNS, *PROVENANCE_COLUMNS, run_documents.c.document)
     width = 1 + len(columns)
     run = _padded(runs, _OF_RUN, columns, width)
     return compiled(
@@ -220,7 +233,7 @@ def run_with_document_sql() -> str:
             run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id),
             *(
                 _padded(table, what, names, width).where(table.c.run_id == _run_id)
-                for table, what, *names in _BELOW
+                for table, what, *names in BELOW_RUN
             ),
         )
     )
@@ -228,14 +241,14 @@ def run_with_document_sql() -> str:
 
 def load_run(connection: Connection, run_id: str) -> StoredRun | None:
     """Return the run, None if there is none; one statement where it has a document."""
-    rows = connection.execute(run_with_document_sql(), (run_id,) * (1 + len(_BELOW))).fetchall()
+    rows = connection.execute(run_with_document_sql(), (run_id,) * (1 + len(BELOW_RUN))).fetchall()
     if not rows or rows[0][0] != _OF_RUN:
         return None
     run = rows[0]
     parts = decode(run_id, run[-1]) if run[-1] is not None else None
     if parts is None:
         return load_run_of_rows(connection, run_id)
-    return _stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, rows[1:])
+    return stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, rows[1:])
 
 
 @cache
@@ -246,11 +259,11 @@ def run_rows_sql() -> str:
     of the time of one a table.
     """
     selects: tuple[Any, ...] = (
-        (runs, _OF_RUN, *_RUN),
-        (runs, _OF_PROVENANCE, *_PROVENANCE),
-        (statistics, _OF_STATISTICS, *statistics.c.keys()[1:]),
+        (runs, _OF_RUN, *RUN_COLUMNS),
+        (runs, OF_PROVENANCE, *PROVENANCE_COLUMNS),
+        (statistics, OF_STATISTICS, *statistics.c.keys()[1:]),
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
-        *_BELOW,
+        *BELOW_RUN,
     )
     return compiled(
         union_all(
@@ -272,27 +285,27 @@ def _padded(table: Any, what: int, columns: Sequence[Any], width: int) -> Any:
 def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     """Return what the rows say of the run, whatever its document does; one statement."""
     found: dict[int, list[tuple[Any, ...]]] = {}
-    for row in connection.execute(run_rows_sql(), (run_id,) * (4 + len(_BELOW))):
+    for row in connection.execute(run_rows_sql(), (run_id,) * (4 + len(BELOW_RUN))):
         found.setdefault(row[0], []).append(row)
     if _OF_RUN not in found:
         return None
     parts = parts_of(
-        (row[:_END_OF_STATISTICS] for row in found.get(_OF_STATISTICS, ())),
+        (row[:_END_OF_STATISTICS] for row in found.get(OF_STATISTICS, ())),
         found.get(_OF_ARTIFACT, ()),
     )
-    (run,), (provenance,) = found[_OF_RUN], found[_OF_PROVENANCE]
-    below = [row for _, what, *_ in _BELOW for row in found.get(what, ())]
-    return _stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, below)
+    (run,), (provenance,) = found[_OF_RUN], found[OF_PROVENANCE]
+    below = [row for _, what, *_ in BELOW_RUN for row in found.get(what, ())]
+    return stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, below)
 
 
-def _stored_run(
+def stored_run(
     run_id: str,
     run: tuple[Any, ...],
     provenance: tuple[Any, ...],
     parts: RunParts,
     below: Sequence[tuple[Any, ...]],
 ) -> StoredRun:
-    """Return a run; *below* are rows of the tables of `_BELOW`."""
+    """Return a run; *below* are rows of the tables of `BELOW_RUN`."""
     revision, recorded_at_us, total, utc_offset_s, staging_token, *life = run
     state, error, last_written_at_us, live_token, save_id, save_sha256 = life
     try:
@@ -304,10 +317,10 @@ def _stored_run(
             f"run {run_id!r} has a time in its row that is no date, which another program wrote "
             f"there ({failure}); `astraguard-store check` says more"
         ) from failure
-    tags = {row[1]: row[2] for row in below if row[0] == _OF_TAG}
-    of_units = {row[1]: _unit(row[2:5]) for row in below if row[0] == _OF_UNIT}
-    noise = [row[1 : 1 + len(NOISE_FIELDS)] for row in below if row[0] == _OF_NOISE]
-    attached = [Attachment._make(row[1:4]) for row in below if row[0] == _OF_ATTACHMENT]
+    tags = {row[1]: row[2] for row in below if row[0] == OF_TAG}
+    of_units = {row[1]: _unit(row[2:5]) for row in below if row[0] == OF_UNIT}
+    noise = [row[1 : 1 + len(NOISE_FIELDS)] for row in below if row[0] == OF_NOISE]
+    attached = [Attachment._make(row[1:4]) for row in below if row[0] == OF_ATTACHMENT]
     summary = RunSummary(
         run_id,
         revision,
@@ -332,7 +345,7 @@ def _unit(values: tuple[Any, ...]) -> Unit:
 
 def _provenance(row: tuple[Any, ...]) -> list[Any]:
     """Return the values of `Provenance` of a row of its columns."""
-    values = list(row[: len(_PROVENANCE)])
+    values = list(row[: len(PROVENANCE_COLUMNS)])
     for place, value_of in _VALUES:
         if values[place] is not None:
             values[place] = value_of(values[place])
@@ -580,31 +593,31 @@ def comparison_sql(*, by_satellite: bool) -> str:
     same = (baseline.c.satellite_id == candidate.c.satellite_id) & (
         baseline.c.metric_type == candidate.c.metric_type
     )
-    mark = whole(_OF_STATISTICS)
+    mark = whole(OF_STATISTICS)
     both = select(
         mark,
         *(baseline.c[key] for key in _KEYS),
-        *(baseline.c[name] for name in _STATISTICS),
-        *(candidate.c[name] for name in _STATISTICS),
+        *(baseline.c[name] for name in STATISTICS_COLUMNS),
+        *(candidate.c[name] for name in STATISTICS_COLUMNS),
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
             mark,
             *(candidate.c[key] for key in _KEYS),
-            *(null() for _ in _STATISTICS),
-            *(candidate.c[name] for name in _STATISTICS),
+            *(null() for _ in STATISTICS_COLUMNS),
+            *(candidate.c[name] for name in STATISTICS_COLUMNS),
         )
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    width = _MIDDLE + len(_STATISTICS)
+    width = _MIDDLE + len(STATISTICS_COLUMNS)
     # The times differ between any two runs, so they aren't compared.
-    was = [null() if place in _MOMENTS else name for place, name in enumerate(_PROVENANCE)]
+    was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
     of_sides = (
         _padded(
             runs,
-            _OF_PROVENANCE,
+            OF_PROVENANCE,
             (name, *was, runs.c.state, machine_noise.c.steal_worst),
             width,
         )
@@ -613,7 +626,7 @@ def comparison_sql(*, by_satellite: bool) -> str:
         for side, name in zip(_SIDES, sides, strict=True)
     )
     of_units = (
-        _padded(units, _OF_UNIT, (name, "satellite_id", *UNIT_FIELDS), width).where(
+        _padded(units, OF_UNIT, (name, "satellite_id", *UNIT_FIELDS), width).where(
             units.c.run_id == bindparam(side)
         )
         for side, name in zip(_SIDES, sides, strict=True)
@@ -628,7 +641,7 @@ def _statistics_of(run: str, *, by_satellite: bool) -> CTE:
         if by_satellite
         else row.satellite_id == OF_ALL_SATELLITES
     )
-    columns = (row[name] for name in (*_KEYS, *_STATISTICS))
+    columns = (row[name] for name in (*_KEYS, *STATISTICS_COLUMNS))
     of_run = select(*columns).where(row.run_id == bindparam(run), which).cte(run)
     # Used twice, it would be copied first: 35 µs instead of 20.
     return of_run.prefix_with("NOT MATERIALIZED")
@@ -640,7 +653,14 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     sql = comparison_sql(by_satellite=by_satellite)
     rows = connection.execute(sql, (baseline, candidate) * 3).fetchall()
-    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == _OF_PROVENANCE}
+    return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
+
+
+def comparison_of(
+    baseline: str, candidate: str, rows: Sequence[tuple[Any, ...]], *, by_satellite: bool
+) -> Comparison | Missing:
+    """Return the comparison that rows of `comparison_sql` are, in whichever order they come."""
+    sides = {row[1]: row[2:_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
     if len(sides) < 2:
         return Missing(candidate if "baseline" in sides else baseline)
     changes = [
@@ -649,14 +669,14 @@ def compare(
             (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:])),
         )
         for row in rows
-        if row[0] == _OF_STATISTICS
+        if row[0] == OF_STATISTICS
     ]
     changes.sort(key=_SATELLITE_AND_TYPE if by_satellite else _TYPE)
     of_provenance = _provenance_changes(sides["baseline"], sides["candidate"])
-    of_units = [row for row in rows if row[0] == _OF_UNIT]
+    of_units = [row for row in rows if row[0] == OF_UNIT]
     if of_units:
         of_provenance += changes_of_units(*(_units_of(of_units, side) for side in _SIDES))
-    how = {row[1]: row[_OF_SIDE : _OF_SIDE + 2] for row in rows if row[0] == _OF_PROVENANCE}
+    how = {row[1]: row[_OF_SIDE : _OF_SIDE + 2] for row in rows if row[0] == OF_PROVENANCE}
     states, steals = zip(*(how[side] for side in _SIDES), strict=True)
     return Comparison(baseline, candidate, tuple(changes), of_provenance, *states, *steals)
 
@@ -683,7 +703,7 @@ def _provenance_changes(
 
 
 def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
-    values = list(row[: len(_PROVENANCE)])
+    values = list(row[: len(PROVENANCE_COLUMNS)])
     if values[_DIRTY] is not None:
         values[_DIRTY] = bool(values[_DIRTY])
     return values

@@ -50,7 +50,7 @@ __all__ = [
     "units",
 ]
 
-HEAD_REVISION: Final = "0007"
+HEAD_REVISION: Final = "0008"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"

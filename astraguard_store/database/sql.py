@@ -22,14 +22,14 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    UnaryExpression,
     bindparam,
     cast,
     func,
     literal_column,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "compiled",
     "day_of",
     "first",
+    "for_server",
     "given_values",
     "insert_many",
     "insert_new",
@@ -75,6 +76,10 @@ BYTE_ORDERED_TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql"
 _MANY: Final = 50
 
 
+# What was compiled, by its text, and the names of its parameters: for `for_server`.
+_statements: Final[dict[str, tuple[Any, tuple[str, ...]]]] = {}
+
+
 def compiled(statement: Any, *, named: bool = False) -> str:
     """Return the SQL text of *statement*.
 
@@ -83,8 +88,24 @@ def compiled(statement: Any, *, named: bool = False) -> str:
         named: Whether its parameters are bound by name. By position, in the order of
             the text, they bind twice as fast.
     """
-    dialect = sqlite.dialect(paramstyle="named" if named else "qmark")
-    return str(statement.compile(dialect=dialect))
+    made = statement.compile(dialect=sqlite.dialect(paramstyle="named" if named else "qmark"))
+    text = str(made)
+    _statements[text] = (statement, tuple(made.positiontup or ()))
+    return text
+
+
+@cache
+def for_server(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return what `compiled` has compiled as PostgreSQL has it, all parameters bound by name.
+
+    Returns:
+        The text for psycopg, and the names of what is bound by position, in their order.
+    """
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    statement, names = _statements[text]
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=dialect)), names
 
 
 def whole(number: int) -> ColumnElement[int]:
@@ -95,7 +116,7 @@ def whole(number: int) -> ColumnElement[int]:
 def first(statement: Select[Any], limit: ColumnElement[int] | None = None) -> Select[Any]:
     """Limit *statement* to *limit* rows, by default to the parameter ``limit``."""
     # Without an offset SQLAlchemy binds a 0 as one for SQLite.
-    limited = bindparam("limit", type_=Integer) if limit is None else limit
+    limited = bindparam("limit", type_=BigInteger) if limit is None else limit
     return statement.limit(limited).offset(whole(0))
 
 
@@ -171,30 +192,98 @@ def given_values(parameter: str) -> ColumnElement[Any]:
 
     However many there are: SQLite binds 32,766 parameters at most.
     """
-    values = func.json_each(bindparam(parameter)).table_valued("value").alias("given")
+    values = _ValuesOf(bindparam(parameter)).table_valued("value").alias("given")
     return values.c.value
+
+
+class _ValuesOf(FunctionElement[Any]):
+    """A row for each value of a JSON array of texts."""
+
+    name = "json_each"
+    inherit_cache = True
+
+
+@compiles(_ValuesOf)
+def _values_on_sqlite(element: _ValuesOf, compiler: Any, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_ValuesOf, "postgresql")
+def _values_on_postgresql(element: _ValuesOf, compiler: Any, **options: Any) -> str:
+    array = compiler.process(element.clauses, **options)
+    return f"jsonb_array_elements_text(CAST({array} AS JSONB))"
 
 
 def unsearched(column: ColumnElement[T]) -> ColumnElement[T]:
     """Return *column* so that SQLite doesn't look for the rows of its table by it."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+    return _Unsearched(column)
+
+
+class _Unsearched(FunctionElement[Any]):
+    """A column behind a sign that changes nothing, but for SQLite's choice of an index."""
+
+    name = "unsearched"
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(_Unsearched)
+def _unsearched_on_sqlite(element: _Unsearched, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(_Unsearched, "postgresql")
+def _searched_on_postgresql(element: _Unsearched, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
 
 
 def day_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
     """Return the day of a moment, µs since 1970, in UTC: ``2026-11-21``."""
-    return _on_day("%Y-%m-%d", _days(moment_us))
+    return _InCalendar(moment_us, "day")
 
 
 def month_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
     """Return the month of a moment, µs since 1970, in UTC: ``2026-11``."""
-    return _on_day("%Y-%m", _days(moment_us))
+    return _InCalendar(moment_us, "month")
 
 
 def week_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
-    """Return the ISO week of a moment, µs since 1970, in UTC: ``2026-W47``.
+    """Return the ISO week of a moment, µs since 1970, in UTC: ``2026-W47``."""
+    return _InCalendar(moment_us, "week")
 
-    Counted in whole numbers: SQLite knows the ISO week (``%G``, ``%V``) from 3.46 on
-    only, and a Python may bring an older one.
+
+class _InCalendar(FunctionElement[str]):
+    """The day, month or week of a moment."""
+
+    name = "in_calendar"
+    inherit_cache = False
+
+    def __init__(self, moment_us: ColumnElement[int], unit: str) -> None:
+        super().__init__(moment_us)
+        self.type = Text()
+        self.unit = unit
+
+
+@compiles(_InCalendar)
+def _calendar_on_sqlite(element: _InCalendar, compiler: Any, **options: Any) -> str:
+    (moment_us,) = element.clauses
+    return str(compiler.process(_WITH_STRFTIME[element.unit](moment_us), **options))
+
+
+@compiles(_InCalendar, "postgresql")
+def _calendar_on_postgresql(element: _InCalendar, compiler: Any, **options: Any) -> str:
+    form = {"day": "YYYY-MM-DD", "month": "YYYY-MM", "week": 'IYYY-"W"IW'}[element.unit]
+    moment_us = compiler.process(element.clauses, **options)
+    return f"to_char(TIMESTAMP 'epoch' + {moment_us} * INTERVAL '1 microsecond', '{form}')"
+
+
+def _week(moment_us: ColumnElement[int]) -> ColumnElement[str]:
+    """Return the ISO week, counted in whole numbers.
+
+    SQLite knows it (``%G``, ``%V``) from 3.46 on only, and a Python may bring an older one.
     """
     days = _days(moment_us)
     # The week has the year and the number of its Thursday. 1970-01-01 was one: three
@@ -220,3 +309,10 @@ def _on_day(form: str, day: ColumnElement[int]) -> ColumnElement[str]:
     """Return ``strftime`` of a day, counted from 1970-01-01 on."""
     seconds = day * whole(86_400)
     return func.strftime(literal_column(f"'{form}'"), seconds, literal_column("'unixepoch'"))
+
+
+_WITH_STRFTIME: Final[dict[str, Callable[[Any], ColumnElement[str]]]] = {
+    "day": lambda moment_us: _on_day("%Y-%m-%d", _days(moment_us)),
+    "month": lambda moment_us: _on_day("%Y-%m", _days(moment_us)),
+    "week": _week,
+}

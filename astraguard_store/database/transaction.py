@@ -131,6 +131,10 @@ class Transaction:
         """Delete the rows whose run is missing; return {table: how many there were}."""
         return runs.delete_dangling(self._connection)
 
+    def has(self, run_id: str) -> bool:
+        """Return whether there is such a run."""
+        return runs.run_exists(self._connection, run_id)
+
     def load(self, run_id: str) -> StoredRun | None:
         """Return the run as this transaction sees it, None if there is none."""
         return runs.load_run(self._connection, run_id)

@@ -30,7 +30,14 @@ from astraguard_store.database.schema import (
 from astraguard_store.database.sql import Connection, compiled, insert_many, insert_new
 from astraguard_store.model import Artifact
 
-__all__ = ["RunRows", "insert_whole_runs", "load_rows", "rows_of", "with_files"]
+__all__ = [
+    "RunRows",
+    "insert_whole_runs",
+    "load_rows",
+    "rows_of",
+    "with_files",
+    "without_recorder",
+]
 
 # Without the documents: they are made of the rows where these are written.
 _CHILDREN: Final = tuple(
@@ -41,6 +48,8 @@ _CHILDREN: Final = tuple(
 _RUN_COLUMNS: Final = tuple(column.name for column in runs.c)
 _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
 _OF_SAVE: Final = (*map(_RUN_COLUMNS.index, ("revision", "recorded_at_us")), _TOKEN)
+_OF_LIFE: Final = tuple(map(_RUN_COLUMNS.index, ("state", "last_written_at_us")))
+_LIVE_TOKEN: Final = _RUN_COLUMNS.index("live_token")
 # A million rows as tuples would take 250 MB, packed they take 41.
 _PACKED: Final = tuple({float: "d", int: "q"}.get(c.type.python_type) for c in measurements.c)
 _FETCHED_AT_A_TIME = 10_000
@@ -72,6 +81,12 @@ class RunRows(NamedTuple):
         revision, recorded_at_us, token = (self.run[place] for place in _OF_SAVE)
         return revision, recorded_at_us, token
 
+    @property
+    def life(self) -> tuple[str, int | None]:
+        """What its recorder tells of it: its state, and when it last wrote."""
+        state, last_written_at_us = (self.run[place] for place in _OF_LIFE)
+        return state, last_written_at_us
+
 
 def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
     """Return the rows that *run* will have; no buckets, for it doesn't know them."""
@@ -87,6 +102,12 @@ def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifac
     run = (*rows.run[:_TOKEN], staging_token, *rows.run[_TOKEN + 1 :])
     of_files = [file_row(rows.run_id, file) for file in files]
     return rows._replace(run=run, children={**rows.children, artifacts.name: of_files})
+
+
+def without_recorder(rows: RunRows) -> RunRows:
+    """Return *rows* for a place where no recorder has a journal."""
+    run = (*rows.run[:_LIVE_TOKEN], None, *rows.run[_LIVE_TOKEN + 1 :])
+    return rows._replace(run=run)
 
 
 @cache

@@ -21,7 +21,8 @@ import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
 from astraguard_store.columns import Batch, Columns, Label, polars_pays
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
+from astraguard_store.formats.panics import panics_raise
 from astraguard_store.model import LatencyMeasurement
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "FIELDS_WITH_MISSED",
     "HEADER",
     "csv_parts",
+    "may_have_apostrophes",
     "parse_csv",
     "plain_labels",
     "render_csv",
@@ -105,6 +107,11 @@ def plain_labels(
     )
 
 
+def may_have_apostrophes(names: Iterable[str]) -> bool:
+    """Return whether `safe_labels` puts an apostrophe before any of the names of a run."""
+    return any(_escaped(name) != name for name in names)
+
+
 def _escaped(name: str) -> str:
     return f"'{name}" if name.lstrip("'").startswith(_FORMULA) else name
 
@@ -150,6 +157,7 @@ def _others(numbers: NDArray[np.float64]) -> list[int]:
     return [] if plain.all() else (~plain).nonzero()[0].tolist()
 
 
+@panics_raise(ArtifactWriteError, "the measurements can't be written as CSV")
 def _render_by_polars(batch: Batch, labels: list[str], missed: list[str] | None) -> bytes:
     import polars as pl
 

@@ -117,7 +117,10 @@ def file_name(kind: ArtifactKind, compression: Compression | None) -> str:
 
 def compression_of(name: str) -> Compression | None:
     """Return how the file *name* is compressed, by its ending; None if it is plain."""
-    return next((way for way, ending in _ENDINGS.items() if name.endswith(ending)), None)
+    for way, ending in _ENDINGS.items():
+        if name.endswith(ending):
+            return way
+    return None
 
 
 def name_in(path: str) -> str:

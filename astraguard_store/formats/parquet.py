@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.panics import panics_raise
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,8 +58,14 @@ def frame_of(columns: Columns) -> pl.DataFrame:
     """Return *columns* as a frame with the columns `FIELDS`: doubles, strings and truth values.
 
     Raises:
-        ArtifactReadError: This process was forked from one that had polars loaded.
+        ArtifactReadError: This process was forked from one that had polars loaded, or
+            polars failed.
     """
+    with panics_raise(ArtifactReadError, "the measurements can't be had as a frame"):
+        return _frame(columns)
+
+
+def _frame(columns: Columns) -> pl.DataFrame:
     if not polars_is_usable():
         raise ArtifactReadError(f"a frame of measurements needs polars, and {_FORKED}")
     import polars as pl
@@ -78,13 +86,19 @@ def frame_of(columns: Columns) -> pl.DataFrame:
             missed.gather(code),
         )
         parts.append(pl.DataFrame(dict(zip(FIELDS, by_field, strict=True))))
-    return pl.concat(parts, rechunk=True) if parts else pl.DataFrame(schema=frame_schema())
+    # In parts, as it is: to make one of them takes as much memory once more.
+    return pl.concat(parts, rechunk=False) if parts else pl.DataFrame(schema=frame_schema())
 
 
 def render_parquet(columns: Columns) -> bytes:
-    """Return the file's bytes, names as they were recorded; compressed by zstd."""
+    """Return the file's bytes, names as they were recorded; compressed by zstd.
+
+    Raises:
+        ArtifactWriteError: polars failed.
+    """
     file = io.BytesIO()
-    frame_of(columns).write_parquet(file, compression="zstd")
+    with panics_raise(ArtifactWriteError, "the measurements can't be written as parquet"):
+        _frame(columns).write_parquet(file, compression="zstd")
     return file.getvalue()
 
 
@@ -104,19 +118,20 @@ def parse_parquet(content: bytes, rows: int) -> pl.DataFrame:
     import polars as pl
 
     try:
-        lazy = pl.scan_parquet(io.BytesIO(content))
-        if lazy.collect_schema() != frame_schema():
-            raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
-        found = lazy.select(pl.len()).collect().item()
-        if found != rows:
-            raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
-        return pl.read_parquet(io.BytesIO(content))
+        with panics_raise(ArtifactReadError, "the parquet file can't be read"):
+            lazy = pl.scan_parquet(io.BytesIO(content))
+            if lazy.collect_schema() != frame_schema():
+                raise ArtifactReadError(f"its columns are not {', '.join(FIELDS)}")
+            found = lazy.select(pl.len()).collect().item()
+            if found != rows:
+                raise ArtifactReadError(f"it has {found} rows, {rows} were saved")
+            return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactReadError(f"not parquet: {error}") from error
 
 
-def frame_of_csv(content: bytes) -> pl.DataFrame:
-    """Return the measurements in the *content* of a CSV that this store wrote.
+def frame_of_csv(chunks: Iterable[bytes]) -> pl.DataFrame:
+    """Return the measurements in a CSV that this store wrote, whose content comes in *chunks*.
 
     Ten times as fast as `csv.parse_csv`, and the same to the last bit; it
     takes more, though, and names no line, so it is not for anybody's CSV.
@@ -126,17 +141,49 @@ def frame_of_csv(content: bytes) -> pl.DataFrame:
     """
     import polars as pl
 
-    header = content[: content.find(b"\r\n")].decode(errors="replace").split(",")
     dtypes = {
         name: pl.Int8 if name == "missed" else dtype for name, dtype in frame_schema().items()
     }
+    parts: list[pl.DataFrame] = []
+    header: list[str] = []
     try:
-        schema = {name: dtypes[name] for name in header}
-        frame = pl.read_csv(io.BytesIO(content), schema=schema)
+        for rows in _whole_rows(chunks):
+            is_first = not header
+            if is_first:
+                header = rows[: rows.find(b"\r\n")].decode(errors="replace").split(",")
+            schema = {name: dtypes[name] for name in header}
+            with panics_raise(ArtifactReadError, "the CSV can't be read"):
+                part = pl.read_csv(io.BytesIO(rows), schema=schema, has_header=is_first)
+            # Each processor parses some of it.
+            parts.append(part.rechunk())
     except (pl.exceptions.PolarsError, KeyError) as error:
         raise ArtifactReadError(f"no CSV of measurements: {error}") from error
-    missed = pl.col("missed").cast(pl.Boolean) if "missed" in header else pl.lit(False)
-    return frame.with_columns(missed=missed).select(FIELDS)
+    if not parts:
+        raise ArtifactReadError("no CSV of measurements: it is empty")
+    # In parts, as in `frame_of`; and column by column: a plan of polars takes 0.2 ms.
+    frame = parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=False)
+    if "missed" in header:
+        missed = frame["missed"].cast(pl.Boolean)
+    else:
+        missed = pl.Series([False]).new_from_index(0, frame.height)
+    found = {name: missed if name == "missed" else frame[name] for name in FIELDS}
+    return pl.DataFrame(found)
+
+
+def _whole_rows(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same content, cut where rows end, and the rest."""
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        end = rest.rfind(b"\r\n")
+        # A name in quotes may hold line ends; before a row's end there is no quote left open.
+        while end >= 0 and rest.count(b'"', 0, end) % 2:
+            end = rest.rfind(b"\r\n", 0, end)
+        if end >= 0:
+            yield rest[: end + 2]
+            rest = rest[end + 2 :]
+    if rest:
+        yield rest
 
 
 def frame_schema() -> pl.Schema:

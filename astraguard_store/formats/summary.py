@@ -31,6 +31,7 @@ from astraguard_store.ranks import PERCENTILES, rank_of
 
 __all__ = [
     "AdoptedSummary",
+    "copied",
     "local_timestamp",
     "parse_document",
     "parse_summary",
@@ -156,6 +157,19 @@ def summary_document(summary: RunSummary, utc_offset_s: int) -> dict[str, Any]:
         "run_id": summary.run_id,
         "timestamp": local_timestamp(summary.recorded_at, utc_offset_s),
         **statistics_document(summary.total_measurements, summary.metrics, summary.satellites),
+    }
+
+
+def copied(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of what `summary_document` gave, which shares no dict with it."""
+    return {
+        **document,
+        "measurement_types": document["measurement_types"].copy(),
+        "stats": {name: numbers.copy() for name, numbers in document["stats"].items()},
+        "stats_by_satellite": {
+            satellite_id: {name: numbers.copy() for name, numbers in by_type.items()}
+            for satellite_id, by_type in document["stats_by_satellite"].items()
+        },
     }
 
 

@@ -29,14 +29,14 @@ _HEADLINES = {"view": "Views", "table": "Tables"}
 
 def field_lines(fields: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield a list item for each (name, value)."""
-    return (f"- {name}: {_escaped(value)}" for name, value in fields)
+    return (f"- {name}: {escaped(value)}" for name, value in fields)
 
 
 def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table."""
-    titles = [_escaped(column.title) for column in columns]
+    titles = [escaped(column.title) for column in columns]
     rulers = ["---:" if column.numeric else "---" for column in columns]
-    cells = (map(_escaped, row) for row in rows)
+    cells = (map(escaped, row) for row in rows)
     return (f"| {' | '.join(line)} |" for line in (titles, rulers, *cells))
 
 
@@ -76,7 +76,7 @@ def _sections(objects: Sequence[DescribedObject]) -> Iterator[str]:
             yield f"| `{column.name}` | {column.unit or ''} | {_cell(column.description)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return *text* with what Markdown would take for its own marks escaped."""
     return _MARKS.sub(r"\\\g<0>", printable(text))
 

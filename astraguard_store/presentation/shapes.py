@@ -26,6 +26,9 @@ VALUE       baseline, candidate, difference, relative_change (0.1 is 10 % more),
             candidate's is only known to be above, its lower bound)
 DIFFERENCE  name (as in PROVENANCE), baseline, candidate, forbids_comparison
 
+HISTORY_POINT  run_id, recorded_at, group (null: not known, or not taken apart), git_commit,
+            summary: STATISTICS
+
 recent      results_dir, answers_from ("database", "folders"), runs: [HEADER],
             next (run id for --before, to get the next page; null: there is none)
 show        results_dir, answers_from, HEADER, metrics: {metric type: STATISTICS},
@@ -65,7 +68,10 @@ changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id
             started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence], and, with baseline_ or
-            candidate_ in front, state and steal (worst, 0 to 1)
+            candidate_ in front, state and steal (worst, 0 to 1); where BASELINE is a baseline or
+            several runs, verdict: as gate from verdict to rests_on_assumed_noise (null: none)
+history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
+            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -90,14 +96,19 @@ OBJECT      name, kind ("view", "table"), description, columns: [{name, unit (nu
             description}] (not with --brief)
 db upgrade  results_dir, database, before, after, head, backup (null: nothing to do)
 db backup   results_dir, database, backup, bytes
+push        results_dir, database, server (its URL without the password), pushed: [run id],
+            replaced: [run id] (an older save was there), tagged: [run id] (only tags had
+            changed), known (how many were there already), conflicts: [{run_id, reason}],
+            refused: [{run_id, reason}]
 check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
             mended: [FINDING]
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)
 query       results_dir, database, columns: [name], rows: [[value in the order of columns]],
             truncated (there are more rows than --limit); a BLOB is text in hexadecimal digits
-demo        results_dir, database, flights: [FLIGHT], recent: [HEADER],
-            comparison: as in compare, from baseline on
-FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered,
+report      results_dir, answers_from, report (path of the file), bytes
+demo        results_dir, database, flights: [FLIGHT] (the two that are compared),
+            recent: [HEADER], comparison: as in compare, from baseline on, report
+FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
             false_alarms, run: as in show, from HEADER on
 """
 
@@ -111,6 +122,7 @@ from pathlib import Path
 from typing import Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
 from astraguard_store.presentation.text import STATISTICS, side_present
 from astraguard_store.reports import (
@@ -121,11 +133,12 @@ from astraguard_store.reports import (
     MergeReport,
     Percentiles,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 
 Shape = dict[str, Any]
-_Done = ExportReport | ImportReport | MergeReport | PruneReport
+_Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
 _Found = CheckReport | Percentiles | QueryResult
 
 _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
@@ -158,7 +171,7 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "baseline": comparison.baseline,
         "candidate": comparison.candidate,
         "by_satellite": by_satellite,
-        "changes": [_change_shape(change) for change in comparison.changes],
+        "changes": [change_shape(change) for change in comparison.changes],
         "provenance_changes": [
             {**shape_of(change), "forbids_comparison": change.forbids_comparison}
             for change in comparison.provenance_changes
@@ -202,6 +215,19 @@ def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) ->
     return shapes
 
 
+def history_shape(history: History, statistic: str) -> Shape:
+    """Return what `history` says of a metric type."""
+    return {
+        "metric_type": history.metric_type,
+        "by": history.by,
+        "statistic": statistic,
+        "points": [shape_of(point) for point in history.points],
+        "changes": [
+            {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
+        ],
+    }
+
+
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     return {
         metric_type: {name: _plain(getattr(summary, name)) for name in _SUMMARY_KEYS}
@@ -209,7 +235,8 @@ def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
     }
 
 
-def _change_shape(change: MetricChange) -> Shape:
+def change_shape(change: MetricChange) -> Shape:
+    """Return CHANGE."""
     return {
         "metric_type": change.metric_type,
         "satellite_id": change.satellite_id,
@@ -219,7 +246,11 @@ def _change_shape(change: MetricChange) -> Shape:
 
 
 def _value_shape(change: MetricChange, statistic: str) -> Shape:
-    value: ValueChange = getattr(change, statistic)
+    return sides_shape(getattr(change, statistic))
+
+
+def sides_shape(value: ValueChange) -> Shape:
+    """Return what changed in one statistic; a bound has keys of its own."""
     shape = {
         "baseline": value.baseline,
         "candidate": value.candidate,

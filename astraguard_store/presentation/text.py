@@ -1,14 +1,24 @@
-"""Durations, lower bounds, changes, sizes and counts as text for people."""
+"""Statistics, changes, provenance, tags and names as text for people; numbers: `numbers`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import AtLeast, MetricSummary
+from astraguard_store.presentation.numbers import (
+    Unit,
+    change_text,
+    count_text,
+    in_unit,
+    is_difference,
+    number_text,
+    shows_no_change,
+    unit_of,
+)
 from astraguard_store.provenance import ProvenanceValue
 from astraguard_store.verdict.values import PercentileInterval
 
@@ -57,24 +67,24 @@ class ChangeTexts(NamedTuple):
     is_bound: bool = False
 
 
-def duration_text(value_ms: float | AtLeast | None) -> str:
-    """Return milliseconds, as ``above 12.5000`` where only a lower bound is known.
+def summary_unit(summaries: Iterable[MetricSummary | None]) -> Unit:
+    """Return the unit in which the durations of these statistics are shown together."""
+    return unit_of(
+        getattr(summary, statistic)
+        for summary in summaries
+        if summary is not None
+        for statistic in ("mean_ms", "p50", "p95", "p99")
+    )
 
-    Four digits after the point are a tenth of a microsecond; the clocks give no more.
-    """
-    if value_ms is None:
-        return "-"
-    return f"{'above ' if isinstance(value_ms, AtLeast) else ''}{float(value_ms):z.4f}"
 
-
-def statistic_text(summary: MetricSummary | None, statistic: str) -> str:
+def statistic_text(summary: MetricSummary | None, statistic: str, unit: Unit) -> str:
     """Return a statistic, as a lower bound where only that is known; ``-`` without a summary."""
     if summary is None:
         return "-"
     if statistic in _COUNTS:
-        return str(getattr(summary, statistic))
+        return count_text(getattr(summary, statistic))
     # `p95` has the number of `p95_ms`, or its lower bound.
-    return duration_text(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)))
+    return in_unit(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)), unit)
 
 
 def interval_text(interval: PercentileInterval) -> str:
@@ -84,7 +94,8 @@ def interval_text(interval: PercentileInterval) -> str:
     low, high = interval.low_ms, interval.high_ms
     if low is None:
         return "-"
-    return f"{low:.3g}-{high:.3g}" if high is not None else f"above {low:.3g}"
+    shown = number_text(low)
+    return f"above {shown}" if high is None else f"{shown}-{number_text(high)}"
 
 
 def change_texts(
@@ -92,37 +103,73 @@ def change_texts(
 ) -> ChangeTexts:
     """Return one statistic of *change*, which is one of *comparison*.
 
+    Durations are in the unit that `summary_unit` gives for both of its sides.
+
     Args:
         change: The metric type.
         statistic: One of `STATISTICS`.
         comparison: Whose runs are named.
         at_least: What stands before a lower bound of a difference.
     """
+    unit = summary_unit((change.baseline, change.candidate))
     value: ValueChange = getattr(change, statistic)
+    differs = _differs(value, statistic)
+    return ChangeTexts(
+        statistic_text(change.baseline, statistic, unit),
+        statistic_text(change.candidate, statistic, unit),
+        _difference_text(value, statistic, unit, at_least) if differs else "0",
+        _remark(change, value, comparison, at_least) if differs else "0.0 %",
+        is_slower(value, statistic),
+        isinstance(value.difference, AtLeast),
+    )
+
+
+def is_slower(value: ValueChange, statistic: str) -> bool | None:
+    """Return whether the candidate is slower; None where no reader of three digits sees it.
+
+    More or fewer measurements are neither better nor worse.
+    """
     difference = value.difference
-    if difference is not None and statistic in _COUNTS:
-        shown = f"{difference:.0f}"
-    elif isinstance(difference, AtLeast):
-        shown = f"{at_least}{float(difference):+.4g} ms"
-    else:
-        shown = duration_text(difference)
+    if not difference or statistic == "count":
+        return None
+    if statistic != "missed" and not _is_visible(value):
+        return None
+    return difference > 0
+
+
+def _is_visible(value: ValueChange) -> bool:
+    if not is_difference(*value, from_buckets=False):
+        return False
+    return not shows_no_change(change_text(value.relative_change))
+
+
+def _differs(value: ValueChange, statistic: str) -> bool:
+    if not value.difference or statistic in _COUNTS:
+        return value.difference != 0
+    return _is_visible(value)
+
+
+def _difference_text(value: ValueChange, statistic: str, unit: Unit, at_least: str) -> str:
+    difference = value.difference
+    if difference is None:
+        return "-"
+    if statistic in _COUNTS:
+        return count_text(difference)
+    sign = "+" if difference > 0 else ""
+    bound = at_least if isinstance(difference, AtLeast) else ""
+    return f"{bound}{sign}{in_unit(float(difference), unit)}"
+
+
+def _remark(
+    change: MetricChange, value: ValueChange, comparison: Comparison, at_least: str
+) -> str:
     side = side_present(change)
     if side != "both":
-        remark = f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
-    elif isinstance(value.baseline, AtLeast):
+        return f"only in {comparison.baseline if side == 'baseline' else comparison.candidate}"
+    if isinstance(value.baseline, AtLeast):
         # Nothing is known of the change that could be shown.
-        remark = "among the missed"
-    else:
-        remark = _percentage(value.relative_change, at_least)
-    return ChangeTexts(
-        statistic_text(change.baseline, statistic),
-        statistic_text(change.candidate, statistic),
-        shown,
-        remark,
-        # More or fewer measurements are neither better nor worse.
-        difference > 0 if difference and statistic != "count" else None,
-        isinstance(difference, AtLeast),
-    )
+        return "among the missed"
+    return change_text(value.relative_change, at_least=at_least)
 
 
 def side_present(change: MetricChange) -> str:
@@ -165,17 +212,9 @@ def quantile_text(quantile: float) -> str:
     return f"p{(Decimal(repr(quantile)) * 100).normalize():f}"
 
 
-def size_text(number_of_bytes: int) -> str:
-    """Return a number of bytes, as ``12.3 MB``."""
-    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
-        if number_of_bytes >= 10**power:
-            return f"{number_of_bytes / 10**power:.1f} {unit}"
-    return counted(number_of_bytes, "byte")
-
-
 def counted(number: int, noun: str) -> str:
     """Return ``1 run``, ``2 runs``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{count_text(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def few_names(names: Sequence[str], most: int = 5) -> str:
@@ -189,13 +228,3 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _percentage(relative_change: float | AtLeast | None, at_least: str) -> str:
-    """Return a relative change as ``+12.3 %``."""
-    if relative_change is None:
-        return "-"
-    if isinstance(relative_change, AtLeast):
-        return f"{at_least}{float(relative_change) * 100:+.0f} %"
-    text = f"{relative_change * 100:+.1f} %"
-    return "0.0 %" if text in ("+0.0 %", "-0.0 %") else text

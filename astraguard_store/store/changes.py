@@ -2,52 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError
-from astraguard_store.store.store import Store
+from astraguard_store.store.store import Deletion, Store
 
-__all__ = ["delete_run", "purge_measurements", "set_tags"]
+__all__ = [
+    "Deleted",
+    "delete_run",
+    "delete_runs",
+    "purge_measurements",
+    "set_tags",
+]
 
 
-def delete_run(store: Store, run_id: str, *, may_go: Callable[[], bool] = lambda: True) -> bool:
-    """Delete a run's rows and files; raises as `RunRepository.delete`.
+class Deleted(NamedTuple):
+    """What was deleted.
+
+    Attributes:
+        run_ids: The runs.
+        file_bytes: What their files had that are removed.
+    """
+
+    run_ids: tuple[str, ...]
+    file_bytes: int
+
+
+def delete_run(store: Store, run_id: str) -> None:
+    """Delete a run's rows and files; raises as `RunRepository.delete`."""
+    store.database.get(run_id)
+    delete_runs(store, [run_id], lambda: [run_id], f"deleting run {run_id!r}")
+
+
+def delete_runs(
+    store: Store, run_ids: Sequence[str], may_go: Callable[[], Sequence[str]], purpose: str
+) -> Deleted:
+    """Delete runs in one transaction: all of them or none; raises as `RunRepository.delete`.
 
     Args:
         store: The open store.
-        run_id: The run.
-        may_go: Asked when the ticket is held, so that nobody can change the answer.
-
-    Returns:
-        Whether it was deleted: what `may_go` said.
+        run_ids: The runs.
+        may_go: Says which of them do. Asked when the ticket is held, so that nobody can
+            change the answer.
+        purpose: What others are told who wait meanwhile.
     """
-    store.database.get(run_id)
-    # Its lock first, then the ticket: everybody's order.
-    deletion = store.stage_deletion(run_id)
+    # Their locks first, then the ticket: everybody's order.
+    deletion = store.stage_deletion(run_ids)
     transaction: Transaction | None = None
-    purpose = f"deleting run {run_id!r}"
     try:
         with store.turn(purpose):
-            if not may_go():
-                deletion.discard()
-                return False
-            with store.write(purpose) as transaction:
-                transaction.delete(run_id)
-            store.finish_later_if_it_fails(
-                deletion.remove_files, f"removing the files of run {run_id!r}"
-            )
+            going = may_go()
+            if going:
+                with store.write(purpose) as transaction:
+                    for run_id in going:
+                        transaction.delete(run_id)
+            _remove_files(store, deletion, going)
+            deletion.discard(set(run_ids).difference(going))
     except BaseException:
         if transaction is not None and transaction.attempted:
             # The database knows, and recovery asks it.
             store.shared.unsettled = True
         else:
-            deletion.discard()
+            deletion.discard(run_ids)
         raise
     finally:
         deletion.close()
-    return True
+    return Deleted(tuple(going), deletion.removed_bytes)
+
+
+def _remove_files(store: Store, deletion: Deletion, run_ids: Sequence[str]) -> None:
+    for run_id in run_ids:
+        store.finish_later_if_it_fails(
+            partial(deletion.remove_files, run_id),
+            f"removing the files of run {run_id!r}",
+        )
+    if run_ids:
+        store.finish_later_if_it_fails(
+            deletion.finish, f"removing the files of {len(run_ids)} runs"
+        )
 
 
 def set_tags(store: Store, run_id: str, tags: Mapping[str, str | None]) -> None:

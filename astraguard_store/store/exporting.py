@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astraguard_store.artifacts.attachments import attachment_path
+from astraguard_store.artifacts.dataset import Dataset
 from astraguard_store.artifacts.exports import (
     FolderOfRuns,
     RunsTarget,
@@ -24,7 +25,7 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.formats.run_notes import NOTES_NAME, notes_of, render_run_notes
-from astraguard_store.model import Attachment
+from astraguard_store.model import Attachment, epoch_us
 from astraguard_store.reports import ExportReport, Progress
 from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.system.files import chunks_of, open_for_reading
@@ -53,8 +54,12 @@ def export(
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
+    *,
+    dataset: bool = False,
 ) -> ExportReport:
     """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    if dataset:
+        return _export_dataset(load, measurements, run_ids, target, progress)
     if _OTHER_KINDS.fullmatch(target.suffix):
         raise InvalidRunError(
             f"Invalid target {target.name!r}: it can't be made; a folder, FILE.zip or "
@@ -160,6 +165,40 @@ def _export_measurements(
     with appearing(target) as beside:
         size = write_parquet(beside, chosen, next_frame)
     return ExportReport(target, len(chosen), 1, size)
+
+
+def _export_dataset(
+    load: Callable[[str], StoredRun],
+    measurements: Callable[[str], pl.DataFrame],
+    run_ids: Iterable[str],
+    target: Path,
+    progress: Progress | None,
+) -> ExportReport:
+    """Write the measurements of runs into a dataset; raises as `RunRepository.export`."""
+    chosen = _checked(run_ids)
+    if target.suffix and not target.is_dir():
+        raise InvalidRunError(f"Invalid target {target.name!r}: a dataset is a folder")
+    # Before the first file is made.
+    runs = {run_id: load(run_id) for run_id in chosen}
+    files = Dataset(target)
+    for number, (run_id, run) in enumerate(runs.items(), start=1):
+
+        def of_that_save(run_id: str, save: str = _save_of(run)) -> pl.DataFrame:
+            frame = measurements(run_id)
+            if _save_of(load(run_id)) != save:
+                raise ArtifactReadError(f"run {run_id!r} was saved meanwhile; export again")
+            return frame
+
+        files.write(run.summary, _save_of(run), of_that_save)
+        if progress:
+            progress(number, len(chosen))
+    return ExportReport(target, len(chosen), files.files, files.bytes)
+
+
+def _save_of(run: StoredRun) -> str:
+    """Return what no other save of the run has; an adopted one has no token."""
+    summary = run.summary
+    return run.staging_token or f"{epoch_us(summary.recorded_at):x}-{summary.revision}"
 
 
 def _checked(run_ids: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
@@ -37,6 +38,7 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
 __all__ = ["FolderRuns"]
@@ -116,9 +118,22 @@ class FolderRuns:
         """Refuse: summaries hold no buckets."""
         raise self._needs_database("merging buckets")
 
+    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+        """Refuse: there are no rows to push."""
+        raise self._needs_database("pushing runs")
+
     def query(self, question: Question) -> QueryResult:  # noqa: ARG002
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
+
+    def buckets(
+        self,
+        metric_type: str,  # noqa: ARG002
+        run_ids: Collection[str],  # noqa: ARG002
+        satellite_id: str | None,  # noqa: ARG002
+    ) -> dict[str, BucketColumns]:
+        """Return none: folders keep no buckets."""
+        return {}
 
     def gating(self) -> Gating:
         """Refuse: folders have neither baselines nor buckets."""
@@ -136,7 +151,12 @@ class FolderRuns:
         return frame_of_files(self._root, self.get(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
@@ -152,6 +172,7 @@ class FolderRuns:
             run_ids,
             target,
             progress,
+            dataset=dataset,
         )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.checks import check_name, check_run_id, check_whole_number
@@ -19,11 +19,12 @@ from astraguard_store.database.judged_runs import (
     judged_runs,
     series,
 )
-from astraguard_store.database.sql import Connection
+from astraguard_store.database.runs import StoredRun, run_exists
+from astraguard_store.database.sql import Connection, Query
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
 from astraguard_store.presentation.verdict_shapes import gate_shape
-from astraguard_store.store.store import Store
 from astraguard_store.verdict.calibration import calibrate_pool
 from astraguard_store.verdict.change_points import find_change_points
 from astraguard_store.verdict.deadlines import Violations
@@ -57,13 +58,42 @@ from astraguard_store.verdict.values import (
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Gating"]
+__all__ = ["Gating", "Judged"]
+
+T = TypeVar("T")
 
 Runs = str | Iterable[str]
 """A run's id, or several."""
 
 _MOST_HISTORY: Final = 60  # their variance is known to a tenth then
 _SLOW: Final = 0.999
+
+
+class Asked(Protocol):
+    """A database whose runs are judged."""
+
+    def read(self, query: Query[T]) -> T:
+        """Return the result of *query*, run on one snapshot."""
+
+    def get(self, run_id: str) -> StoredRun:
+        """Return a run."""
+
+
+class Judged(Protocol):
+    """A store whose runs are judged, in a folder, in memory or on a server.
+
+    Attributes:
+        where: The store, for messages.
+    """
+
+    where: str
+
+    @property
+    def database(self) -> Asked:
+        """Its runs."""
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*; all that it writes is kept, or nothing."""
 
 
 class Gating:
@@ -74,7 +104,7 @@ class Gating:
         measurements: Returns the measurements of a run; asked only where there is a deadline.
     """
 
-    def __init__(self, store: Store, measurements: Callable[[str], pl.DataFrame]) -> None:
+    def __init__(self, store: Judged, measurements: Callable[[str], pl.DataFrame]) -> None:
         self._store = store
         self._measurements = measurements
 
@@ -156,18 +186,22 @@ class Gating:
             raise InvalidRunError(f"Invalid baseline {name!r}: commas are between runs")
         ids = sorted(_checked_ids(runs, "runs"))
         now_us = time.time_ns() // 1000
-        with self._store.write(f"setting baseline {name!r}") as transaction:
-            for run_id in ids:
-                if transaction.load(run_id) is None:
-                    raise RunNotFoundError(run_id, self._store.where)
+
+        def step(transaction: Transaction) -> None:
+            self._check_there(transaction, ids)
             transaction.set_baseline(name, ids, now_us)
+
+        self._store.change(f"setting baseline {name!r}", step)
         return Baseline(name, tuple(ids), utc_from_epoch_us(now_us))
 
     def delete_baseline(self, name: str) -> None:
         """Delete a baseline; its runs stay."""
-        with self._store.write(f"deleting baseline {name!r}") as transaction:
+
+        def step(transaction: Transaction) -> None:
             if not transaction.delete_baseline(name):
                 raise _no_baseline(name, self.baselines())
+
+        self._store.change(f"deleting baseline {name!r}", step)
 
     def baselines(self) -> tuple[Baseline, ...]:
         """Return all baselines, by name."""
@@ -185,11 +219,17 @@ class Gating:
         text = json.dumps(gate_shape(report), allow_nan=False)
         now_us = time.time_ns() // 1000
         of_all = (now_us, report.verdict, report.baseline_name, report.noise_source, text)
-        with self._store.write("recording a verdict") as transaction:
-            for run_id in report.candidates:
-                if transaction.load(run_id) is None:
-                    raise RunNotFoundError(run_id, self._store.where)
+
+        def step(transaction: Transaction) -> None:
+            self._check_there(transaction, report.candidates)
             transaction.insert_verdicts([(run_id, *of_all) for run_id in report.candidates])
+
+        self._store.change("recording a verdict", step)
+
+    def _check_there(self, transaction: Transaction, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            if not transaction.has(run_id):
+                raise RunNotFoundError(run_id, self._store.where)
 
     def _baseline_runs(self, baseline: Runs) -> tuple[str | None, tuple[str, ...]]:
         """Return the baseline's name, if it is one, and its runs."""
@@ -198,7 +238,7 @@ class Gating:
         found = self._store.database.read(baselines)
         if baseline in found:
             return baseline, found[baseline].run_ids
-        if not self._store.database.without_row([baseline]):
+        if self._store.database.read(partial(run_exists, run_id=baseline)):
             return None, (baseline,)
         raise _no_baseline(baseline, tuple(found.values()))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from astraguard_store.buckets import quantiles as quantiles_of
 from astraguard_store.checks import check_name, check_number, check_run_id
+from astraguard_store.database.backend import Answering
 from astraguard_store.database.percentiles import (
     GROUPINGS,
     NO_RUNS,
@@ -15,7 +16,6 @@ from astraguard_store.database.percentiles import (
     MergedBuckets,
     grouped_buckets,
 )
-from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError
 from astraguard_store.reports import Percentile, Percentiles
 
@@ -50,7 +50,7 @@ class PercentilesQuestion:
         self._run_ids = None if runs is None else _checked_ids(runs)
         quantiles_of(NO_RUNS.buckets, self._quantiles)  # refuses one below 0 or above 1
 
-    def answer(self, database: RunDatabase) -> dict[Group, Percentiles]:
+    def answer(self, database: Answering) -> dict[Group, Percentiles]:
         """Return them, by group.
 
         Raises:

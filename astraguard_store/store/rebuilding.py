@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ __all__ = ["csv_of", "document_of", "needs_summary", "rebuild_summary"]
 
 def csv_of(root: Path, name: str) -> str | None:
     """Return the name of the CSV in a run's folder; None if there is none."""
-    return next((raw for raw in RAW_NAMES if (root / name / raw).is_file()), None)
+    paths = ((raw, root / name / raw) for raw in RAW_NAMES)
+    # Path.is_file() raises for a folder that may not be looked into, such as lost+found.
+    return next((raw for raw, path in paths if os.path.isfile(path)), None)
 
 
 def needs_summary(root: Path, name: str) -> bool:

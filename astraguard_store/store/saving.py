@@ -28,9 +28,13 @@ from astraguard_store.artifacts.reader import read_summary_file
 from astraguard_store.artifacts.staged_run import StagedRun, StagedRuns
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.writer import begin_measurements, begin_summary
+from astraguard_store.database.measurements import packed_measurements
+from astraguard_store.database.rows import bucket_rows
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.schema import buckets
 from astraguard_store.database.transaction import Transaction
+from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
@@ -62,6 +66,7 @@ __all__ = [
     "identity_of",
     "is_same_save",
     "keep_run",
+    "rows_to_save",
     "save_rows",
     "save_runs",
     "told_of_life",
@@ -147,6 +152,27 @@ def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -
         return [_note_files(transaction, run, ()) for run in saved]
 
 
+def rows_to_save(
+    runs: Mapping[str, NewRun], options: StoreOptions, token: str
+) -> list[tuple[RunSummary, RunRows]]:
+    """Return {run id: run} with all the rows that they will have, but for their revisions."""
+    moment = _Moment.of(runs)
+    return [_rows_to_save(run, options, moment, token) for run in runs.values()]
+
+
+def _rows_to_save(
+    new: NewRun, options: StoreOptions, moment: _Moment, token: str
+) -> tuple[RunSummary, RunRows]:
+    found = summarize(new.columns, satellite_buckets=options.satellite_buckets)
+    summary = _summary(new, found, moment, new.tags)
+    rows = rows_of(StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256))
+    rows.children[buckets.name] = bucket_rows(new.run_id, found)
+    if options.keep_measurements != "database":
+        return summary, rows
+    packed = packed_measurements(found.satellites, new.columns)
+    return summary, rows._replace(measurements=packed)
+
+
 def _stage(
     root: Path, runs: Mapping[str, NewRun], options: StoreOptions, moment: _Moment
 ) -> tuple[StagedRuns, dict[str, RunStatistics]]:
@@ -197,6 +223,24 @@ def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[s
     }
 
 
+def _summary(
+    new: NewRun, statistics: RunStatistics, moment: _Moment, tags: Mapping[str, str]
+) -> RunSummary:
+    return RunSummary(
+        new.run_id,
+        0,
+        utc_from_epoch_us(moment.now_us),
+        statistics.total_measurements,
+        statistics.metrics,
+        statistics.satellites,
+        (),
+        new.provenance,
+        tags,
+        **told_of_life(new.life),
+        save_id=new.save_id,
+    )
+
+
 def _write(
     transaction: Transaction,
     new: NewRun,
@@ -210,23 +254,10 @@ def _write(
         stored = transaction.find_save(new.save_id)
         if is_same_save(new, stored):
             raise SavedAlreadyError(new.run_id)
-    life = new.life
-    is_new = transaction.end_live(new.run_id, life.token) if life else None
-    is_known = is_new is not None
-    summary = RunSummary(
-        new.run_id,
-        0,
-        utc_from_epoch_us(moment.now_us),
-        statistics.total_measurements,
-        statistics.metrics,
-        statistics.satellites,
-        (),
-        new.provenance,
-        # Those of a recorder were set when it began, and may have been changed meanwhile.
-        NO_TAGS if is_known else new.tags,
-        **told_of_life(life),
-        save_id=new.save_id,
-    )
+    is_new = transaction.end_live(new.run_id, new.life.token) if new.life else None
+    # Those of a recorder were set when it began, and may have been changed meanwhile.
+    set_tags = new.tags if is_new is None else NO_TAGS
+    summary = _summary(new, statistics, moment, set_tags)
     run = StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256)
     measurements = new.columns if options.keep_measurements == "database" else None
     revision = transaction.save_without_files(run, statistics, measurements)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.description import (
     DescribedColumn,
@@ -15,21 +19,27 @@ from astraguard_store.database.sqlite.description import (
 )
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.database.sqlite.migrate import (
+    KNOWN_REVISIONS,
     check_revision,
     restore_database,
     revision_of,
     upgrade_database,
 )
 from astraguard_store.exceptions import StoreNotFoundError
-from astraguard_store.options import DATABASE_NAME
+from astraguard_store.options import DATABASE_NAME, names_server
 from astraguard_store.store.store import LOCK_NAME, existing_root
 from astraguard_store.system.ticket import WriteTicket
+
+if TYPE_CHECKING:
+    from astraguard_store.database.postgres.connections import Connections
 
 __all__ = [
     "DescribedColumn",
     "DescribedObject",
     "SchemaStatus",
     "described_schema",
+    "grant_roles",
+    "grant_statements",
     "restore_backup",
     "schema_head",
     "schema_status",
@@ -43,13 +53,14 @@ class SchemaStatus:
     """The schema of one store.
 
     Attributes:
-        database_path: Its database, which may be missing.
+        database_path: Its database, which may be missing; of a server, the URL without
+            its password.
         found: The schema revision in it, None if there is none.
         head: The revision that this version of the package needs.
         backup_path: The copy made before an upgrade; None if there was none to do.
     """
 
-    database_path: Path
+    database_path: Path | str
     found: str | None
     head: str
     backup_path: Path | None = None
@@ -62,6 +73,8 @@ def schema_status(results_dir: str | os.PathLike[str]) -> SchemaStatus:
         StoreNotFoundError: There is no such folder.
         DatabaseError: The database can't be read.
     """
+    if names_server(results_dir):
+        return _server_status(os.fspath(results_dir))
     path = existing_root(results_dir, create=False) / DATABASE_NAME
     found = revision_of(path) if os.path.lexists(path) else None
     return SchemaStatus(path, found, HEAD_REVISION)
@@ -75,6 +88,8 @@ def described_schema(results_dir: str | os.PathLike[str]) -> tuple[DescribedObje
         SchemaVersionError: The database is older or newer than this code.
         DatabaseError: It can't be read.
     """
+    if names_server(results_dir):
+        return _described_on_server(os.fspath(results_dir))
     path = _existing_database(results_dir)
     check_revision(path, revision_of(path))
     reader = FileReader(path, busy_timeout_s=30.0)
@@ -90,17 +105,81 @@ def upgrade_schema(
     """Bring the store in *results_dir* to the newest schema, or leave it as it was.
 
     A copy of the database is made first, checked, and kept beside it. A store
-    that is up to date is left alone.
+    that is up to date is left alone. On a server it is one transaction without a copy,
+    and others who migrate wait for it.
 
     Raises:
         StoreNotFoundError: There is no such folder, or no database in it.
         SchemaVersionError: The schema is newer than this version knows.
         DatabaseError: The database can't be copied or upgraded.
     """
+    if names_server(results_dir):
+        return _upgrade_server(os.fspath(results_dir))
     path = _existing_database(results_dir)
     with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
         backup_path = upgrade_database(path)
     return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
+
+
+def grant_statements() -> list[str]:
+    """Return the SQL that makes the roles of a server, and says what they may do."""
+    from astraguard_store.database.postgres.grants import grants_sql
+
+    return grants_sql()
+
+
+def grant_roles(url: str) -> None:
+    """Make the roles on a server, and say what they may do.
+
+    Raises:
+        StoreNotFoundError: The URL can't be read.
+        DatabaseError: The server can't be reached, or its user may not.
+    """
+    from astraguard_store.database.postgres.grants import apply_grants
+
+    with _connected(url) as connections:
+        apply_grants(connections)
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connections]:
+    from astraguard_store.database.postgres.connections import Connections
+
+    connections = Connections(ServerUrl.parse(url), busy_timeout_s=30.0)
+    try:
+        yield connections
+    finally:
+        connections.close()
+
+
+def _server_status(url: str) -> SchemaStatus:
+    from astraguard_store.database.postgres.migrate import found_on_server
+
+    with _connected(url) as connections:
+        return SchemaStatus(connections.url.shown, found_on_server(connections), HEAD_REVISION)
+
+
+def _described_on_server(url: str) -> tuple[DescribedObject, ...]:
+    from astraguard_store.database.postgres.migrate import (
+        check_server_revision,
+        described_on_server,
+        found_on_server,
+    )
+
+    with _connected(url) as connections:
+        check_server_revision(connections.url, found_on_server(connections))
+        return described_on_server(connections)
+
+
+def _upgrade_server(url: str) -> SchemaStatus:
+    from astraguard_store.database.postgres.migrate import check_server_revision, upgrade_server
+
+    before = _server_status(url)
+    if before.found is not None and before.found not in KNOWN_REVISIONS:
+        check_server_revision(ServerUrl.parse(url), before.found)
+    if before.found != HEAD_REVISION:
+        upgrade_server(ServerUrl.parse(url))
+    return _server_status(url)
 
 
 def restore_backup(

@@ -8,6 +8,7 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -32,7 +33,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
-from astraguard_store.formats.summary import summary_document
+from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import (
@@ -44,6 +45,7 @@ from astraguard_store.reports import (
     Percentiles,
     Progress,
     PruneReport,
+    PushReport,
     QueryResult,
 )
 from astraguard_store.store.adoption import adopt_folders
@@ -70,6 +72,7 @@ from astraguard_store.system.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
@@ -80,6 +83,9 @@ __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
+
+# Of the runs that a rig asks for again and again; one of 10,000 satellites takes 30 MB.
+_DOCUMENTS = 16
 
 
 class Source(Protocol):
@@ -101,6 +107,11 @@ class Source(Protocol):
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
 
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+
     def gating(self) -> Gating:
         """Return what judges the runs."""
 
@@ -114,7 +125,12 @@ class Source(Protocol):
         """Return the answer to a statement of somebody else's SQL."""
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
 
@@ -123,6 +139,9 @@ class Source(Protocol):
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
 
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
@@ -184,6 +203,8 @@ class MemorySource:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._database = store.database
+        # Another store in memory is another origin of what it pushes.
+        self._memory_id = secrets.token_hex(16)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -202,6 +223,16 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self._database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
+        )
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
@@ -229,6 +260,8 @@ class MemorySource:
         run_ids: Iterable[str],  # noqa: ARG002
         target: Path,  # noqa: ARG002
         progress: Progress | None,  # noqa: ARG002
+        *,
+        dataset: bool = False,  # noqa: ARG002
     ) -> ExportReport:
         """Refuse: there are no files."""
         raise StoreNotFoundError("a store in memory has no files, so none can be exported")
@@ -254,6 +287,16 @@ class MemorySource:
         from astraguard_store.store.pruning import estimate
 
         return estimate(self._store, pruning)
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:
+        """Copy to a server what it doesn't have."""
+        from astraguard_store.store.server_source import push_to
+
+        return push_to(url, self._database, self._origin(), self._store.options, progress)
+
+    def _origin(self) -> tuple[str, Path | None]:
+        """Return the store's id, and its results folder."""
+        return self._memory_id, None
 
     def back_up(self, target: Path) -> None:
         """Copy the database to a new file."""
@@ -363,6 +406,7 @@ class FolderSource(MemorySource):
         self._folder = store
         self._root = store.root
         self._on_load = self._finish_publishing if writes else None
+        self._documents: dict[str, tuple[StoredRun, dict[str, Any]]] = {}
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -437,7 +481,7 @@ class FolderSource(MemorySource):
             pass
         else:
             if not afresh and self._is_as_saved(run):
-                return summary_document(run.summary, run.utc_offset_s or 0)
+                return copied(self._document_of(run))
         try:
             return read_document(self._root, run_id)
         except FileNotFoundError:
@@ -450,7 +494,12 @@ class FolderSource(MemorySource):
         return frame_of_stored(self._folder, lambda: self._load(run_id))
 
     def export(
-        self, run_ids: Iterable[str], target: Path, progress: Progress | None
+        self,
+        run_ids: Iterable[str],
+        target: Path,
+        progress: Progress | None,
+        *,
+        dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import export
@@ -470,6 +519,7 @@ class FolderSource(MemorySource):
             run_ids,
             target,
             progress,
+            dataset=dataset,
         )
 
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
@@ -547,8 +597,29 @@ class FolderSource(MemorySource):
         """Finish or undo what dead processes left behind."""
         recover(self._folder)
 
+    def _origin(self) -> tuple[str, Path | None]:
+        store_id = self._database.store_id()
+        if store_id is None:
+            raise StoreNotFoundError(
+                f"the store in {self._root} has no id yet, by which a server knows it again; "
+                "open it for writing once"
+            )
+        return store_id, self._root
+
     def _load(self, run_id: str) -> StoredRun:
         return self._database.get(run_id, self._on_load)
+
+    def _document_of(self, run: StoredRun) -> dict[str, Any]:
+        """Return the run's document, built once; it is nobody's to change."""
+        kept = self._documents.get(run.summary.run_id)
+        # The database gives the same object for as long as nobody has changed the run.
+        if kept is not None and kept[0] is run:
+            return kept[1]
+        document = summary_document(run.summary, run.utc_offset_s or 0)
+        if len(self._documents) >= _DOCUMENTS:
+            self._documents.clear()
+        self._documents[run.summary.run_id] = run, document
+        return document
 
     def _is_as_saved(self, run: StoredRun) -> bool:
         # The file of an adopted run was written by somebody else; merged, it has a token.

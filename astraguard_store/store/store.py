@@ -5,22 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
-from astraguard_store.artifacts.attachments import attachment_path
-from astraguard_store.artifacts.publishing import StagedDeletion
+from astraguard_store.artifacts.deletion import StagedDeletion
+from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
 from astraguard_store.database.sqlite.open_files import has_log_of_another
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
-from astraguard_store.model import RunSummary
 from astraguard_store.options import DATABASE_NAME, StoreOptions
-from astraguard_store.system.files import make_folder, size_if_there
+from astraguard_store.system.files import make_folder
 from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
@@ -36,6 +35,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
+
+T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -77,25 +78,40 @@ class SharedStore:
 
 
 class Deletion(Protocol):
-    """The files of a run that is being deleted."""
+    """The files of runs that are being deleted."""
 
-    def remove_files(self) -> None:
-        """Remove them; the rows' deletion is committed and the ticket held."""
+    @property
+    def removed_bytes(self) -> int:
+        """What the files had that are removed."""
 
-    def discard(self) -> None:
-        """Leave them; the deletion was not committed."""
+    def remove_files(self, run_id: str) -> None:
+        """Remove those of a run; the deletion of its rows is committed and the ticket held."""
+
+    def finish(self) -> None:
+        """Forget the runs whose files are removed."""
+
+    def discard(self, run_ids: Iterable[str]) -> None:
+        """Leave those of these runs; their deletion was not committed."""
 
     def close(self) -> None:
         """Let go; what is left is for recovery."""
 
 
 class NoFiles:
-    """The deletion of a run that has no files."""
+    """The deletion of runs that have no files."""
 
-    def remove_files(self) -> None:
+    removed_bytes: Final = 0
+
+    def remove_files(self, run_id: str) -> None:
         """Do nothing."""
 
-    discard = close = remove_files
+    def discard(self, run_ids: Iterable[str]) -> None:
+        """Do nothing."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    close = finish
 
 
 class Store:
@@ -114,8 +130,8 @@ class Store:
         self.options = options
         self.where = where
 
-    def stage_deletion(self, run_id: str) -> Deletion:  # noqa: ARG002
-        """Return what removes a run's files once its rows are deleted; here there are none."""
+    def stage_deletion(self, run_ids: Iterable[str]) -> Deletion:  # noqa: ARG002
+        """Return what removes runs' files once their rows are deleted; here there are none."""
         return NoFiles()
 
     def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
@@ -126,9 +142,9 @@ class Store:
             logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
             self.shared.unsettled = True
 
-    def file_bytes(self, run: RunSummary) -> int:  # noqa: ARG002
-        """Return what those of the run's files that are there hold together."""
-        return 0
+    def noted_file_bytes(self) -> dict[str, int]:
+        """Return what each run's files had when they were noted; here there are none."""
+        return {}
 
     @contextmanager
     def turn(self, purpose: str) -> Iterator[None]:
@@ -152,6 +168,11 @@ class Store:
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
 
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, made in a transaction of `write`."""
+        with self.write(purpose) as transaction:
+            return step(transaction)
+
 
 class FolderStore(Store):
     """The same with a results folder that holds the runs' files.
@@ -164,19 +185,17 @@ class FolderStore(Store):
         super().__init__(shared, options, str(root))
         self.root = root
 
-    def stage_deletion(self, run_id: str) -> Deletion:
-        """Return what removes a run's files once its rows are deleted; noted on disk.
+    def stage_deletion(self, run_ids: Iterable[str]) -> Deletion:
+        """Return what removes runs' files once their rows are deleted; noted on disk.
 
         Raises:
             ArtifactWriteError: It can't be noted.
         """
-        return StagedDeletion(self.root, run_id, durable=self.options.sync)
+        return StagedDeletion(self.root, run_ids, durable=self.options.sync)
 
-    def file_bytes(self, run: RunSummary) -> int:
-        """Return what those of the run's files that are there hold together."""
-        paths = [artifact.path for artifact in run.artifacts]
-        paths += [attachment_path(run.run_id, attached.name) for attached in run.attachments]
-        return sum(size_if_there(self.root / path) for path in paths)
+    def noted_file_bytes(self) -> dict[str, int]:
+        """Return what each run's files had when they were noted."""
+        return self.database.read(noted_file_bytes)
 
 
 _registry: dict[Path, SharedStore] = {}

@@ -165,26 +165,47 @@ def open_for_reading(folder: Path, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_file(folder: Path, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[bytes, int]:
+def read_file(folder: Path | str, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[bytes, int]:
     """Return the content of the file *name* in *folder*, and its time in ns since 1970.
 
     Raises:
         FileNotFoundError: There is no such folder or file.
         ArtifactReadError: It can't be read, or has more than *limit* bytes.
     """
-    with open_for_reading(folder, name) as descriptor:
-        found = os.fstat(descriptor)
-        size = found.st_size
-        if size > limit:
-            raise ArtifactReadError(f"{folder / name} has {size} bytes, {limit} are read at most")
+    try:
+        # As `open_for_reading`, in one function: a small file is read in half the time.
+        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _NEVER_A_LINK)
         try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK, dir_fd=parent)
+        finally:
+            os.close(parent)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise ArtifactReadError(f"{folder}/{name} is not a file")
+            if found.st_size > limit:
+                raise ArtifactReadError(
+                    f"{folder}/{name} has {found.st_size} bytes, {limit} are read at most"
+                )
             # One byte more than there are tells that it has grown.
-            content = os.read(descriptor, size + 1)
-            while len(content) <= limit and (more := os.read(descriptor, _CHUNK_BYTES)):
-                content += more
-            return content[:limit], found.st_mtime_ns
-        except OSError as error:
-            raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
+            content = os.read(descriptor, found.st_size + 1)
+            if len(content) != found.st_size:
+                content += _rest_of(descriptor, limit - len(content))
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArtifactReadError(f"{folder}/{name} can't be read: {error.strerror}") from error
+    return content[:limit], found.st_mtime_ns
+
+
+def _rest_of(descriptor: int, limit: int) -> bytes:
+    """Return what is left to read of an open file, up to some more than *limit* bytes."""
+    rest = b""
+    while len(rest) <= limit and (more := os.read(descriptor, _CHUNK_BYTES)):
+        rest += more
+    return rest
 
 
 def chunks_of(descriptor: int) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from astraguard_store.exceptions import GateError
+from astraguard_store.shown import Shown
 
 __all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
 
@@ -47,7 +48,7 @@ class CellLimits(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Shown):
     """Which changes count, for all metric types and for single ones.
 
     ``relative`` and ``absolute_ms`` say which slow-down matters at all; whether there is

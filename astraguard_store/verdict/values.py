@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from astraguard_store.model import MetricSummary
 from astraguard_store.provenance import Provenance, ProvenanceChange
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
 __all__ = [
     "Baseline",
@@ -75,9 +76,16 @@ class Settling(NamedTuple):
     runs_of_both: int | None
     with_reference: int | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True)
-class CellVerdict:
+class CellVerdict(Shown):
     """What is said of one statistic of one metric type, on all satellites or on one.
 
     Attributes:
@@ -144,6 +152,13 @@ class NotJudged(NamedTuple):
     statistic: str
     reason: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class SlowEvents(NamedTuple):
     """Events above the baseline's p99.9, which show stalls that no percentile sees.
@@ -164,9 +179,16 @@ class SlowEvents(NamedTuple):
     candidate: int
     candidate_events: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class GateReport:
+class GateReport(Tabular):
     """A verdict on runs, and what it is made of.
 
     Attributes:
@@ -261,6 +283,13 @@ class PercentileInterval(NamedTuple):
     low_ms: float | None
     high_ms: float | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class CalibrationCell(NamedTuple):
     """What a baseline can find in one statistic.
@@ -285,9 +314,16 @@ class CalibrationCell(NamedTuple):
     detectable_with_reference: float | None
     false_alarms: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Calibration:
+class Calibration(Tabular):
     """What a baseline's own runs say of the gate.
 
     Each run is judged against the others, as if it were a candidate: whatever is called
@@ -352,9 +388,16 @@ class ChangePoint(NamedTuple):
     runs_after: int
     p_value: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(Shown):
     """A name for runs to judge others against; they aren't pruned.
 
     A run that is deleted by hand is in no baseline any more.

@@ -81,6 +81,8 @@ def describe() -> None:
 
 def upgrade() -> None:
     """Add the table, what keeps it true, and its description."""
+    if op.get_context().dialect.name == "postgresql":
+        return  # 0008 makes everything there
     op.create_table(
         "run_documents",
         sa.Column("run_id", sa.Text(), nullable=False),
@@ -102,6 +104,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it; the rows say the same."""
+    if op.get_context().dialect.name == "postgresql":
+        return  # 0008 makes everything there
     op.execute("DROP TRIGGER tr_runs_delete")
     for table in COPIED:
         for event in ("insert", "update", "delete"):

@@ -26,8 +26,8 @@ from .toys import sync_folder
 BOTH = "both"
 PACKED = "packed"
 PINNED = "pinned"
-# Of a prune, oldest first.
-PRUNED = (AGAIN, DOOMED, BOTH)
+# Of a prune, oldest first; the last two go in one transaction.
+PRUNED = (AGAIN, DOOMED, BOTH, "fourth")
 TAGS_BEFORE = {"week": "46", "note": "the fan's off"}
 TAGS_SET = {"week": "47", "note": None, PINNED: ""}
 TAGS_AFTER = {"week": "47", PINNED: ""}

@@ -31,6 +31,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.system.files import make_file, sync_folder
 
 __all__ = [
+    "KNOWN_REVISIONS",
     "check_log_fits",
     "check_revision",
     "create_database",
@@ -39,11 +40,12 @@ __all__ = [
     "migrate",
     "restore_database",
     "revision_of",
+    "run_scripts",
     "scripts_folder",
     "upgrade_database",
 ]
 
-_KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, 8))
+KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 _FORMER: Final = "-before-restore"
 
@@ -85,7 +87,7 @@ def check_revision(path: Path, found: str | None) -> None:
             "program made it, use another results folder; if an `alembic upgrade head` on it "
             "never finished, run that again"
         )
-    elif found in _KNOWN_REVISIONS:
+    elif found in KNOWN_REVISIONS:
         message = (
             f"{path} has schema {found}, this version needs {HEAD_REVISION}; "
             f"run: {_upgrade_command(path)}"
@@ -124,7 +126,7 @@ def migrate(engine: Engine) -> None:
         # checks the keys before it commits.
         driver.execute("PRAGMA foreign_keys=OFF")
         try:
-            _run_scripts(writing)
+            run_scripts(writing)
         finally:
             driver.execute("PRAGMA foreign_keys=ON")
 
@@ -192,7 +194,7 @@ def upgrade_database(path: Path) -> Path | None:
     found = revision_of(path)
     if found == HEAD_REVISION:
         return None
-    if found not in _KNOWN_REVISIONS:
+    if found not in KNOWN_REVISIONS:
         check_revision(path, found)
     backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
     reader = FileReader(path, busy_timeout_s=30.0)
@@ -235,7 +237,7 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         reader = FileReader(backup, busy_timeout_s=30.0)
         try:
             found = reader.read(found_revision)
-            if found not in _KNOWN_REVISIONS:
+            if found not in KNOWN_REVISIONS:
                 check_revision(backup, found)
             # Checks the copy, and so the backup.
             back_up(reader.read, backup, new)
@@ -284,7 +286,8 @@ def _free_name(path: Path, name: str) -> Path:
     return candidate
 
 
-def _run_scripts(connection: Connection) -> None:
+def run_scripts(connection: Connection) -> None:
+    """Run the migrations up to the newest on a connection."""
     from alembic import command
     from alembic.config import Config
 

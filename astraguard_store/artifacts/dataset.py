@@ -1,0 +1,87 @@
+"""Raw measurements of many runs for any engine: one parquet file a run, in Hive folders.
+
+``rig=…/date=…/RUN.SAVE.parquet``: whoever filters by rig or date opens only these folders.
+A file has the save in its name, so the same export again writes nothing, and that of a run
+that was saved again replaces the file of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from astraguard_store.artifacts.exports import write_parquet
+from astraguard_store.artifacts.staging import new_token
+from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.model import RunSummary
+from astraguard_store.system.files import make_folder, sync_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Dataset"]
+
+# What Hive itself writes where a value isn't known; engines read it as NULL.
+_UNKNOWN: Final = "__HIVE_DEFAULT_PARTITION__"
+_SUFFIX: Final = ".parquet"
+
+
+class Dataset:
+    """The files of a folder, which is made where it is missing.
+
+    Attributes:
+        files: How many there are of the runs that were written.
+        bytes: What these hold together.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._root = root
+        self._there: dict[str, list[Path]] = {}
+        for path in root.glob(f"rig=*/date=*/*{_SUFFIX}"):
+            run_id = path.name.removesuffix(_SUFFIX).rpartition(".")[0]
+            self._there.setdefault(run_id, []).append(path)
+
+    def write(self, run: RunSummary, save: str, frame_of: Callable[[str], pl.DataFrame]) -> None:
+        """Write the file of one save of a run, unless it is there.
+
+        Args:
+            run: The run.
+            save: What no other save of it has.
+            frame_of: Gives the measurements of that save.
+
+        Raises:
+            ArtifactWriteError: It can't be written; what was there is as it was.
+        """
+        rig = run.provenance.rig
+        folder = self._root / f"rig={_UNKNOWN if rig is None else quote(rig, safe=' ')}"
+        folder /= f"date={run.recorded_at:%Y-%m-%d}"
+        path = folder / f"{run.run_id}.{save}{_SUFFIX}"
+        before = self._there.get(run.run_id, [])
+        try:
+            if path not in before:
+                make_folder(folder)
+                self._write_new(path, run.run_id, frame_of)
+            for other in before:
+                if other != path:
+                    other.unlink(missing_ok=True)
+            self.bytes += path.stat().st_size
+        except OSError as error:
+            if isinstance(error, ArtifactWriteError):
+                raise
+            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
+        self.files += 1
+
+    @staticmethod
+    def _write_new(path: Path, run_id: str, frame_of: Callable[[str], pl.DataFrame]) -> None:
+        # A name that engines pass by until the file is whole.
+        beside = path.with_name(f".{new_token()}~")
+        try:
+            write_parquet(beside, [run_id], frame_of)
+            beside.rename(path)
+            sync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)

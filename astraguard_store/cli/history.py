@@ -1,0 +1,146 @@
+"""`astraguard-store history`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from astraguard_store.cli import options, output
+from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
+from astraguard_store.history import GROUPS, History, HistoryPoint, value_of
+from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.sketch import BLOCKS, sparkline
+
+_STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
+
+
+@click.command(
+    epilog=options.examples(
+        "astraguard-store history fault_detection",
+        "astraguard-store history fault_detection --by rig -n 50",
+        "astraguard-store history recovery_action --statistic p99 --scenario swarm --since 4w",
+    )
+)
+@click.argument("metric", shell_complete=options.complete_metric)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1_000),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="How many of the newest runs.",
+)
+@click.option(
+    "--statistic",
+    type=click.Choice(_STATISTICS),
+    default="p95",
+    show_default=True,
+    help="What of it.",
+)
+@click.option("--by", type=click.Choice(GROUPS), help="A trend for each of these.")
+@click.option("--satellite", metavar="NAME", help="Of one satellite.")
+@options.scenario_filters
+@options.as_markdown
+@options.results
+@options.as_json
+def history(
+    metric: str,
+    limit: int,
+    statistic: str,
+    by: str | None,
+    satellite: str | None,
+    scenario: str | None,
+    tag: options.Tag | None,
+    since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
+    as_markdown: bool,
+    results: options.Results,
+    as_json: bool,
+) -> int:
+    """Show how METRIC went from run to run, oldest first, and where it changed.
+
+    A change is a step that stays and is proven, as of `changes`, among the runs that are
+    shown. The commit is shown where it isn't that of the run before.
+
+    Exit code 0; 1 where no run measured it; 2 for an error.
+    """
+    with options.open_store(results, read_only=True) as repository:
+        found = repository.history(
+            metric,
+            by=by,
+            satellite_id=satellite,
+            limit=limit,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            until=until,
+            recorded_since=recorded_since,
+        )
+        mistyped = None if found.points else options.why_no_metric(repository, metric)
+        origin = options.answers_from(repository)
+    if as_json:
+        output.print_json({**origin, **shapes.history_shape(found, statistic)})
+    elif found.points:
+        _print_history(found, statistic, markdown=as_markdown)
+    if not found.points:
+        complain(mistyped or f"none of the runs measured {metric!r}")
+        return ANSWER_IS_NO
+    return OK
+
+
+def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
+    changes = frozenset(found.changes(statistic))
+    for number, (group, points) in enumerate(found.groups().items()):
+        if number:
+            output.print_line()
+        unit = numbers.unit_of(value_of(point, statistic) for point in points)
+        name = statistic.removesuffix("_ms")
+        values = [value_of(point, statistic) for point in points]
+        fields = [("metric type", f"{found.metric_type}, {name} in {unit.name}")]
+        fields += [(found.by, group or "-")] if found.by else []
+        if output.has(BLOCKS) or markdown:
+            fields.append(("trend", sparkline([None if v is None else float(v) for v in values])))
+        output.print_fields(fields, markdown=markdown)
+        output.print_line()
+        columns = [*text.words("run", "recorded (UTC)"), *text.numbers(name, "change", "missed")]
+        columns += text.words("commit")
+        rows = [
+            _row(point, before, statistic, unit, is_change=point in changes)
+            for before, point in zip([None, *points], points, strict=False)
+        ]
+        output.print_table(columns, rows, markdown=markdown)
+
+
+def _row(
+    point: HistoryPoint,
+    before: HistoryPoint | None,
+    statistic: str,
+    unit: numbers.Unit,
+    *,
+    is_change: bool,
+) -> Sequence[output.Cell]:
+    value = value_of(point, statistic)
+    is_new = before is None or before.git_commit != point.git_commit
+    change: output.Cell = ""
+    if is_change and before is not None:
+        change = _change(value_of(before, statistic), value)
+    return [
+        point.run_id,
+        text.time_text(point.recorded_at),
+        numbers.in_unit(value, unit),
+        change,
+        numbers.count_text(point.summary.missed),
+        (point.git_commit or "-")[:12] if is_new else "",
+    ]
+
+
+def _change(before: float | None, after: float | None) -> output.Cell:
+    if not before or after is None:
+        return "changed"
+    is_slower = after > before
+    shown = numbers.change_text((float(after) - float(before)) / float(before))
+    return output.Coloured(shown, "red" if is_slower else "green")

@@ -1,0 +1,109 @@
+"""`astraguard-store watch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import click
+
+from astraguard_store.cli import options, output
+from astraguard_store.cli.recent import fields_option, print_runs
+from astraguard_store.model import RunSummary
+from astraguard_store.presentation import text
+
+
+@click.command(
+    epilog=options.examples(
+        "astraguard-store watch",
+        "astraguard-store watch --every 10 -n 20 --metric recovery_action",
+    )
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1_000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Most runs to list.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1, 86_400),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@click.option("--times", type=click.IntRange(1), metavar="N", help="Stop after so many looks.")
+@click.option(
+    "--metric",
+    metavar="METRIC",
+    shell_complete=options.complete_metric,
+    help="Whose p95 is shown.",
+)
+@fields_option
+@options.scenario_filters
+@options.results
+def watch(
+    limit: int,
+    every: float,
+    times: int | None,
+    metric: str | None,
+    fields: tuple[str, ...] | None,
+    scenario: str | None,
+    tag: options.Tag | None,
+    since: datetime | None,
+    until: datetime | None,
+    recorded_since: datetime | None,
+    results: options.Results,
+) -> None:
+    """Draw the list of the newest runs anew, every other second, until Ctrl-C.
+
+    Runs that are being recorded, and began before these, stand below. It only reads, and
+    holds no lock between two looks.
+
+    Exit code 0; 2 for an error.
+    """
+    with options.open_store(results, read_only=True) as repository:
+        find = partial(
+            repository.recent,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            until=until,
+            recorded_since=recorded_since,
+        )
+        looks = 0
+        while True:
+            newest, others = find(limit), find(limit, state="running")
+            others = [header for header in others if header not in newest]
+            listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
+            click.clear()
+            now = text.time_text(datetime.now(UTC))
+            output.print_line(f"{options.shown_place(results)}  {now} UTC, Ctrl-C ends")
+            output.print_line()
+            _print(listed, besides, fields, metric)
+            looks += 1
+            if looks == times:
+                return
+            time.sleep(every)
+
+
+def _print(
+    newest: Sequence[RunSummary],
+    others: Sequence[RunSummary],
+    fields: tuple[str, ...] | None,
+    metric: str | None,
+) -> None:
+    if newest:
+        print_runs(newest, fields, metric=metric)
+    else:
+        output.print_line("No such runs yet.")
+    if others:
+        output.print_line()
+        output.print_line("Also being recorded:")
+        print_runs(others, fields, metric=metric)

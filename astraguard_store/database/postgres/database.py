@@ -1,0 +1,286 @@
+"""The runs of one server: asked, changed, saved. Nothing is remembered but what is checked."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from astraguard_store.comparison import Comparison
+from astraguard_store.database import lists
+from astraguard_store.database.backend import Question
+from astraguard_store.database.postgres import pushed, runs
+from astraguard_store.database.postgres.connections import Connections, ServerConnection
+from astraguard_store.database.postgres.migrate import check_server_revision, found_on_server
+from astraguard_store.database.postgres.pushed import Known, Origin
+from astraguard_store.database.postgres.user_sql import answer
+from astraguard_store.database.runs import (
+    Missing,
+    StoredRun,
+    delete_run_sql,
+    find_save,
+    is_same,
+    purge_measurements_sql,
+)
+from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.transaction import Transaction
+from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.exceptions import CommitOutcomeUnknownError, RunNotFoundError
+from astraguard_store.filters import RunFilters
+from astraguard_store.model import RunHeader
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import CacheInfo, QueryResult
+
+__all__ = ["ServerDatabase"]
+
+T = TypeVar("T")
+
+_MOST_KNOWN: Final = 1_024
+_ATTEMPTS: Final = 5
+_PRUNE: Final = """
+DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(time_us)s
+    AND NOT EXISTS (SELECT 1 FROM run_tags AS t
+        WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
+    AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
+RETURNING run_id
+"""
+
+
+class ServerDatabase:
+    """The runs of a server; threads and forked children may use it.
+
+    Attributes:
+        path: None: it is no file.
+        name: The URL, without its password.
+    """
+
+    path: Path | None = None
+
+    def __init__(self, url: ServerUrl, options: StoreOptions) -> None:
+        self.name = url.shown
+        self.connections = Connections(url, options.busy_timeout_s)
+        self._sync = options.sync
+        self._known: OrderedDict[str, runs.Answer] = OrderedDict()
+        self._lock = threading.Lock()
+        self._hits = self._misses = 0
+
+    @classmethod
+    def open(cls, url: ServerUrl, options: StoreOptions) -> ServerDatabase:
+        """Open the server's store if its schema is the one that this code needs.
+
+        Raises:
+            SchemaVersionError: It is another one.
+            DatabaseError: The server can't be reached.
+        """
+        database = cls(url, options)
+        try:
+            check_server_revision(url, found_on_server(database.connections))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def get(self, run_id: str) -> StoredRun:
+        """Return the run: the same object until somebody changes it. One round trip.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        known = self._known.get(run_id)
+        found = self.read(
+            lambda connection: runs.load_if_changed(connection, run_id, known), one_statement=True
+        )
+        if found is None:
+            with self._lock:
+                self._known.pop(run_id, None)
+            raise RunNotFoundError(run_id, self.name)
+        return self._kept(run_id, found, known)
+
+    def recent(self, limit: int, filters: RunFilters | None) -> list[RunHeader]:
+        """Return the newest runs that pass the filters, newest first. One round trip."""
+
+        def query(connection: Any) -> list[RunHeader]:
+            if filters is None:
+                return lists.recent_headers(connection, limit)
+            # The server counts for itself which way is the shorter one.
+            return lists.filtered_headers(connection, limit, filters, count_first=False)
+
+        return self.read(query, one_statement=True)
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another. One round trip.
+
+        Raises:
+            RunNotFoundError: One of them isn't there; the baseline is looked for first.
+        """
+        found = self.read(
+            lambda connection: runs.compare(
+                connection, baseline, candidate, by_satellite=by_satellite
+            ),
+            one_statement=True,
+        )
+        if isinstance(found, Missing):
+            raise RunNotFoundError(found.run_id, self.name)
+        return found
+
+    def read(self, query: Callable[[Any], T], *, one_statement: bool = False) -> T:
+        """Return the result of *query*, run on one snapshot."""
+        return self.connections.read(query, one_statement=one_statement)
+
+    def ask(self, question: Question) -> QueryResult:
+        """Return the answer to somebody's own SQL.
+
+        Raises:
+            QueryError: It is refused, wrong, or took too long.
+        """
+        return answer(self.connections, question)
+
+    def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
+        """Save runs, all or none, and return their revisions and tags; two round trips.
+
+        One that is stored under its `save_id` already isn't saved, nor returned.
+        A save whose commit's outcome isn't known is looked up by its token, and saved
+        again if it isn't there: so it is there once.
+
+        Raises:
+            DatabaseError: The server can't be reached; nothing is saved.
+            CommitOutcomeUnknownError: It can't be reached any more either to look.
+        """
+        step = partial(runs.save_runs, new=new)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self.transact(step)
+            except CommitOutcomeUnknownError:
+                known = self.known([rows.run_id for rows in new])
+                if all(r.run_id in known and known[r.run_id].token == r.save[2] for r in new):
+                    found = [self.get(rows.run_id).summary for rows in new]
+                    return {run.run_id: (run.revision, dict(run.tags)) for run in found}
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
+        """Set tags of a stored run; None removes one.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+
+        def step(connection: ServerConnection) -> bool:
+            found = connection.run(
+                "SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR KEY SHARE", {"run_id": run_id}
+            ).fetchone()
+            if found:
+                new = [(run_id, tag, value) for tag, value in tags.items() if value is not None]
+                runs.insert_tags(connection, new)
+                gone = [tag for tag, value in tags.items() if value is None]
+                if gone:
+                    connection.run(
+                        "DELETE FROM run_tags WHERE run_id = %(run_id)s "
+                        "AND tag = ANY(%(tags)s::text[])",
+                        {"run_id": run_id, "tags": gone},
+                    )
+            return found is not None
+
+        if not self.transact(step):
+            raise RunNotFoundError(run_id, self.name)
+
+    def delete(self, run_id: str, *, unless_pinned: int | None = None) -> bool:
+        """Delete a run with all its rows; return whether it was.
+
+        Args:
+            run_id: The run.
+            unless_pinned: Only a run that was recorded at this time, µs since 1970, and
+                neither is pinned nor has become one of a baseline meanwhile.
+        """
+        if unless_pinned is None:
+            return self.connections.again_if_stale(
+                lambda connection: connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+            )
+
+        def step(connection: ServerConnection) -> bool:
+            bound = {"run_id": run_id, "time_us": unless_pinned, "pinned": lists.PINNED}
+            # Who pins it holds the row, so that the next statement sees what was pinned.
+            connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", bound)
+            return connection.run(_PRUNE, bound).fetchone() is not None
+
+        return self.transact(step)
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete the kept measurements of a run; return how many there were."""
+        return self.connections.again_if_stale(
+            lambda connection: connection.execute(purge_measurements_sql(), (run_id,)).rowcount
+        )
+
+    def renew_document(self, run_id: str) -> None:
+        """Write the copy of a run's rows anew that is read instead of them."""
+        self.transact(partial(runs.renew_document, run_id=run_id))
+
+    def known(self, run_ids: Sequence[str]) -> dict[str, Known]:
+        """Return what the server has of these runs; one round trip."""
+        return self.read(
+            lambda connection: pushed.known_runs(connection, run_ids), one_statement=True
+        )
+
+    def origin_of(self, run_id: str) -> Origin | None:
+        """Return which store has pushed a run; None if none has."""
+        return self.read(
+            lambda connection: pushed.origin_of(connection, run_id), one_statement=True
+        )
+
+    def push(
+        self, origin: Origin, new: Sequence[RunRows], known: Mapping[str, Known]
+    ) -> list[str]:
+        """Write pushed runs in one transaction; return the ids of those that were."""
+        return self.transact(lambda connection: pushed.push_runs(connection, origin, new, known))
+
+    def push_tags(
+        self,
+        origin: Origin,
+        changed: Mapping[str, Mapping[str, str]],
+        known: Mapping[str, Known],
+    ) -> None:
+        """Write what has changed of the tags of pushed runs."""
+        self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
+
+    def saved_as(self, save_id: str) -> tuple[str, str] | None:
+        """Return (run id, content's hash) of the stored save of that name; None without one."""
+        return self.read(partial(find_save, save_id=save_id), one_statement=True)
+
+    def change_judgements(self, step: Callable[[Transaction], T]) -> T:
+        """Return the result of *step*, which writes baselines or verdicts, one at a time."""
+
+        def alone(connection: Any) -> T:
+            # Else of two that set a baseline at a time it might be a mixture.
+            connection.run("LOCK TABLE baseline_runs IN SHARE ROW EXCLUSIVE MODE")
+            return step(Transaction(connection))
+
+        return self.connections.transact(alone, sync=self._sync, pipelined=False)
+
+    def cache_info(self) -> CacheInfo:
+        """Return how often a run was as it was known."""
+        return CacheInfo(self._hits, self._misses, len(self._known), _MOST_KNOWN)
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self.connections.close()
+
+    def transact(self, step: Callable[[ServerConnection], T]) -> T:
+        """Return the result of *step*; all that it writes is kept, or nothing."""
+        return self.connections.transact(step, sync=self._sync)
+
+    def _kept(self, run_id: str, found: runs.Answer, known: runs.Answer | None) -> StoredRun:
+        with self._lock:
+            if known and (found is known or is_same(known.run, found.run)):
+                found = found._replace(run=known.run)
+                self._hits += 1
+            else:
+                self._misses += 1
+            self._known[run_id] = found
+            self._known.move_to_end(run_id)
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return found.run

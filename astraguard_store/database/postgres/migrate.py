@@ -1,0 +1,131 @@
+"""How the schema comes to be on a server: by the migrations, one at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from astraguard_store.database.postgres.connections import (
+    Connections,
+    ServerConnection,
+    driver,
+    translated,
+)
+from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts
+from astraguard_store.exceptions import SchemaVersionError
+from astraguard_store.reports import DescribedColumn, DescribedObject
+
+__all__ = [
+    "check_server_revision",
+    "described_on_server",
+    "found_on_server",
+    "lock_migrations",
+    "server_engine",
+    "upgrade_server",
+]
+
+# Any number, as long as nobody else's is the same.
+_LOCK: Final = 4_716_001_008
+
+# The views first, as on SQLite; columns in the order of the table.
+_DESCRIPTIONS: Final = """
+SELECT d.object, d.kind, d."column", d.unit, d.description
+FROM schema_doc AS d
+LEFT JOIN information_schema.columns AS c
+    ON c.table_schema = current_schema() AND c.table_name = d.object AND c.column_name = d."column"
+ORDER BY d.kind DESC, d.object, d."column" <> '', c.ordinal_position
+"""
+
+
+# Alembic's environment is one of the process.
+_one_thread = threading.Lock()
+
+
+def server_engine(url: ServerUrl) -> Engine:
+    """Return an engine for migrating; each connection is a new one."""
+    psycopg = driver()
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(**url.parameters),
+        poolclass=NullPool,
+    )
+
+
+def lock_migrations(connection: Connection) -> None:
+    """Wait until nobody else migrates; the lock ends with the transaction."""
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+
+
+def found_on_server(connections: Connections) -> str | None:
+    """Return the schema revision of a server, None where it has none of ours."""
+    psycopg = driver()
+
+    def revision(connection: ServerConnection) -> str | None:
+        try:
+            row = connection.run(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+        except psycopg.errors.UndefinedTable:
+            return None
+        return None if row is None else str(row[0])
+
+    return connections.read(revision, one_statement=True)
+
+
+def check_server_revision(url: ServerUrl, found: str | None) -> None:
+    """Do nothing if *found* is the schema that this code works with.
+
+    Raises:
+        SchemaVersionError: It is another one, or none; the message says what to do.
+    """
+    if found == HEAD_REVISION:
+        return
+    if found is None or found in KNOWN_REVISIONS:
+        has = "holds no astraguard_store schema" if found is None else f"has schema {found}"
+        message = (
+            f"{url} {has}, this version needs {HEAD_REVISION}; "
+            "run, as its owner: astraguard-store db upgrade URL"
+        )
+    else:
+        message = (
+            f"{url} has schema {found}, which is newer than this version of astraguard_store "
+            f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
+        )
+    raise SchemaVersionError(message, found, HEAD_REVISION)
+
+
+def upgrade_server(url: ServerUrl) -> None:
+    """Bring a server to the newest schema, or leave it as it was; others wait meanwhile.
+
+    Raises:
+        DatabaseError: The server can't be reached, or its user may not make tables.
+    """
+    engine = server_engine(url)
+    try:
+        with _one_thread, translated(url), engine.connect() as connection:
+            run_scripts(connection)
+    except DBAPIError as error:
+        with translated(url):
+            raise error.orig or error from None
+    finally:
+        engine.dispose()
+
+
+def described_on_server(connections: Connections) -> tuple[DescribedObject, ...]:
+    """Return what the views and tables mean, each by name; one statement."""
+    rows = connections.read(lambda c: c.run(_DESCRIPTIONS).fetchall(), one_statement=True)
+    columns: dict[tuple[Any, ...], list[DescribedColumn]] = {}
+    for name, kind, column, unit, description in rows:
+        if column:
+            key = next(reversed(columns))
+            columns[key].append(DescribedColumn(column, unit, description))
+        else:
+            columns[name, kind, description] = []
+    return tuple(
+        DescribedObject(name, kind, description, tuple(of_one))
+        for (name, kind, description), of_one in columns.items()
+    )

@@ -1,0 +1,293 @@
+"""One run on a server: got, compared and saved in as few round trips as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Table, bindparam, select
+
+from astraguard_store.comparison import Comparison
+from astraguard_store.database.documents import RunParts, decode, encode, parts_of
+from astraguard_store.database.postgres.bulk import (
+    columns_of,
+    delete_sql,
+    insert_rows,
+    insert_sql,
+)
+from astraguard_store.database.postgres.connections import ServerConnection
+from astraguard_store.database.runs import (
+    BELOW_RUN,
+    OF_NOISE,
+    OF_PROVENANCE,
+    OF_STATISTICS,
+    OF_UNIT,
+    PROVENANCE_COLUMNS,
+    RUN_COLUMNS,
+    STATISTICS_COLUMNS,
+    Missing,
+    StoredRun,
+    comparison_of,
+    stored_run,
+)
+from astraguard_store.database.schema import (
+    artifacts,
+    baseline_runs,
+    metadata,
+    run_documents,
+    run_tags,
+    run_verdicts,
+    runs,
+    statistics,
+)
+from astraguard_store.database.sql import compiled
+from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.provenance import UNIT_FIELDS
+
+__all__ = ["Answer", "compare", "load_if_changed", "load_rows_of", "save_runs", "write_children"]
+
+# What is set on a run, or said of it, stays when it is saved again.
+_OF_ONE_SAVE: Final = tuple(
+    table
+    for table in metadata.sorted_tables
+    if table not in {runs, run_documents, run_tags, baseline_runs, run_verdicts}
+    and "run_id" in table.c
+)
+
+# Who changes a run or its document, in whichever way, changes one of these.
+_VERSION: Final = "r.xmin::text || ':' || coalesce(d.xmin::text, '')"
+
+
+def _below_sql(table: Table, what: int, *columns: str) -> str:
+    """Return the rows of a table below `runs`, as a column of JSON; NULL if there are none."""
+    values = ", ".join(f't."{name}"' for name in columns)
+    return (
+        f"(SELECT json_agg(json_build_array({what}, {values})) "  # noqa: S608 - of names
+        f'FROM "{table.name}" AS t WHERE t.run_id = r.run_id)'
+    )
+
+
+*_TEXTS_BELOW, (_, _, *_NOISE) = BELOW_RUN
+# JSON has one kind of number, so what the machine's noise was has columns.
+_LOAD: Final = f"""
+SELECT {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
+    {", ".join(_below_sql(*one) for one in _TEXTS_BELOW)},
+    CASE WHEN n.run_id IS NOT NULL THEN {OF_NOISE} END,
+    {", ".join(f"n.{name}" for name in _NOISE)},
+    {_VERSION},
+    CASE WHEN {_VERSION} IS DISTINCT FROM %(known)s THEN d.document END
+FROM runs AS r LEFT JOIN run_documents AS d ON d.run_id = r.run_id
+    LEFT JOIN machine_noise AS n ON n.run_id = r.run_id
+WHERE r.run_id = %(run_id)s
+"""  # noqa: S608 - of names
+_END_OF_RUN: Final = len(RUN_COLUMNS)
+_END_OF_PROVENANCE: Final = _END_OF_RUN + len(PROVENANCE_COLUMNS)
+_END_OF_TEXTS: Final = _END_OF_PROVENANCE + len(_TEXTS_BELOW)
+
+
+class Answer(NamedTuple):
+    """A run as the server has it now.
+
+    Attributes:
+        run: The run; its parts are those of before where they haven't changed.
+        version: Changes with the run.
+        below: What its document doesn't hold: see `BELOW_RUN`.
+    """
+
+    run: StoredRun
+    version: str
+    below: list[tuple[Any, ...]]
+
+
+def load_if_changed(
+    connection: ServerConnection, run_id: str, known: Answer | None
+) -> Answer | None:
+    """Return the run, None if there is none; what is known already is not sent again.
+
+    One statement, whose answer is as new as can be. A run without a document needs its rows.
+    """
+    bound = {"run_id": run_id, "known": known.version if known else None}
+    row = connection.run(_LOAD, bound).fetchone()
+    if row is None:
+        return None
+    *columns, version, document = row
+    below = [tuple(v) for rows in columns[_END_OF_PROVENANCE:_END_OF_TEXTS] for v in rows or ()]
+    if columns[_END_OF_TEXTS] is not None:
+        below.append(tuple(columns[_END_OF_TEXTS:]))
+    parts: RunParts | None = None
+    if known and version == known.version:
+        if below == known.below:
+            return known
+        of_run = known.run.summary
+        parts = RunParts(of_run.metrics, of_run.satellites, of_run.artifacts)
+    elif document is not None:
+        parts = decode(run_id, bytes(document))
+    if parts is None:
+        parts = load_rows_of(connection, run_id)
+    provenance = tuple(columns[_END_OF_RUN:_END_OF_PROVENANCE])
+    run = stored_run(run_id, tuple(columns[:_END_OF_RUN]), provenance, parts, below)
+    return Answer(run, version, below)
+
+
+@cache
+def _rows_sql(table: Table) -> str:
+    of_run: Any = table.c.run_id == bindparam("run_id")
+    return compiled(select(table).where(of_run))
+
+
+def load_rows_of(connection: ServerConnection, run_id: str) -> RunParts:
+    """Return what the rows of a run say, whatever its document does."""
+    return parts_of(
+        *(
+            connection.execute(_rows_sql(table), (run_id,)).fetchall()
+            for table in (statistics, artifacts)
+        )
+    )
+
+
+def renew_document(connection: ServerConnection, run_id: str) -> None:
+    """Write the document of a run anew, from the rows that it has; none if it has none."""
+    document = encode(run_id, load_rows_of(connection, run_id))
+    connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
+    if document is not None:
+        insert_rows(connection, run_documents, [(run_id, document)])
+
+
+def _comparison_sql(condition: str) -> str:
+    numbers = [
+        f'{side}."{name}" AS {side}_{name}' for side in ("b", "c") for name in STATISTICS_COLUMNS
+    ]
+    types = ["bigint", *["double precision"] * 6, "bigint"] * 2
+    none = ", ".join(f"NULL::{kind}" for kind in types)
+    # The times differ between any two runs.
+    of_run = ", ".join(
+        "NULL" if name.endswith("_at_us") else f"r.{name}" for name in PROVENANCE_COLUMNS
+    )
+    of_unit = ", ".join(("satellite_id", *UNIT_FIELDS))
+    of_side = (
+        f"SELECT {OF_PROVENANCE}, '{{side}}', jsonb_build_array({of_run}, r.state), "  # noqa: S608
+        f"n.steal_worst, NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
+        "ON n.run_id = r.run_id WHERE r.run_id = %({side})s"
+    )
+    of_units = (
+        f"SELECT {OF_UNIT}, '{{side}}', jsonb_build_array({of_unit}), "  # noqa: S608
+        f"NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
+    )
+    sides = [
+        part.format(side=side)
+        for side in ("baseline", "candidate")
+        for part in (of_side, of_units)
+    ]
+    of_run = "SELECT * FROM statistics WHERE run_id = %({side})s AND satellite_id {condition} ''"
+    baseline, candidate = (
+        of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
+    )
+    rows = (
+        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, NULL::float8, "  # noqa: S608 - of names
+        "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
+        f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
+        "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
+    )
+    return " UNION ALL ".join([rows, *sides])
+
+
+_COMPARISONS: Final = {True: _comparison_sql("<>"), False: _comparison_sql("=")}
+
+
+def compare(
+    connection: ServerConnection, baseline: str, candidate: str, *, by_satellite: bool
+) -> Comparison | Missing:
+    """Return what both runs have, and what only one has, by one joined statement."""
+    bound = {"baseline": baseline, "candidate": candidate}
+    rows: list[tuple[Any, ...]] = []
+    for what, side, was, steal, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
+        if what == OF_STATISTICS:
+            rows.append((what, *numbers))
+        else:
+            rows.append((what, side, *was, steal))
+    return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
+
+
+@cache
+def _save_sql() -> str:
+    changed = ", ".join(
+        f'"{c.name}" = excluded."{c.name}"' for c in runs.c if c.name not in {"run_id", "revision"}
+    )
+    return (
+        f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
+        f"SET {changed}, revision = runs.revision + 1 "
+        "WHERE runs.save_id IS NULL OR runs.save_id IS DISTINCT FROM excluded.save_id "
+        "RETURNING run_id, revision, "
+        "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
+    )
+
+
+def save_runs(
+    connection: ServerConnection, new: Sequence[RunRows]
+) -> dict[str, tuple[int, dict[str, str]]]:
+    """Write runs in place of what is stored under their ids; tags are set, others stay.
+
+    A run that is stored under the same `save_id` is left as it is.
+
+    Returns:
+        {run id: (revision, tags)}, of those that were written.
+    """
+    bound = columns_of(runs, [rows.run for rows in new])
+    saved = {
+        run_id: (revision, tags or {})
+        for run_id, revision, tags in connection.run(_save_sql(), bound)
+    }
+    new = [rows for rows in new if rows.run_id in saved]
+    again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
+    write_children(connection, new, replaced=again)
+    of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]
+    insert_tags(connection, of_tags)
+    if again:
+        # Whoever pushed it, the run is another one now.
+        connection.run(
+            "DELETE FROM run_origins WHERE run_id = ANY(%(run_ids)s::text[])", {"run_ids": again}
+        )
+    for run_id, tag, value in of_tags:
+        saved[run_id][1][tag] = value
+    return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
+
+
+def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> None:
+    """Set tags, of rows (run id, tag, value)."""
+    insert_rows(
+        connection,
+        run_tags,
+        rows,
+        conflict="ON CONFLICT (run_id, tag) DO UPDATE SET value = excluded.value",
+    )
+
+
+def write_children(
+    connection: ServerConnection, new: Sequence[RunRows], *, replaced: Sequence[str]
+) -> None:
+    """Write all rows of runs but for their tags; those of *replaced* go first."""
+    if replaced:
+        # The documents by name: of a run that has measured nothing no row takes it along.
+        for table in (*_OF_ONE_SAVE, run_documents):
+            connection.run(delete_sql(table), {"run_ids": list(replaced)})
+    for table in _OF_ONE_SAVE:
+        insert_rows(connection, table, _rows_of(table, new))
+    # Last, as every row before drops it.
+    documents = [(rows.run_id, document) for rows in new if (document := _document(rows))]
+    insert_rows(connection, run_documents, documents)
+
+
+def _rows_of(table: Table, new: Sequence[RunRows]) -> Iterator[Sequence[Any]]:
+    for rows in new:
+        if table.name == "measurements":
+            for values in zip(*rows.measurements, strict=True):
+                yield (rows.run_id, *values)
+        else:
+            yield from rows.children.get(table.name, ())
+
+
+def _document(rows: RunRows) -> bytes | None:
+    children: Mapping[str, Sequence[Any]] = rows.children
+    found = (children.get(table.name, ()) for table in (statistics, artifacts))
+    return encode(rows.run_id, parts_of(*found))

@@ -1,0 +1,86 @@
+"""The URL of a store on a server: taken apart, and shown without what is secret in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from astraguard_store.exceptions import StoreNotFoundError
+
+__all__ = ["ServerUrl"]
+
+_SCHEMES: Final = {"postgresql", "postgresql+psycopg", "postgres"}
+_FORM: Final = "postgresql://user@host:5432/database"
+# Of a host, or of the folder of a socket: what is left when a password's @ was taken for
+# the end of it isn't one.
+_HOST: Final = re.compile(r"[\w.:,%/+~-]*")
+_SHOWN: Final = ("host", "port")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """Where a server is, and who asks it.
+
+    Attributes:
+        shown: The URL for messages: without password and without options.
+        parameters: For the driver; a password may be among them.
+    """
+
+    shown: str
+    parameters: dict[str, Any] = field(repr=False, hash=False)
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @classmethod
+    def parse(cls, text: str) -> ServerUrl:
+        """Return the parts of a URL.
+
+        Raises:
+            StoreNotFoundError: It is none, or one of another kind of database. The message
+                doesn't hold the URL: who knows what in it is the password.
+        """
+        scheme = text.partition(":")[0].lower()
+        if scheme not in _SCHEMES:
+            raise StoreNotFoundError(
+                f"a URL of {scheme}: is no store; name a results folder, or a server as {_FORM}"
+            )
+        try:
+            # libpq takes both names of the scheme, SQLAlchemy one.
+            url = make_url("postgresql:" + text.partition(":")[2])
+        except (ArgumentError, ValueError):
+            raise _malformed() from None
+        if not _HOST.fullmatch(url.host or ""):
+            raise _malformed()
+        shown = URL.create(
+            url.drivername,
+            username=url.username,
+            host=url.host,
+            port=url.port,
+            database=url.database,
+            query={name: url.query[name] for name in _SHOWN if name in url.query},
+        )
+        parameters = {
+            **url.translate_connect_args(database="dbname", username="user"),
+            **url.query,
+        }
+        return cls(shown.render_as_string(), parameters)
+
+    def without_secrets(self, message: str) -> str:
+        """Return a driver's message in one line, and without the password if it is there."""
+        for name, value in self.parameters.items():
+            if "password" in name and value:
+                message = message.replace(str(value), "***")
+        return " ".join(message.split())
+
+
+def _malformed() -> StoreNotFoundError:
+    return StoreNotFoundError(
+        f"the URL of the server can't be read; it looks like {_FORM}. In a password, write "
+        "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25; or leave it to "
+        "PGPASSWORD or ~/.pgpass"
+    )

@@ -1,0 +1,147 @@
+"""The trend of one metric type over runs, and where it changed; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
+from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.verdict import change_points
+
+if TYPE_CHECKING:
+    import altair
+
+__all__ = ["GROUPS", "History", "HistoryPoint", "history_of"]
+
+GROUPS: Final = ("scenario", "rig", "satellite")
+"""What a history may be taken apart by."""
+
+
+class HistoryPoint(NamedTuple):
+    """One metric type in one run.
+
+    Attributes:
+        run_id: The run.
+        recorded_at: When it was saved, aware UTC.
+        group: The scenario, rig or satellite that the history is taken apart by; None
+            where it isn't known, or where the history isn't taken apart.
+        git_commit: Commit of the software under test; None where it isn't known.
+        summary: The statistics.
+    """
+
+    run_id: str
+    recorded_at: datetime
+    group: str | None
+    git_commit: str | None
+    summary: MetricSummary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON; nothing is rounded."""
+        return dict_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class History(Tabular):
+    """How one metric type went from run to run.
+
+    Attributes:
+        metric_type: What was measured.
+        by: What it is taken apart by: ``scenario``, ``rig``, ``satellite`` or None.
+        points: Oldest first, the groups in the order of their names, None first.
+    """
+
+    metric_type: str
+    by: str | None
+    points: tuple[HistoryPoint, ...]
+
+    def __repr__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
+        number = len({point.run_id for point in self.points})
+        return f"<History {self.metric_type}{by}: {number} run{'' if number == 1 else 's'}>"
+
+    def groups(self) -> dict[str | None, tuple[HistoryPoint, ...]]:
+        """Return {group: its points, oldest first}."""
+        groups: dict[str | None, list[HistoryPoint]] = {}
+        for point in self.points:
+            groups.setdefault(point.group, []).append(point)
+        return {group: tuple(points) for group, points in groups.items()}
+
+    def changes(self, statistic: str = "p95") -> tuple[HistoryPoint, ...]:
+        """Return the first run after each step of *statistic* that is proven.
+
+        By the same rule as `RunRepository.change_points`: four runs at least on each side, 5 %
+        or more, and p < 0.01/n.
+
+        Args:
+            statistic: ``mean_ms``, ``p50``, ``p95``, ``p99``, ``min_ms`` or ``max_ms``.
+        """
+        found: list[HistoryPoint] = []
+        for points in self.groups().values():
+            known = [point for point in points if value_of(point, statistic) is not None]
+            steps = change_points.find_change_points(
+                [
+                    change_points.HistoryPoint(
+                        point.run_id,
+                        epoch_us(point.recorded_at),
+                        float(value_of(point, statistic) or 0.0),
+                    )
+                    for point in known
+                ]
+            )
+            first = {step.run_id for step in steps}
+            found += [point for point in known if point.run_id in first]
+        return tuple(found)
+
+    def plot(self, statistic: str = "p95") -> altair.LayerChart:
+        """Return the trend as a Vega-Altair chart; change points and new commits are marked.
+
+        Args:
+            statistic: As in `changes`.
+
+        Raises:
+            MissingExtraError: Altair isn't installed.
+        """
+        from astraguard_store.presentation.charts import history_chart
+
+        return history_chart(self, statistic)
+
+
+def value_of(point: HistoryPoint, statistic: str) -> float | AtLeast | None:
+    """Return a statistic of a point, ms, or its lower bound; None where it isn't known."""
+    value: float | AtLeast | None = getattr(point.summary, statistic)
+    return value
+
+
+def history_of(
+    runs: Iterable[RunSummary], metric_type: str, by: str | None, satellite_id: str | None
+) -> History:
+    """Return the history of *runs*, which may come in any order."""
+    points = [
+        HistoryPoint(run.run_id, run.recorded_at, group, run.provenance.git_commit, summary)
+        for run in runs
+        for group, summary in _measured(run, metric_type, by, satellite_id)
+    ]
+    points.sort(key=lambda point: (point.group or "", point.recorded_at, point.run_id))
+    return History(metric_type, by, tuple(points))
+
+
+def _measured(
+    run: RunSummary, metric_type: str, by: str | None, satellite_id: str | None
+) -> list[tuple[str | None, MetricSummary]]:
+    """Return [(group, statistics)] of one run; empty if it didn't measure it."""
+    if by == "satellite":
+        return [
+            (name, metrics[metric_type])
+            for name, metrics in run.satellites.items()
+            if metric_type in metrics and satellite_id in (None, name)
+        ]
+    metrics = run.metrics if satellite_id is None else run.satellites.get(satellite_id, {})
+    if metric_type not in metrics:
+        return []
+    return [(getattr(run.provenance, by) if by else None, metrics[metric_type])]

@@ -1,0 +1,130 @@
+"""A comparison in one line a metric type: what a reader looks at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from astraguard_store.comparison import MetricChange, ValueChange
+from astraguard_store.model import AtLeast
+from astraguard_store.presentation.numbers import change_text, count_text, in_unit
+from astraguard_store.presentation.text import is_slower, side_present, summary_unit
+
+PERCENTILES: Final = ("p50", "p95", "p99")
+
+_GONE: Final = {"baseline": "gone", "candidate": "new"}
+
+
+class BriefLine(NamedTuple):
+    """One metric type of a comparison.
+
+    Attributes:
+        satellite_id: On which satellite; None for all together.
+        metric_type: What was measured.
+        unit: Unit of the percentiles.
+        percentiles: p50, p95 and p99, each as (baseline, candidate).
+        change: The change of the percentile that became worst; ``new`` or ``gone`` where
+            only one run has it.
+        is_slower: Whether that is slower; None where nothing visible changed.
+        is_bound: Whether only a lower bound of it is known.
+        missed: (baseline, candidate): missed events.
+    """
+
+    satellite_id: str | None
+    metric_type: str
+    unit: str
+    percentiles: tuple[tuple[str, str], ...]
+    change: str
+    is_slower: bool | None
+    is_bound: bool
+    missed: tuple[str, str]
+
+
+def brief_lines(
+    changes: Iterable[MetricChange], *, only_changed: bool = False, at_least: str = "≥ "
+) -> list[BriefLine]:
+    """Return a line a metric type, the worst first.
+
+    Args:
+        changes: Those of a comparison.
+        only_changed: Leave out what no reader of three digits sees a change in.
+        at_least: What stands before a lower bound of a change.
+    """
+    return [
+        _line(change, at_least)
+        for change in worst_first(changes)
+        if not only_changed or is_changed(change)
+    ]
+
+
+def worst_first(changes: Iterable[MetricChange]) -> list[MetricChange]:
+    """Return *changes* by what got worse the most: never came, gone or new, slower, faster."""
+    return sorted(changes, key=_badness, reverse=True)
+
+
+def is_changed(change: MetricChange) -> bool:
+    """Return whether a reader of three digits sees a change of a percentile or of the missed."""
+    if side_present(change) != "both":
+        return True
+    is_visible = (is_slower(value, name) is not None for name, value in _values(change))
+    return any(is_visible) or change.missed.difference != 0
+
+
+def worst(change: MetricChange) -> tuple[str, ValueChange]:
+    """Return (name, change) of the percentile that became worst, else the most different."""
+    return max(_values(change), key=lambda named: _size(named[1]))
+
+
+def _values(change: MetricChange) -> list[tuple[str, ValueChange]]:
+    return [(name, getattr(change, f"{name}_ms")) for name in PERCENTILES]
+
+
+def _size(value: ValueChange) -> tuple[bool, bool, float]:
+    relative = value.relative_change
+    if relative is None:
+        return False, False, 0.0
+    # Slower comes before faster, whatever the sizes: 1 % slower is worse than 50 % faster.
+    return isinstance(relative, AtLeast), relative > 0, abs(relative)
+
+
+def _badness(change: MetricChange) -> tuple[object, ...]:
+    is_bound, is_worse, size = _size(worst(change)[1])
+    more_missed = float(change.missed.difference or 0)
+    one_sided = side_present(change) != "both"
+    return is_bound, more_missed > 0, one_sided, size if is_worse else -size
+
+
+def _line(change: MetricChange, at_least: str) -> BriefLine:
+    unit = summary_unit((change.baseline, change.candidate))
+    name, value = worst(change)
+    slower = is_slower(value, name)
+    side = side_present(change)
+    if side != "both":
+        shown = _GONE[side]
+    elif isinstance(value.baseline, AtLeast):
+        shown = "missed"
+    else:
+        shown = change_text(value.relative_change if slower is not None else 0, at_least=at_least)
+    missed = change.missed
+    return BriefLine(
+        change.satellite_id,
+        change.metric_type,
+        unit.name,
+        tuple(
+            (in_unit(before, unit, above=">"), in_unit(after, unit, above=">"))
+            for _, (before, after) in _values(change)
+        ),
+        shown,
+        slower,
+        isinstance(value.difference, AtLeast),
+        (_count(missed.baseline), _count(missed.candidate)),
+    )
+
+
+def _count(number: float | None) -> str:
+    return "-" if number is None else count_text(number)
+
+
+def misses(lines: Sequence[BriefLine]) -> bool:
+    """Return whether any event was missed: else nobody has to read past the zeros."""
+    return any(set(line.missed) - {"-", "0"} for line in lines)

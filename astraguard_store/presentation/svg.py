@@ -1,0 +1,297 @@
+"""Charts as SVG, without a script and without a package: for mail, pages and the README.
+
+Times lie on a log axis. Shares lie on an axis of nines, 50 %, 90 %, 99 %, so that the tail has
+as much room as the middle. A missed event never arrives: the curve ends at the share that
+did, and a dashed line goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, floor, log10
+from typing import Final, NamedTuple
+
+from astraguard_store.distributions import Distribution, RunDistribution
+from astraguard_store.history import History, HistoryPoint, value_of
+from astraguard_store.model import AtLeast
+from astraguard_store.presentation.html import Html, tag
+from astraguard_store.presentation.numbers import Unit, count_text, in_unit, unit_of
+from astraguard_store.presentation.style import PALETTE
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _PLOT = 720, 64, 16, 34, 40, 260
+_SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
+_MARKED: Final = (0.5, 0.95, 0.99)
+_NINES: Final = 3.0
+_MOST_POINTS: Final = 200
+_LEGEND_LINE: Final = 18
+
+
+class _Axis(NamedTuple):
+    """A log axis from *low* to *high*, ms, over the width of the plot."""
+
+    low: float
+    high: float
+
+    def x(self, value_ms: float) -> float:
+        """Return the place of a duration."""
+        low, high = log10(self.low), log10(self.high)
+        share = (log10(min(max(value_ms, self.low), self.high)) - low) / (high - low)
+        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+
+def distribution_svg(distribution: Distribution) -> Html:
+    """Return the cumulative distributions of the runs, one over the other."""
+    runs = [run for run in distribution.runs if run.cumulative()]
+    times = [time for run in runs for time, _ in run.cumulative() if time > 0]
+    if not times:
+        return tag("p", "No event of it was measured, so there is no chart.", class_="soft")
+    # Room at the right for what never came.
+    beyond = 1.3 if any(run.missed for run in runs) else 1.05
+    axis = _Axis(min(times) / 1.05, max(times) * beyond)
+    unit = unit_of(run.quantile(0.95) for run in runs)
+    where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
+    names = ", ".join(run.run_id for run in runs)
+    parts = [
+        _title(f"{distribution.metric_type}{where}: share of events within a time, {unit.name}"),
+        *_share_grid(),
+        *_time_grid(axis, unit.ms),
+    ]
+    for number, run in enumerate(runs):
+        parts += _curve(run, axis, PALETTE[number % len(PALETTE)], dashed=number >= len(PALETTE))
+    parts += _legend([(run.run_id, _legend_text(run, unit)) for run in runs])
+    return _svg(
+        parts, len(runs), f"Cumulative distributions of {distribution.metric_type}: {names}"
+    )
+
+
+def history_svg(history: History, statistic: str = "p95") -> Html:
+    """Return the trend of one statistic over runs, oldest left, with changes marked."""
+    groups = history.groups()
+    known = [float(v) for p in history.points if (v := value_of(p, statistic)) is not None]
+    positive = [value for value in known if value > 0]
+    if not positive:
+        return tag("p", "No run measured it, so there is no chart.", class_="soft")
+    unit = unit_of(known)
+    low, high = min(positive) / 1.1, max(positive) * 1.1
+    name = statistic.removesuffix("_ms")
+    order = {
+        run_id: number
+        for number, (_, run_id) in enumerate(
+            sorted({(point.recorded_at, point.run_id) for point in history.points})
+        )
+    }
+    step = (_WIDTH - _LEFT - _RIGHT) / max(len(order), 1)
+
+    def x(point: HistoryPoint) -> float:
+        return _LEFT + (order[point.run_id] + 0.5) * step
+
+    def y(value: float) -> float:
+        share = (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
+        return _TOP + _PLOT * (1 - share)
+
+    parts = [_title(f"{history.metric_type}: {name} of each run, {unit.name}, oldest left")]
+    for tick in _log_ticks(low, high, unit.ms):
+        parts.append(_guide(y(tick)))
+        parts.append(_text(_LEFT - 6, y(tick) + 4, in_unit(tick, unit), "end"))
+    changes = frozenset(history.changes(statistic))
+    for number, points in enumerate(groups.values()):
+        colour = PALETTE[number % len(PALETTE)]
+        parts += _trend(points, statistic, (x, y), colour, changes)
+    parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "runs, in order of recording"))
+    legend = [(f"{history.by} {group or '-'}", "") for group in groups] if history.by else []
+    return _svg([*parts, *_legend(legend)], len(legend), f"Trend of {history.metric_type} {name}")
+
+
+def times_svg(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) -> Html:
+    """Return durations over the time of a run, one line for each (name, values in ms)."""
+    known = [v for _, values in series for v in values if v is not None and v > 0]
+    if not known:
+        return tag("p", "The measurements aren't kept, so there is no chart.", class_="soft")
+    low, high = min(known) / 1.1, max(known) * 1.1
+    unit = unit_of(known)
+
+    def y(value: float) -> float:
+        share = (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
+        return _TOP + _PLOT * (1 - share)
+
+    parts = [_title(f"{title}, {unit.name}")]
+    for tick in _log_ticks(low, high, unit.ms):
+        parts += [_guide(y(tick)), _text(_LEFT - 6, y(tick) + 4, in_unit(tick, unit), "end")]
+    for number, (_, values) in enumerate(series):
+        step = (_WIDTH - _LEFT - _RIGHT) / max(len(values), 1)
+        places = [(_LEFT + (n + 0.5) * step, y(v)) for n, v in enumerate(values) if v is not None]
+        parts.append(_line(places, PALETTE[number % len(PALETTE)]))
+    parts.append(
+        _text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "time in the scenario, from start to end")
+    )
+    return _svg([*parts, *_legend([(name, "") for name, _ in series])], len(series), title)
+
+
+def _y_of_share(share: float) -> float:
+    nines = min(-log10(max(1 - share, 10**-_NINES)), _NINES)
+    return _TOP + _PLOT * (1 - nines / _NINES)
+
+
+def _share_grid() -> list[Html]:
+    parts = []
+    for share in _SHARES:
+        y = _y_of_share(share)
+        parts.append(_guide(y))
+        parts.append(_text(_LEFT - 6, y + 4, f"{share * 100:g} %", "end"))
+    return parts
+
+
+def _time_grid(axis: _Axis, unit_ms: float) -> list[Html]:
+    parts = []
+    for tick in _log_ticks(axis.low, axis.high, unit_ms):
+        x = axis.x(tick)
+        parts.append(
+            tag("line", x1=x, x2=x, y1=_TOP, y2=_TOP + _PLOT, stroke="currentColor", opacity=0.15)
+        )
+        shown = in_unit(tick, unit_of([tick])) if not unit_ms else f"{tick / unit_ms:,.9g}"
+        parts.append(_text(x, _TOP + _PLOT + 18, shown))
+    return parts
+
+
+def _log_ticks(low: float, high: float, unit_ms: float) -> list[float]:
+    """Return round durations, ms: decades, and 2 and 5 of each where there are few of them."""
+    first, last = low / unit_ms, high / unit_ms
+    decades = range(floor(log10(first)), ceil(log10(last)) + 1)
+    steps = (1, 2, 5) if last / first < 300 else (1,)
+    ticks = [s * 10.0**d for d in decades for s in steps if first <= s * 10.0**d <= last]
+    if len(ticks) < 2:
+        ticks = [first * 1.02, last / 1.02]
+        ticks = [float(f"{tick:.3g}") for tick in ticks]
+    return [tick * unit_ms for tick in ticks]
+
+
+def _curve(run: RunDistribution, axis: _Axis, colour: str, *, dashed: bool) -> list[Html]:
+    points = run.cumulative()
+    every = max(1, len(points) // _MOST_POINTS)
+    # The last ones are the tail, which has to stay.
+    kept = [*points[: -_MOST_POINTS // 2 : every], *points[-_MOST_POINTS // 2 :]]
+    if every == 1:
+        kept = points
+    places = [(axis.x(time), _y_of_share(share)) for time, share in kept]
+    parts = [_line(places, colour, dash="6 3" if dashed else None)]
+    if run.missed:
+        x, y = places[-1]
+        parts.append(
+            tag(
+                "line",
+                x1=x,
+                x2=_WIDTH - _RIGHT,
+                y1=y,
+                y2=y,
+                stroke=colour,
+                stroke_width=2,
+                stroke_dasharray="2 4",
+            )
+        )
+        parts.append(_text(_WIDTH - _RIGHT, y - 5, f"{count_text(run.missed)} never came", "end"))
+    for q in _MARKED:
+        value = run.quantile(q)
+        if value is not None and not isinstance(value, AtLeast):
+            parts.append(tag("circle", cx=axis.x(value), cy=_y_of_share(q), r=4, fill=colour))
+    return parts
+
+
+def _trend(
+    points: Sequence[HistoryPoint],
+    statistic: str,
+    places: tuple[Callable[[HistoryPoint], float], Callable[[float], float]],
+    colour: str,
+    changes: frozenset[HistoryPoint],
+) -> list[Html]:
+    x, y = places
+    known = [(p, float(v)) for p in points if (v := value_of(p, statistic)) is not None]
+    parts = [_line([(x(point), y(value)) for point, value in known], colour)]
+    for point, value in known:
+        parts.append(
+            tag(
+                "circle",
+                tag("title", f"{point.run_id}, commit {(point.git_commit or 'unknown')[:12]}"),
+                cx=x(point),
+                cy=y(value),
+                r=3.5,
+                fill=colour,
+            )
+        )
+        if point in changes:
+            at = x(point)
+            parts.append(
+                tag(
+                    "line",
+                    x1=at,
+                    x2=at,
+                    y1=_TOP,
+                    y2=_TOP + _PLOT,
+                    stroke=colour,
+                    stroke_dasharray="5 3",
+                )
+            )
+            commit = f" at {point.git_commit[:12]}" if point.git_commit else ""
+            parts.append(_text(at + 4, _TOP + 12, f"changed{commit}", "start"))
+    return parts
+
+
+def _legend_text(run: RunDistribution, unit: Unit) -> str:
+    shown = [f"p{q * 100:g} ≈ {in_unit(run.quantile(q), unit, above='above ')}" for q in _MARKED]
+    missed = f", {count_text(run.missed)} missed" if run.missed else ""
+    return f"{', '.join(shown)} {unit.name}{missed}"
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> list[Html]:
+    parts = []
+    for number, (name, said) in enumerate(entries):
+        y = _TOP + _PLOT + _BOTTOM + 8 + number * _LEGEND_LINE
+        colour = PALETTE[number % len(PALETTE)]
+        parts.append(
+            tag("line", x1=_LEFT, x2=_LEFT + 24, y1=y - 4, y2=y - 4, stroke=colour, stroke_width=3)
+        )
+        shown = f"{name}: {said}" if said else name
+        parts.append(
+            _text(_LEFT + 32, y, shown if len(shown) < 100 else f"{shown[:98]}…", "start")
+        )
+    return parts
+
+
+def _line(places: Sequence[tuple[float, float]], colour: str, dash: str | None = None) -> Html:
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    return tag(
+        "path",
+        d=f"M{path}",
+        fill="none",
+        stroke=colour,
+        stroke_width=2,
+        stroke_linejoin="round",
+        stroke_dasharray=dash,
+    )
+
+
+def _guide(y: float) -> Html:
+    return tag(
+        "line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, stroke="currentColor", opacity=0.15
+    )
+
+
+def _title(said: str) -> Html:
+    return tag("text", said, x=_LEFT, y=18, font_weight="bold")
+
+
+def _text(x: float, y: float, said: str, anchor: str = "middle") -> Html:
+    return tag("text", said, x=round(x, 1), y=round(y, 1), text_anchor=anchor)
+
+
+def _svg(parts: Sequence[Html], legend: int, label: str) -> Html:
+    height = _TOP + _PLOT + _BOTTOM + 8 + legend * _LEGEND_LINE
+    return tag(
+        "svg",
+        parts,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {_WIDTH} {height}",
+        font_family="DejaVu Sans, sans-serif",
+        font_size=12,
+        role="img",
+        aria_label=label,
+    )

@@ -1,0 +1,113 @@
+"""What a report holds, asked of a repository once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from astraguard_store.comparison import Comparison, compare
+from astraguard_store.distributions import Distribution
+from astraguard_store.model import RunSummary
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import GateReport
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Runs, side by side, and against a baseline if there is one.
+
+    Attributes:
+        runs: The runs in question.
+        baseline: What they are compared with; None without.
+        comparisons: One for each run, against the baseline; empty without one.
+        distributions: One for each metric type, the baseline's first.
+        made_at: When the report was made, aware UTC.
+        verdict: What a gate says of the runs; None where there is none.
+        why_not: Why there is no verdict, where one was to be expected.
+    """
+
+    runs: tuple[RunSummary, ...]
+    baseline: RunSummary | None
+    comparisons: tuple[Comparison, ...]
+    distributions: tuple[Distribution, ...]
+    made_at: datetime
+    verdict: GateReport | None = None
+    why_not: str | None = None
+
+    @property
+    def all_runs(self) -> tuple[RunSummary, ...]:
+        """The runs, after the baseline if there is one."""
+        return self.runs if self.baseline is None else (self.baseline, *self.runs)
+
+    @property
+    def title(self) -> str:
+        """What the report is of, in a line."""
+        names = [run.run_id for run in self.runs]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        if self.baseline is None:
+            return shown
+        name = self.verdict.baseline_name if self.verdict else None
+        return f"{shown} against {name or self.baseline.run_id}"
+
+    def commands(self) -> list[str]:
+        """Return the commands that show the same in a terminal."""
+        if self.baseline is None:
+            return [f"astraguard-store show {_word(run.run_id)}" for run in self.runs]
+        before = _word(self.baseline.run_id)
+        compared = [f"astraguard-store compare {before} {_word(run.run_id)}" for run in self.runs]
+        return [*self._gate(), *compared]
+
+    def _gate(self) -> list[str]:
+        """Return the command of the verdict, if there is one."""
+        if self.verdict is None:
+            return []
+        against = self.verdict.baseline_name or ",".join(self.verdict.baseline)
+        names = " ".join(map(_word, self.verdict.candidates))
+        return [f"astraguard-store gate {names} --baseline {_word(against)}"]
+
+
+def collect(
+    repository: RunRepository,
+    run_ids: Sequence[str],
+    baseline: str | None,
+    verdict: GateReport | None = None,
+    why_not: str | None = None,
+) -> Report:
+    """Return the report of these runs.
+
+    Args:
+        repository: Where they are.
+        run_ids: The runs.
+        baseline: The run that each is compared with; None for none.
+        verdict: As in `Report`.
+        why_not: As in `Report`.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        InvalidRunError: An id can't be.
+    """
+    wanted = list(dict.fromkeys(run_id for run_id in run_ids if run_id != baseline))
+    before = None if baseline is None else repository.get(baseline)
+    runs = tuple(repository.get(run_id) for run_id in wanted)
+    everyone = runs if before is None else (before, *runs)
+    types = sorted({metric_type for run in everyone for metric_type in run.metrics})
+    ids = [run.run_id for run in everyone]
+    return Report(
+        runs,
+        before,
+        () if before is None else tuple(compare(before, run) for run in runs),
+        tuple(repository.distribution(metric_type, ids) for metric_type in types),
+        datetime.now(UTC),
+        verdict,
+        why_not,
+    )
+
+
+def _word(run_id: str) -> str:
+    import shlex
+
+    return shlex.quote(run_id)

@@ -1,0 +1,143 @@
+"""The tables that both forms of a report have, as columns and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from astraguard_store.comparison import Comparison
+from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.presentation import numbers, text
+from astraguard_store.presentation import verdict_texts as words
+from astraguard_store.presentation.brief import PERCENTILES, brief_lines
+from astraguard_store.presentation.machine import NOISE, noise_text
+from astraguard_store.verdict.values import GateReport
+
+
+class Table(NamedTuple):
+    """A table of texts."""
+
+    columns: list[text.Column]
+    rows: list[list[str]]
+
+
+def changes_table(comparison: Comparison) -> Table:
+    """Return a line a metric type, the worst first."""
+    rows = [
+        [
+            line.metric_type,
+            line.unit,
+            *(f"{before} → {after}" for before, after in line.percentiles),
+            line.change,
+            " → ".join(line.missed),
+        ]
+        for line in brief_lines(comparison.changes)
+    ]
+    columns = [
+        *text.words("metric type", "unit"),
+        *text.numbers(*PERCENTILES, "worst change", "missed"),
+    ]
+    return Table(columns, rows)
+
+
+def provenance_table(comparison: Comparison) -> Table:
+    """Return what differs between what two runs were."""
+    rows = [
+        [name.replace("_", " "), text.provenance_text(before), text.provenance_text(after)]
+        for name, before, after in comparison.provenance_changes
+    ]
+    columns = text.words("what differs", comparison.baseline, comparison.candidate)
+    return Table(columns, rows)
+
+
+def verdict_table(verdict: GateReport) -> Table:
+    """Return what decides a verdict, a row a statistic; the rest is counted by `rest_text`."""
+    rows = [
+        [
+            words.name_of(cell),
+            words.value_text(cell, "baseline"),
+            words.value_text(cell, "candidate"),
+            words.change_text(cell),
+            words.interval_text(cell),
+            cell.verdict,
+        ]
+        for cell in words.worst(verdict)
+    ]
+    columns = text.words("what") + text.numbers("baseline", "candidate", "change", "between")
+    return Table([*columns, *text.words("verdict")], rows)
+
+
+def machine_table(runs: Iterable[RunSummary]) -> Table | None:
+    """Return what else the machines did, the worst of each run; None where nothing is known."""
+    noisy = [(run.run_id, run.noise) for run in runs if run.noise is not None]
+    if not noisy:
+        return None
+    rows = [
+        [
+            run_id,
+            "-" if noise.processors is None else str(noise.processors),
+            *(noise_text(getattr(noise, f"{kind.name}_worst"), kind) for kind in NOISE),
+        ]
+        for run_id, noise in noisy
+    ]
+    titles = ["processors", *(f"worst {kind.title}" for kind in NOISE)]
+    return Table([*text.words("run"), *text.numbers(*titles)], rows)
+
+
+def attachments_table(runs: Iterable[RunSummary]) -> Table | None:
+    """Return the files that were attached to runs; None where there are none."""
+    rows = [
+        [run.run_id, name, numbers.size_text(size), sha256[:12]]
+        for run in runs
+        for name, size, sha256 in run.attachments
+    ]
+    columns = [*text.words("run", "attached"), *text.numbers("size"), *text.words("sha256")]
+    return Table(columns, rows) if rows else None
+
+
+def runs_table(runs: Sequence[RunSummary]) -> Table:
+    """Return what the runs were, a row each."""
+    names = ("scenario", "rig", "firmware", "software_version", "host", "git_commit")
+    rows = [
+        [
+            run.run_id,
+            run.state,
+            text.time_text(run.recorded_at),
+            *(text.provenance_text(getattr(run.provenance, name)) for name in names),
+            text.tags_text(run.tags) or "-",
+            numbers.count_text(run.total_measurements),
+        ]
+        for run in runs
+    ]
+    titles = [name.replace("_", " ") for name in names]
+    columns = text.words("run", "state", "recorded (UTC)", *titles, "tags")
+    return Table(columns + text.numbers("measurements"), rows)
+
+
+def statistics_table(runs: Iterable[RunSummary], metric_type: str) -> Table:
+    """Return the statistics of one metric type, a row a run."""
+    return _statistics(
+        "run", {r.run_id: r.metrics[metric_type] for r in runs if metric_type in r.metrics}
+    )
+
+
+def satellites_table(run: RunSummary, metric_type: str) -> Table:
+    """Return the statistics of one metric type, a row a satellite, the slowest first."""
+    found = {s: m[metric_type] for s, m in run.satellites.items() if metric_type in m}
+    slowest = sorted(found, key=lambda name: (-float(found[name].p95 or 0), name))
+    return _statistics("satellite", {name: found[name] for name in slowest})
+
+
+def _statistics(title: str, summaries: Mapping[str, MetricSummary]) -> Table:
+    unit = text.summary_unit(summaries.values())
+    titles = [_titled(name, unit) for name in text.STATISTICS]
+    rows = [
+        [name, *(text.statistic_text(summary, statistic, unit) for statistic in text.STATISTICS)]
+        for name, summary in summaries.items()
+    ]
+    return Table([*text.words(title), *text.numbers(*titles)], rows)
+
+
+def _titled(statistic: str, unit: numbers.Unit) -> str:
+    name = statistic.removesuffix("_ms")
+    return name if name == statistic else f"{name} {unit.name}"

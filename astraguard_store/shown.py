@@ -1,0 +1,54 @@
+"""Shown: what every public value says of itself as a table, a dict and a frame.
+
+Values lie below `presentation/`, which knows how they are shown. So it is imported when one
+of these methods is called, and a runner that only saves never loads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Shown", "Tabular", "dict_of", "html_of"]
+
+
+class Shown:
+    """A value with a table in notebooks and a dict for JSON."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """Return an HTML table, which notebooks show."""
+        return html_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the value as the command line's JSON has it; nothing is rounded."""
+        return dict_of(self)
+
+
+class Tabular(Shown):
+    """A value that is a table too."""
+
+    __slots__ = ()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows of the table as a polars frame; nothing is rounded."""
+        from astraguard_store.presentation.notebook import frame_of
+
+        return frame_of(self)
+
+
+def html_of(value: object) -> str:
+    """Return *value* as an HTML table, with all names escaped: named tuples have no mixin."""
+    from astraguard_store.presentation.notebook import html_table_of
+
+    return html_table_of(value)
+
+
+def dict_of(value: object) -> dict[str, Any]:
+    """Return *value* as the command line's JSON has it."""
+    from astraguard_store.presentation.values import value_shape
+
+    return value_shape(value)

@@ -1,0 +1,138 @@
+"""Histories and distributions, from what every source answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from astraguard_store.buckets import BucketColumns, count_by_bucket
+from astraguard_store.checks import check_name, check_run_id
+from astraguard_store.distributions import Bucket, Distribution, RunDistribution
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, RunNotFoundError
+from astraguard_store.history import GROUPS, History, history_of
+from astraguard_store.model import RunHeader, RunSummary
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+__all__ = ["Answers", "distribution", "history", "over_time", "summaries"]
+
+# How many runs a distribution shows where none are named: what a reader can tell apart.
+_SHOWN = 10
+
+
+class Answers(Protocol):
+    """What is asked of a `RunRepository` here."""
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+
+    def recent(self, limit: int) -> list[RunHeader]:
+        """Return the newest runs."""
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return a run's measurements."""
+
+
+def summaries(repository: Answers, headers: Iterable[RunHeader]) -> Iterator[RunSummary]:
+    """Yield the listed runs; one that was deleted since is left out."""
+    for header in headers:
+        try:
+            yield repository.get(header.run_id)
+        except RunNotFoundError:
+            continue
+
+
+def history(
+    repository: Answers,
+    headers: Iterable[RunHeader],
+    metric_type: str,
+    by: str | None,
+    satellite_id: str | None,
+) -> History:
+    """Return the history of the listed runs; see `RunRepository.history`."""
+    check_name(metric_type, "metric_type")
+    if satellite_id is not None:
+        check_name(satellite_id, "satellite_id")
+    if by is not None and by not in GROUPS:
+        raise InvalidRunError(f"Invalid by {by!r}: one of {', '.join(GROUPS)} is needed")
+    return history_of(summaries(repository, headers), metric_type, by, satellite_id)
+
+
+def distribution(
+    repository: Answers,
+    metric_type: str,
+    runs: Iterable[str] | None,
+    satellite_id: str | None,
+    buckets: Callable[[str, list[str], str | None], dict[str, BucketColumns]],
+) -> Distribution:
+    """Return distributions; see `RunRepository.distribution`.
+
+    Args:
+        repository: What is asked.
+        metric_type: Of what.
+        runs: Ids of the runs; None for the newest.
+        satellite_id: On which satellite; None for all together.
+        buckets: What its source keeps of them.
+    """
+    check_name(metric_type, "metric_type")
+    if isinstance(runs, str):
+        raise InvalidRunError(f"Invalid runs {runs!r}: several ids are needed, such as a list")
+    if runs is None:
+        run_ids = [header.run_id for header in repository.recent(_SHOWN)]
+    else:
+        run_ids = list(dict.fromkeys(check_run_id(run_id) for run_id in runs))
+    kept = buckets(metric_type, run_ids, satellite_id)
+    found, without = [], []
+    for run_id in run_ids:
+        run = repository.get(run_id)
+        metrics = run.metrics if satellite_id is None else run.satellites.get(satellite_id, {})
+        if metric_type not in metrics:
+            continue
+        counted = kept.get(run_id) or _counted(repository, run_id, metric_type, satellite_id)
+        if counted.buckets:
+            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted))))
+        else:
+            without.append(run_id)
+    return Distribution(metric_type, satellite_id, tuple(found), tuple(without))
+
+
+def _counted(
+    repository: Answers, run_id: str, metric_type: str, satellite_id: str | None
+) -> BucketColumns:
+    """Return the buckets of a run's measurements; none where these aren't kept."""
+    try:
+        frame = repository.measurements(run_id)
+    except ArtifactReadError:
+        return BucketColumns([], [], [])
+    frame = frame.filter(frame["metric_type"] == metric_type)
+    if satellite_id is not None:
+        frame = frame.filter(frame["satellite_id"] == satellite_id)
+    frame = frame.sort("duration_ms")
+    durations = frame["duration_ms"].to_list()
+    waits = frame.filter(frame["missed"])["duration_ms"].to_list()
+    return count_by_bucket(durations, waits)
+
+
+def over_time(repository: Answers, run_id: str, slices: int) -> dict[str, list[float | None]]:
+    """Return {metric type: its p95 in each of so many equally long parts of the run, ms}.
+
+    A part without events has None; a missed event counts as what was waited for it. A run
+    whose measurements aren't kept gives an empty dict.
+    """
+    import polars as pl
+
+    try:
+        frame = repository.measurements(run_id)
+    except ArtifactReadError:
+        return {}
+    time = pl.col("scenario_time_s")
+    span = time.max() - time.min()
+    place = ((time - time.min()) / span * slices).floor().clip(0, slices - 1)
+    parts = frame.with_columns(pl.when(span > 0).then(place).otherwise(0).alias("part"))
+    p95 = pl.col("duration_ms").quantile(0.95, interpolation="higher")
+    found: dict[str, list[float | None]] = {}
+    for metric_type, part, value in parts.group_by("metric_type", "part").agg(p95).iter_rows():
+        found.setdefault(metric_type, [None] * slices)[int(part)] = value
+    return found

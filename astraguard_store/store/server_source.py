@@ -1,0 +1,419 @@
+"""A server as a source: the same questions, asked of the runs that were pushed to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from astraguard_store.comparison import Comparison
+from astraguard_store.database.backend import Question
+from astraguard_store.database.documents import document_state
+from astraguard_store.database.lists import Prunable
+from astraguard_store.database.lists import run_ids as all_run_ids
+from astraguard_store.database.measurements import kept_measurements
+from astraguard_store.database.percentiles import Group
+from astraguard_store.database.postgres.database import ServerDatabase
+from astraguard_store.database.postgres.pushed import Origin
+from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.transaction import Transaction
+from astraguard_store.database.whole_runs import load_rows
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    RunNotFoundError,
+    StoreNotFoundError,
+)
+from astraguard_store.filters import RunFilters
+from astraguard_store.formats.journal import JournalHead
+from astraguard_store.formats.parquet import frame_of
+from astraguard_store.formats.summary import summary_document
+from astraguard_store.model import RunHeader, RunSummary
+from astraguard_store.options import StoreOptions
+from astraguard_store.reports import (
+    CacheInfo,
+    CheckReport,
+    ExportReport,
+    ImportReport,
+    MergeReport,
+    Percentiles,
+    Progress,
+    PruneReport,
+    PushReport,
+    QueryResult,
+)
+from astraguard_store.store.checking import Tally
+from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.percentiles import PercentilesQuestion
+from astraguard_store.store.pruning import Pruning
+from astraguard_store.store.pushing import push
+from astraguard_store.store.recording import Recording
+from astraguard_store.store.row_rules import why_not_written
+from astraguard_store.store.saving import is_same_save, rows_to_save
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from astraguard_store.buckets import BucketColumns
+    from astraguard_store.store.gating import Gating
+
+__all__ = ["ServerSource", "push_to", "shown"]
+
+T = TypeVar("T")
+
+
+def shown(url: str) -> str:
+    """Return the URL without its password; raises as `RunRepository.open`."""
+    return ServerUrl.parse(url).shown
+
+
+def push_to(
+    url: str,
+    source: RunDatabase,
+    origin: tuple[str, Path | None],
+    options: StoreOptions,
+    progress: Progress | None,
+) -> PushReport:
+    """Push the runs of a store; raises as `RunRepository.push`.
+
+    Args:
+        url: The server.
+        source: The runs.
+        origin: The store's id, and its results folder.
+        options: Of the repository.
+        progress: Called with (runs looked at, runs in all).
+    """
+    store_id, folder = origin
+    target = ServerDatabase.open(ServerUrl.parse(url), options)
+    try:
+        where = Origin(store_id, None if folder is None else str(folder), gethostname())
+        return push(source, target, where, progress)
+    finally:
+        target.close()
+
+
+class ServerSource:
+    """The runs of a server. Its files lie on the machines that the runs came from.
+
+    Attributes:
+        database: The runs.
+        shown: The URL, without its password.
+    """
+
+    answers_from: Final = "database"
+
+    def __init__(self, database: ServerDatabase, options: StoreOptions) -> None:
+        self.database = database
+        self.shown = database.name
+        self._options = options
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> ServerSource:
+        """Open the store on a server; raises as `RunRepository.open`."""
+        for name in ("compression", "safe_csv"):
+            if getattr(options, name):
+                raise ValueError(f"{name} is of files, and a server writes none")
+        if options.keep_measurements == "parquet":
+            raise ValueError(
+                "keep_measurements is 'csv' (not at all) or 'database' on a server, "
+                f"not {options.keep_measurements!r}"
+            )
+        return cls(ServerDatabase.open(ServerUrl.parse(url), options), options)
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+        return self.database.get(run_id).summary
+
+    def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
+        """Return the newest *limit* runs that pass the filters, newest first."""
+        return self.database.recent(limit, filters)
+
+    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
+        """Return what changed from one run to another, by one joined query."""
+        return self.database.compare(baseline, candidate, by_satellite=by_satellite)
+
+    def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
+        """Return percentiles over many runs, by group."""
+        answers = question.answer(self.database)
+        # The server sorts by its own language, and what isn't known last.
+        return dict(
+            sorted(answers.items(), key=lambda item: [(v is not None, v or "") for v in item[0]])
+        )
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self.database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
+        )
+
+    def gating(self) -> Gating:
+        """Return what judges the runs."""
+        from astraguard_store.store.gating import Gating
+
+        return Gating(_Judged(self.database), self.measurements)
+
+    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the summary file of the run holds where it came from."""
+        run = self.database.get(run_id)
+        return summary_document(run.summary, run.utc_offset_s or 0)
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return the measurements that the table keeps of a run."""
+        total = self.get(run_id).total_measurements
+        kept = self.database.read(partial(kept_measurements, run_id=run_id))
+        if kept and kept.rows == total:
+            return frame_of(kept)
+        origin = self.database.origin_of(run_id)
+        where = "the machine that it came from"
+        if origin:
+            where = f"{origin.host}, in {origin.results_dir}"
+        raise ArtifactReadError(
+            f"the server keeps no measurements of run {run_id!r}; they are on {where}"
+        )
+
+    def query(self, question: Question) -> QueryResult:
+        """Return the answer to a statement of somebody else's SQL."""
+        return self.database.ask(question)
+
+    def export(
+        self,
+        run_ids: Iterable[str],  # noqa: ARG002
+        target: Path,  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+        *,
+        dataset: bool = False,  # noqa: ARG002
+    ) -> ExportReport:
+        """Refuse: the files are where the runs came from."""
+        raise StoreNotFoundError(
+            f"{self.shown} has no files; export the runs on the machine that they came from"
+        )
+
+    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
+        """Hold the rows of each run against what every save keeps, and its document too."""
+        return self._checked(progress, fix=False)
+
+    def check_and_fix(
+        self,
+        progress: Progress | None,
+        *,
+        deep: bool = False,  # noqa: ARG002
+        satellite_buckets: bool = False,
+    ) -> CheckReport:
+        """Do the same, and write documents anew that are missing or wrong."""
+        if satellite_buckets:
+            raise StoreNotFoundError(
+                f"{self.shown} has no CSVs to compute buckets from; compute them where the runs "
+                "came from"
+            )
+        return self._checked(progress, fix=True)
+
+    def estimate_pruning(self, pruning: Pruning) -> PruneReport:
+        """Return what a pruning would delete."""
+        chosen, unfinished = self._chosen(pruning)
+        going = [run.run_id for run in chosen if not run.is_pinned]
+        pinned = [run.run_id for run in chosen if run.is_pinned]
+        return _report(pruning, going, pinned, unfinished, dry_run=True)
+
+    def _chosen(self, pruning: Pruning) -> tuple[list[Prunable], list[str]]:
+        """Return what a pruning is about, and the ids of what stays for being unfinished."""
+        found, _ = pruning.chosen(self.database)
+        unfinished = [run.run_id for run in found if pruning.stays(run)]
+        return [run for run in found if not pruning.stays(run)], unfinished
+
+    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+        """Refuse: a server has tools of its own to be copied."""
+        raise StoreNotFoundError(
+            f"{self.shown} is a server itself; to copy it, use pg_dump or a replica"
+        )
+
+    def back_up(self, target: Path) -> None:  # noqa: ARG002
+        """Refuse: a server has tools of its own."""
+        raise StoreNotFoundError(
+            f"{self.shown} is backed up by the server's own tools: pg_dump, or pg_basebackup with "
+            "its log"
+        )
+
+    def cache_info(self) -> CacheInfo:
+        """Return how often a run was as it was known."""
+        return self.database.cache_info()
+
+    def is_in_place(self) -> bool:
+        """Return True: a server is found again by its URL."""
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.close()
+
+    def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
+        """Save runs, all or none."""
+        if not runs:
+            return []
+        already = self._saved_already(runs)
+        if already is not None:
+            return already
+        options = self._options
+        if satellite_buckets:
+            options = replace(options, satellite_buckets=True)
+        new = rows_to_save(runs, options, secrets.token_hex(8))
+        # By id, as everybody does: so two savers never wait for each other's.
+        saved = self.database.save(sorted((rows for _, rows in new), key=lambda r: r.run_id))
+        if len(saved) < len(runs):
+            # By somebody else, since it was looked for.
+            return self._saved_already(runs) or self.save(
+                runs, satellite_buckets=satellite_buckets
+            )
+        return [
+            replace(summary, revision=saved[summary.run_id][0], tags=saved[summary.run_id][1])
+            for summary, _ in new
+        ]
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
+        """Set and, where None, remove tags of a stored run."""
+        self.database.set_tags(run_id, tags)
+
+    def purge_measurements(self, run_id: str) -> int:
+        """Delete a run's measurements from the table; return how many there were."""
+        self.database.get(run_id)
+        return self.database.purge_measurements(run_id)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        if not self.database.delete(run_id):
+            raise RunNotFoundError(run_id, self.shown)
+
+    def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
+        """Delete old runs, each by itself; the server's autovacuum reuses their room."""
+        chosen, unfinished = self._chosen(pruning)
+        gone: list[str] = []
+        pinned: list[str] = []
+        for done, run in enumerate(chosen):
+            if progress:
+                progress(done, len(chosen))
+            if pruning.measurements_only and not run.is_pinned:
+                self.database.purge_measurements(run.run_id)
+                gone.append(run.run_id)
+            elif not pruning.measurements_only and self.database.delete(
+                run.run_id, unless_pinned=run.recorded_at_us
+            ):
+                gone.append(run.run_id)
+            elif run.is_pinned:
+                pinned.append(run.run_id)
+        if progress:
+            progress(len(chosen), len(chosen))
+        return _report(pruning, gone, pinned, unfinished, dry_run=False)
+
+    def adopt(
+        self,
+        progress: Progress | None,  # noqa: ARG002
+        jobs: int | None,  # noqa: ARG002
+        *,
+        rebuild: bool,  # noqa: ARG002
+    ) -> ImportReport:
+        """Refuse: there are no folders."""
+        raise self._no_folders()
+
+    def bring_in(
+        self,
+        paths: Iterable[Path],  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> ImportReport:
+        """Refuse: there is no folder."""
+        raise self._no_folders()
+
+    def record(self, run_id: str, head: JournalHead) -> Recording:  # noqa: ARG002
+        """Refuse: a test loop must not wait for a network."""
+        raise StoreNotFoundError(
+            f"run {run_id!r} can't be recorded into {self.shown}, which has no journal: record it "
+            "into a results folder, and push that"
+        )
+
+    def _no_folders(self) -> StoreNotFoundError:
+        return StoreNotFoundError(
+            f"{self.shown} has no run folders; import them into a folder, and push that"
+        )
+
+    def merge(self, other: Path, progress: Progress | None) -> MergeReport:  # noqa: ARG002
+        """Refuse: a store is pushed."""
+        raise StoreNotFoundError(f"{self.shown} takes what is pushed: push {other} to it")
+
+    def recover(self) -> None:
+        """Do nothing: a transaction that wasn't committed is gone."""
+
+    def _saved_already(self, runs: Mapping[str, NewRun]) -> list[RunSummary] | None:
+        """Return the run if it is a named save that is stored."""
+        for run in runs.values():
+            # Only `save` names one, so it is the only run.
+            if run.save_id is not None and is_same_save(run, self.database.saved_as(run.save_id)):
+                return [self.get(run.run_id)]
+        return None
+
+    def _checked(self, progress: Progress | None, *, fix: bool) -> CheckReport:
+        tally = Tally()
+        names = self.database.read(all_run_ids)
+        for run_id in names:
+            self._check_run(run_id, tally, fix=fix)
+            tally.runs += 1
+            if progress:
+                progress(tally.runs, len(names))
+        return tally.report()
+
+    def _check_run(self, run_id: str, tally: Tally, *, fix: bool) -> None:
+        def look(connection: Any) -> tuple[Any, str]:
+            rows = load_rows(connection, run_id)
+            return rows, document_state(connection, run_id)
+
+        with suppress(RunNotFoundError):
+            rows, state = self.database.read(look)
+            if rows is None:
+                return  # deleted meanwhile
+            fault = why_not_written(rows)
+            if fault:
+                tally.fault("rows_disagree", run_id, fault, "push or save the run again")
+            elif state != "right" and fix:
+                self.database.renew_document(run_id)
+                tally.mended("wrong_document", run_id, f"its document is {state}", "written anew")
+            elif state != "right":
+                what = f"its document is {state}"
+                tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
+
+
+class _Judged:
+    """The runs of a server for `Gating`."""
+
+    def __init__(self, database: ServerDatabase) -> None:
+        self.database = database
+        self.where = database.name
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
+        """Return the result of *step*; all that it writes is kept, or nothing."""
+        return self.database.change_judgements(step)
+
+
+def _report(
+    pruning: Pruning,
+    gone: list[str],
+    pinned: list[str],
+    unfinished: list[str],
+    *,
+    dry_run: bool,
+) -> PruneReport:
+    return PruneReport(
+        deleted=() if pruning.measurements_only else tuple(gone),
+        purged=tuple(gone) if pruning.measurements_only else (),
+        pinned=tuple(pinned),
+        file_bytes=0,
+        database_bytes=0,
+        not_compacted=None,
+        dry_run=dry_run,
+        unfinished=tuple(unfinished),
+    )

@@ -1,0 +1,124 @@
+"""The routes, who may ask, and the headers of every answer."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from astraguard_store.exceptions import StoreError
+from astraguard_store.presentation.style import CSS
+from astraguard_store.web import pages
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
+
+# Nothing is run, embedded or sent elsewhere, whatever a name holds.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "
+        "base-uri 'none'; frame-src 'self'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_COOKIE = "astraguard_token"
+
+_Make = Callable[[Request], pages.Page]
+_Next = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(
+    repository: RunRepository, *, token: str | None = None, hosts: tuple[str, ...] = ("*",)
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        repository: Opened for reading; it may be asked by several threads.
+        token: Without it nobody is answered: as ``?token=…`` at first, which sets a cookie, or
+            as ``Authorization: Bearer …``. None asks for none.
+        hosts: Names that a request may call this server; others are refused, so that no page
+            elsewhere can have a browser ask in its own name (DNS rebinding).
+    """
+
+    async def style(_: Request) -> Response:
+        return Response(CSS, media_type="text/css")
+
+    routes = [Route("/style.css", style, methods=["GET"])]
+    for path, make in _makers(repository).items():
+        routes.append(Route(f"/json{path}", _endpoint(make, as_json=True), methods=["GET"]))
+        routes.append(Route(path, _endpoint(make, as_json=False), methods=["GET"]))
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(BaseHTTPMiddleware, dispatch=_guarded(token)),
+    ]
+    return Starlette(routes=routes, middleware=middleware)
+
+
+def _makers(repository: RunRepository) -> dict[str, _Make]:
+    """Return {path: what makes its page}."""
+    return {
+        "/": lambda request: pages.runs_page(repository, request.query_params),
+        "/run/{run_id}": lambda request: pages.run_page(repository, request.path_params["run_id"]),
+        "/running": lambda request: pages.running_page(repository, request.query_params),
+        "/compare": lambda request: pages.compare_page(
+            repository,
+            request.query_params.getlist("run"),
+            request.query_params.get("baseline"),
+        ),
+        "/history": lambda request: pages.history_page(repository, request.query_params),
+        "/sql": lambda request: pages.sql_page(repository, request.query_params),
+    }
+
+
+def _endpoint(make: _Make, *, as_json: bool) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        status = 200
+        try:
+            page = await run_in_threadpool(make, request)
+        except StoreError as error:
+            page, status = pages.error_page(error), pages.status_of(error)
+        if as_json:
+            return JSONResponse(page.data, status)
+        query = f"?{request.url.query}" if request.url.query else ""
+        url = f"/json{quote(request.url.path)}{query}"
+        # Half a surrogate pair, as in a damaged file's name, is shown and is no error.
+        content = pages.document(page, url).encode("utf-8", "backslashreplace")
+        headers = {"Refresh": str(page.refresh_s)} if page.refresh_s else None
+        return Response(content, status, headers, media_type="text/html")
+
+    return answer
+
+
+def _guarded(token: str | None) -> Callable[[Request, _Next], Awaitable[Response]]:
+    async def dispatch(request: Request, call_next: _Next) -> Response:
+        given = request.query_params.get("token")
+        if token is not None and not _knows(request, given, token):
+            response: Response = PlainTextResponse("A token is needed: add ?token=…", 401)
+        else:
+            response = await call_next(request)
+            if token is not None and given is not None:
+                response.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
+        response.headers.update(_HEADERS)
+        return response
+
+    return dispatch
+
+
+def _knows(request: Request, given: str | None, token: str) -> bool:
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    offered = (given, request.cookies.get(_COOKIE), bearer)
+    return any(o and hmac.compare_digest(o.encode(), token.encode()) for o in offered)

@@ -1,0 +1,98 @@
+"""A network between a client and a server on a socket: counted, delayed, or cut."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import postgres
+import pytest
+
+_PORT = ".s.PGSQL.5432"
+
+
+class Network:
+    """Passes on what both sides send, on a socket of its own.
+
+    Attributes:
+        turns: How often a client has sent something since a server last answered.
+        delay_s: How long each turn takes.
+        cut_after: The number of turns after which all connections are cut; None for never.
+        answers_last: Whether the server still gets what was sent in the last turn.
+    """
+
+    def __init__(self, folder: Path, server: postgres.Server) -> None:
+        self.turns = 0
+        self.delay_s = 0.0
+        self.cut_after: int | None = None
+        self.answers_last = False
+        self._folder = folder
+        self._server = server
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / _PORT))
+        self._listener.listen(50)
+        self._closing = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @classmethod
+    @contextlib.contextmanager
+    def before(cls, server: postgres.Server) -> Iterator[Network]:
+        """Give a network in front of a server of our own."""
+        if server.folder is None:
+            pytest.skip(f"{postgres.VARIABLE} names a server that is on no socket of ours")
+        with tempfile.TemporaryDirectory(prefix="agnet-") as folder:
+            network = cls(Path(folder), server)
+            try:
+                yield network
+            finally:
+                network._closing = True
+                network._listener.close()
+
+    def url(self, database: str) -> str:
+        """Give the URL of a database behind it."""
+        return f"postgresql://{postgres.USER}@/{database}?host={self._folder}&sslmode=disable"
+
+    def turns_of(self, ask: Callable[[], object]) -> int:
+        """Count the round trips of one call."""
+        before = self.turns
+        ask()
+        return self.turns - before
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        with client, server, selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
+            server.connect(f"{self._server.folder}/{_PORT}")
+            selector.register(client, selectors.EVENT_READ, server)
+            selector.register(server, selectors.EVENT_READ, client)
+            is_turn = True
+            while not self._closing:
+                for key, _ in selector.select(0.2):
+                    sender, receiver = key.fileobj, key.data
+                    assert isinstance(sender, socket.socket)
+                    data = sender.recv(1 << 16)
+                    if not data:
+                        return
+                    if sender is client and is_turn:
+                        self.turns += 1
+                        time.sleep(self.delay_s)
+                    if self.cut_after is not None and self.turns > self.cut_after:
+                        if self.answers_last and sender is client:
+                            receiver.sendall(data)
+                            time.sleep(0.2)
+                        return
+                    is_turn = sender is server
+                    receiver.sendall(data)

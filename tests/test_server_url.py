@@ -1,0 +1,220 @@
+"""URLs of servers: a URL is no folder, and its password is shown to nobody."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import assert_one_line, run
+from recordings import recorded
+
+from astraguard_store import MetricsStorage, RunRepository, StoreNotFoundError
+from astraguard_store.database.server_url import ServerUrl
+
+SECRET = "tr0ub4dor"
+MALFORMED = [
+    f"postgresql://rig:{SECRET}@@server/runs",
+    f"postgresql://rig:a@{SECRET}@server/runs",
+    f"postgresql://rig:{SECRET}",
+    f"postgresql://rig:{SECRET}@server:port/runs",
+    f"postgresql:/rig:{SECRET}@server/runs",
+    f"postgresql:rig:{SECRET}@server/runs",
+    f"postgresql://rig:{SECRET}@[::1/runs",
+]
+OTHERS = [f"mysql://rig:{SECRET}@server/runs", f"sqlite:///{SECRET}", f"http://x:{SECRET}@y/z"]
+UNREACHABLE = [
+    f"postgresql://rig:{SECRET}@/runs?host=/nowhere",
+    f"postgresql://rig@/runs?host=/nowhere&password={SECRET}",
+    f"postgresql+psycopg://rig:{SECRET}@127.0.0.1:1/runs",
+    f"postgres://rig:{SECRET}@127.0.0.1:1/runs?connect_timeout=2",
+    f"postgresql://rig:{SECRET}@127.0.0.1:1/runs?nonsense={SECRET}",
+]
+
+
+class TestParse:
+    """`ServerUrl.parse`."""
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("postgresql://rig:a%40b@server:5433/runs", "postgresql://rig@server:5433/runs"),
+            ("postgres://server/runs", "postgresql://server/runs"),
+            (
+                "postgresql+psycopg://rig@/runs?host=/run/pg&password=x",
+                "postgresql://rig@/runs?host=%2Frun%2Fpg",
+            ),
+        ],
+    )
+    def test_it_is_shown_without_its_password(self, url: str, shown: str) -> None:
+        assert ServerUrl.parse(url).shown == shown
+
+    def test_an_escaped_password_is_given_to_the_driver_as_it_is(self) -> None:
+        parameters = ServerUrl.parse("postgresql://rig:a%40b%2F%25@server/runs").parameters
+
+        assert parameters == {
+            "host": "server",
+            "user": "rig",
+            "password": "a@b/%",
+            "dbname": "runs",
+        }
+
+    def test_its_repr_has_no_password(self) -> None:
+        assert SECRET not in repr(ServerUrl.parse(f"postgresql://rig:{SECRET}@server/runs"))
+
+
+class TestOpen:
+    """`RunRepository.open(url)`."""
+
+    @pytest.mark.parametrize("url", MALFORMED)
+    def test_a_malformed_url_is_refused_without_its_password(
+        self, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError, match="postgresql://user@host") as caught:
+            RunRepository.open(url)
+
+        assert SECRET not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("url", OTHERS)
+    def test_the_url_of_another_kind_of_database_is_refused(
+        self, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError, match="is no store; name a results folder") as it:
+            RunRepository.open(url)
+
+        assert SECRET not in str(it.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("url", UNREACHABLE)
+    def test_a_server_that_cannot_be_reached_is_named_without_the_password(self, url: str) -> None:
+        pytest.importorskip("psycopg", reason="no psycopg: install the extra `postgres`")
+
+        result = run("recent", "--results", url)
+
+        assert result.exit_code == 2
+        assert_one_line(result)
+        assert SECRET not in result.stderr
+
+    @pytest.mark.parametrize("url", [*MALFORMED, *OTHERS])
+    @pytest.mark.parametrize("command", [["recent"], ["db", "current"], ["check"], ["import"]])
+    def test_a_command_tells_it_in_one_line(self, command: list[str], url: str) -> None:
+        result = run(*command, env={"ASTRAGUARD_STORE_RESULTS": url})
+
+        assert result.exit_code == 2
+        assert_one_line(result)
+        assert SECRET not in result.stderr
+
+    def test_a_url_given_as_a_path_makes_no_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError):
+            RunRepository.open(Path(f"postgresql://rig:{SECRET}@server/runs"))
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_psycopg_the_error_names_the_extra(self) -> None:
+        code = (
+            "import sys; sys.modules['psycopg'] = None\n"
+            "from astraguard_store import RunRepository\n"
+            "RunRepository.open('postgresql://server/runs')"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=False, capture_output=True, text=True
+        )
+
+        assert "pip install 'astraguard-store[postgres]'" in done.stderr.splitlines()[-1]
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"compression": "gzip"}, {"safe_csv": True}, {"keep_measurements": "parquet"}],
+    )
+    def test_an_option_about_files_is_refused(self, options: dict[str, object]) -> None:
+        with pytest.raises(ValueError, match=next(iter(options))):
+            RunRepository.open("postgresql://server/runs", **options)  # type: ignore[arg-type]
+
+    def test_a_store_in_a_folder_imports_no_driver(self, tmp_path: Path) -> None:
+        RunRepository.open(tmp_path).close()
+        code = (
+            "import sys; from astraguard_store import RunRepository\n"
+            f"RunRepository.open({str(tmp_path)!r}).recent()\n"
+            "print([m for m in sys.modules if 'psycopg' in m or 'postgres' in m])"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        )
+
+        assert done.stdout == "[]\n"
+
+
+class TestWhereAPathIsNeeded:
+    """A URL in the place of a path makes nothing, and is told without its password."""
+
+    URL = f"postgresql://rig:{SECRET}@server/runs"
+
+    @pytest.mark.parametrize("name", ["merge", "import_runs", "export", "back_up"])
+    def test_a_method_refuses_it(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open("results") as repository:
+            repository.save("run", recorded(1))
+            calls: dict[str, Callable[[], object]] = {
+                "merge": lambda: repository.merge(self.URL),
+                "import_runs": lambda: repository.import_runs([self.URL]),
+                "export": lambda: repository.export(["run"], self.URL),
+                "back_up": lambda: repository.back_up(self.URL),
+            }
+
+            with pytest.raises(StoreNotFoundError, match="where a path is needed") as caught:
+                calls[name]()
+
+        assert SECRET not in str(caught.value)
+        assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+    def test_the_drop_in_refuses_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError, match="where a path is needed") as caught:
+            MetricsStorage("run", self.URL)
+
+        assert SECRET not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["merge", URL],
+            ["import", URL],
+            ["export", "--all", "--to", URL],
+            ["report", "run", "--to", URL],
+            ["db", "backup", URL],
+            ["db", "restore", URL],
+            ["demo", "--results", URL],
+            ["gate", "run", "--baseline", "run", "--limits", URL],
+            ["push", "mysql" + URL.removeprefix("postgresql")],
+            ["save", "run", URL],
+        ],
+    )
+    def test_a_command_refuses_it(
+        self, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open("results") as repository:
+            repository.save("run", recorded(1))
+
+        result = run(*command, env={"ASTRAGUARD_STORE_RESULTS": "results"})
+
+        assert result.exit_code == 2
+        assert_one_line(result)
+        assert SECRET not in result.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["results"]
