@@ -111,7 +111,8 @@ class CellVerdict(Shown):
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
         df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
-            them at most; 4 where a side is a single run, or 6 with older runs.
+            them at most; 4 where a side is a single run, or 6 with older runs; 5 of
+            more than 25 cells.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
         settling: What would settle it; None unless it leaves a regression open, and where
