@@ -1,4 +1,4 @@
-"""Plugin of pytest: the fixture `latency_run`, whose measurements become a run of a store.
+"""Plugin of pytest: the fixture `latency_run`, a live run for each test, and its verdict.
 
 It is loaded in every session of an environment that has the package, so it imports pytest and
 nothing of the store until the fixture is used.
@@ -9,21 +9,27 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from astraguard_store.latency import LatencyCollector
+    from astraguard_store.judging import Standard
+    from astraguard_store.repository import RunRepository
+    from astraguard_store.store.live_run import LiveRun
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.=+-]+")
 _LONGEST = 100
+_LONGEST_SCENARIO = 1_000
 _OUTCOME: pytest.StashKey[str] = pytest.StashKey()
-_SAVED: pytest.StashKey[list[str]] = pytest.StashKey()
+_ERROR: pytest.StashKey[BaseException] = pytest.StashKey()
+_UNSAVED: pytest.StashKey[Path] = pytest.StashKey()
+_RUN, _VERDICT = "astraguard_run", "astraguard_verdict"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option and its counterpart in the configuration file."""
+    """Add the options and their counterparts in the configuration file."""
     group = parser.getgroup("astraguard-store", "latencies of hardware-in-the-loop tests")
     group.addoption(
         "--astraguard-store",
@@ -32,7 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Save what the fixture `latency_run` recorded, a run for each test, in the results "
         "folder DIR. Without it nothing is saved.",
     )
+    group.addoption(
+        "--astraguard-baseline",
+        metavar="NAME|RUN,RUN...",
+        default=None,
+        help="Judge each of these runs by the runs of the same test in this baseline, and fail "
+        "the tests that regressed. Runs may be named as `latest` and `@tag`.",
+    )
     parser.addini("astraguard_store", "The folder of --astraguard-store.", default="")
+    parser.addini("astraguard_baseline", "The baseline of --astraguard-baseline.", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a baseline without a store."""
+    if _baseline(config) and not _folder(config):
+        raise pytest.UsageError("--astraguard-baseline needs --astraguard-store=DIR too")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -42,36 +62,90 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = outcome.get_result()
     if call.when == "call" or report.outcome != "passed":
         item.stash[_OUTCOME] = report.outcome
+        if call.excinfo is not None and report.outcome == "failed":
+            item.stash[_ERROR] = call.excinfo.value
 
 
 @pytest.fixture
-def latency_run(request: pytest.FixtureRequest) -> Iterator[LatencyCollector]:
-    """Return a collector; what it holds at the test's end is saved, also if the test fails.
+def latency_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveRun]:
+    """Return a live run that is saved at the test's end, `failed` if the test failed.
 
-    The run is named after the test, and has the tags `pytest` (its id), `outcome` (passed,
-    failed or skipped) and, under pytest-xdist, `worker`. Where a run of that name is there
-    already, as of an earlier session, a number is added. With `--astraguard-store=DIR` it is
-    saved in DIR; without it, nothing is.
+    The run is named after the test, its scenario is the test's id, and it has the tags
+    `pytest` (that id), `outcome` (passed, failed or skipped) and, under pytest-xdist,
+    `worker`. Where a run of that name is there already, as of an earlier session, a number
+    is added. A run without measurements isn't kept. With `--astraguard-store=DIR` it is
+    saved in DIR; without it, in a temporary folder. With `--astraguard-baseline=NAME` a
+    test that passed fails if its run regressed.
     """
-    from astraguard_store.latency import LatencyCollector
+    from astraguard_store.provenance import Provenance
+    from astraguard_store.repository import RunRepository
 
-    collector = LatencyCollector()
-    yield collector
-    folder = _folder(request.config)
-    if folder and collector.measurements:
-        run_id = _save(request.node, folder, collector)
-        request.config.stash.setdefault(_SAVED, []).append(run_id)
-        request.node.user_properties.append(("astraguard_run", run_id))
+    item: pytest.Item = request.node
+    saved_in = _folder(request.config)
+    folder = saved_in or _unsaved(request.config, tmp_path_factory)
+    with RunRepository.open(folder) as repository:
+        standard = _standard(repository, _baseline(request.config))
+        provenance = Provenance(scenario=item.nodeid[:_LONGEST_SCENARIO])
+        run = repository.run(_unused(repository, item), provenance=provenance, tags=_tags(item))
+        run.__enter__()
+        yield run
+        # Its end is told of a failure, as if the test stood in its `with`.
+        error = item.stash.get(_ERROR, None)
+        told = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+        run.__exit__(*told)
+        _finish(repository, run, item, standard, is_kept=bool(saved_in))
+
+
+def _finish(
+    repository: RunRepository,
+    run: LiveRun,
+    item: pytest.Item,
+    standard: Standard | None,
+    *,
+    is_kept: bool,
+) -> None:
+    """Tag what was saved, note it for the summary, and judge it."""
+    if not len(run):
+        repository.delete(run.run_id)
+        return
+    outcome = item.stash.get(_OUTCOME, "unknown")
+    repository.set_tags(run.run_id, {"outcome": outcome})
+    if not is_kept:
+        return
+    item.user_properties.append((_RUN, run.run_id))
+    if standard is not None and outcome == "passed":
+        said, has_failed = _verdict(repository, run.run_id, standard)
+        item.user_properties.append((_VERDICT, f"{run.run_id}: {said}"))
+        if has_failed:
+            pytest.fail(f"{run.run_id}: {said}", pytrace=False)
+
+
+def _verdict(repository: RunRepository, run_id: str, standard: Standard) -> tuple[str, bool]:
+    """Return what a gate says of a run, and whether that is a failure."""
+    from astraguard_store.judging import judge, of_the_same_scenario, regressed_for_sure
+    from astraguard_store.presentation.verdict_texts import headline
+
+    same = of_the_same_scenario(repository, run_id, standard)
+    if same is None:
+        return "not judged: the baseline has no run of this test", False
+    report, why_not = judge(repository, [run_id], same)
+    if report is None:
+        return why_not or "not judged: one run can't be judged by another", False
+    return headline(report), regressed_for_sure(report)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say which runs were saved, by whichever process."""
+    """Say which runs were saved, by whichever process, and what was said of them."""
     reports = [r for found in terminalreporter.stats.values() for r in found]
-    properties = [p for r in reports for p in getattr(r, "user_properties", ())]
-    saved = sorted({value for name, value in properties if name == "astraguard_run"})
+    properties = {p for r in reports for p in getattr(r, "user_properties", ())}
+    saved = sorted(value for name, value in properties if name == _RUN)
     if saved:
         terminalreporter.section("astraguard-store")
         terminalreporter.line(f"{len(saved)} saved in {_folder(config)}: {', '.join(saved)}")
+        for said in sorted(value for name, value in properties if name == _VERDICT):
+            terminalreporter.line(said)
 
 
 def _folder(config: pytest.Config) -> str:
@@ -80,23 +154,42 @@ def _folder(config: pytest.Config) -> str:
     return str(config.invocation_params.dir / given) if given else ""
 
 
-def _save(item: pytest.Item, folder: str, collector: LatencyCollector) -> str:
-    from astraguard_store.repository import RunRepository
+def _baseline(config: pytest.Config) -> str:
+    given: str = config.getoption("--astraguard-baseline") or config.getini("astraguard_baseline")
+    return given
 
-    tags = {"pytest": item.nodeid, "outcome": item.stash.get(_OUTCOME, "unknown")}
+
+def _unsaved(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a session that saves nothing: making one takes 0.1 s."""
+    if _UNSAVED not in config.stash:
+        config.stash[_UNSAVED] = tmp_path_factory.mktemp("astraguard_store")
+    return str(config.stash[_UNSAVED])
+
+
+def _standard(repository: RunRepository, baseline: str) -> Standard | None:
+    """Return what runs are judged by, before the test makes a newer run."""
+    from astraguard_store.exceptions import StoreError
+    from astraguard_store.judging import find_standard
+
+    if not baseline:
+        return None
+    try:
+        return find_standard(repository, baseline)
+    except StoreError as error:
+        pytest.fail(f"--astraguard-baseline: {error}", pytrace=False)
+
+
+def _tags(item: pytest.Item) -> dict[str, str]:
+    tags = {"pytest": item.nodeid}
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker:
-        tags["worker"] = worker
-    with RunRepository.open(folder) as repository:
-        run_id = _unused(repository, _NOT_IN_NAMES.sub("-", item.nodeid).strip("-.")[-_LONGEST:])
-        repository.save(run_id, collector, tags=tags)
-    return run_id
+    return tags | {"worker": worker} if worker else tags
 
 
-def _unused(repository: Any, name: str) -> str:
-    """Return *name*, with a number if there is a run of it; a test runs in one worker only."""
+def _unused(repository: RunRepository, item: pytest.Item) -> str:
+    """Return a name for the test's run; a test runs in one worker only."""
     from astraguard_store.exceptions import RunNotFoundError
 
+    name = _NOT_IN_NAMES.sub("-", item.nodeid).strip("-.")[-_LONGEST:]
     number, run_id = 1, name
     while True:
         try:

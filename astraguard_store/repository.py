@@ -62,6 +62,7 @@ from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
+from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.machine import begin_asking, surroundings
 
@@ -89,6 +90,7 @@ _NO_FILTERS = (None,) * 8
 _MOST_RUNS = 2**62
 
 
+@names_the_file_limit
 class RunRepository:
     """The runs of a results folder: saved, listed, compared.
 
@@ -677,7 +679,7 @@ class RunRepository:
         """
         from astraguard_store.store.seeing import distribution
 
-        return distribution(self, metric_type, runs, satellite_id)
+        return distribution(self, metric_type, runs, satellite_id, self._source().buckets)
 
     def gate(
         self,

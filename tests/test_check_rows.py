@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from recordings import recorded
 
-from astraguard_store import RunRepository
+from astraguard_store import DatabaseDamagedError, DatabaseError, RunRepository
 
 CHANGES = [
     "UPDATE statistics SET mean_ms = mean_ms + 1",
@@ -34,3 +34,30 @@ def test_rows_that_contradict_the_files_stay_a_fault(
         report = repository.check(fix=fix)
 
     assert "rows_disagree" in {finding.kind for finding in report.findings}
+
+
+def test_measurements_of_what_has_no_statistics_are_an_error_of_the_store(results: Path) -> None:
+    with RunRepository.open(results, keep_measurements="database") as repository:
+        repository.save("run", recorded(10))
+    with closing(sqlite3.connect(results / "astraguard.db")) as database, database:
+        database.execute("DELETE FROM statistics")
+
+    with (
+        RunRepository.open(results) as repository,
+        pytest.raises(DatabaseError, match="statistics know nothing of"),
+    ):
+        repository.measurements("run")
+
+
+def test_a_schema_that_is_no_text_is_an_error_of_the_store(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("run", recorded(10))
+    database = results / "astraguard.db"
+    content = database.read_bytes()
+    assert b"CREATE TABLE statistics" in content
+    database.write_bytes(
+        content.replace(b"CREATE TABLE statistics", b"CREATE T\xffBLE statistics")
+    )
+
+    with pytest.raises(DatabaseDamagedError, match=r"malformed|no text"):
+        RunRepository.open(results)

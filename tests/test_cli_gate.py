@@ -108,7 +108,8 @@ class TestOutput:
     def test_it_says_why_what_differs_and_what_is_folded(self, store: Path) -> None:
         printed = run("gate", *SLOW, "--baseline", "nightly", "--results", store).stdout
 
-        assert "why        without any change, fewer than 1 of 20 checks show" in printed
+        assert "why        noise explains up to " in printed
+        assert "(95 % confidence), and this is " in printed
         assert "firmware   4.1 -> 4.2" in printed
         assert "noise " in printed
         assert "machine " in printed

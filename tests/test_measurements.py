@@ -199,7 +199,10 @@ class TestFrame:
         frame = frame_of(columns)
 
         assert parse_parquet(render_parquet(columns), columns.rows).equals(frame)
-        assert frame_of_csv(b"".join(render_csv(columns))).equals(frame)
+        assert frame_of_csv(render_csv(columns)).equals(frame)
+        content = b"".join(render_csv(columns))
+        pieces = [content[start : start + 7] for start in range(0, len(content), 7)]
+        assert frame_of_csv(pieces).equals(frame)
         assert frame.rows() == [
             (
                 m.timestamp,

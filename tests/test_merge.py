@@ -319,6 +319,22 @@ class TestRefusedRuns:
         assert not (here / "plain").exists()
         assert list((here / ".staging").iterdir()) == []
 
+    @pytest.mark.parametrize(
+        "change", ["UPDATE statistics SET max_ms = 1e308", "UPDATE statistics SET min_ms = 0.0"]
+    )
+    def test_rows_that_its_summary_file_contradicts(
+        self, here: Path, other: Path, change: str
+    ) -> None:
+        with closing(sqlite3.connect(other / "astraguard.db")) as database, database:
+            database.execute(f"{change} WHERE run_id = 'plain'")
+
+        report = merge(here, other)
+
+        ((run_id, reason),) = report.refused
+        assert run_id == "plain"
+        assert "its rows are not those of its files" in reason
+        assert report.merged == ("full", "old")
+
     @pytest.mark.parametrize("name", [reference.RAW, reference.SUMMARY])
     def test_a_missing_file(self, here: Path, other: Path, name: str) -> None:
         (other / "plain" / name).unlink()

@@ -14,6 +14,7 @@ from astraguard_store import (
     AtLeast,
     LatencyCollector,
     MetricSummary,
+    PercentileInterval,
     Provenance,
     RunHeader,
     RunRepository,
@@ -214,3 +215,7 @@ class TestShapes:
         documented = set(re.findall(r"\w+", " ".join([lines[start], *rest])))
 
         assert set(report.__annotations__) - documented == set()
+
+
+def test_an_interval_of_seconds_has_no_exponent() -> None:
+    assert text.interval_text(PercentileInterval(900, True, 4_230.0, 8_350.0)) == "4,230-8,350"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,87 @@ def test_the_run_knows_its_test(project: Path) -> None:
     assert run.provenance.host is not None
 
 
+def test_the_run_knows_that_its_test_failed(project: Path) -> None:
+    session(project, "--astraguard-store=store")
+
+    with RunRepository.open(project / "store", read_only=True) as repository:
+        failed = repository.get("test_rig.py-test_fails")
+        passed = repository.get("test_rig.py-test_quick-1")
+    assert (failed.state, passed.state) == ("failed", "finished")
+    assert "on purpose" in (failed.error or "")
+    assert failed.provenance.scenario == "test_rig.py::test_fails"
+
+
+class TestBaseline:
+    """`--astraguard-baseline`."""
+
+    JUDGED = """
+import random
+
+def test_fault(latency_run):
+    factor = float(open("factor").read())
+    draw = random.Random(open("seed").read())
+    machine = draw.lognormvariate(0, 0.02)
+    for tick in range(300):
+        latency_ms = 2.0 * machine * factor * draw.lognormvariate(0, 0.2)
+        latency_run.record_fault_detection("SAT001", tick / 10, latency_ms)
+
+def test_other(latency_run):
+    latency_run.record_agent_decision("SAT001", 0.0, 1.0)
+"""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Give a folder with a test whose latencies a file says, and a baseline of it."""
+        folder = tmp_path_factory.mktemp("judged")
+        (folder / "test_rig.py").write_text(TestBaseline.JUDGED)
+        (folder / "factor").write_text("1.0")
+        for number in range(6):
+            (folder / "seed").write_text(f"old {number}")
+            session(folder, "--astraguard-store=store", "-k", "fault")
+        with RunRepository.open(folder / "store") as repository:
+            runs = [header.run_id for header in repository.recent(6)]
+            repository.set_baseline("nightly", runs)
+        return folder
+
+    @pytest.mark.parametrize("more", [[], ["-n", "2"]], ids=["one process", "xdist"])
+    def test_what_regressed_fails_and_is_in_the_summary(
+        self, judged: Path, more: list[str]
+    ) -> None:
+        (judged / "factor").write_text("2.0")
+
+        said = session(judged, "--astraguard-store=store", "--astraguard-baseline=nightly", *more)
+
+        assert re.search(r"test_rig.py-test_fault-\d+: REGRESSED: fault_detection p50 is", said)
+        assert "not judged: the baseline has no run of this test" in said
+        assert "2 passed, 1 error" in said
+
+    def test_what_did_not_regress_passes_with_its_verdict(self, judged: Path) -> None:
+        (judged / "factor").write_text("1.0")
+        (judged / "pytest.ini").write_text(
+            "[pytest]\nastraguard_store = store\nastraguard_baseline = nightly\n"
+        )
+
+        said = session(judged, "-k", "fault")
+
+        (judged / "pytest.ini").unlink()
+        assert re.search(r"test_fault-\d+: (EQUIVALENT|INCONCLUSIVE)", said)
+        assert "1 passed" in said
+        assert "error" not in said
+
+    def test_a_baseline_that_is_not_there_is_an_error(self, judged: Path) -> None:
+        said = session(judged, "--astraguard-store=store", "--astraguard-baseline=nigtly")
+
+        assert "--astraguard-baseline: no run 'nigtly'" in said
+        assert "2 errors" in said
+
+    def test_without_a_store_it_is_refused(self, judged: Path) -> None:
+        said = session(judged, "--astraguard-baseline=nightly")
+
+        assert "--astraguard-baseline needs --astraguard-store" in said
+
+
 def test_without_the_option_nothing_is_saved(project: Path) -> None:
     said = session(project)
 
@@ -107,6 +189,7 @@ def test_help_documents_it(project: Path) -> None:
     said = session(project, "--help")
 
     assert "--astraguard-store=DIR" in said
+    assert "--astraguard-baseline=NAME" in said
     assert "latency_run" in session(project, "--fixtures")
 
 

@@ -290,6 +290,23 @@ class TestTerminal:
 
         assert re.search(rf"^fault_detection +[{BLOCKS} ]+$", result.stdout, re.MULTILINE)
 
+    def test_watch_shows_what_is_being_recorded_however_old(self, store: Path) -> None:
+        with RunRepository.open(store) as repository, repository.run("live"):
+            for name in ("newer", "newest"):
+                repository.save(name, flown(1.0))
+
+            shown = run(
+                *("watch", "--times", "1", "-n", "2", "--fields", "run,state"), "--results", store
+            ).stdout
+
+        listed, besides = shown.split("Also being recorded:")
+        assert [line.split() for line in listed.splitlines()[2:] if line] == [
+            ["run", "state"],
+            ["newest", "finished"],
+            ["newer", "finished"],
+        ]
+        assert "live  running" in besides
+
     def test_watch_draws_the_list_anew(self, store: Path) -> None:
         result = run("watch", "--every", "0.1", "--times", "2", "-n", "1", "--results", store)
 

@@ -178,6 +178,18 @@ class TestAnswers:
         )
         assert list(found.items()) == list(expected.items())
 
+    @pytest.mark.parametrize("satellite_id", [None, "SAT002"])
+    def test_history_and_distribution(self, twin: Twin, satellite_id: str | None) -> None:
+        runs = ["run_1", "run_3", "run_6"]
+
+        history = twin.asked.history(FAULTS, by="scenario", satellite_id=satellite_id)
+        shown = twin.asked.distribution(FAULTS, runs, satellite_id=satellite_id)
+
+        assert history == twin.reference.history(FAULTS, by="scenario", satellite_id=satellite_id)
+        kept = twin.reference.distribution(FAULTS, runs, satellite_id=satellite_id)
+        assert {run.run_id for run in shown.runs} >= {"run_1", "run_3"}
+        assert set(shown.runs) <= set(kept.runs)
+
     def test_percentiles_of_a_run_that_is_not_there(self, twin: Twin) -> None:
         with pytest.raises(RunNotFoundError, match="'nobody'"):
             twin.asked.percentiles([0.5], metric_type=FAULTS, runs=["run_1", "nobody"])

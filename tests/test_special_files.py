@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,13 @@ import pytest
 import reference
 from recordings import recorded
 
-from astraguard_store import ArtifactReadError, ArtifactWriteError, RunRepository, StoreError
+from astraguard_store import (
+    ArtifactReadError,
+    ArtifactWriteError,
+    DatabaseError,
+    RunRepository,
+    StoreError,
+)
 from astraguard_store.formats.parquet import frame_schema, parse_parquet
 
 TOKEN = "0123456789abcdef"
@@ -127,6 +134,25 @@ def test_what_is_no_file_under_a_staged_name_is_left_alone_and_the_store_opens(
 
     assert told.stdout == b"30\n"
     assert os.path.lexists(target)
+
+
+@pytest.mark.parametrize("lay", [lay_a_pipe, lay_a_link, lay_a_folder])
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_what_is_no_file_beside_the_database_is_named_and_not_waited_for(
+    store: Path, lay: Callable[[Path], None], suffix: str
+) -> None:
+    lay(store / f"astraguard.db{suffix}")
+
+    with pytest.raises(DatabaseError, match=f"astraguard.db{suffix} is a link or no file"):
+        RunRepository.open(store)
+
+
+def test_a_database_that_is_a_link_to_itself_is_an_error_of_the_store(store: Path) -> None:
+    (store / "astraguard.db").unlink()
+    (store / "astraguard.db").symlink_to("astraguard.db")
+
+    with pytest.raises(DatabaseError, match="symbolic links"):
+        RunRepository.open(store)
 
 
 def test_rows_in_a_parquet_file_are_counted_before_they_are_read() -> None:

@@ -23,29 +23,44 @@ from astraguard_store.verdict.sides import Sides, by_start
 DRAWS = 150
 
 
-def verdicts(k: int, m: int, factor: float, *, reference: bool = True) -> Counter[str]:
+def verdicts(
+    k: int, m: int, factor: float, *, reference: bool = True, bursts: float = 0.0
+) -> Counter[str]:
     """Count the verdicts on so many draws."""
-    draw = random.Random(f"{k} {m} {factor} {reference}")
+    draw = random.Random(f"{k} {m} {factor} {reference} {bursts}")
     return Counter(
-        judge_sides(drawn(draw, k, m, factor, reference=reference), Limits()).verdict
+        judge_sides(
+            drawn(draw, k, m, factor, reference=reference, bursts=bursts), Limits()
+        ).verdict
         for _ in range(DRAWS)
     )
 
 
+@pytest.mark.parametrize("bursts", [0.0, 0.1], ids=["", "bursts"])
 @pytest.mark.parametrize("reference", [True, False])
 @pytest.mark.parametrize(("k", "m"), [(5, 1), (10, 1), (5, 3), (10, 3), (10, 5)])
-def test_unchanged_runs_are_rarely_called_anything_else(k: int, m: int, reference: bool) -> None:
-    found = verdicts(k, m, 1.0, reference=reference)
+def test_unchanged_runs_are_rarely_called_anything_else(
+    k: int, m: int, reference: bool, bursts: float
+) -> None:
+    found = verdicts(k, m, 1.0, reference=reference, bursts=bursts)
 
     # 5 % and 1 %, and what 150 draws of such a share may give.
     assert found["regressed"] <= 12
-    assert found["improved"] <= 5
+    assert found["improved"] <= 3
+
+
+@pytest.mark.parametrize("factor", [1.06, 1.1, 1.2])
+@pytest.mark.parametrize(("k", "m"), [(5, 1), (5, 3), (10, 3), (10, 5)])
+def test_runs_that_look_faster_by_chance_are_not_equivalent(k: int, m: int, factor: float) -> None:
+    found = verdicts(k, m, factor, reference=False, bursts=0.1)
+
+    assert found["equivalent"] + found["improved"] <= 1
 
 
 @pytest.mark.parametrize(
     ("factor", "least"), [(1.1, 0.40), (1.2, 0.80), (1.5, 0.97)], ids=["10 %", "20 %", "50 %"]
 )
-@pytest.mark.parametrize(("k", "m"), [(10, 3), (10, 5)])
+@pytest.mark.parametrize(("k", "m"), [(5, 3), (10, 3), (10, 5)])
 def test_with_a_reference_slowdowns_are_found(k: int, m: int, factor: float, least: float) -> None:
     found = verdicts(k, m, factor)
 

@@ -70,7 +70,7 @@ class TestByHand:
         assert noise.slope is not None
         assert noise.slope.beta == pytest.approx(0.8)
         assert noise.sd == pytest.approx(0.01)
-        assert noise.df == 5
+        assert noise.df == 6
 
     def test_a_slope_is_kept_between_0_and_2(self) -> None:
         x = [0.0, 0.1, 0.2, 0.3, 0.1, 0.0, 0.2]
@@ -211,7 +211,7 @@ class TestWhole:
         assert (settling.candidate_runs or 0) > 0
 
     def test_more_runs_settle_it_as_was_said(self) -> None:
-        new = [1.05, 1.15, 0.97]
+        new = [1.05, 1.11, 1.01]  # as noisy as the others
         settling = judged(EIGHTS * 3, new).cells[0].settling
         assert settling is not None
         assert settling.candidate_runs is not None
@@ -220,6 +220,66 @@ class TestWhole:
 
         assert judged(EIGHTS * 3, new).verdict == "inconclusive"
         assert judged(EIGHTS * 3, more).verdict == "regressed"
+
+    def test_more_runs_settle_missed_events_as_was_said(self) -> None:
+        before, after = [Counts(6, 600)] * 10, [Counts(10, 600)]
+        open_one = judge_missed(*KEY, before, after, allowed=0.0, tail=0.025)
+        settling = open_one.settling
+        assert settling is not None
+        assert settling.candidate_runs is not None
+
+        enough = judge_missed(
+            *KEY, before, after * (1 + settling.candidate_runs), allowed=0.0, tail=0.025
+        )
+
+        assert (open_one.verdict, enough.verdict) == ("inconclusive", "regressed")
+        assert enough.settling is None
+
+    def test_more_runs_settle_a_deadline_as_was_said(self) -> None:
+        run_of = Violations([number % 100 == 0 for number in range(600)], 600)
+        open_one = judge_deadline(*KEY, [run_of], at_most=0.012)
+        settling = open_one.settling
+        assert settling is not None
+        assert settling.candidate_runs is not None
+
+        def with_more(more: int) -> str:
+            return judge_deadline(*KEY, [run_of] * (1 + more), at_most=0.012).verdict
+
+        assert with_more(settling.candidate_runs - 1) == "inconclusive"
+        assert with_more(settling.candidate_runs) == "equivalent"
+
+    def test_a_share_at_its_limit_is_settled_by_no_number_of_runs(self) -> None:
+        run_of = Violations([number % 100 == 0 for number in range(600)], 600)
+
+        settling = judge_deadline(*KEY, [run_of], at_most=0.01).settling
+
+        assert settling == (None, None, None)
+
+    def test_the_whole_is_settled_by_what_takes_longest_where_nothing_looks_slower(self) -> None:
+        report = judge_sides(
+            sides(of_medians(0, EIGHTS, step=2), of_medians(1, EIGHTS[:3], step=2)), Limits()
+        )
+
+        of_cells = [c.settling.runs_of_both or 0 for c in report.cells if c.settling]
+        assert len(of_cells) > 0
+        assert report.settling is not None
+        assert report.settling.runs_of_both == max(of_cells)
+
+    def test_the_whole_is_settled_by_the_first_regression_that_is_proven(self) -> None:
+        baseline, candidate = (
+            [
+                run(2 * n + odd, {KEY[0]: summary(v), "agent_decision": summary(v**slope)})
+                for n, v in enumerate(values)
+            ]
+            for odd, values, slope in ((0, EIGHTS, 1), (1, [1.1, 1.25, 1.0], 0.8))
+        )
+
+        report = judge_sides(sides(baseline, candidate), MEDIANS_ONLY)
+
+        of_cells = [c.settling.candidate_runs or 999 for c in report.cells if c.settling]
+        assert len(of_cells) == 2
+        assert report.settling is not None
+        assert report.settling.candidate_runs == min(of_cells)
 
     def test_what_the_candidate_lost_leaves_it_open(self) -> None:
         quiet = [1.0, 1.001, 1.0, 1.001, 1.0]

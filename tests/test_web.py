@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from command_line import assert_one_line, run
 from recordings import recorded
 
-from astraguard_store import LatencyCollector, Provenance, RunRepository
+from astraguard_store import LatencyCollector, Provenance, RunRepository, Unit
 
 pytest.importorskip("starlette", reason="the extra `web` isn't installed")
 pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
@@ -23,8 +24,15 @@ from starlette.testclient import TestClient
 from astraguard_store.web.app import make_app
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>"
+HOSTILE_ID = "a & 'b'"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PAGES = ("/", "/run/run_00", "/run/hostile", "/compare?run=run_00&run=run_29", "/history", "/sql")
+PAGES = (
+    *("/", "/?state=finished", "/running", "/run/run_00", "/run/hostile", "/run/live"),
+    "/compare?run=run_00&run=run_28&run=run_29",
+    f"/compare?{urlencode({'baseline': HOSTILE, 'run': 'run_29'})}",
+    "/history",
+    "/sql",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(30):
             repository.save(
                 f"run_{number:02}",
-                recorded(30, scale=1.0 if number < 20 else 1.5),
+                recorded(100, scale=1.0 if number < 20 else 1.5),
                 provenance=Provenance(scenario="swarm" if number % 2 else "solo"),
             )
         collector = LatencyCollector()
@@ -47,6 +55,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             provenance=Provenance(scenario=HOSTILE, rig="javascript:alert(1)"),
             tags={HOSTILE: HOSTILE},
         )
+        attached = tmp_path_factory.mktemp("attached") / "console.log"
+        attached.write_text("ready")
+        provenance = Provenance(units={HOSTILE: Unit(serial=HOSTILE)})
+        with repository.run("live", provenance=provenance) as run:
+            run.record_fault_detection("SAT001", 0.0, 4.0)
+            run.attach(attached, name="<b>console.log")
+        repository.set_baseline(HOSTILE, [f"run_{number:02}" for number in range(1, 20, 2)])
     return results
 
 
@@ -98,8 +113,32 @@ class TestAnswers:
         assert [header["run_id"] for header in older["runs"]][-1] == "run_00"
         assert older["next"] is None
 
+    def test_a_state_that_is_none_is_refused(self, client: Any) -> None:
+        answer = client.get("/?state=lost")
+
+        assert answer.status_code == 400
+        assert "one of running" in answer.text
+
+    def test_a_run_shows_its_machine_its_units_and_what_is_attached(self, client: Any) -> None:
+        page = client.get("/run/live").text
+
+        assert "What else the machine did" in page
+        assert "&lt;b&gt;console.log" in page
+        assert "Which hardware each satellite was" in page
+
+    def test_a_baseline_judges(self, client: Any) -> None:
+        asked = {"baseline": HOSTILE, "run": "run_29"}
+
+        page, data = (
+            client.get("/compare", params=asked),
+            client.get("/json/compare", params=asked),
+        )
+
+        assert data.json()["verdict"]["baseline_name"] == HOSTILE
+        assert page.text.index('class="headline"') < page.text.index("What changed in run_29")
+
     def test_names_stand_for_runs(self, client: Any) -> None:
-        assert client.get("/json/run/latest").json()["run_id"] == "hostile"
+        assert client.get("/json/run/latest").json()["run_id"] == "live"
 
     def test_a_run_that_is_not_there_is_404(self, client: Any) -> None:
         assert client.get("/run/missing").status_code == 404
@@ -123,7 +162,7 @@ class TestAnswers:
     def test_sql_that_reads_is_answered(self, client: Any) -> None:
         answer = client.get("/json/sql", params={"sql": "SELECT count(*) AS n FROM v_runs"}).json()
 
-        assert (answer["columns"], answer["rows"]) == (["n"], [[31]])
+        assert (answer["columns"], answer["rows"]) == (["n"], [[32]])
 
     def test_run_folders_answer_too(self, old_tree: Path) -> None:
         with RunRepository.open(old_tree, read_only=True) as repository:
@@ -131,6 +170,31 @@ class TestAnswers:
 
             assert client.get("/").status_code == 200
             assert client.get("/run/latest").status_code == 200
+
+
+class TestRunning:
+    """Runs while they are recorded."""
+
+    def test_what_runs_is_listed_and_asked_for_again(self, results: Path) -> None:
+        with RunRepository.open(results) as repository:
+            client = TestClient(make_app(repository))
+            with repository.run(HOSTILE_ID, tags={"who": HOSTILE}):
+                page, data = client.get("/running"), client.get("/json/running")
+                of_run = client.get(f"/run/{HOSTILE_ID}").text
+            after = client.get("/running", params={"run": HOSTILE_ID})
+
+        assert page.headers["refresh"] == "3"
+        assert "<b>" not in page.text
+        assert [run["state"] for run in data.json()["runs"]] == ["running"]
+        assert f'<iframe src="/running?{urlencode({"run": HOSTILE_ID})}"' in of_run
+        assert "refresh" not in after.headers
+        assert "The run is finished" in after.text
+
+    def test_where_nothing_runs_it_looks_again(self, client: Any) -> None:
+        page = client.get("/running")
+
+        assert "No run is being recorded" in page.text
+        assert page.headers["refresh"] == "3"
 
 
 class TestWhoMayAsk:
@@ -219,6 +283,55 @@ class TestBrowser:
             assert page.evaluate(wide), f"{url} is wider than {width} px"
         assert said == []
         assert {url for url in asked if not url.startswith((address, "data:"))} == set()
+        page.close()
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe_finds_nothing(self, browser: Any, address: str, scheme: str) -> None:
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="axe-core isn't installed"
+        ).Axe()
+        page = browser.new_page(color_scheme=scheme)
+        found: list[str] = []
+
+        for url in PAGES:
+            page.goto(address + url)
+            violations = axe.run(page).response["violations"]
+            found += [f"{url}: {one['id']} {one['nodes'][0]['html'][:200]}" for one in violations]
+
+        assert found == []
+        page.close()
+
+    def test_axe_finds_nothing_in_a_report(
+        self, browser: Any, store: Path, tmp_path: Path
+    ) -> None:
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="axe-core isn't installed"
+        ).Axe()
+        target = tmp_path / "report.html"
+        words = ["report", "run_29", "run_27", "hostile", "--baseline", HOSTILE]
+        assert run(*words, "--to", target, "--results", store).exit_code == 0
+        page = browser.new_page()
+
+        page.goto(target.as_uri())
+
+        violations = axe.run(page).response["violations"]
+        assert [f"{one['id']} {one['nodes'][0]['html'][:200]}" for one in violations] == []
+        page.close()
+
+    def test_what_is_ticked_stays_while_running_runs_are_drawn_anew(
+        self, browser: Any, address: str, store: Path
+    ) -> None:
+        page = browser.new_page()
+        with RunRepository.open(store) as repository, repository.run("under way"):
+            page.goto(f"{address}/")
+            page.get_by_label("compare run_29").check()
+            frame = page.frame_locator("iframe")
+            frame.get_by_role("link", name="under way").wait_for()
+        with RunRepository.open(store) as repository:
+            repository.delete("under way")
+        frame.get_by_text("No run is being recorded").wait_for(timeout=20_000)
+
+        assert page.get_by_label("compare run_29").is_checked()
         page.close()
 
     def test_two_runs_are_compared_by_clicks(self, browser: Any, address: str) -> None:

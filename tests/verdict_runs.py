@@ -56,17 +56,28 @@ def of_medians(first: int, medians_ms: Iterable[float], *, step: int = 1) -> lis
 
 
 def drifting(
-    draw: random.Random, number: int, *, drift: float = 0.13, rest: float = 0.045
+    draw: random.Random,
+    number: int,
+    *,
+    drift: float = 0.13,
+    rest: float = 0.045,
+    bursts: float = 0.0,
 ) -> list[JudgedRun]:
-    """Draw unchanged runs: noise as measured on the demo's swarm, half of it carried over."""
+    """Draw unchanged runs: noise as measured on the demo's swarm, half of it carried over.
+
+    A share of *bursts* of them meets other work on the machine, which is by 15 % of the
+    median, and by twice that of what is above it, and which the reference doesn't see.
+    """
     found = []
     level = draw.gauss(0, drift)
     for place in range(number):
         level = 0.5 * level + math.sqrt(0.75) * draw.gauss(0, drift)
         metrics = {}
+        is_hit = draw.random() < bursts
         for name, base_ms in (("fault_detection", 0.02), ("agent_decision", 0.005)):
-            p50 = base_ms * math.exp(level + draw.gauss(0, rest))
-            p95 = p50 * math.exp(0.4 + draw.gauss(0, 0.06))
+            burst = draw.expovariate(1 / 0.15) if is_hit else 0.0
+            p50 = base_ms * math.exp(level + draw.gauss(0, rest) + burst)
+            p95 = p50 * math.exp(0.4 + draw.gauss(0, 0.06) + burst)
             p99 = p95 * math.exp(0.6 + draw.gauss(0, 0.13))
             metrics[name] = MetricSummary(6_000, p50, p50, p95, p99, p50 / 2, p99 * 3)
         reference_ms = 0.03 * math.exp(level + draw.gauss(0, 0.015))
@@ -98,9 +109,17 @@ def sides(
     return Sides(by_start(baseline), by_start(candidate), reference=name)
 
 
-def drawn(draw: random.Random, k: int, m: int, factor: float, *, reference: bool = True) -> Sides:
+def drawn(
+    draw: random.Random,
+    k: int,
+    m: int,
+    factor: float,
+    *,
+    reference: bool = True,
+    bursts: float = 0.0,
+) -> Sides:
     """Draw *k* runs and *m* others, slowed by *factor*, in turns at random."""
-    pool = drifting(draw, k + m)
+    pool = drifting(draw, k + m, bursts=bursts)
     chosen = set(draw.sample(range(k + m), m))
     return sides(
         [one for place, one in enumerate(pool) if place not in chosen],

@@ -220,7 +220,9 @@ def write_parquet(path: Path, run_ids: list[str], frame_of: Callable[[str], pl.D
     def frames(*_: object) -> Iterator[pl.DataFrame]:
         try:
             for run_id in run_ids:
-                yield frame_of(run_id).select(pl.lit(run_id).alias("run_id"), pl.all())
+                frame = frame_of(run_id)
+                of_run = pl.Series("run_id", [run_id]).new_from_index(0, frame.height)
+                yield frame.insert_column(0, of_run)
         except BaseException as error:
             failures.append(error)
             raise

@@ -157,6 +157,10 @@ class StagedRun:
         path = f"{self.run_id}/{name}"
         self._artifacts[kind] = Artifact(kind, path, size, digest.hexdigest(), rows)
 
+    def path_of(self, name: str) -> Path:
+        """Return where the file *name* of the run lies now."""
+        return Path(self._staged_path(FILES[name].staged))
+
     def sync_all(self) -> None:
         """Make the content of all files survive a power cut.
 

@@ -191,5 +191,6 @@ def staged_files(root: Path, run_id: str, token: str, summary_name: str) -> tupl
 
 def staged_of(root: Path, run_id: str, token: str) -> tuple[StagedName, ...]:
     """Return what is staged of one save, kept or on its way, in the order of names."""
-    names = (StagedName(run_id, token, suffix) for suffix in sorted(_SUFFIXES))
-    return tuple(name for name in names if os.path.lexists(name.path(root)))
+    stem = staged_path(root, run_id, token, "")
+    there = (suffix for suffix in sorted(_SUFFIXES) if os.path.lexists(stem + suffix))
+    return tuple(StagedName(run_id, token, suffix) for suffix in there)

@@ -26,7 +26,7 @@ def baseline() -> None:
     "set",
     epilog=options.examples("astraguard-store baseline set nightly run_001 run_002 run_003"),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.runs("run", required=True)
 @options.results
 @options.as_json
@@ -36,12 +36,12 @@ def set_(name: str, run: tuple[str, ...], results: options.Results, as_json: boo
     Exit code 0; 1 where a run doesn't exist; 2 for an error.
     """
     with options.open_existing(results) as repository:
-        found = repository.set_baseline(name, run)
+        found = repository.set_baseline(name, [options.resolved(repository, one) for one in run])
         _print_one(found, options.answers_from(repository), as_json=as_json)
 
 
 @baseline.command(epilog=options.examples("astraguard-store baseline show nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.results
 @options.as_json
 def show(name: str, results: options.Results, as_json: bool) -> None:
@@ -77,7 +77,7 @@ def list_(as_markdown: bool, results: options.Results, as_json: bool) -> None:
 
 
 @baseline.command(epilog=options.examples("astraguard-store baseline delete nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=options.complete_baseline_name)
 @options.results
 @options.as_json
 def delete(name: str, results: options.Results, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from astraguard_store.presentation.verdict_shapes import change_shape
         "astraguard-store changes fault_detection --statistic p99 --scenario swarm --since 12w",
     )
 )
-@click.argument("metric")
+@click.argument("metric", shell_complete=options.complete_metric)
 @click.option(
     "--statistic",
     type=click.Choice(["mean", "p50", "p95", "p99"]),
@@ -25,7 +25,12 @@ from astraguard_store.presentation.verdict_shapes import change_shape
     show_default=True,
     help="Of which statistic.",
 )
-@click.option("--scenario", metavar="NAME", help="Only runs of this scenario.")
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    shell_complete=options.complete_scenario,
+    help="Only runs of this scenario.",
+)
 @click.option(
     "--since",
     type=options.time,

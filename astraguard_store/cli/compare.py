@@ -12,7 +12,9 @@ from rich.cells import cell_len
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
 from astraguard_store.comparison import Comparison
+from astraguard_store.judging import judge
 from astraguard_store.presentation import shapes, text
+from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import (
     PERCENTILES,
     BriefLine,
@@ -20,6 +22,9 @@ from astraguard_store.presentation.brief import (
     is_changed,
     misses,
 )
+from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.verdict.values import GateReport, Verdict
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
@@ -31,14 +36,15 @@ _GAP = 2
 @click.command(
     epilog=options.examples(
         "astraguard-store compare run_001 run_002",
-        "astraguard-store compare @baseline latest --statistics all",
+        "astraguard-store compare @green latest --statistics all",
+        "astraguard-store compare nightly latest",
         "astraguard-store compare run_001 run_002 --by-satellite --only-changed",
         "astraguard-store compare run_001 run_002 --by-satellite --json",
         "astraguard-store compare run_001 run_002 --markdown > change.md",
-        "astraguard-store compare @baseline latest --format junit > latency.xml",
+        "astraguard-store compare nightly latest --format junit > latency.xml",
     )
 )
-@options.run("baseline")
+@click.argument("baseline", metavar="BASELINE", shell_complete=options.complete_baseline)
 @options.run("candidate")
 @click.option("--by-satellite", is_flag=True, help="Compare each satellite by itself.")
 @click.option(
@@ -73,6 +79,10 @@ def compare(
 ) -> None:
     """Compare run CANDIDATE against run BASELINE.
 
+    BASELINE may be the name of a baseline, or several runs with commas between: the newest of
+    them is compared, and the verdict, as of `gate`, is against all. Against one run there is a
+    verdict where older runs say how much runs differ anyway.
+
     One line a metric type, the worst first: the percentiles of both runs, the change of the
     one that became worst, how many events were missed, and how the durations of both are
     distributed, from the shortest to the longest of either on a log axis. `new` and `gone`
@@ -86,37 +96,44 @@ def compare(
         raise click.UsageError(f"--format {form} can't be had with --json or --markdown.")
     as_json, as_markdown = as_json or form == "json", as_markdown or form == "markdown"
     with options.open_store(results, read_only=True) as repository:
-        run_ids = [options.resolved(repository, name) for name in (baseline, candidate)]
-        comparison = repository.compare(*run_ids, by_satellite=by_satellite)
+        run_id = options.resolved(repository, candidate)
+        standard = options.standard(repository, baseline, without=[run_id])
+        comparison = repository.compare(standard.newest, run_id, by_satellite=by_satellite)
+        judged = judge(repository, [run_id], standard, by_satellite=by_satellite)
         origin = options.answers_from(repository)
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
+            if standard.is_set:
+                shape["verdict"] = gate_shape(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
         elif form in _FOR_CI:
-            _FOR_CI[form](comparison)
+            _FOR_CI[form](comparison, judged.report)
         else:
             with output.paged() if by_satellite and not as_markdown else nullcontext():
                 print_comparison(
                     comparison,
                     None if by_satellite else repository,
+                    judged.report,
                     every_statistic=statistics == "all",
                     only_changed=only_changed,
                     markdown=as_markdown,
                 )
+    if judged.why_not:
+        complain(judged.why_not)
     for warning in comparison.warnings:
         complain(f"warning: {warning}")
 
 
-def _print_junit(comparison: Comparison) -> None:
+def _print_junit(comparison: Comparison, verdict: GateReport | None) -> None:
     from astraguard_store.presentation.ci import junit
 
-    click.echo(junit(comparison), nl=False)
+    click.echo(junit(comparison, verdict), nl=False)
 
 
-def _print_github(comparison: Comparison) -> None:
+def _print_github(comparison: Comparison, verdict: GateReport | None) -> None:
     from astraguard_store.presentation.ci import github
 
-    output.write_lines(github(comparison))
+    output.write_lines(github(comparison, verdict))
 
 
 _FOR_CI = {"junit": _print_junit, "github": _print_github}
@@ -125,6 +142,7 @@ _FOR_CI = {"junit": _print_junit, "github": _print_github}
 def print_comparison(
     comparison: Comparison,
     repository: RunRepository | None,
+    verdict: GateReport | None,
     *,
     every_statistic: bool = False,
     only_changed: bool = False,
@@ -135,11 +153,14 @@ def print_comparison(
     Args:
         comparison: Of which two runs.
         repository: Who knows their distributions; None prints no sketches of them.
+        verdict: What a gate says of the candidate; None prints none.
         every_statistic: A row for each statistic, instead of a line a metric type.
         only_changed: Leave out metric types without a visible change.
         markdown: For a file instead of the terminal.
     """
-    fields = [("baseline", comparison.baseline), ("candidate", comparison.candidate)]
+    fields = [("baseline", _named(comparison, verdict)), ("candidate", comparison.candidate)]
+    if verdict is not None:
+        _print_verdict(verdict, markdown=markdown)
     if markdown:
         # Whoever reads the file doesn't see standard error.
         fields += [("warning", warning) for warning in comparison.warnings]
@@ -151,12 +172,34 @@ def print_comparison(
     if every_statistic:
         _print_statistics(comparison, only_changed=only_changed, markdown=markdown)
     else:
-        _print_brief(comparison, repository, only_changed=only_changed, markdown=markdown)
+        _print_brief(comparison, repository, verdict, only_changed=only_changed, markdown=markdown)
+
+
+def _named(comparison: Comparison, verdict: GateReport | None) -> str:
+    if verdict is None or verdict.baseline == (comparison.baseline,):
+        return comparison.baseline
+    name = verdict.baseline_name or text.counted(len(verdict.baseline), "run")
+    return f"{comparison.baseline}, the newest of {name}"
+
+
+def _print_verdict(verdict: GateReport, *, markdown: bool) -> None:
+    headline = words.headline(verdict)
+    if markdown:
+        output.print_line(f"**{escaped(headline)}**")
+        output.print_line()
+        output.write_lines(f"- warning: {escaped(warning)}" for warning in verdict.warnings)
+    else:
+        output.print_folded(headline)
+        output.print_folded(f"  noise: {words.noise_text(verdict)}; {words.why(verdict)}")
+        for warning in verdict.warnings:
+            output.print_folded(f"  warning: {warning}")
+    output.print_line()
 
 
 def _print_brief(
     comparison: Comparison,
     repository: RunRepository | None,
+    verdict: GateReport | None,
     *,
     only_changed: bool,
     markdown: bool,
@@ -169,10 +212,11 @@ def _print_brief(
     if not lines:
         output.print_line("Nothing changed visibly.")
         return
-    columns, rows = _brief_table(lines, joined=not markdown, plain=markdown)
+    verdicts = words.by_type(verdict) if verdict else {}
+    columns, rows = _brief_table(lines, verdicts, joined=not markdown, plain=markdown)
     if not markdown and _width(columns, rows) > output.width():
         # It will be one field a line.
-        columns, rows = _brief_table(lines, joined=False, plain=False)
+        columns, rows = _brief_table(lines, verdicts, joined=False, plain=False)
     sketches = None
     if repository is not None:
         # One column of both sketches, with a space between them.
@@ -188,7 +232,11 @@ def _print_brief(
 
 
 def _brief_table(
-    lines: Sequence[BriefLine], *, joined: bool, plain: bool
+    lines: Sequence[BriefLine],
+    verdicts: Mapping[tuple[str, str | None], Verdict],
+    *,
+    joined: bool,
+    plain: bool,
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
@@ -205,13 +253,25 @@ def _brief_table(
         columns += text.numbers(title)
         cells = [[cell] for cell in in_one]
     columns += text.numbers("change", *(["missed"] if is_missed else []))
+    columns += text.words("verdict") if verdicts else []
     rows: list[list[output.Cell]] = []
     for line, name, percentiles in zip(lines, names, cells, strict=True):
         row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
         row += [name, *percentiles]
         row.append(_coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=plain))
-        rows.append([*row, arrow.join(line.missed)] if is_missed else row)
+        if is_missed:
+            row.append(arrow.join(line.missed))
+        if verdicts:
+            row.append(_verdict_cell(verdicts.get((line.metric_type, line.satellite_id))))
+        rows.append(row)
     return columns, rows
+
+
+def _verdict_cell(verdict: Verdict | None) -> output.Cell:
+    # The reference, and what only one run measured, isn't judged.
+    if verdict is None:
+        return "-"
+    return output.Coloured(words.SHORT[verdict], words.COLOURS.get(verdict, ""))
 
 
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:

@@ -20,6 +20,7 @@ from astraguard_store.demo import (
     RunningDeviation,
     fly,
 )
+from astraguard_store.judging import find_standard, judge
 from astraguard_store.model import RunSummary
 from astraguard_store.presentation import shapes
 from astraguard_store.provenance import Provenance
@@ -27,15 +28,18 @@ from astraguard_store.reference import ReferenceWorkload
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import GateReport
 
 _BASELINE, _CANDIDATE = "demo-quick", "demo-slow"
+_FIRMWARE = "4.1"
+_BASELINE_NAME = f"firmware-{_FIRMWARE}"
 # What an on-board computer needs for the work of a microsecond here: milliseconds.
 _SLOWNESS = 1_000.0
 _PLAN = FlightPlan(slowness=_SLOWNESS)
 # (run, detector, firmware, seed), oldest first: the firmware after 4.1 is slower.
 _FLIGHTS: tuple[tuple[str, type[Detector], str, int], ...] = (
-    *((f"demo-{number:02}", RunningDeviation, "4.1", number) for number in range(1, 6)),
-    (_BASELINE, RunningDeviation, "4.1", _PLAN.seed),
+    *((f"demo-{number:02}", RunningDeviation, _FIRMWARE, number) for number in range(1, 6)),
+    (_BASELINE, RunningDeviation, _FIRMWARE, _PLAN.seed),
     *((f"demo-{number:02}", MedianDeviation, "4.2", number) for number in range(6, 10)),
     (_CANDIDATE, MedianDeviation, "4.2", _PLAN.seed),
 )
@@ -53,8 +57,9 @@ def demo(results: Path, as_json: bool) -> None:
     """Fly a simulated swarm, save the runs, compare two of them, and write a report.
 
     First with a quick fault detector, then with a slow one, which misses a fault that strikes
-    just before the end. The telemetry is simulated; the latencies are wall-clock times of code
-    that really ran, times 1,000, as an on-board computer is slower.
+    just before the end. The runs of the first become a baseline, and the last run is judged by
+    it. The telemetry is simulated; the latencies are wall-clock times of code that really ran,
+    times 1,000, as an on-board computer is slower.
 
     Exit code 0; 2 for an error.
     """
@@ -81,7 +86,11 @@ def demo(results: Path, as_json: bool) -> None:
                 _print_flight(detector, plan, flight, run)
         headers = repository.recent(limit=len(_FLIGHTS))
         comparison = repository.compare(_BASELINE, _CANDIDATE)
-        write_report(repository, [_CANDIDATE], _BASELINE, report)
+        of_baseline = [run_id for run_id, _, firmware, _ in _FLIGHTS if firmware == _FIRMWARE]
+        repository.set_baseline(_BASELINE_NAME, of_baseline)
+        standard = find_standard(repository, _BASELINE_NAME)
+        verdict = judge(repository, [_CANDIDATE], standard).report
+        write_report(repository, [_CANDIDATE], standard, report)
         origin = options.database_of(repository)
         if as_json:
             compared = shapes.comparison_shape(comparison, by_satellite=False)
@@ -89,7 +98,7 @@ def demo(results: Path, as_json: bool) -> None:
             output.print_json({**origin, "flights": flights, **shape, "report": str(report)})
         else:
             runs = options.summaries_of(repository, headers)
-            _print_outcome(results, repository, runs, comparison)
+            _print_outcome(results, repository, runs, comparison, verdict)
             output.print_line(f"database  {origin['database']}")
             output.print_line(f"report    {report.resolve()}")
 
@@ -117,12 +126,16 @@ def _print_flight(
 
 
 def _print_outcome(
-    results: Path, repository: RunRepository, runs: list[RunSummary], comparison: Comparison
+    results: Path,
+    repository: RunRepository,
+    runs: list[RunSummary],
+    comparison: Comparison,
+    verdict: GateReport | None,
 ) -> None:
     output.print_line()
     print_runs(runs)
     output.print_line()
-    print_comparison(comparison, repository)
+    print_comparison(comparison, repository, verdict)
     output.print_line()
     for run_id in (comparison.baseline, comparison.candidate):
         output.print_line(f"files     {results / run_id}")

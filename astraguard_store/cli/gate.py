@@ -1,23 +1,26 @@
 """`astraguard-store gate`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, ERROR, OK, PROGRAM, complain
 from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.judging import regressed_for_sure
 from astraguard_store.presentation import text, verdict_shapes
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.verdict.limits import Limits
-from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport, SlowEvents
+from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport
+
+if TYPE_CHECKING:
+    from astraguard_store.repository import RunRepository
 
 NOT_SETTLED = 3
-
-_COLOURS = {"regressed": "red", "improved": "green", "inconclusive": "yellow"}
-_LEAST_SLOW_EVENTS = 5
 
 
 class _GateCommand(click.Command):
@@ -32,16 +35,23 @@ class _GateCommand(click.Command):
         return super().make_context(info_name, args, parent, **x)
 
 
-def _baseline(listed: str) -> str | list[str]:
-    """Return a baseline's name, or several runs that are separated by commas."""
-    names = [name.strip() for name in listed.split(",")]
-    return names[0] if len(names) == 1 else names
+def _baseline(repository: RunRepository, listed: str) -> str | tuple[str, ...]:
+    """Return a baseline's name, or the ids of runs that are separated by commas."""
+    try:
+        standard = options.standard(repository, listed)
+    except RunNotFoundError:
+        if "," in listed:
+            raise
+        # The gate says which baselines there are.
+        return listed
+    return standard.name or standard.run_ids
 
 
 _baseline_option = click.option(
     "--baseline",
     required=True,
     metavar="NAME|RUN,RUN...",
+    shell_complete=options.complete_baseline,
     help="A baseline's name (`baseline set`), or the runs to judge against.",
 )
 _limits_option = click.option(
@@ -60,7 +70,7 @@ _by_satellite_option = click.option(
     cls=_GateCommand,
     epilog=options.examples(
         "astraguard-store gate run_011 run_012 run_013 --baseline nightly",
-        "astraguard-store gate run_011 --baseline run_001,run_002,run_003",
+        "astraguard-store gate latest --baseline run_001,run_002,@green",
         "astraguard-store gate run_011 --baseline nightly --limits limits.toml --junit gate.xml",
         "astraguard-store gate calibrate --baseline nightly",
     ),
@@ -111,7 +121,10 @@ def gate(
     try:
         with options.open_store(results, read_only=not record) as repository:
             report = repository.gate(
-                candidate, _baseline(baseline), limits, by_satellite=by_satellite
+                [options.resolved(repository, name) for name in candidate],
+                _baseline(repository, baseline),
+                limits,
+                by_satellite=by_satellite,
             )
             if explain_limits:
                 _print_limits(report, limits, markdown=as_markdown)
@@ -135,8 +148,7 @@ def gate(
 
 def _exit_code(report: GateReport, *, allow_inconclusive: bool, trusted: bool) -> int:
     if report.verdict == "regressed":
-        is_known = any(cell.noise_source != "assumed" for cell in report.regressed)
-        return ANSWER_IS_NO if is_known or trusted else NOT_SETTLED
+        return ANSWER_IS_NO if trusted or regressed_for_sure(report) else NOT_SETTLED
     if report.verdict == "inconclusive":
         return OK if allow_inconclusive else NOT_SETTLED
     return NOT_SETTLED if report.rests_on_assumed_noise and not trusted else OK
@@ -146,43 +158,17 @@ def _print_report(report: GateReport, *, show_all: bool, markdown: bool) -> None
     headline = words.headline(report)
     output.print_line(f"**{headline}**" if markdown else headline)
     output.print_line()
-    output.print_fields(_fields(report), markdown=markdown)
+    output.print_fields(words.facts(report), markdown=markdown)
     output.print_line()
     cells = report.cells if show_all else words.worst(report)
     _print_cells(cells, by_satellite=report.by_satellite, markdown=markdown)
     _print_rest(report, cells, show_all=show_all, markdown=markdown)
-    for line in _notes(report):
+    notes = words.notes(report)
+    for line in ["", *notes] if notes else []:
         if markdown:
             output.print_line(f"- {line}" if line else "")
         else:
             output.print_folded(line)
-
-
-def _fields(report: GateReport) -> list[tuple[str, str]]:
-    fields = [
-        ("candidate", text.few_names(report.candidates, 3)),
-        ("baseline", _baseline_text(report)),
-        ("noise", words.noise_text(report)),
-    ]
-    if report.reference_change is not None:
-        fields.append(("machine", words.machine_text(report.reference_change)))
-    fields.append(("why", words.why(report)))
-    settling = next((cell.settling for cell in report.cells if cell.settling), None)
-    if settling and report.verdict == "inconclusive":
-        fields.append(("to settle", words.settling_text(settling)))
-    return fields + [
-        (
-            change.name.replace("_", " "),
-            f"{text.provenance_text(change.baseline)} -> {text.provenance_text(change.candidate)}",
-        )
-        for change in report.provenance_changes
-    ]
-
-
-def _baseline_text(report: GateReport) -> str:
-    if report.baseline_name:
-        return f"{report.baseline_name} ({text.counted(len(report.baseline), 'run')})"
-    return text.few_names(report.baseline, 3)
 
 
 def _print_cells(cells: Sequence[CellVerdict], *, by_satellite: bool, markdown: bool) -> None:
@@ -196,7 +182,7 @@ def _print_cells(cells: Sequence[CellVerdict], *, by_satellite: bool, markdown: 
             *(words.value_text(cell, side) for side in sides),
             words.change_text(cell),
             words.interval_text(cell),
-            output.Coloured(cell.verdict, _COLOURS.get(cell.verdict, "")),
+            output.Coloured(cell.verdict, words.COLOURS.get(cell.verdict, "")),
         ]
         for cell in cells
     ]
@@ -217,23 +203,6 @@ def _print_rest(
         output.write_lines(["", "</details>"])
     elif rest:
         output.print_line(f"{rest}; --all lists them")
-
-
-def _notes(report: GateReport) -> list[str]:
-    found = [f"warning: {warning}" for warning in report.warnings]
-    found += [
-        f"note: {slow.candidate} of {slow.candidate_events} {slow.metric_type} took longer than "
-        f"{slow.above_ms:.4g} ms, {slow.baseline} of {slow.baseline_events} before: stalls?"
-        for slow in report.slow_events
-        if _stalls(slow)
-    ]
-    return ["", *found] if found else []
-
-
-def _stalls(slow: SlowEvents) -> bool:
-    """Return whether there are so many slow events that a person should look."""
-    expected = slow.candidate_events * slow.baseline / slow.baseline_events
-    return slow.candidate >= _LEAST_SLOW_EVENTS and slow.candidate > 3 * expected
 
 
 def _print_limits(report: GateReport, limits: Limits, *, markdown: bool) -> None:
@@ -296,7 +265,7 @@ def calibrate(
     try:
         with options.open_store(results, read_only=True) as repository:
             found = repository.calibrate(
-                _baseline(baseline), candidate_runs, limits, by_satellite=by_satellite
+                _baseline(repository, baseline), candidate_runs, limits, by_satellite=by_satellite
             )
             origin = options.answers_from(repository)
     except RunNotFoundError as error:

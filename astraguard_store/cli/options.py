@@ -24,6 +24,7 @@ from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
+    from astraguard_store.judging import Standard
     from astraguard_store.model import RunHeader, RunState, RunSummary
     from astraguard_store.repository import RunRepository
 
@@ -234,6 +235,13 @@ def resolved(repository: RunRepository, name: str) -> str:
     return resolve_run(repository, name)
 
 
+def standard(repository: RunRepository, name: str, without: Collection[str] = ()) -> Standard:
+    """Return what *name* stands for: a baseline, a run, or runs with commas between."""
+    from astraguard_store.judging import find_standard
+
+    return find_standard(repository, name, without)
+
+
 def filtered_ids(
     repository: RunRepository,
     scenario: str | None,
@@ -296,6 +304,19 @@ def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
         return [*found, "latest"] if incomplete else found
 
     return completed(ctx, incomplete, names)
+
+
+def complete_baseline_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the baselines that begin with *incomplete*."""
+    return completed(ctx, incomplete, lambda repository: [b.name for b in repository.baselines()])
+
+
+def complete_baseline(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Return the baselines, and the runs as of `complete_run`, that begin with *incomplete*."""
+    return [
+        *complete_baseline_name(ctx, option, incomplete),
+        *complete_run(ctx, option, incomplete),
+    ]
 
 
 def complete_metric(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -89,6 +89,11 @@ def has(characters: str) -> bool:
     return _encodes(characters, getattr(sys.stdout, "encoding", None) or "ascii")
 
 
+def is_terminal() -> bool:
+    """Return whether the output is a terminal, where what is too wide folds."""
+    return _terminal() is not None
+
+
 def width() -> int:
     """Return how many columns a line may have: those of the terminal, or 80 in a pipe."""
     console = _terminal()

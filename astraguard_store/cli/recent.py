@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, get_args
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
@@ -73,6 +74,15 @@ def _chosen_fields(
     return names
 
 
+fields_option = click.option(
+    "--fields",
+    metavar="NAME[,NAME]...",
+    callback=_chosen_fields,
+    shell_complete=options.complete_list(lambda: [*_FIELDS, _STATISTIC]),
+    help=f"What to show, in this order: {', '.join([*_FIELDS, _STATISTIC])}.",
+)
+
+
 @click.command(
     epilog=options.examples(
         "astraguard-store recent -n 5",
@@ -98,13 +108,7 @@ def _chosen_fields(
     shell_complete=options.complete_metric,
     help=f"Whose p95 is shown; else that of --above, {_USUAL}, or the first by name.",
 )
-@click.option(
-    "--fields",
-    metavar="NAME[,NAME]...",
-    callback=_chosen_fields,
-    shell_complete=options.complete_list(lambda: [*_FIELDS, _STATISTIC]),
-    help=f"What to show, in this order: {', '.join([*_FIELDS, _STATISTIC])}.",
-)
+@fields_option
 @options.scenario_filters
 @click.option(
     "--above",
@@ -210,9 +214,12 @@ def print_runs(
     statistic = above[1].removesuffix("_ms") if above and is_limit else _STATISTIC
     values = [_value(run, metric_type, statistic) for run in runs]
     unit = numbers.unit_of(values)
-    limit = ""
+    title = f"{statistic} {unit.name}"
     if above and is_limit:
-        limit = f" (limit {numbers.in_unit(above[2], unit)})"
+        title += f" (limit {numbers.in_unit(above[2], unit)})"
+    # On a terminal the metric type stands below, so that a list has room for tags.
+    is_narrow = output.is_terminal() and not markdown
+    shown = title if is_narrow else f"{metric_type} {title}"
     listed = [ListedRun(run.header, run) for run in runs]
     columns: list[text.Column] = []
     cells: list[list[str]] = []
@@ -220,13 +227,31 @@ def print_runs(
         if name == _STATISTIC:
             if metric_type is None:
                 continue
-            columns += text.numbers(f"{metric_type} {statistic} {unit.name}{limit}")
+            columns += text.numbers(shown)
             cells.append([numbers.in_unit(value, unit) for value in values])
         else:
             title = _TITLES.get(name, name.replace("_", " "))
             columns.append(text.Column(title, numeric=name in _NUMERIC))
             cells.append([_FIELDS[name](run) for run in listed])
+    if is_narrow and fields is None:
+        _clip(cells, columns, "tags")
     output.print_table(columns, list(zip(*cells, strict=True)), markdown=markdown)
+    if is_narrow and metric_type and shown in [column.title for column in columns]:
+        output.print_line(f"{statistic} of {metric_type}")
+
+
+def _clip(cells: Sequence[list[str]], columns: Sequence[text.Column], title: str) -> None:
+    """Shorten the texts of one column, so that the terminal has room for the table."""
+    titles = [column.title for column in columns]
+    place = titles.index(title)
+    wide = [max(map(cell_len, (t, *column))) for t, column in zip(titles, cells, strict=True)]
+    room = output.width() - sum(wide) + wide[place] - 2 * (len(columns) - 1)
+    room = max(room, len(title))
+    end = "…" if output.has("…") else "~"
+    cells[place][:] = [
+        cell if cell_len(cell) <= room else set_cell_size(cell, room - 1).rstrip() + end
+        for cell in cells[place]
+    ]
 
 
 def _chosen_metric(runs: Iterable[RunSummary]) -> str | None:

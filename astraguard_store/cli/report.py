@@ -12,6 +12,7 @@ from astraguard_store.cli import options, output
 from astraguard_store.presentation import numbers
 
 if TYPE_CHECKING:
+    from astraguard_store.judging import Standard
     from astraguard_store.repository import RunRepository
 
 _FORMS = (".html", ".md")
@@ -26,9 +27,10 @@ _FORMS = (".html", ".md")
 @options.runs("run", required=True)
 @click.option(
     "--baseline",
-    metavar="RUN",
-    shell_complete=options.complete_run,
-    help="Compare each run with this one.",
+    metavar="NAME|RUN,RUN...",
+    shell_complete=options.complete_baseline,
+    help="Compare each run with this one; of a baseline, or of several runs, with the newest, "
+    "and judge them by all.",
 )
 @click.option(
     "--to",
@@ -49,8 +51,9 @@ def report(
 ) -> None:
     """Write a report of runs that can be mailed: one file, without scripts.
 
-    What changed against the baseline and what was different, a chart of each metric type,
-    the statistics, and the commands that show the same. An HTML file prints well too.
+    The verdict and its reasons, what changed against the baseline and what was different, a
+    chart of each metric type, the statistics, and the commands that show the same. An HTML
+    file prints well too.
 
     Exit code 0; 1 where a run doesn't exist; 2 for an error.
     """
@@ -61,10 +64,10 @@ def report(
         )
     with options.open_store(results, read_only=True) as repository:
         run_ids = [options.resolved(repository, name) for name in run]
-        before = None if baseline is None else options.resolved(repository, baseline)
-        if set(run_ids) == {before}:
+        standard = None if baseline is None else options.standard(repository, baseline, run_ids)
+        if standard and set(run_ids) == {standard.newest}:
             raise click.UsageError("The baseline is the only run: name another one too.")
-        size = write_report(repository, run_ids, before, target)
+        size = write_report(repository, run_ids, standard, target)
         origin = options.answers_from(repository)
     if as_json:
         output.print_json({**origin, "report": str(target.resolve()), "bytes": size})
@@ -73,14 +76,19 @@ def report(
 
 
 def write_report(
-    repository: RunRepository, run_ids: Sequence[str], baseline: str | None, target: Path
+    repository: RunRepository, run_ids: Sequence[str], standard: Standard | None, target: Path
 ) -> int:
     """Write a report in the form that the target's name says; return its size in bytes."""
+    from astraguard_store.judging import Judged, judge
     from astraguard_store.report import markdown, page
     from astraguard_store.report.content import collect
 
     render = page.render if target.suffix == ".html" else markdown.render
     # A name may hold half of a surrogate pair only in a damaged file; the report shows it.
-    written = render(collect(repository, run_ids, baseline)).encode("utf-8", "backslashreplace")
-    target.write_bytes(written)
-    return len(written)
+    newest = standard.newest if standard else None
+    judged = Judged(None, None)
+    if standard:
+        others = [run_id for run_id in run_ids if run_id != newest]
+        judged = judge(repository, others, standard)
+    written = render(collect(repository, run_ids, newest, *judged))
+    return target.write_bytes(written.encode("utf-8", "backslashreplace"))

@@ -13,6 +13,7 @@ from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.provenance import Unit
@@ -207,8 +208,8 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
     """Print what else the machine did: at the start, at the end, and the worst."""
     columns = [*text.words("machine"), *text.numbers("start", "end", "worst")]
     rows = [
-        [title, *(_noise_text(getattr(noise, f"{name}_{when}"), form) for when in _WHEN)]
-        for name, title, form in _NOISE
+        [kind.title, *(noise_text(getattr(noise, f"{kind.name}_{when}"), kind) for when in _WHEN)]
+        for kind in NOISE
     ]
     output.print_table(columns, rows, markdown=markdown)
     if noise.processors is not None:
@@ -216,22 +217,16 @@ def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
 
 
 _WHEN = ("start", "end", "worst")
-_NOISE = (
-    ("load", "load average", "{:.2f}"),
-    ("steal", "steal", "{:.1%}"),
-    ("pressure", "waited for a processor", "{:.1%}"),
-    ("frequency_mhz", "frequency", "{:.0f} MHz"),
-)
-
-
-def _noise_text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value).replace("%", " %")
 
 
 def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
-    columns = [*text.words("attached"), *text.numbers("bytes"), *text.words("sha256")]
+    columns = [*text.words("attached"), *text.numbers("size"), *text.words("sha256")]
     rows = [
-        [_shown_path(results, f"{run.run_id}/attachments/{name}"), str(size), sha256[:12]]
+        [
+            _shown_path(results, f"{run.run_id}/attachments/{name}"),
+            numbers.size_text(size),
+            sha256[:12],
+        ]
         for name, size, sha256 in run.attachments
     ]
     output.print_table(columns, rows, markdown=markdown)

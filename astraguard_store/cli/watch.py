@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
 from astraguard_store.cli import options, output
-from astraguard_store.cli.recent import print_runs
+from astraguard_store.cli.recent import fields_option, print_runs
+from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
 
 
@@ -42,6 +45,7 @@ from astraguard_store.presentation import text
     shell_complete=options.complete_metric,
     help="Whose p95 is shown.",
 )
+@fields_option
 @options.scenario_filters
 @options.results
 def watch(
@@ -49,6 +53,7 @@ def watch(
     every: float,
     times: int | None,
     metric: str | None,
+    fields: tuple[str, ...] | None,
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
@@ -58,30 +63,47 @@ def watch(
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
 
-    It only reads, and holds no lock between two looks.
+    Runs that are being recorded, and began before these, stand below. It only reads, and
+    holds no lock between two looks.
 
     Exit code 0; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
+        find = partial(
+            repository.recent,
+            scenario=scenario,
+            tag=tag,
+            since=since,
+            until=until,
+            recorded_since=recorded_since,
+        )
         looks = 0
         while True:
-            headers = repository.recent(
-                limit,
-                scenario=scenario,
-                tag=tag,
-                since=since,
-                until=until,
-                recorded_since=recorded_since,
-            )
+            newest, others = find(limit), find(limit, state="running")
+            others = [header for header in others if header not in newest]
+            listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
             click.clear()
-            where = options.shown_place(results)
-            output.print_line(f"{where}  {text.time_text(datetime.now(UTC))} UTC, Ctrl-C ends")
+            now = text.time_text(datetime.now(UTC))
+            output.print_line(f"{options.shown_place(results)}  {now} UTC, Ctrl-C ends")
             output.print_line()
-            if headers:
-                print_runs(options.summaries_of(repository, headers), metric=metric)
-            else:
-                output.print_line("No such runs yet.")
+            _print(listed, besides, fields, metric)
             looks += 1
             if looks == times:
                 return
             time.sleep(every)
+
+
+def _print(
+    newest: Sequence[RunSummary],
+    others: Sequence[RunSummary],
+    fields: tuple[str, ...] | None,
+    metric: str | None,
+) -> None:
+    if newest:
+        print_runs(newest, fields, metric=metric)
+    else:
+        output.print_line("No such runs yet.")
+    if others:
+        output.print_line()
+        output.print_line("Also being recorded:")
+        print_runs(others, fields, metric=metric)

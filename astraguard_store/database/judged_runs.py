@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
 from astraguard_store.database.schema import (
+    ALL_SATELLITES,
     OF_ALL_SATELLITES,
     buckets,
     run_tags,
@@ -30,12 +31,20 @@ from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
-__all__ = ["SERIES_STATISTICS", "buckets_of_runs", "history_ids", "judged_runs", "series"]
+__all__ = [
+    "SERIES_STATISTICS",
+    "buckets_by_run",
+    "buckets_of_runs",
+    "history_ids",
+    "judged_runs",
+    "series",
+]
 
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
-_PROVENANCE: Final = tuple(field.name for field in fields(Provenance) if field.name != "units")
+# Without the units, which have a table of their own.
+_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
@@ -115,13 +124,33 @@ def _satellites_sql() -> str:
 
 @cache
 def _buckets_sql() -> str:
+    bucket = buckets.c
     return compiled(
-        select(buckets.c.counts).where(
-            buckets.c.run_id.in_(select(given_values("run_ids"))),
-            buckets.c.satellite_id == OF_ALL_SATELLITES,
-            buckets.c.metric_type == bindparam("metric_type"),
+        select(bucket.run_id, bucket.counts).where(
+            bucket.run_id.in_(select(given_values("run_ids"))),
+            bucket.satellite_id == bindparam("satellite_id"),
+            bucket.metric_type == bindparam("metric_type"),
         )
     )
+
+
+def buckets_by_run(
+    connection: Connection,
+    metric_type: str,
+    run_ids: Collection[str],
+    satellite_id: str | None = None,
+) -> dict[str, BucketColumns]:
+    """Return {run id: the buckets of a metric type}, of those runs that keep them.
+
+    Args:
+        connection: On a snapshot.
+        metric_type: Of what.
+        run_ids: Of which runs.
+        satellite_id: On which satellite; None for all together.
+    """
+    satellite = ALL_SATELLITES if satellite_id is None else satellite_id
+    given = (json.dumps(list(run_ids)), satellite, metric_type)
+    return {run_id: buckets_of(text) for run_id, text in connection.execute(_buckets_sql(), given)}
 
 
 def buckets_of_runs(
@@ -131,10 +160,9 @@ def buckets_of_runs(
 
     Without numpy, which takes longer to import than some hundred runs to add up.
     """
-    rows = connection.execute(_buckets_sql(), (json.dumps(list(run_ids)), metric_type))
     sums: dict[int, list[int]] = {}
-    for (text,) in rows:
-        for bucket, count, missed in zip(*buckets_of(text), strict=True):
+    for columns in buckets_by_run(connection, metric_type, run_ids).values():
+        for bucket, count, missed in zip(*columns, strict=True):
             of_bucket = sums.setdefault(bucket, [0, 0])
             of_bucket[0] += count
             of_bucket[1] += missed

@@ -35,6 +35,7 @@ __all__ = [
     "FIELDS_WITH_MISSED",
     "HEADER",
     "csv_parts",
+    "may_have_apostrophes",
     "parse_csv",
     "plain_labels",
     "render_csv",
@@ -104,6 +105,11 @@ def plain_labels(
     return columns.relabelled(
         [(_unescaped(metric), _unescaped(name)) for metric, name in columns.labels]
     )
+
+
+def may_have_apostrophes(names: Iterable[str]) -> bool:
+    """Return whether `safe_labels` puts an apostrophe before any of the names of a run."""
+    return any(_escaped(name) != name for name in names)
 
 
 def _escaped(name: str) -> str:

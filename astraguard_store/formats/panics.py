@@ -24,7 +24,8 @@ def panics_raise(error: type[Exception], what: str) -> Iterator[None]:
         # Told by its name: importing the class would load polars for those who save small runs.
         if type(failure).__name__ != "PanicException":
             raise
+        again = "start this process again, and " if "poisoned" in str(failure) else ""
         raise error(
-            f"{what}: polars failed ({failure}); see whether this process may have more threads "
-            "and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
+            f"{what}: polars failed ({failure}); {again}see whether this process may have more "
+            "threads and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
         ) from failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from astraguard_store.columns import Columns, polars_is_usable
@@ -85,7 +86,8 @@ def _frame(columns: Columns) -> pl.DataFrame:
             missed.gather(code),
         )
         parts.append(pl.DataFrame(dict(zip(FIELDS, by_field, strict=True))))
-    return pl.concat(parts, rechunk=True) if parts else pl.DataFrame(schema=frame_schema())
+    # In parts, as it is: to make one of them takes as much memory once more.
+    return pl.concat(parts, rechunk=False) if parts else pl.DataFrame(schema=frame_schema())
 
 
 def render_parquet(columns: Columns) -> bytes:
@@ -131,8 +133,8 @@ def parse_parquet(content: bytes, rows: int, *, of_dataset: bool = False) -> pl.
         raise ArtifactReadError(f"not parquet: {error}") from error
 
 
-def frame_of_csv(content: bytes) -> pl.DataFrame:
-    """Return the measurements in the *content* of a CSV that this store wrote.
+def frame_of_csv(chunks: Iterable[bytes]) -> pl.DataFrame:
+    """Return the measurements in a CSV that this store wrote, whose content comes in *chunks*.
 
     Ten times as fast as `csv.parse_csv`, and the same to the last bit; it
     takes more, though, and names no line, so it is not for anybody's CSV.
@@ -142,18 +144,49 @@ def frame_of_csv(content: bytes) -> pl.DataFrame:
     """
     import polars as pl
 
-    header = content[: content.find(b"\r\n")].decode(errors="replace").split(",")
     dtypes = {
         name: pl.Int8 if name == "missed" else dtype for name, dtype in frame_schema().items()
     }
+    parts: list[pl.DataFrame] = []
+    header: list[str] = []
     try:
-        schema = {name: dtypes[name] for name in header}
-        with panics_raise(ArtifactReadError, "the CSV can't be read"):
-            frame = pl.read_csv(io.BytesIO(content), schema=schema)
+        for rows in _whole_rows(chunks):
+            is_first = not header
+            if is_first:
+                header = rows[: rows.find(b"\r\n")].decode(errors="replace").split(",")
+            schema = {name: dtypes[name] for name in header}
+            with panics_raise(ArtifactReadError, "the CSV can't be read"):
+                part = pl.read_csv(io.BytesIO(rows), schema=schema, has_header=is_first)
+            # Each processor parses some of it.
+            parts.append(part.rechunk())
     except (pl.exceptions.PolarsError, KeyError) as error:
         raise ArtifactReadError(f"no CSV of measurements: {error}") from error
-    missed = pl.col("missed").cast(pl.Boolean) if "missed" in header else pl.lit(False)
-    return frame.with_columns(missed=missed).select(FIELDS)
+    if not parts:
+        raise ArtifactReadError("no CSV of measurements: it is empty")
+    # In parts, as in `frame_of`; and column by column: a plan of polars takes 0.2 ms.
+    frame = parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=False)
+    if "missed" in header:
+        missed = frame["missed"].cast(pl.Boolean)
+    else:
+        missed = pl.Series([False]).new_from_index(0, frame.height)
+    found = {name: missed if name == "missed" else frame[name] for name in FIELDS}
+    return pl.DataFrame(found)
+
+
+def _whole_rows(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same content, cut where rows end, and the rest."""
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        end = rest.rfind(b"\r\n")
+        # A name in quotes may hold line ends; before a row's end there is no quote left open.
+        while end >= 0 and rest.count(b'"', 0, end) % 2:
+            end = rest.rfind(b"\r\n", 0, end)
+        if end >= 0:
+            yield rest[: end + 2]
+            rest = rest[end + 2 :]
+    if rest:
+        yield rest
 
 
 def frame_schema() -> pl.Schema:

@@ -57,13 +57,22 @@ def table(
     rows: Iterable[Sequence[str]],
     *,
     caption: str | None = None,
+    long: bool = False,
 ) -> Html:
-    """Return a table that scrolls by itself where it is wider than the page."""
-    classes = ["n" if column.numeric else None for column in columns]
+    """Return a table that scrolls by itself where it is wider than the page.
+
+    Args:
+        columns: Their titles, empty ones for a table of names and values.
+        rows: Their cells.
+        caption: What stands above it.
+        long: Fold the cells, which are sentences.
+    """
+    classes = ["n" if column.numeric else "long" if long else None for column in columns]
     head = [
         tag("th", column.title, class_=name, scope="col")
         for column, name in zip(columns, classes, strict=True)
     ]
+    titled = any(column.title for column in columns)
     body = [
         tag("tr", [tag("td", cell, class_=c) for cell, c in zip(row, classes, strict=True)])
         for row in rows
@@ -71,7 +80,7 @@ def table(
     made = tag(
         "table",
         tag("caption", caption) if caption else None,
-        tag("thead", tag("tr", head)),
+        tag("thead", tag("tr", head)) if titled else None,
         tag("tbody", body),
     )
     # With the keyboard one can scroll only what has the focus.

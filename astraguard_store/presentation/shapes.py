@@ -48,13 +48,15 @@ gate        results_dir, answers_from, verdict ("regressed", "improved", "equiva
             interleaved, reference_change (0.1: the reference was 10 % slower for the
             candidate; null: none was used), slow_events: [{metric_type, above_ms, baseline,
             baseline_events, candidate, candidate_events}], provenance_changes: [{name,
-            baseline, candidate}], warnings: [sentence], rests_on_assumed_noise, exit_code
+            baseline, candidate}], warnings: [sentence], settling (of the whole, as of a
+            CELL), rests_on_assumed_noise, exit_code
 CELL        metric_type, satellite_id (null: all), statistic ("p50", "p95", "p99", "missed",
             "deadline"), verdict, baseline, candidate (ms; of missed and deadline shares),
             change (0.1 is 10 % slower; of missed a difference of shares), low, high (of
             change; null: unbounded), limit (from which change on it counts),
             excludes_regression, noise (between runs), noise_source, df, reference_slope,
-            settling: {candidate_runs, runs_of_both, with_reference} (null: settled)
+            settling: {candidate_runs, runs_of_both, with_reference} (null: settled,
+            or not known)
 gate calibrate results_dir, answers_from, baseline: [run id], candidate_runs, tries,
             false_alarms, false_improvements, false_alarm_bound, detectable, noise_source,
             cells: [{metric_type, satellite_id, statistic, noise, detectable,
@@ -66,7 +68,8 @@ changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id
             started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence], and, with baseline_ or
-            candidate_ in front, state and steal (worst, 0 to 1)
+            candidate_ in front, state and steal (worst, 0 to 1); where BASELINE is a baseline or
+            several runs, verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
             points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:

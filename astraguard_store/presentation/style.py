@@ -22,6 +22,14 @@ a{color:var(--link)}:focus-visible{outline:3px solid var(--link);outline-offset:
 .soft,figcaption,caption{color:var(--soft)}caption{text-align:left;padding-bottom:.3rem}
 .bad{color:var(--bad);font-weight:600}.good{color:var(--good);font-weight:600}
 .note{border-left:.3rem solid var(--bad);padding:.3rem .8rem;background:var(--row)}
+iframe.live{width:100%;height:8rem;border:1px solid var(--line);border-radius:.4rem}
+.hidden{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+.part{padding:.2rem .6rem;max-width:none}
+.verdict{border:2px solid var(--soft);border-radius:.4rem;padding:.2rem 1rem;margin:1rem 0}
+.headline{font-size:1.15rem;font-weight:600;overflow-wrap:anywhere}
+.regressed{border-color:var(--bad)}.regressed .headline{color:var(--bad)}
+.improved,.equivalent{border-color:var(--good)}
+.improved .headline,.equivalent .headline{color:var(--good)}
 .wide{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:left;
@@ -32,7 +40,7 @@ figure{margin:1rem 0}svg{width:100%;max-width:45rem;height:auto;display:block;co
 svg text{fill:currentColor;font:12px system-ui,"DejaVu Sans",sans-serif}
 pre{background:var(--row);padding:.8rem;overflow-x:auto}code{font-family:ui-monospace,monospace}
 nav a{margin-right:1rem}form{display:flex;flex-wrap:wrap;gap:.6rem;align-items:end;margin:1rem 0}
-label{display:flex;flex-direction:column;font-size:.9rem}
+label{display:flex;flex-direction:column;font-size:.9rem;max-width:100%}
 input,select,textarea,button{font:inherit;color:inherit;background:var(--back);
 border:1px solid var(--soft);border-radius:.3rem;padding:.3rem .5rem;max-width:100%}
 textarea{width:100%;min-height:7rem;font-family:ui-monospace,monospace}label.full{flex:1 1 100%}

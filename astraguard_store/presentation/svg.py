@@ -15,7 +15,7 @@ from astraguard_store.distributions import Distribution, RunDistribution
 from astraguard_store.history import History, HistoryPoint, value_of
 from astraguard_store.model import AtLeast
 from astraguard_store.presentation.html import Html, tag
-from astraguard_store.presentation.numbers import count_text, in_unit, unit_of
+from astraguard_store.presentation.numbers import Unit, count_text, in_unit, unit_of
 from astraguard_store.presentation.style import PALETTE
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _PLOT = 720, 64, 16, 34, 40, 260
@@ -48,7 +48,7 @@ def distribution_svg(distribution: Distribution) -> Html:
     # Room at the right for what never came.
     beyond = 1.3 if any(run.missed for run in runs) else 1.05
     axis = _Axis(min(times) / 1.05, max(times) * beyond)
-    unit = unit_of(run.quantile(0.5) for run in runs)
+    unit = unit_of(run.quantile(0.95) for run in runs)
     where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
     names = ", ".join(run.run_id for run in runs)
     parts = [
@@ -58,7 +58,7 @@ def distribution_svg(distribution: Distribution) -> Html:
     ]
     for number, run in enumerate(runs):
         parts += _curve(run, axis, PALETTE[number % len(PALETTE)], dashed=number >= len(PALETTE))
-    parts += _legend([(run.run_id, _legend_text(run)) for run in runs])
+    parts += _legend([(run.run_id, _legend_text(run, unit)) for run in runs])
     return _svg(
         parts, len(runs), f"Cumulative distributions of {distribution.metric_type}: {names}"
     )
@@ -148,7 +148,7 @@ def _time_grid(axis: _Axis, unit_ms: float) -> list[Html]:
         parts.append(
             tag("line", x1=x, x2=x, y1=_TOP, y2=_TOP + _PLOT, stroke="currentColor", opacity=0.15)
         )
-        shown = in_unit(tick, unit_of([tick])) if not unit_ms else f"{tick / unit_ms:,.6g}"
+        shown = in_unit(tick, unit_of([tick])) if not unit_ms else f"{tick / unit_ms:,.9g}"
         parts.append(_text(x, _TOP + _PLOT + 18, shown))
     return parts
 
@@ -235,8 +235,7 @@ def _trend(
     return parts
 
 
-def _legend_text(run: RunDistribution) -> str:
-    unit = unit_of([run.quantile(0.95)])
+def _legend_text(run: RunDistribution, unit: Unit) -> str:
     shown = [f"p{q * 100:g} ≈ {in_unit(run.quantile(q), unit, above='above ')}" for q in _MARKED]
     missed = f", {count_text(run.missed)} missed" if run.missed else ""
     return f"{', '.join(shown)} {unit.name}{missed}"

@@ -15,6 +15,7 @@ from astraguard_store.presentation.numbers import (
     count_text,
     in_unit,
     is_difference,
+    number_text,
     shows_no_change,
     unit_of,
 )
@@ -93,7 +94,8 @@ def interval_text(interval: PercentileInterval) -> str:
     low, high = interval.low_ms, interval.high_ms
     if low is None:
         return "-"
-    return f"{low:.3g}-{high:.3g}" if high is not None else f"above {low:.3g}"
+    shown = number_text(low)
+    return f"above {shown}" if high is None else f"{shown}-{number_text(high)}"
 
 
 def change_texts(

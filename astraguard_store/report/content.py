@@ -13,6 +13,7 @@ from astraguard_store.model import RunSummary
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import GateReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Report:
         comparisons: One for each run, against the baseline; empty without one.
         distributions: One for each metric type, the baseline's first.
         made_at: When the report was made, aware UTC.
+        verdict: What a gate says of the runs; None where there is none.
+        why_not: Why there is no verdict, where one was to be expected.
     """
 
     runs: tuple[RunSummary, ...]
@@ -32,6 +35,8 @@ class Report:
     comparisons: tuple[Comparison, ...]
     distributions: tuple[Distribution, ...]
     made_at: datetime
+    verdict: GateReport | None = None
+    why_not: str | None = None
 
     @property
     def all_runs(self) -> tuple[RunSummary, ...]:
@@ -43,18 +48,43 @@ class Report:
         """What the report is of, in a line."""
         names = [run.run_id for run in self.runs]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        return f"{shown} against {self.baseline.run_id}" if self.baseline else shown
+        if self.baseline is None:
+            return shown
+        name = self.verdict.baseline_name if self.verdict else None
+        return f"{shown} against {name or self.baseline.run_id}"
 
     def commands(self) -> list[str]:
         """Return the commands that show the same in a terminal."""
         if self.baseline is None:
             return [f"astraguard-store show {_word(run.run_id)}" for run in self.runs]
         before = _word(self.baseline.run_id)
-        return [f"astraguard-store compare {before} {_word(run.run_id)}" for run in self.runs]
+        compared = [f"astraguard-store compare {before} {_word(run.run_id)}" for run in self.runs]
+        return [*self._gate(), *compared]
+
+    def _gate(self) -> list[str]:
+        """Return the command of the verdict, if there is one."""
+        if self.verdict is None:
+            return []
+        against = self.verdict.baseline_name or ",".join(self.verdict.baseline)
+        names = " ".join(map(_word, self.verdict.candidates))
+        return [f"astraguard-store gate {names} --baseline {_word(against)}"]
 
 
-def collect(repository: RunRepository, run_ids: Sequence[str], baseline: str | None) -> Report:
+def collect(
+    repository: RunRepository,
+    run_ids: Sequence[str],
+    baseline: str | None,
+    verdict: GateReport | None = None,
+    why_not: str | None = None,
+) -> Report:
     """Return the report of these runs.
+
+    Args:
+        repository: Where they are.
+        run_ids: The runs.
+        baseline: The run that each is compared with; None for none.
+        verdict: As in `Report`.
+        why_not: As in `Report`.
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -72,6 +102,8 @@ def collect(repository: RunRepository, run_ids: Sequence[str], baseline: str | N
         () if before is None else tuple(compare(before, run) for run in runs),
         tuple(repository.distribution(metric_type, ids) for metric_type in types),
         datetime.now(UTC),
+        verdict,
+        why_not,
     )
 
 

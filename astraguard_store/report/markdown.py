@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from astraguard_store.comparison import Comparison
 from astraguard_store.presentation import text
+from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.markdown import escaped, table_lines
 from astraguard_store.presentation.sketch import histograms
 from astraguard_store.report.content import Report
 from astraguard_store.report.tables import (
     Table,
+    attachments_table,
     changes_table,
+    machine_table,
     provenance_table,
     runs_table,
     statistics_table,
+    verdict_table,
 )
 
 _WIDTH = 32
@@ -28,16 +33,9 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"# Latency report: {escaped(report.title)}"
     yield ""
     yield f"Made {text.time_text(report.made_at)} UTC."
-    # The verdict of a gate, and its reasons, belong here.
+    yield from _verdict(report)
     for comparison in report.comparisons:
-        for warning in comparison.warnings:
-            yield from ("", f"**Warning:** {escaped(warning)}.")
-    for comparison in report.comparisons:
-        yield from ("", f"## What changed in {escaped(comparison.candidate)}", "")
-        yield from _table(changes_table(comparison))
-        if comparison.provenance_changes:
-            yield ""
-            yield from _table(provenance_table(comparison))
+        yield from _comparison(comparison)
     for distribution in report.distributions:
         yield from ("", f"## {escaped(distribution.metric_type)}", "")
         yield from _table(statistics_table(report.all_runs, distribution.metric_type))
@@ -48,8 +46,37 @@ def _lines(report: Report) -> Iterator[str]:
             yield from table_lines(text.words("run", "histogram, log axis"), drawn)
     yield from ("", "## The runs", "")
     yield from _table(runs_table(report.all_runs))
+    for made in (machine_table(report.all_runs), attachments_table(report.all_runs)):
+        if made:
+            yield ""
+            yield from _table(made)
     yield from ("", "## How to see it again", "")
     yield from (f"    {text.printable(command)}" for command in report.commands())
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    against = f"{escaped(comparison.candidate)} against {escaped(comparison.baseline)}"
+    yield from ("", f"## What changed in {against}")
+    for warning in comparison.warnings:
+        yield from ("", f"**Warning:** {escaped(warning)}.")
+    yield ""
+    yield from _table(changes_table(comparison))
+    if comparison.provenance_changes:
+        yield ""
+        yield from _table(provenance_table(comparison))
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    if report.why_not:
+        yield from ("", f"**{escaped(report.why_not.capitalize())}.**")
+    verdict = report.verdict
+    if verdict is None:
+        return
+    yield from ("", f"**{escaped(words.headline(verdict))}**", "")
+    yield from _table(verdict_table(verdict))
+    yield ""
+    yield from (f"- {escaped(note)}" for note in words.notes(verdict))
+    yield from (f"- {escaped(name)}: {escaped(value)}" for name, value in words.facts(verdict))
 
 
 def _table(made: Table) -> Iterator[str]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from astraguard_store.comparison import Comparison
+from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
+from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.html import Html, table, tag
 from astraguard_store.presentation.style import CSS
 from astraguard_store.presentation.svg import distribution_svg
 from astraguard_store.report.content import Report
 from astraguard_store.report.tables import (
     Table,
+    attachments_table,
     changes_table,
+    machine_table,
     provenance_table,
     runs_table,
     satellites_table,
     statistics_table,
+    verdict_table,
 )
+from astraguard_store.verdict.values import GateReport
 
 # Whoever opens the file is told by it, too, that nothing in it may run or be loaded.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -42,16 +49,9 @@ def _sections(report: Report) -> Iterator[Html]:
         f"Made {text.time_text(report.made_at)} UTC from {text.counted(len(report.runs), 'run')}."
     )
     yield tag("p", made, class_="soft")
-    # The verdict of a gate, and its reasons, belong here.
+    yield from verdict_section(report.verdict, report.why_not)
     for comparison in report.comparisons:
-        for warning in comparison.warnings:
-            yield tag("p", f"Warning: {warning}.", class_="note")
-    for comparison in report.comparisons:
-        yield tag("h2", f"What changed in {comparison.candidate}")
-        yield _table(changes_table(comparison), "The worst first; baseline → candidate")
-        if comparison.provenance_changes:
-            yield tag("h3", f"What was different about {comparison.candidate}")
-            yield _table(provenance_table(comparison), "Software, machine and scenario")
+        yield from comparison_section(comparison)
     yield tag("h2", "Distributions")
     yield tag(
         "p",
@@ -73,8 +73,58 @@ def _sections(report: Report) -> Iterator[Html]:
         )
     yield tag("h2", "The runs")
     yield _table(runs_table(report.all_runs), "What the runs were")
+    yield from belongings(report.all_runs)
     yield tag("h2", "How to see it again")
-    yield tag("pre", tag("code", "\n".join(report.commands())))
+    commands = tag("code", "\n".join(report.commands()))
+    yield tag("pre", commands, tabindex="0", role="region", aria_label="commands")
+
+
+def comparison_section(comparison: Comparison) -> Iterator[Html]:
+    """Yield what changed and what was different; the page of a comparison has them too."""
+    yield tag("h2", f"What changed in {comparison.candidate} against {comparison.baseline}")
+    for warning in comparison.warnings:
+        yield tag("p", f"Warning: {warning}.", class_="note")
+    yield _table(
+        changes_table(comparison),
+        f"{comparison.candidate}: the worst first; baseline → candidate",
+    )
+    if comparison.provenance_changes:
+        yield tag("h3", f"What was different about {comparison.candidate}")
+        yield _table(
+            provenance_table(comparison),
+            f"{comparison.candidate}: software, machine and scenario",
+        )
+
+
+def verdict_section(verdict: GateReport | None, why_not: str | None) -> Iterator[Html]:
+    """Yield the verdict and its reasons; the page of a comparison has them too."""
+    if why_not:
+        yield tag("p", f"{why_not[:1].upper()}{why_not[1:]}.", class_="note")
+    if verdict is None:
+        return
+    facts = [[name, value] for name, value in words.facts(verdict)]
+    rest = words.rest_text(verdict, len(words.worst(verdict)))
+    yield tag(
+        "section",
+        tag("p", words.headline(verdict), class_="headline"),
+        tag("ul", [tag("li", note) for note in words.notes(verdict)])
+        if words.notes(verdict)
+        else None,
+        _table(verdict_table(verdict), "What decides"),
+        tag("p", f"{rest[:1].upper()}{rest[1:]}.", class_="soft") if rest else None,
+        table(text.words("", ""), facts, caption="Why", long=True),
+        class_=f"verdict {verdict.verdict}",
+        aria_label="verdict",
+    )
+
+
+def belongings(runs: Sequence[RunSummary]) -> Iterator[Html]:
+    """Yield what else the machines of runs did, and what was attached to the runs."""
+    machine, attached = machine_table(runs), attachments_table(runs)
+    if machine:
+        yield _table(machine, "What else the machine did while it recorded: the worst of a run")
+    if attached:
+        yield _table(attached, "Files that were attached")
 
 
 def _table(made: Table, caption: str) -> Html:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from astraguard_store.comparison import Comparison
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
+from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_lines
+from astraguard_store.presentation.machine import NOISE, noise_text
+from astraguard_store.verdict.values import GateReport
 
 
 class Table(NamedTuple):
@@ -47,12 +50,58 @@ def provenance_table(comparison: Comparison) -> Table:
     return Table(columns, rows)
 
 
+def verdict_table(verdict: GateReport) -> Table:
+    """Return what decides a verdict, a row a statistic; the rest is counted by `rest_text`."""
+    rows = [
+        [
+            words.name_of(cell),
+            words.value_text(cell, "baseline"),
+            words.value_text(cell, "candidate"),
+            words.change_text(cell),
+            words.interval_text(cell),
+            cell.verdict,
+        ]
+        for cell in words.worst(verdict)
+    ]
+    columns = text.words("what") + text.numbers("baseline", "candidate", "change", "between")
+    return Table([*columns, *text.words("verdict")], rows)
+
+
+def machine_table(runs: Iterable[RunSummary]) -> Table | None:
+    """Return what else the machines did, the worst of each run; None where nothing is known."""
+    noisy = [(run.run_id, run.noise) for run in runs if run.noise is not None]
+    if not noisy:
+        return None
+    rows = [
+        [
+            run_id,
+            "-" if noise.processors is None else str(noise.processors),
+            *(noise_text(getattr(noise, f"{kind.name}_worst"), kind) for kind in NOISE),
+        ]
+        for run_id, noise in noisy
+    ]
+    titles = ["processors", *(f"worst {kind.title}" for kind in NOISE)]
+    return Table([*text.words("run"), *text.numbers(*titles)], rows)
+
+
+def attachments_table(runs: Iterable[RunSummary]) -> Table | None:
+    """Return the files that were attached to runs; None where there are none."""
+    rows = [
+        [run.run_id, name, numbers.size_text(size), sha256[:12]]
+        for run in runs
+        for name, size, sha256 in run.attachments
+    ]
+    columns = [*text.words("run", "attached"), *text.numbers("size"), *text.words("sha256")]
+    return Table(columns, rows) if rows else None
+
+
 def runs_table(runs: Sequence[RunSummary]) -> Table:
     """Return what the runs were, a row each."""
     names = ("scenario", "rig", "firmware", "software_version", "host", "git_commit")
     rows = [
         [
             run.run_id,
+            run.state,
             text.time_text(run.recorded_at),
             *(text.provenance_text(getattr(run.provenance, name)) for name in names),
             text.tags_text(run.tags) or "-",
@@ -61,7 +110,7 @@ def runs_table(runs: Sequence[RunSummary]) -> Table:
         for run in runs
     ]
     titles = [name.replace("_", " ") for name in names]
-    columns = text.words("run", "recorded (UTC)", *titles, "tags")
+    columns = text.words("run", "state", "recorded (UTC)", *titles, "tags")
     return Table(columns + text.numbers("measurements"), rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +39,7 @@ from astraguard_store.store.pruning import Pruning
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
 __all__ = ["FolderRuns"]
@@ -131,6 +132,15 @@ class FolderRuns:
         """Refuse: there is no SQL."""
         raise self._needs_database("SQL")
 
+    def buckets(
+        self,
+        metric_type: str,  # noqa: ARG002
+        run_ids: Collection[str],  # noqa: ARG002
+        satellite_id: str | None,  # noqa: ARG002
+    ) -> dict[str, BucketColumns]:
+        """Return none: folders keep no buckets."""
+        return {}
+
     def gating(self) -> Gating:
         """Refuse: folders have neither baselines nor buckets."""
         raise self._needs_database("a verdict")
@@ -157,11 +167,13 @@ class FolderRuns:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
+        from astraguard_store.verdict.values import Judgements
 
         return export(
             self._root,
             self._stored,
             lambda _: False,
+            lambda _: Judgements(),
             self.measurements,
             run_ids,
             target,

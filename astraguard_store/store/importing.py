@@ -270,6 +270,8 @@ class _Source:
             raise InvalidRunError("it was saved here meanwhile; import again")
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
+        if self.notes:
+            transaction.insert_judgements(self.run_id, self.notes.judgements)
 
     def _stage(self, staged: StagedRun, recorded_at_us: int) -> None:
         rows = self.columns.rows if self.columns else None

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astraguard_store.artifacts.reader import read_columns, read_noted
+from astraguard_store.artifacts.reader import noted_chunks, read_columns, read_noted
 from astraguard_store.artifacts.verification import name_of
-from astraguard_store.columns import Columns, polars_pays
+from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
-from astraguard_store.formats.csv import plain_labels
+from astraguard_store.formats.csv import may_have_apostrophes, plain_labels
 from astraguard_store.formats.parquet import frame_of, frame_of_csv, parse_parquet
 from astraguard_store.model import Artifact, RunSummary
 from astraguard_store.store.one_save import read_of_one_save
@@ -106,11 +106,10 @@ def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
     if noted is None:
         return None
     path = root / run.run_id / name_of(run.run_id, noted)
-    if noted.sha256 and polars_pays(run.total_measurements):
-        content = read_noted(path, noted)
+    if noted.sha256 and polars_is_usable():
         # An adopted one may have a byte order mark or blank lines, which polars doesn't take.
         with suppress(ArtifactReadError):
-            frame = frame_of_csv(content)
+            frame = frame_of_csv(noted_chunks(path, noted))
             if frame.height == run.total_measurements:
                 return _named_as_recorded(frame, run)
     # The apostrophes of `safe_csv` are taken back.
@@ -119,19 +118,21 @@ def _from_csv(root: Path, run: RunSummary) -> pl.DataFrame | None:
 
 def _named_as_recorded(frame: pl.DataFrame, run: RunSummary) -> pl.DataFrame:
     """Take back the apostrophes of `safe_csv`, as `plain_labels` does."""
+    # Mostly there are none, and to look for different labels takes as much as the frame.
+    if not may_have_apostrophes((*run.metrics, *run.satellites)):
+        return frame
     import polars as pl
 
+    names = pl.col("metric_type", "satellite_id")
     labels = [*frame.select("metric_type", "satellite_id").unique().iter_rows()]
     plain = plain_labels(Columns([], labels), run.metrics, run.satellites).labels
-    names = {
+    plain_names = {
         name: recorded
         for label, of_label in zip(labels, plain, strict=True)
         for name, recorded in zip(label, of_label, strict=True)
         if name != recorded
     }
-    if not names:
-        return frame
-    return frame.with_columns(pl.col("metric_type", "satellite_id").replace(names))
+    return frame.with_columns(names.replace(plain_names)) if plain_names else frame
 
 
 def _file(run: RunSummary, kind: str) -> Artifact | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from astraguard_store.artifacts.attachments import attachment_path, copy_attachment
+from astraguard_store.artifacts.reader import read_summary_bytes
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
 from astraguard_store.artifacts.verification import OpenFile, has_files, name_of
@@ -24,7 +25,7 @@ from astraguard_store.artifacts.writer import check_target
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.runs import StoredRun, load_run
+from astraguard_store.database.runs import StoredRun, load_run, load_run_of_rows
 from astraguard_store.database.schema import attachments
 from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
@@ -40,18 +41,20 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.formats.layout import SUMMARY_NAME
+from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAME
 from astraguard_store.model import Artifact, RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
 from astraguard_store.store.identity import rendered_summary, why_another
 from astraguard_store.store.one_save import files_of_one_save
 from astraguard_store.store.recovery import settle
+from astraguard_store.store.row_checks import why_summary_differs
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import FolderStore, Store, folder_store
 from astraguard_store.system.files import chunks_of, open_for_reading
 from astraguard_store.system.interrupts import interrupts_held_back
+from astraguard_store.system.threads import run_all
 
 __all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
 
@@ -161,7 +164,7 @@ class _Merge:
     def take(self, names: list[str]) -> int:
         """Take over the first of these runs; return how many were looked at."""
         taken: list[_Taken] = []
-        looked_at = 0
+        looked_at, size = 0, 0
         try:
             for run_id in names:
                 try:
@@ -170,9 +173,11 @@ class _Merge:
                     if not taken:
                         raise
                     break  # those that are staged are written, and their files closed
-                taken += [one] if one else []
                 looked_at += 1
-                if sum(run.bytes for run in taken) >= _BATCH_BYTES:
+                if one:
+                    taken.append(one)
+                    size += one.bytes
+                if size >= _BATCH_BYTES:
                     break
             self._sync(taken)
         except BaseException:
@@ -212,7 +217,8 @@ class _Merge:
             return None
 
     def _load(self, run_id: str) -> StoredRun:
-        run = self.source.database.read(partial(load_run, run_id=run_id))
+        # Their document may say something else, and isn't taken over.
+        run = self.source.database.read(partial(load_run_of_rows, run_id=run_id))
         if run is None:
             raise RunNotFoundError(run_id, str(self.source.root))
         return run
@@ -344,6 +350,7 @@ class _FolderMerge(_Merge):
                 time_ns = time_us * 1000 if was_saved else file.modified_ns
                 staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
             if files:
+                _check_summary(there, staged)
                 self._copy_attachments(there.summary)
             else:
                 total = there.summary.total_measurements
@@ -383,15 +390,24 @@ class _FolderMerge(_Merge):
             settle(self._folder, left)
 
     def _sync(self, taken: list[_Taken]) -> None:
-        for one in taken:
-            if one.staged:
-                one.staged.sync_all()
         if taken and self._folder.options.sync:
-            sync_staging(self._folder.root)
+            # Together: the file system commits syncs at once that come at the same time.
+            of_files = [one.staged.sync_all for one in taken if one.staged]
+            run_all([partial(sync_staging, self._folder.root), *of_files])
 
     def _note(self, taken: list[_Taken]) -> None:
         close_all(self._folder, [one.staged for one in taken if one.staged and one.is_written])
         super()._note(taken)
+
+
+def _check_summary(there: StoredRun, staged: StagedRun) -> None:
+    """Make sure that a run's rows say what its summary file does, if that was ever hashed."""
+    for noted in there.summary.artifacts:
+        if noted.kind == SUMMARY and noted.sha256:
+            name = name_of(there.summary.run_id, noted)
+            reason = why_summary_differs(read_summary_bytes(staged.path_of(name)), there)
+            if reason:
+                raise InvalidRunError(f"its rows are not those of its files: {reason}")
 
 
 def _is_there(path: Path) -> bool:

@@ -41,7 +41,14 @@ from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.row_rules import why_not_written
 
-__all__ = ["RowsOfRun", "disagreement", "rows_of_run", "why_csv_differs", "why_rows_differ"]
+__all__ = [
+    "RowsOfRun",
+    "disagreement",
+    "rows_of_run",
+    "why_csv_differs",
+    "why_rows_differ",
+    "why_summary_differs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ def why_rows_differ(root: Path, found: RowsOfRun, sound: Sequence[Artifact]) -> 
     for noted in sound:
         if noted.kind == "summary_json" and noted.sha256:
             content = read_noted(root / noted.path, noted)
-            return _why_summary_differs(content, found.run)
+            return why_summary_differs(content, found.run)
     return None
 
 
@@ -121,7 +128,12 @@ def _unnoted_file(root: Path, run: FilesOfRun) -> str | None:
     )
 
 
-def _why_summary_differs(content: bytes, run: StoredRun) -> str | None:
+def why_summary_differs(content: bytes, run: StoredRun) -> str | None:
+    """Return how the content of a run's summary file contradicts its rows; None if it doesn't.
+
+    Raises:
+        ArtifactReadError: It is no summary.
+    """
     summary = run.summary
     if run.utc_offset_s is not None:
         made = summary_document(summary, run.utc_offset_s)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.buckets import count_by_bucket
+from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
 from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, RunNotFoundError
@@ -15,7 +15,6 @@ from astraguard_store.model import RunHeader, RunSummary
 if TYPE_CHECKING:
     import polars as pl
 
-    from astraguard_store.reports import QueryResult
 
 __all__ = ["Answers", "distribution", "history", "over_time", "summaries"]
 
@@ -26,16 +25,11 @@ _SHOWN = 10
 class Answers(Protocol):
     """What is asked of a `RunRepository` here."""
 
-    answers_from: Literal["database", "folders"]
-
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
 
     def recent(self, limit: int) -> list[RunHeader]:
         """Return the newest runs."""
-
-    def query(self, sql: str, parameters: tuple[str | None, ...]) -> QueryResult:
-        """Return the answer to SQL."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements."""
@@ -71,8 +65,17 @@ def distribution(
     metric_type: str,
     runs: Iterable[str] | None,
     satellite_id: str | None,
+    buckets: Callable[[str, list[str], str | None], dict[str, BucketColumns]],
 ) -> Distribution:
-    """Return distributions; see `RunRepository.distribution`."""
+    """Return distributions; see `RunRepository.distribution`.
+
+    Args:
+        repository: What is asked.
+        metric_type: Of what.
+        runs: Ids of the runs; None for the newest.
+        satellite_id: On which satellite; None for all together.
+        buckets: What its source keeps of them.
+    """
     check_name(metric_type, "metric_type")
     if isinstance(runs, str):
         raise InvalidRunError(f"Invalid runs {runs!r}: several ids are needed, such as a list")
@@ -80,52 +83,36 @@ def distribution(
         run_ids = [header.run_id for header in repository.recent(_SHOWN)]
     else:
         run_ids = list(dict.fromkeys(check_run_id(run_id) for run_id in runs))
-    kept = _kept(repository, metric_type, run_ids, satellite_id)
+    kept = buckets(metric_type, run_ids, satellite_id)
     found, without = [], []
     for run_id in run_ids:
         run = repository.get(run_id)
         metrics = run.metrics if satellite_id is None else run.satellites.get(satellite_id, {})
         if metric_type not in metrics:
             continue
-        buckets = kept.get(run_id) or _counted(repository, run_id, metric_type, satellite_id)
-        if buckets:
-            found.append(RunDistribution(run_id, buckets))
+        counted = kept.get(run_id) or _counted(repository, run_id, metric_type, satellite_id)
+        if counted.buckets:
+            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted))))
         else:
             without.append(run_id)
     return Distribution(metric_type, satellite_id, tuple(found), tuple(without))
 
 
-def _kept(
-    repository: Answers, metric_type: str, run_ids: list[str], satellite_id: str | None
-) -> dict[str, tuple[Bucket, ...]]:
-    """Return the buckets that the database keeps, by run; run folders keep none."""
-    if repository.answers_from == "folders":
-        return {}
-    sql = (  # noqa: S608
-        "SELECT run_id, bucket, count, missed FROM v_buckets WHERE metric_type = ? "
-        "AND coalesce(satellite_id, '') = ? AND run_id IN ({}) ORDER BY bucket"
-    ).format(", ".join("?" * len(run_ids)))
-    kept: dict[str, list[Bucket]] = {}
-    for run_id, *row in repository.query(sql, (metric_type, satellite_id or "", *run_ids)).rows:
-        kept.setdefault(run_id, []).append(Bucket(*row))
-    return {run_id: tuple(buckets) for run_id, buckets in kept.items()}
-
-
 def _counted(
     repository: Answers, run_id: str, metric_type: str, satellite_id: str | None
-) -> tuple[Bucket, ...]:
+) -> BucketColumns:
     """Return the buckets of a run's measurements; none where these aren't kept."""
     try:
         frame = repository.measurements(run_id)
     except ArtifactReadError:
-        return ()
+        return BucketColumns([], [], [])
     frame = frame.filter(frame["metric_type"] == metric_type)
     if satellite_id is not None:
         frame = frame.filter(frame["satellite_id"] == satellite_id)
     frame = frame.sort("duration_ms")
     durations = frame["duration_ms"].to_list()
     waits = frame.filter(frame["missed"])["duration_ms"].to_list()
-    return tuple(map(Bucket, *count_by_bucket(durations, waits)))
+    return count_by_bucket(durations, waits)
 
 
 def over_time(repository: Answers, run_id: str, slices: int) -> dict[str, list[float | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -63,6 +63,7 @@ from astraguard_store.store.saving import is_same_save, rows_to_save
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
 __all__ = ["ServerSource", "push_to", "shown"]
@@ -148,6 +149,16 @@ class ServerSource:
         # The server sorts by its own language, and what isn't known last.
         return dict(
             sorted(answers.items(), key=lambda item: [(v is not None, v or "") for v in item[0]])
+        )
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self.database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
         )
 
     def gating(self) -> Gating:

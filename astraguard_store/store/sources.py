@@ -21,6 +21,7 @@ from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
+from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
@@ -72,9 +73,11 @@ from astraguard_store.system.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
+    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
@@ -104,6 +107,11 @@ class Source(Protocol):
 
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
@@ -218,6 +226,16 @@ class MemorySource:
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         return question.answer(self._database)
+
+    def buckets(
+        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
+    ) -> dict[str, BucketColumns]:
+        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
+        from astraguard_store.database.judged_runs import buckets_by_run
+
+        return self._database.read(
+            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
+        )
 
     def gating(self) -> Gating:
         """Return what judges the runs."""
@@ -497,10 +515,14 @@ class FolderSource(MemorySource):
         def keeps_buckets(run_id: str) -> bool:
             return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
 
+        def judgements(run_id: str) -> Judgements:
+            return self._database.read(partial(judgements_of, run_id=run_id))
+
         return export(
             self._root,
             self._load,
             keeps_buckets,
+            judgements,
             self.measurements,
             run_ids,
             target,

@@ -90,8 +90,12 @@ def _detectable(
     """
     k = len(cell.baseline.y)
     df = noise.df + m - 1
-    se = gain * noise.sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
-    t = t_quantile(1.0 - tail, tested_df(df, k, m))
+    # The slope was fitted to the same runs, which is why they lie nearer to it than others;
+    # and the standard deviation of few runs is too small by 1/4df on average.
+    known = max(1.0, noise.df - 1) if noise.slope else noise.df
+    sd = noise.sd * sqrt(noise.df / known) * (1 + 1 / (4 * known))
+    se = gain * sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
+    t = t_quantile(1.0 - tail, tested_df(df, noise.source, k, m))
     z = normal_quantile(POWER)
     proven = (t * (1 - 1 / (4 * df)) + z * sqrt(1 + t * t / (2 * df))) * se
     return expm1(max(proven, margin(cell, limits) + z * se))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import expm1, inf, log1p, sqrt
 from typing import Final
 
 from astraguard_store.verdict.limits import CellLimits
 from astraguard_store.verdict.noise import Group, Noise, effective_runs
+from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
-from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
+from astraguard_store.verdict.values import CellVerdict, NoiseSource, Settling, Verdict
 
 __all__ = ["ONE_SIDED", "REFERENCE_GAIN", "Cell", "Difference", "difference", "judge", "tested_df"]
 
@@ -20,9 +21,9 @@ ONE_SIDED: Final = 0.95
 REFERENCE_GAIN: Final = 0.045 / 0.13
 """What an in-run reference left of the noise between runs of the demo's swarm."""
 
-_MOST_MORE_RUNS: Final = 200
-_MOST_DF: Final = 8
+_MOST_DF: Final = 10
 _MOST_DF_OF_ONE: Final = 4
+_MOST_DF_OF_ONE_WITH_HISTORY: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +83,20 @@ def difference(cell: Cell, noise: Noise, rho: float) -> Difference:
         of_reference = _mean(cell.candidate.x) - _mean(cell.baseline.x)
         delta -= noise.slope.beta * of_reference
         variance += noise.variance * of_reference**2 / noise.slope.sum_xx
-    df = tested_df(noise.df, len(cell.baseline.y), len(cell.candidate.y))
+    df = tested_df(noise.df, noise.source, len(cell.baseline.y), len(cell.candidate.y))
     return Difference(delta, sqrt(variance), df, (k, m))
 
 
-def tested_df(df: float, k: int, m: int) -> float:
+def tested_df(df: float, source: NoiseSource, k: int, m: int) -> float:
     """Return the degrees of freedom of the t that a difference of *k* and *m* runs is tested by.
 
     Runs have heavier tails than a normal distribution: now and then one meets a burst
-    of other work. So no more than 8, and no more than 4 where a side is a single run,
-    which may be such a one.
+    of other work. So no more than 10, and no more than 4 where a side is a single run,
+    which may be such a one; 6 where older runs show how often that is.
     """
-    return min(df, _MOST_DF_OF_ONE if min(k, m) == 1 else _MOST_DF)
+    if min(k, m) > 1:
+        return min(df, _MOST_DF)
+    return min(df, _MOST_DF_OF_ONE_WITH_HISTORY if source == "history" else _MOST_DF_OF_ONE)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -133,6 +136,8 @@ def judge(cell: Cell, limits: CellLimits, noise: Noise, *, tail: float, rho: flo
     verdict: Verdict = "inconclusive"
     if not cell.baseline_bound:
         verdict = _verdict(found.delta, (low, high), (low_95, high_95), delta_min)
+    # A cell that merely happens to look faster, within noise, has to exclude it more surely.
+    excluded = high_95 if verdict == "equivalent" else high
     return CellVerdict(
         cell.metric_type,
         cell.satellite_id,
@@ -144,14 +149,14 @@ def judge(cell: Cell, limits: CellLimits, noise: Noise, *, tail: float, rho: flo
         expm1(low),
         expm1(high),
         expm1(delta_min),
-        excludes_regression=high_95 < delta_min,
+        excludes_regression=excluded < delta_min,
         noise=noise.sd,
         noise_source=noise.source,
         df=noise.df,
         reference_slope=noise.slope.beta if noise.slope else None,
         settling=(
             _settling(found, noise, delta_min, tail, cell)
-            if verdict == "inconclusive" and not high_95 < delta_min
+            if verdict == "inconclusive" and not excluded < delta_min
             else None
         ),
     )
@@ -183,29 +188,17 @@ def _settling(
     worth = found.runs[1] / m if m > 1 else found.runs[0] / k
 
     def settled(more_k: int, more_m: int, gain: float) -> bool:
-        df = tested_df(noise.df + more_k + more_m, k + more_k, m + more_m)
+        df = tested_df(noise.df + more_k + more_m, noise.source, k + more_k, m + more_m)
         per_side = 1 / max(1.0, worth * (k + more_k)) + 1 / max(1.0, worth * (m + more_m))
         se = gain * noise.sd * sqrt(per_side)
         if found.delta >= delta_min:
             return found.delta > t_quantile(1.0 - tail, df) * se
-        return found.delta + t_quantile(ONE_SIDED, df) * se < delta_min
+        if abs(found.delta) + t_quantile(ONE_SIDED, df) * se < delta_min:
+            return True
+        return found.delta + t_quantile(1.0 - tail, df) * se < delta_min
 
     return Settling(
-        _fewest(lambda more: settled(0, more, 1.0)),
-        _fewest(lambda more: settled(more, more, 1.0)),
-        None if noise.slope else _fewest(lambda more: settled(0, more, REFERENCE_GAIN)),
+        fewest_runs(lambda more: settled(0, more, 1.0)),
+        fewest_runs(lambda more: settled(more, more, 1.0)),
+        None if noise.slope else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
     )
-
-
-def _fewest(settles: Callable[[int], bool]) -> int | None:
-    """Return the smallest number from 1 on with which it *settles*, None above 200."""
-    high = 1
-    while not settles(high):
-        if high >= _MOST_MORE_RUNS:
-            return None
-        high = min(2 * high, _MOST_MORE_RUNS)
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from astraguard_store.verdict.cells import ONE_SIDED
+from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import beta_quantile
-from astraguard_store.verdict.values import CellVerdict, Verdict
+from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
 __all__ = ["Violations", "effective_trials", "judge_deadline"]
 
@@ -43,12 +44,7 @@ def judge_deadline(
     trials = sum(effective_trials(run) for run in runs)
     events = sum(len(run.late) for run in runs)
     share = sum(sum(run.late) for run in runs) / events
-    if share == 0.0:
-        low, high = 0.0, min(1.0, _RULE_OF_THREE / trials)
-    else:
-        late = share * trials
-        low = beta_quantile(1.0 - ONE_SIDED, late, trials - late + 1)
-        high = beta_quantile(ONE_SIDED, late + 1, trials - late) if share < 1.0 else 1.0
+    low, high = _bounds(share, trials)
     verdict: Verdict = "inconclusive"
     if high <= at_most:
         verdict = "equivalent"
@@ -69,7 +65,33 @@ def judge_deadline(
         noise=None,
         noise_source="measured",
         df=None,
+        settling=_settling(share, trials, len(runs), at_most)
+        if verdict == "inconclusive"
+        else None,
     )
+
+
+def _bounds(share: float, trials: float) -> tuple[float, float]:
+    """Return between which shares the true one is, each with 95 %."""
+    if share == 0.0:
+        return 0.0, min(1.0, _RULE_OF_THREE / trials)
+    late = share * trials
+    low = beta_quantile(1.0 - ONE_SIDED, late, trials - late + 1)
+    return low, beta_quantile(ONE_SIDED, late + 1, trials - late) if share < 1.0 else 1.0
+
+
+def _settling(share: float, trials: float, runs: int, at_most: float) -> Settling:
+    """Return how many more candidate runs of this share would settle it.
+
+    The baseline has no part in a deadline.
+    """
+
+    def settled(more: int) -> bool:
+        low, high = _bounds(share, trials * (runs + more) / runs)
+        return high <= at_most or low > at_most
+
+    more = fewest_runs(settled)
+    return Settling(more, more, None)
 
 
 def effective_trials(run: Violations) -> float:

@@ -11,6 +11,7 @@ from astraguard_store.verdict.deadlines import Violations, judge_deadline
 from astraguard_store.verdict.limits import CellLimits, Limits
 from astraguard_store.verdict.missed import judge_missed
 from astraguard_store.verdict.noise import ASSUMED, Noise, autocorrelation, noise_of
+from astraguard_store.verdict.settling import settling_of_all
 from astraguard_store.verdict.sides import CellKey, Sides
 from astraguard_store.verdict.values import (
     CellVerdict,
@@ -81,8 +82,9 @@ def judge_sides(
             + (not_judged[0].reason if not_judged else "the baseline measured nothing")
         )
     sources = {cell.noise_source for cell in cells}
+    whole = _whole(cells, lost)
     return GateReport(
-        verdict=_whole(cells, lost),
+        verdict=whole,
         baseline_name=baseline_name,
         baseline=tuple(run.run_id for run in sides.baseline),
         candidates=tuple(run.run_id for run in sides.candidate),
@@ -99,6 +101,7 @@ def judge_sides(
         slow_events=tuple(slow_events),
         provenance_changes=sides.provenance_changes(),
         warnings=tuple(_warnings(sides, cells, lost)),
+        settling=settling_of_all(cells) if whole == "inconclusive" and not lost else None,
     )
 
 

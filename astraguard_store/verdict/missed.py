@@ -7,8 +7,9 @@ from math import asin, pi, sin, sqrt
 from typing import Final, NamedTuple
 
 from astraguard_store.verdict.cells import ONE_SIDED
+from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
-from astraguard_store.verdict.values import CellVerdict, Verdict
+from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
 __all__ = ["Counts", "judge_missed"]
 
@@ -77,6 +78,16 @@ def judge_missed(
         verdict = "improved"
     elif rise_of(delta + half_95) < tolerated and rise_of(delta - half_95) > -tolerated:
         verdict = "equivalent"
+    excludes = rise_of(delta + half_95) < tolerated
+
+    def settled(more_k: int, more_m: int) -> bool:
+        k, m = len(before) + more_k, len(after) + more_m
+        se = sqrt(phi / (4 * n) * (1 / k + 1 / m))
+        more = df + more_k + more_m
+        if rise > allowed and delta > t_quantile(1.0 - tail, more) * se:
+            return True
+        return rise_of(delta + t_quantile(ONE_SIDED, more) * se) < tolerated
+
     return CellVerdict(
         metric_type,
         satellite_id,
@@ -88,10 +99,17 @@ def judge_missed(
         rise_of(delta - half),
         rise_of(delta + half),
         allowed,
-        excludes_regression=rise_of(delta + half_95) < tolerated,
+        excludes_regression=excludes,
         noise=phi,
         noise_source="measured",
         df=df,
+        settling=None
+        if excludes or verdict == "regressed"
+        else Settling(
+            fewest_runs(lambda more: settled(0, more)),
+            fewest_runs(lambda more: settled(more, more)),
+            None,
+        ),
     )
 
 

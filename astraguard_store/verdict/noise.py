@@ -114,10 +114,7 @@ def noise_of(sides: Sequence[Group], history: Sequence[Group], *, reference: boo
         squares += d0 * _squares(history, slope) / df_history
     df = d0 + d
     variance = max(squares / df, _LEAST_SD**2)
-    # The slope is estimated of the same runs.
-    return Noise(
-        variance, max(1, df - (1 if slope else 0)), "history" if d0 else "measured", slope
-    )
+    return Noise(variance, df, "history" if d0 else "measured", slope)
 
 
 def _df(groups: Sequence[Group]) -> int:

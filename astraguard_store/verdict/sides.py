@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import expm1, inf, log
+from math import expm1, log
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ from astraguard_store.provenance import ProvenanceChange, provenance_changes
 from astraguard_store.verdict.cells import Cell
 from astraguard_store.verdict.limits import REFERENCE, Limits
 from astraguard_store.verdict.missed import Counts
-from astraguard_store.verdict.noise import Group, noise_of
+from astraguard_store.verdict.noise import Group
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
 from astraguard_store.verdict.values import JudgedRun, NotJudged
 
@@ -220,29 +220,28 @@ class Sides:
         bounds = [[isinstance(value, AtLeast) for _, value in side] for side in sides]
         if all(bounds[0]) and all(bounds[1]):
             return "it falls among the missed events on both sides"
-        cells = [
-            Cell(
-                *key,
-                statistic,
-                self._group(sides[0], by),
-                self._group(sides[1], by),
-                self._history(key, statistic, by),
-                any(bounds[0]),
-                any(bounds[1]),
-            )
-            for by in self._references(statistic)
-        ]
-        return cells[0] if len(cells) == 1 else min(cells, key=_unexplained)
+        by = self._explaining(statistic)
+        return Cell(
+            *key,
+            statistic,
+            self._group(sides[0], by),
+            self._group(sides[1], by),
+            self._history(key, statistic, by),
+            any(bounds[0]),
+            any(bounds[1]),
+        )
 
-    def _references(self, statistic: str) -> list[str | None]:
-        """Return the statistics of the reference by which a cell may be explained.
+    def _explaining(self, statistic: str) -> str | None:
+        """Return the statistic of the reference that a cell is explained by; None without one.
 
-        Its median; and its own p95 or p99 for these: what comes in bursts shows there.
+        Its median; of a p95 its own p95, where bursts of other work show, if all runs
+        have it. A p99 of so few events is noise itself. To take whichever leaves less
+        noise would make the noise look smaller than it is.
         """
         if not self.has_reference:
-            return [None]
-        has_own = all(self._level(run, statistic) is not None for run in self.runs)
-        return ["p50", statistic] if has_own and statistic != "p50" else ["p50"]
+            return None
+        has_own = all(self._level(run, "p95") is not None for run in self.runs)
+        return "p95" if statistic == "p95" and has_own else "p50"
 
     def _group(self, values: Iterable[tuple[JudgedRun, float]], by: str | None) -> Group:
         values = tuple(values)
@@ -358,12 +357,6 @@ class Sides:
             squares += sum((level - mean) ** 2 for level in levels)
             df += len(levels) - 1
         return (squares / df) ** 0.5 if df else None
-
-
-def _unexplained(cell: Cell) -> float:
-    """Return the variance between runs that a cell's reference leaves."""
-    noise = noise_of([cell.baseline, cell.candidate], cell.history, reference=True)
-    return noise.variance if noise else inf
 
 
 def _events(run: JudgedRun, key: CellKey) -> int:

@@ -19,9 +19,11 @@ __all__ = [
     "ChangePoint",
     "GateReport",
     "JudgedRun",
+    "Judgements",
     "NoiseSource",
     "NotJudged",
     "PercentileInterval",
+    "RecordedVerdict",
     "Settling",
     "SlowEvents",
     "Verdict",
@@ -63,8 +65,8 @@ class Settling(NamedTuple):
     """What it would take to settle an inconclusive cell, if the runs go on as they are.
 
     Attributes:
-        candidate_runs: So many more candidate runs; None where none would, because
-            the baseline has too few.
+        candidate_runs: So many more candidate runs; None where more than 200 are
+            needed, or none would do, because the baseline has too few.
         runs_of_both: So many more of both sides; None where more than 200 are needed.
         with_reference: The same of candidate runs, had all runs a reference; None
             where they have one, or it wouldn't do.
@@ -101,17 +103,19 @@ class CellVerdict(Shown):
         low: The lower end of the interval of `change`, at 1 − α over all cells.
         high: The upper end; infinite where a percentile falls among missed events.
         limit: From which `change` on it counts; for ``deadline`` the share allowed.
-        excludes_regression: Whether the one-sided 95 % bound stays below `limit`.
+        excludes_regression: Whether `limit` isn't reached: by the one-sided 95 % bound of
+            an equivalent cell, by `high` of another, which may look faster by chance.
         noise: Standard deviation between runs that the change was held against,
             relative (0.1 is 10 %); for ``missed`` the variance over that of independent
             events; None for ``deadline``.
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
-        df: Degrees of freedom behind it; None for ``deadline``. The test takes 8 of
-            them at most, and 4 where a side is a single run.
+        df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
+            them at most; 4 where a side is a single run, or 6 with older runs.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
-        settling: What would settle it; None unless it is inconclusive.
+        settling: What would settle it; None unless it leaves a regression open, and where
+            a percentile falls among missed events.
     """
 
     metric_type: str
@@ -206,6 +210,9 @@ class GateReport(Tabular):
         slow_events: Stalls beside the percentiles; reported, never judged.
         provenance_changes: What differs between what the sides were.
         warnings: What weakens the verdict, a sentence each.
+        settling: What would settle the whole: the first regression to be proven, or, where
+            nothing looks like one, all that may be; None unless it is inconclusive, and
+            where no number of runs is known.
     """
 
     verdict: Verdict
@@ -223,6 +230,7 @@ class GateReport(Tabular):
     slow_events: tuple[SlowEvents, ...]
     provenance_changes: tuple[ProvenanceChange, ...]
     warnings: tuple[str, ...]
+    settling: Settling | None = None
 
     def cell(
         self, metric_type: str, statistic: str, satellite_id: str | None = None
@@ -402,3 +410,33 @@ class Baseline(Shown):
     name: str
     run_ids: tuple[str, ...]
     set_at: datetime
+
+
+class RecordedVerdict(NamedTuple):
+    """A verdict that was written down for one of its candidate runs.
+
+    Attributes:
+        judged_at_us: When, µs since 1970, UTC.
+        verdict: On all its candidate runs together.
+        baseline: The baseline's name; None where its runs were named.
+        noise_source: As in `GateReport`.
+        report: The whole report, as JSON.
+    """
+
+    judged_at_us: int
+    verdict: Verdict
+    baseline: str | None
+    noise_source: NoiseSource
+    report: str
+
+
+class Judgements(NamedTuple):
+    """What goes with a run to another store: its baselines, and what was said of it.
+
+    Attributes:
+        baselines: (name, when it was set, µs since 1970) of each baseline that has it.
+        verdicts: As recorded, by time.
+    """
+
+    baselines: tuple[tuple[str, int], ...] = ()
+    verdicts: tuple[RecordedVerdict, ...] = ()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; frame-src 'self'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -54,33 +54,11 @@ def make_app(
             elsewhere can have a browser ask in its own name (DNS rebinding).
     """
 
-    def runs(request: Request) -> pages.Page:
-        return pages.runs_page(repository, request.query_params)
-
-    def run(request: Request) -> pages.Page:
-        return pages.run_page(repository, request.path_params["run_id"])
-
-    def compare(request: Request) -> pages.Page:
-        return pages.compare_page(repository, request.query_params.getlist("run"))
-
-    def history(request: Request) -> pages.Page:
-        return pages.history_page(repository, request.query_params)
-
-    def sql(request: Request) -> pages.Page:
-        return pages.sql_page(repository, request.query_params)
-
     async def style(_: Request) -> Response:
         return Response(CSS, media_type="text/css")
 
-    made: list[tuple[str, _Make]] = [
-        ("/", runs),
-        ("/run/{run_id}", run),
-        ("/compare", compare),
-        ("/history", history),
-        ("/sql", sql),
-    ]
     routes = [Route("/style.css", style, methods=["GET"])]
-    for path, make in made:
+    for path, make in _makers(repository).items():
         routes.append(Route(f"/json{path}", _endpoint(make, as_json=True), methods=["GET"]))
         routes.append(Route(path, _endpoint(make, as_json=False), methods=["GET"]))
     middleware = [
@@ -88,6 +66,22 @@ def make_app(
         Middleware(BaseHTTPMiddleware, dispatch=_guarded(token)),
     ]
     return Starlette(routes=routes, middleware=middleware)
+
+
+def _makers(repository: RunRepository) -> dict[str, _Make]:
+    """Return {path: what makes its page}."""
+    return {
+        "/": lambda request: pages.runs_page(repository, request.query_params),
+        "/run/{run_id}": lambda request: pages.run_page(repository, request.path_params["run_id"]),
+        "/running": lambda request: pages.running_page(repository, request.query_params),
+        "/compare": lambda request: pages.compare_page(
+            repository,
+            request.query_params.getlist("run"),
+            request.query_params.get("baseline"),
+        ),
+        "/history": lambda request: pages.history_page(repository, request.query_params),
+        "/sql": lambda request: pages.sql_page(repository, request.query_params),
+    }
 
 
 def _endpoint(make: _Make, *, as_json: bool) -> Callable[[Request], Awaitable[Response]]:
@@ -103,7 +97,8 @@ def _endpoint(make: _Make, *, as_json: bool) -> Callable[[Request], Awaitable[Re
         url = f"/json{quote(request.url.path)}{query}"
         # Half a surrogate pair, as in a damaged file's name, is shown and is no error.
         content = pages.document(page, url).encode("utf-8", "backslashreplace")
-        return Response(content, status, media_type="text/html")
+        headers = {"Refresh": str(page.refresh_s)} if page.refresh_s else None
+        return Response(content, status, headers, media_type="text/html")
 
     return answer
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from urllib.parse import quote, urlencode
 
 from astraguard_store.comparison import compare
 from astraguard_store.exceptions import InvalidRunError, QueryError, RunNotFoundError
 from astraguard_store.history import GROUPS
-from astraguard_store.model import RunSummary
+from astraguard_store.judging import find_standard, judge
+from astraguard_store.model import RunState, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation.html import Html, table, tag
 from astraguard_store.presentation.shapes import (
@@ -20,14 +22,15 @@ from astraguard_store.presentation.shapes import (
     run_shape,
 )
 from astraguard_store.presentation.svg import distribution_svg, history_svg, times_svg
+from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import (
     Table,
-    changes_table,
-    provenance_table,
     satellites_table,
     statistics_table,
 )
 from astraguard_store.run_names import resolve_run
+from astraguard_store.store.schema_versions import described_schema
 from astraguard_store.store.seeing import over_time, summaries
 
 if TYPE_CHECKING:
@@ -41,14 +44,28 @@ _HISTORY_RUNS = 100
 _SLICES = 60
 _QUERY_ROWS = 500
 _QUERY_SECONDS = 5.0
+# A recorder says that it lives every 10 s; what ends is seen sooner.
+_REFRESH_S = 3
+_MOST_RUNNING = 20
+_FILTERS = ("scenario", "tag", "state", "metric")
 
 
 class Page(NamedTuple):
-    """A page: its title, its HTML and its data."""
+    """A page.
+
+    Attributes:
+        title: Its title.
+        body: Its HTML.
+        data: The same as JSON.
+        is_part: Whether it is shown in a frame of another page: without navigation.
+        refresh_s: After how many seconds a browser asks again; 0 for never.
+    """
 
     title: str
     body: list[Html]
     data: dict[str, Any]
+    is_part: bool = False
+    refresh_s: int = 0
 
 
 def document(page: Page, json_url: str) -> str:
@@ -70,7 +87,12 @@ def document(page: Page, json_url: str) -> str:
         tag("link", rel="icon", href="data:,"),
         tag("link", rel="stylesheet", href="/style.css"),
     )
-    body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
+    if page.is_part:
+        body = tag(
+            "body", tag("main", tag("h1", page.title, class_="hidden"), page.body), class_="part"
+        )
+    else:
+        body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -84,6 +106,7 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         _PAGE_RUNS + 1,
         scenario=scenario,
         tag=tag_filter,
+        state=_state_filter(asked),
         before=None if before is None else repository.get(before).header,
     )
     is_more = len(headers) > _PAGE_RUNS
@@ -104,18 +127,21 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
             _run_link(r.run_id),
             text.time_text(r.recorded_at),
             r.provenance.scenario or "-",
-            text.tags_text(r.tags) or "-",
-            numbers.count_text(r.total_measurements),
+            r.state,
             numbers.in_unit(value, unit),
+            numbers.count_text(r.total_measurements),
+            text.tags_text(r.tags) or "-",
         ]
         for r, value in zip(runs, values, strict=True)
     ]
-    columns = text.words("", "run", "recorded (UTC)", "scenario", "tags")
-    columns += text.numbers("measurements", f"{metric} p95 {unit.name}" if metric else "p95")
+    columns = text.words("compare", "run", "recorded (UTC)", "scenario", "state")
+    columns += text.numbers(f"{metric} p95 {unit.name}" if metric else "p95", "measurements")
+    columns += text.words("tags")
     filters = tag(
         "form",
         _field("scenario", "Scenario", asked),
         _field("tag", "Tag or tag=value", asked),
+        _choice("state", "State", ["", *get_args(RunState)], asked.get("state", ""), empty="any"),
         _field("metric", "Metric type", asked),
         tag("button", "Filter", type="submit"),
         method="get",
@@ -128,13 +154,24 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         method="get",
         action="/compare",
     )
-    body = [filters, listed if rows else tag("p", "There are no such runs.")]
+    body = [_frame("/running", "runs that are being recorded")] if before is None else []
+    body += [filters, listed if rows else tag("p", "There are no such runs.")]
     if is_more:
-        kept = {k: v for k, v in asked.items() if k in ("scenario", "tag", "metric") and v}
+        kept = {k: v for k, v in asked.items() if k in _FILTERS and v}
         url = f"/?{urlencode({**kept, 'before': headers[-1].run_id})}"
         body.append(tag("p", tag("a", "Older runs", href=url, rel="next")))
     following = headers[-1].run_id if is_more else None
     return Page("Runs", body, {"runs": headers_shape(headers), "next": following})
+
+
+def _state_filter(asked: Mapping[str, str]) -> RunState | None:
+    given = asked.get("state") or None
+    found = next((state for state in get_args(RunState) if state == given), None)
+    if given is not None and found is None:
+        raise InvalidRunError(
+            f"Invalid state {given!r}: one of {', '.join(get_args(RunState))} is needed"
+        )
+    return found
 
 
 def run_page(repository: RunRepository, run_id: str) -> Page:
@@ -142,15 +179,17 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     run = repository.get(resolve_run(repository, run_id))
     known = [[n.replace("_", " "), text.provenance_text(v)] for n, v in run.provenance.known()]
     known.append(["tags", text.tags_text(run.tags) or "-"])
-    # The state of a run that is under way, and its attachments, belong here.
     body = [
-        tag("p", f"Recorded {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
-        table(text.words("", ""), known, caption="What the run was"),
+        *_state(run),
+        tag("p", f"{_verb(run)} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
+        table(text.words("", ""), known, caption="What the run was", long=True),
+        *_units(run),
+        *belongings([run]),
     ]
     trends = over_time(repository, run.run_id, _SLICES)
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
-        body.append(_made(statistics_table([run], metric_type), "Statistics"))
+        body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distribution = repository.distribution(metric_type, [run.run_id])
         body.append(tag("figure", distribution_svg(distribution)))
         if metric_type in trends:
@@ -158,40 +197,146 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
             body.append(tag("figure", times_svg(title, [(run.run_id, trends[metric_type])])))
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
-        body.append(_made(satellites_table(run, metric_type), "The slowest satellite first"))
+        body.append(
+            _made(
+                satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
+            )
+        )
     files = [[a.path, numbers.size_text(a.bytes), (a.sha256 or "-")[:12]] for a in run.artifacts]
     columns = [*text.words("file"), *text.numbers("size"), *text.words("sha256")]
-    body += [tag("h2", "Files"), table(columns, files, caption="Files of the run")]
+    body.append(tag("h2", "Files"))
+    if files:
+        body.append(table(columns, files, caption="Files of the run"))
+    else:
+        body.append(tag("p", "It has no files.", class_="soft"))
     return Page(f"Run {run.run_id}", body, run_shape(run))
 
 
-def compare_page(repository: RunRepository, names: Sequence[str]) -> Page:
+def _verb(run: RunSummary) -> str:
+    return "Began" if run.state == "running" else "Recorded"
+
+
+def _state(run: RunSummary) -> list[Html]:
+    """Return how far the run came, where it isn't finished; a running one says so by itself."""
+    if run.state == "finished":
+        return []
+    if run.state == "running":
+        return [
+            _frame(f"/running?{urlencode({'run': run.run_id})}", f"{run.run_id} while it runs")
+        ]
+    error = f": {run.error}" if run.error else ""
+    return [tag("p", f"This run is {run.state}{error}. It has what was recorded.", class_="note")]
+
+
+def _units(run: RunSummary) -> list[Html]:
+    rows = [
+        [satellite, *("-" if value is None else value for value in unit.values())]
+        for satellite, unit in sorted(run.provenance.units.items())
+    ]
+    columns = text.words("unit", "serial", "hardware", "firmware")
+    return [table(columns, rows, caption="Which hardware each satellite was")] if rows else []
+
+
+def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
+    """Return what is being recorded, for a frame that asks again by itself.
+
+    Only the frame is drawn anew: what a reader has ticked or typed around it stays.
+    """
+    run_id = asked.get("run") or None
+    if run_id is None:
+        headers = repository.recent(_MOST_RUNNING, state="running")
+    else:
+        headers = [repository.get(run_id).header]
+    if run_id is not None and headers[0].state != "running":
+        said = tag("p", f"The run is {headers[0].state}. ", _top(run_id, "Show what it measured"))
+        return Page("Running", [said], {"runs": headers_shape(headers)}, is_part=True)
+    if not headers:
+        said = tag("p", "No run is being recorded.", class_="soft")
+        return Page("Running", [said], {"runs": []}, is_part=True, refresh_s=_REFRESH_S)
+    now = datetime.now(UTC)
+    rows = [
+        [
+            _top(run.run_id, run.run_id),
+            run.state,
+            text.time_text(run.recorded_at),
+            "-" if run.last_written_at is None else text.ago_text(run.last_written_at, now),
+            run.provenance.scenario or "-",
+            text.tags_text(run.tags) or "-",
+        ]
+        for run in summaries(repository, headers)
+    ]
+    columns = text.words("run", "state", "began (UTC)", "last wrote", "scenario", "tags")
+    listed = table(columns, rows, caption="Being recorded")
+    shape = {"runs": headers_shape(headers)}
+    return Page("Running", [listed], shape, is_part=True, refresh_s=_REFRESH_S)
+
+
+def _frame(url: str, title: str) -> Html:
+    return tag("iframe", src=url, title=title, class_="live")
+
+
+def _top(run_id: str, said: str) -> Html:
+    return tag("a", said, href=f"/run/{quote(run_id, safe='')}", target="_top")
+
+
+def compare_page(
+    repository: RunRepository, names: Sequence[str], baseline_name: str | None = None
+) -> Page:
     """Return a comparison of two to four runs: the first is the baseline.
+
+    Args:
+        repository: Where the runs are.
+        names: Of the runs.
+        baseline_name: A baseline, or a run, that goes before all of them.
 
     Raises:
         InvalidRunError: There are fewer or more.
     """
     run_ids = list(dict.fromkeys(resolve_run(repository, name) for name in names))
+    standard = None
+    if baseline_name:
+        standard = find_standard(repository, baseline_name, without=run_ids)
+        run_ids = [standard.newest, *(r for r in run_ids if r != standard.newest)]
     if not 2 <= len(run_ids) <= _MOST_COMPARED:
         raise InvalidRunError(
-            f"{len(run_ids)} runs can't be compared: 2 to {_MOST_COMPARED} are needed, the "
-            "baseline first"
+            f"{len(run_ids)} run{'s' * (len(run_ids) != 1)} can't be compared: 2 to "
+            f"{_MOST_COMPARED} are needed, the baseline first"
         )
     baseline, *others = [repository.get(run_id) for run_id in run_ids]
     comparisons = [compare(baseline, run) for run in others]
-    body: list[Html] = []
+    standard = standard or find_standard(repository, baseline.run_id)
+    judged = judge(repository, run_ids[1:], standard)
+    body = [*_baselines_form(repository, run_ids[1:]), *verdict_section(*judged)]
     for comparison in comparisons:
-        body.append(tag("h2", f"{comparison.candidate} against {comparison.baseline}"))
-        body += [tag("p", f"Warning: {w}.", class_="note") for w in comparison.warnings]
-        body.append(_made(changes_table(comparison), "The worst first; baseline → candidate"))
-        if comparison.provenance_changes:
-            body.append(_made(provenance_table(comparison), "What was different"))
+        body += comparison_section(comparison)
     body.append(tag("h2", "Distributions"))
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
         body.append(tag("figure", distribution_svg(distribution)))
     shapes = [comparison_shape(comparison, by_satellite=False) for comparison in comparisons]
-    return Page("Comparison", body, {"comparisons": shapes})
+    verdict = gate_shape(judged.report) if judged.report else None
+    return Page("Comparison", body, {"comparisons": shapes, "verdict": verdict})
+
+
+def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[Html]:
+    """Return the choice of a baseline to judge the runs by; nothing where there is none."""
+    names = (
+        [one.name for one in repository.baselines()]
+        if repository.answers_from == "database"
+        else []
+    )
+    if not names:
+        return []
+    return [
+        tag(
+            "form",
+            [tag("input", type="hidden", name="run", value=run_id) for run_id in run_ids],
+            _choice("baseline", "Judge by the baseline", names, names[0]),
+            tag("button", "Judge", type="submit"),
+            method="get",
+            action="/compare",
+        )
+    ]
 
 
 def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -254,8 +399,7 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         action="/sql",
     )
     if not sql.strip():
-        hint = "The views are v_runs, v_latency, v_changes, v_buckets and v_artifacts."
-        return Page("SQL", [form, tag("p", hint, class_="soft")], {})
+        return Page("SQL", [form, tag("p", _views(repository), class_="soft")], {})
     try:
         answer = repository.query(sql, time_limit_s=_QUERY_SECONDS, row_limit=_QUERY_ROWS)
     except QueryError as error:
@@ -271,6 +415,13 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         [form, table(text.words(*answer.columns), rows, caption=caption)],
         report_shape(answer),
     )
+
+
+def _views(repository: RunRepository) -> str:
+    if repository.results_dir is None or repository.answers_from != "database":
+        return "SQL needs a database in a folder."
+    described = described_schema(repository.results_dir)
+    return f"The views are {', '.join(o.name for o in described if o.kind == 'view')}."
 
 
 def error_page(error: Exception) -> Page:
@@ -299,8 +450,10 @@ def _field(name: str, label: str, asked: Mapping[str, str]) -> Html:
     return tag("label", label, tag("input", name=name, value=asked.get(name, "")))
 
 
-def _choice(name: str, label: str, names: Iterable[str], chosen: str) -> Html:
-    made = [tag("option", n or "nothing", value=n, selected=n == chosen) for n in names]
+def _choice(
+    name: str, label: str, names: Iterable[str], chosen: str, *, empty: str = "nothing"
+) -> Html:
+    made = [tag("option", n or empty, value=n, selected=n == chosen) for n in names]
     return tag("label", label, tag("select", made, name=name))
 
 

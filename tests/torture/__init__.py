@@ -7,7 +7,11 @@
       │    ├─ keepers         merge, prune, tag, mend, import, export, upgrade; the same
       │    ├─ failing_savers  go on after their disk failed
       │    ├─ crowds          write, read, sweep and open at the same time
-      │    └─ accidents       fork, are interrupted, hang, exit, set the clock back
+      │    ├─ accidents       fork, are interrupted, hang, exit, set the clock back
+      │    ├─ operations      do everything there is to a store that was meddled with
+      │    ├─ clocks          save while the clock jumps and file times get lost
+      │    ├─ users           share a folder, or may not
+      │    └─ hostile         meet a spoiled store
       │         └─ shim ─ faultio.c, faultio_calls.c
       │                a disk that fails, dies, waits and keeps a trace
       ├─ cases         one try: the store, and the ledger beside it
@@ -17,6 +21,8 @@
       │    ├─ layout          the files and folders that this is
       │    └─ trace           the trace as steps
       ├─ mounts        small file systems to fill or to make read-only
+      ├─ strange_files links, pipes, sockets, devices and folders where files belong
+      ├─ surroundings  variables, limits and streams that a process is started with
       └─ report        findings → the table
            ├─ journal         what the workers of a long run counted so far
            └─ progress        how far a long run is, and its table

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
@@ -27,6 +26,7 @@ from astraguard_store.database.sqlite.engine import (
     write_pragmas,
 )
 from astraguard_store.database.sqlite.errors import (
+    DRIVER_ERRORS,
     database_error,
     translated,
     translated_os_errors,
@@ -114,7 +114,7 @@ class FileReader:
                 version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
                 # Numbers of two connections say nothing of each other.
                 return self._watch_number + version
-            except (sqlite3.Error, DBAPIError) as error:
+            except DRIVER_ERRORS as error:
                 raise database_error(error, self._path) from error
 
     def _may_be_written(self) -> bool:
@@ -155,7 +155,7 @@ class FileReader:
                 broken, self._queries, self._queries_driver = self._queries, None, None
                 if broken is not None:
                     broken.close()
-                if isinstance(error, sqlite3.Error | DBAPIError):
+                if isinstance(error, DRIVER_ERRORS):
                     raise database_error(error, self._path) from error
                 raise
 
@@ -531,6 +531,9 @@ def _check_is_file(path: Path) -> None:
         if os.path.islink(path):
             raise DatabaseDamagedError(path, "it is a link to a file that is gone") from None
         raise
+    except OSError as error:
+        # Such as a link to itself.
+        raise DatabaseDamagedError(path, str(error.strerror)) from error
     if not is_file:
         raise DatabaseDamagedError(path, "it is no file")
 

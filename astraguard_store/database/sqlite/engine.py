@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, StaticPool
 
+from astraguard_store.database.sqlite.open_files import check_side_files
 from astraguard_store.options import Durability
 from astraguard_store.system.files import make_file
 
@@ -66,6 +67,7 @@ def database_engine(
         connect_args={"check_same_thread": False, "timeout": busy_timeout_s},
     )
     _set_up(engine, _pragmas(mode, durability, busy_timeout_s))
+    _check_before_connecting(engine, path)
     return engine
 
 
@@ -87,6 +89,7 @@ def url_engine(url: str) -> Engine:
             # SQLite would make it 0644 whatever the umask: see `create_database`.
             make_file(Path(file))
         _set_up(engine, _pragmas("rw", "full", busy_timeout_s=30.0))
+        _check_before_connecting(engine, Path(file or ":memory:"))
     return engine
 
 
@@ -135,6 +138,12 @@ def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[
         # An I/O error in mapped memory would kill the process.
         "PRAGMA mmap_size=0",
     ]
+
+
+def _check_before_connecting(engine: Engine, path: Path) -> None:
+    @event.listens_for(engine, "do_connect")
+    def check(*_connecting: Any) -> None:
+        check_side_files(path)
 
 
 def _set_up(engine: Engine, pragmas: list[str]) -> None:

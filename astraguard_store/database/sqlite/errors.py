@@ -17,7 +17,17 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 
-__all__ = ["database_error", "is_damage", "is_outside_fault", "translated", "translated_os_errors"]
+__all__ = [
+    "DRIVER_ERRORS",
+    "database_error",
+    "is_damage",
+    "is_outside_fault",
+    "translated",
+    "translated_os_errors",
+]
+
+DRIVER_ERRORS = (sqlite3.Error, DBAPIError, UnicodeDecodeError)
+"""What a statement raises; the last, where the driver's words quote a damaged schema."""
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -71,14 +81,16 @@ def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
     """Turn what SQLite or SQLAlchemy raises inside into the store's errors."""
     try:
         yield
-    except (sqlite3.Error, DBAPIError) as error:
+    except DRIVER_ERRORS as error:
         raise database_error(error, where, waited_s) from error
 
 
 def database_error(
-    error: sqlite3.Error | DBAPIError, where: object, waited_s: float = 0.0
+    error: sqlite3.Error | DBAPIError | UnicodeDecodeError, where: object, waited_s: float = 0.0
 ) -> DatabaseError:
     """Return the store's error for *error* at the database *where*."""
+    if isinstance(error, UnicodeDecodeError):
+        return DatabaseDamagedError(str(where), f"a name in its schema is no text ({error})")
     cause = _driver_error(error)
     code = _primary_code(cause)
     if (in_full := getattr(cause, "sqlite_errorcode", None)) in _CAUSES_IN_FULL:

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import struct
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from astraguard_store.exceptions import DatabaseDamagedError
+from astraguard_store.database.sqlite.errors import translated_os_errors
+from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
 from astraguard_store.system.files import descriptor_of, head_of, is_same_file, read_at
 
-__all__ = ["OpenFiles", "has_log_of_another", "is_written_with_log"]
+__all__ = ["OpenFiles", "check_side_files", "has_log_of_another", "is_written_with_log"]
 
 _MAGIC = b"SQLite format 3\0"
 # Which version of the format may write and read it: 1 with a rollback journal, 2 with a log.
@@ -163,6 +165,24 @@ class OpenFiles:
         return DatabaseDamagedError(self._path, f"{reason}, while it was open")
 
 
+def check_side_files(path: Path) -> None:
+    """Make sure that SQLite can open what lies beside the database *path* under its names.
+
+    It follows links there, and waits for ever at a pipe.
+
+    Raises:
+        DatabaseError: There is a link, a pipe, a folder or a device.
+    """
+    for suffix in ("-journal", "-wal", "-shm"):
+        name = f"{path}{suffix}"
+        with translated_os_errors(name), suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(name).st_mode):
+                raise DatabaseError(
+                    f"{path} can't be opened: {name} is a link or no file; it is not the store's, "
+                    "move it away"
+                )
+
+
 def is_written_with_log(path: Path | str) -> bool:
     """Return whether whoever writes the database puts a log beside it; True if it is none."""
     header = head_of(path, _HEADER_BYTES)
@@ -179,7 +199,7 @@ def has_log_of_another(path: Path) -> bool:
 
 def _holds_frames(path: Path) -> bool:
     with suppress(FileNotFoundError):
-        return os.stat(f"{path}-wal").st_size > _LOG_HEADER_BYTES
+        return os.lstat(f"{path}-wal").st_size > _LOG_HEADER_BYTES
     return False
 
 
