@@ -5,14 +5,15 @@ A baseline is its rows: it is gone with its last run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, select
 
 from astraguard_store.database.schema import baseline_runs, run_verdicts
-from astraguard_store.database.sql import Connection, compiled, insert_rows
+from astraguard_store.database.sql import Connection, compiled, given_values, insert_rows
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.verdict.values import Baseline, Judgements, RecordedVerdict
 
@@ -24,6 +25,7 @@ __all__ = [
     "judgements_of",
     "of_same_baselines",
     "set_baseline",
+    "verdict_marks",
 ]
 
 Row = tuple[Any, ...]
@@ -102,6 +104,24 @@ def _verdicts_of_run_sql() -> str:
     columns = (row[name] for name in RecordedVerdict._fields)
     of_run = row.run_id == bindparam("run_id")
     return compiled(select(*columns).where(of_run).order_by(row.judged_at_us))
+
+
+@cache
+def _marks_sql(*, of_some: bool) -> str:
+    row = run_verdicts.c
+    marks = select(row.run_id, row.judged_at_us)
+    if of_some:
+        marks = marks.where(row.run_id.in_(select(given_values("run_ids"))))
+    return compiled(marks)
+
+
+def verdict_marks(
+    connection: Connection, run_ids: Collection[str] | None = None
+) -> set[tuple[str, int]]:
+    """Return (run id, when it was judged, µs) of the recorded verdicts, of all runs or of some."""
+    given = () if run_ids is None else (json.dumps(sorted(run_ids)),)
+    found = connection.execute(_marks_sql(of_some=run_ids is not None), given)
+    return {(run_id, judged_at_us) for run_id, judged_at_us in found}
 
 
 def judgements_of(connection: Connection, run_id: str) -> Judgements:

@@ -20,6 +20,7 @@ from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.whole_runs import RunRows, load_rows
 from astraguard_store.exceptions import CommitOutcomeUnknownError
 from astraguard_store.reports import Progress, PushReport
+from astraguard_store.store.pushing_judgements import push_judgements
 from astraguard_store.store.pushing_raw import push_raw
 from astraguard_store.store.row_rules import why_not_written
 
@@ -63,6 +64,7 @@ def push(
     while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):
         _push_some(source, target, origin, marks, tally)
         after = marks[-1].run_id
+    push_judgements(source, target, origin)
     if raw is not None:
         push_raw(source, target, origin.store_id, raw.place, raw.measurements, tally)
     return tally.report()

@@ -6,6 +6,7 @@ files       open without following links, read, hash, sync, make folders, lock
   └─ mounts     which file system a folder lies on, and whether it tells A from a
 threads     a few that are kept: they write files and wait for the disk
 interrupts  Ctrl-C and SIGTERM wait for a write to end
+file_limit  a process that may open no more files, said as an error of the store
 noise       what else the machine does while a run is recorded
 machine     what a run ran on: host, platform, Python, and what git says
 forks       what has to happen around a fork; `ticket`, `threads`, `machine` and others
@@ -22,7 +23,7 @@ What a port to macOS would need:
 - `mounts`: `statfs` in place of /proc/self/mountinfo.
 - `noise`: `getloadavg` and `host_statistics` in place of /proc; it has no steal.
 - `machine`: a temporary file in place of `memfd_create`.
-- `ticket`, `threads`, `interrupts`: nothing.
+- `ticket`, `threads`, `interrupts`, `file_limit`: nothing.
 - `forks`: nothing, but other libraries' threads make a fork unsafe; spawn.
 
 What a port to Windows would need:
@@ -37,5 +38,5 @@ What a port to Windows would need:
 - `machine`: `platform` in place of `os.uname`; git without a shell, in a job object in
   place of a process group.
 - `interrupts`: SIGINT alone, and no mask of signals.
-- `threads`: nothing. `forks`: there is no fork.
+- `threads`: nothing. `forks`: there is no fork. `file_limit`: its own errno for it.
 """
