@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,bench,zstd,postgres,recipes,docs,plots,web]'
+		--constraint constraints.txt --editable '.[dev,bench,zstd,postgres,objects,recipes,docs,plots,web]'
 	@touch $@
 
 demo: $(VENV)/.installed

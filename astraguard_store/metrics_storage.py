@@ -26,7 +26,12 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
-from astraguard_store.options import DATABASE_NAME, DEFAULT_RESULTS_DIR, StoreOptions
+from astraguard_store.options import (
+    DATABASE_NAME,
+    DEFAULT_RESULTS_DIR,
+    StoreOptions,
+    local_path,
+)
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector, new_run
 from astraguard_store.store.saving import keep_run
@@ -68,7 +73,8 @@ class MetricsStorage:
         """
         self.run_id = check_run_id(run_id)
         self._root = os.path.abspath(results_dir)
-        self.metrics_dir = Path(results_dir, self.run_id)
+        root = local_path(results_dir, "RunRepository.open takes the URL of a server")
+        self.metrics_dir = root / self.run_id
         # Mostly it is there: to ask takes half as long as to be refused.
         if not os.path.isdir(self.metrics_dir):
             self.metrics_dir.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, get_args
+
+from astraguard_store.exceptions import StoreNotFoundError
 
 __all__ = [
     "DATABASE_NAME",
@@ -15,6 +18,7 @@ __all__ = [
     "Durability",
     "KeptMeasurements",
     "StoreOptions",
+    "local_path",
     "names_server",
 ]
 
@@ -76,3 +80,18 @@ def names_server(place: object) -> bool:
     """Return whether *place* is a URL and no folder."""
     # A path that was made of one has lost a slash.
     return isinstance(place, str | os.PathLike) and _URL.match(os.fspath(place)) is not None
+
+
+def local_path(place: str | os.PathLike[str], instead: str) -> Path:
+    """Return a path of this machine; a URL is refused, and its password told to nobody.
+
+    Args:
+        place: What was given.
+        instead: What to do where it is a URL.
+
+    Raises:
+        StoreNotFoundError: It is a URL.
+    """
+    if names_server(place):
+        raise StoreNotFoundError(f"a URL was given where a path is needed; {instead}")
+    return Path(place)

@@ -149,7 +149,7 @@ class MergeReport(Shown):
         return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PushReport(Shown):
     """What a push to a server did.
 
@@ -160,7 +160,8 @@ class PushReport(Shown):
         known: How many runs were there already, and as they are here.
         conflicts: (run id, reason) of runs that are there with another content, such as
             from another store; neither side's is changed.
-        refused: (run id, reason) of runs that can't be pushed.
+        refused: (run id, reason) of runs that can't be pushed, or whose measurements can't.
+        raw: Ids of the runs whose raw measurements were written.
     """
 
     pushed: tuple[str, ...]
@@ -169,6 +170,7 @@ class PushReport(Shown):
     known: int
     conflicts: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
+    raw: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = (

@@ -36,6 +36,7 @@ from astraguard_store.options import (
     Durability,
     KeptMeasurements,
     StoreOptions,
+    local_path,
     names_server,
 )
 from astraguard_store.provenance import (
@@ -61,6 +62,7 @@ from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
+from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.machine import begin_asking, surroundings
 
@@ -88,6 +90,7 @@ _NO_FILTERS = (None,) * 8
 _MOST_RUNS = 2**62
 
 
+@names_the_file_limit
 class RunRepository:
     """The runs of a results folder: saved, listed, compared.
 
@@ -1093,7 +1096,9 @@ class RunRepository:
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
-        return source.bring_in([Path(path) for path in paths], progress)
+        return source.bring_in(
+            [local_path(path, "a server's runs can't be brought back") for path in paths], progress
+        )
 
     def export(
         self,
@@ -1128,7 +1133,8 @@ class RunRepository:
             ArtifactReadError: A file is missing or damaged; the message names it.
             ArtifactWriteError: The target is there already, or can't be written.
         """
-        return self._source().export(run_ids, Path(target), progress, dataset=dataset)
+        path = local_path(target, "`push` copies runs to a server")
+        return self._source().export(run_ids, path, progress, dataset=dataset)
 
     def merge(
         self, other: str | os.PathLike[str], *, progress: Progress | None = None
@@ -1156,9 +1162,17 @@ class RunRepository:
                 is in is not here.
             DatabaseError: A database couldn't be read or written; the same.
         """
-        return self._writable().merge(Path(other), progress)
+        return self._writable().merge(
+            local_path(other, "runs go to a server, by `push`"), progress
+        )
 
-    def push(self, url: str, *, progress: Progress | None = None) -> PushReport:
+    def push(
+        self,
+        url: str,
+        *,
+        raw: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> PushReport:
         """Copy to a PostgreSQL server what it doesn't have of the runs here.
 
         A run goes over as a whole: its rows with revision, time, provenance, tags,
@@ -1171,17 +1185,23 @@ class RunRepository:
 
         Args:
             url: The server: ``postgresql://user@host/database``.
+            raw: Also write the raw measurements of each run as a parquet file, into a
+                dataset as of `export`, and let the server's catalogue name it, so that
+                `measurements` finds it there. A folder that all see, or the URL of object
+                storage, such as ``s3://bucket/lake``, which needs the package obstore
+                (``pip install 'astraguard-store[objects]'``).
             progress: Called with (runs looked at, runs in all).
 
         Raises:
-            StoreNotFoundError: The URL can't be read, psycopg is missing, or run
+            StoreNotFoundError: A URL can't be read, psycopg is missing, or run
                 folders answer here, which have no rows to push.
+            ArtifactWriteError: A file of raw measurements can't be written.
             SchemaVersionError: The server has another schema; the message says what
                 to run.
             DatabaseError: The server can't be reached, or went away: what was
                 pushed is there; or the database here can't be read.
         """
-        return self._source().push(url, progress)
+        return self._source().push(url, progress, raw)
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind; `open` does so too."""
@@ -1242,7 +1262,7 @@ class RunRepository:
             DatabaseError: The target is there already, or can't be written.
             DatabaseDamagedError: The copy isn't sound, so the original isn't either.
         """
-        self._source().back_up(Path(target))
+        self._source().back_up(local_path(target, "`push` copies runs to a server"))
 
     def cache_info(self) -> CacheInfo:
         """Return the hits and misses of this process in this folder, size and limit."""

@@ -24,7 +24,9 @@ SMALLER_TREE = "import of 500"
 COLLECTOR = "collector"
 
 LEGACY = (SEQUENTIAL, THREADED)
-BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS, COLLECTOR)
+PYTHON = "python alone"
+
+BESIDE = (SQLITE, RAW_WRITE, DEPENDENCIES, COLUMNS, ONE_PROCESS, COLLECTOR, PYTHON)
 """Sides that are shown beside ours though no target names them: floors, and what the same
 takes without the help of other processes."""
 
@@ -80,6 +82,7 @@ TARGETS = (
     _faster("get.cold", 1.5),
     _times("get.cold", 6, SQLITE),
     _faster("get.whole", 1.5),
+    *(_faster(f"facade.{satellites}", 1.5) for satellites in (1, 5, 20)),
     _faster("compare.types", 2),
     _times("compare.types", 5, SQLITE),
     _times("compare.satellites", 5, SQLITE),
@@ -91,7 +94,13 @@ TARGETS = (
     _faster("scan", 5, THREADED),
     _limit("import", 5.0),
     _times("import.memory", 1.25, SMALLER_TREE),
-    _limit("size", 12_000),
+    _limit("size", 6_000),
+    _limit("analyst.join", 100e-3),
+    _limit("analyst.percentiles", 2.0),
+    _limit("analyst.percentiles_by_run", 5.0),
+    _limit("analyst.prune_dry", 1.0),
+    _limit("prune", 0.5e-3),
+    _limit("command_line.recent", 0.3),
     _times("cold_start", 1.5, DEPENDENCIES),
     _times("cold_start.new", 1.5, DEPENDENCIES),
     _times("memory", 3, COLUMNS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,13 @@ class TestFiles:
         done = save(tmp_path / "results", str(tmp_path / "none.csv"))
 
         assert (done.exit_code, "no such file" in done.stderr) == (2, True)
+
+    def test_a_pipe_is_to_come_by_standard_input(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.csv")
+
+        done = save(tmp_path / "results", str(tmp_path / "pipe.csv"))
+
+        assert (done.exit_code, "no regular file; give `-`" in done.stderr) == (2, True)
 
     def test_a_long_file_comes_in_batches(self, tmp_path: Path) -> None:
         rows = 600_000

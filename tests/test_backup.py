@@ -1,5 +1,6 @@
 """Copies of the database: of one moment, checked, and never over something."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -218,3 +219,18 @@ def test_a_name_that_is_that_of_a_log_is_refused(store: Path, suffix: str) -> No
         repository.back_up(store / f"{DATABASE}{suffix}")
 
     assert sorted(store.iterdir()) == before
+
+
+def test_a_copy_whose_other_name_cannot_be_removed_is_whole_and_said_to_have_it(
+    store: Path, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:  # noqa: ARG001
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    with RunRepository.open(store) as repository, monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        repository.back_up(target)
+
+    assert f"{target.name}-unfinished too" in caplog.text
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT count(*) FROM runs").fetchone() == (3,)

@@ -80,6 +80,36 @@ class TestThereAndBack:
 
         assert found.count == 10
 
+    def test_baselines_and_recorded_verdicts_come_along(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        recorded_ones = "SELECT * FROM run_verdicts"
+        with RunRepository.open(rig) as repository:
+            repository.save("old", recorded(200))
+            repository.save("new", recorded(200, scale=1.1))
+            before = repository.set_baseline("nightly", ["old"])
+            repository.record_verdict(repository.gate("new", "nightly"))
+            verdicts = repository.query(recorded_ones).rows
+            repository.export(["old", "new"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            assert repository.baselines() == (before,)
+            assert repository.query(recorded_ones).rows == verdicts
+            assert len(verdicts) == 1
+
+    def test_a_baseline_of_that_name_stays(self, target: str, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.set_baseline("nightly", ["a"])
+            repository.export(["a"], tmp_path / target)
+        with RunRepository.open(tmp_path / "new", durability="normal") as repository:
+            repository.save("c", recorded(20))
+            there = repository.set_baseline("nightly", ["c"])
+
+            repository.import_runs([tmp_path / target])
+
+            assert repository.baselines() == (there,)
+            assert repository.get("a").run_id == "a"
+
     def test_again_everything_is_skipped(self, target: str, rig: Path, tmp_path: Path) -> None:
         with RunRepository.open(rig) as repository:
             repository.export(["a", "b"], tmp_path / target)

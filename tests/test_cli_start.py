@@ -100,6 +100,14 @@ except SystemExit:
         assert ours == {f"astraguard_store.cli.{name}" for name in {words[0], *shared}}
         assert imported & {"rich.console", "numpy", "polars", "alembic"} == set()
 
+    def test_a_verdict_imports_no_network(self, store: Path) -> None:
+        imported = self.imported_by(
+            store, "gate", "run", "--baseline", "x", "--results", str(store)
+        )
+
+        assert "astraguard_store.verdict.gate" in imported
+        assert imported & {"http.client", "urllib.request", "numpy", "polars"} == set()
+
 
 class TestCtrlC:
     """Interrupted while it imports, the program ends as it does later."""

@@ -27,4 +27,4 @@ def test_its_code_lists_what_its_commands_pushed(reached: Path, server_url: str)
 
     printed = run_python(PAGE.replace(SERVER, server_url), reached)
 
-    assert printed == "['demo-slow', 'demo-quick']\n"
+    assert printed == "['demo-slow', 'demo-09', 'demo-08']\n"

@@ -59,6 +59,21 @@ def test_check_names_it(store: Path) -> None:
     assert any("second" in str(finding) for finding in report.findings)
 
 
+def test_others_are_exported_merged_and_summed(store: Path, tmp_path: Path) -> None:
+    with RunRepository.open(store) as repository:
+        exported = repository.export(["first", "third"], tmp_path / "others.zip")
+        summed = repository.grouped_percentiles(["day"], [0.5], metric_type="fault_detection")
+        with pytest.raises(DatabaseError, match=r"'second'.*check"):
+            repository.export(["second"], tmp_path / "second.zip")
+    with RunRepository.open(tmp_path / "here") as here:
+        merged = here.merge(store)
+
+    assert exported.runs == 2
+    assert summed
+    assert merged.merged == ("first", "third")
+    assert [run_id for run_id, _ in merged.refused] == ["second"]
+
+
 def test_others_are_pruned(store: Path) -> None:
     with RunRepository.open(store) as repository:
         repository.prune(keep=0, older_than=timedelta(0))

@@ -369,14 +369,56 @@ class TestCommand:
             ["db", "current"],
             ["db", "upgrade"],
             ["db", "describe", "v_latency"],
+            ["history", "fault_detection", "--by", "satellite"],
+            ["watch", "--times", "1"],
+            ["report", "run_1", "run_2", "--to", "report.html"],
+            ["baseline", "set", "nightly", "run_0", "run_1"],
+            ["baseline", "list"],
+            ["changes", "fault_detection"],
         ],
     )
     def test_every_command_takes_the_url(
-        self, rig: RunRepository, server_url: str, command: list[str]
+        self,
+        rig: RunRepository,
+        server_url: str,
+        command: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.chdir(tmp_path)
         rig.push(server_url)
 
         result = run(*command, env={"ASTRAGUARD_STORE_RESULTS": server_url})
 
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["import"],
+            ["merge", "."],
+            ["export", "run_1", "--to", "run.zip"],
+            ["export", "--all", "--to", "lake", "--dataset"],
+            ["db", "backup", "copy.db"],
+            ["db", "restore", "former.db"],
+        ],
+    )
+    def test_what_needs_files_is_refused_and_says_what_to_do(
+        self,
+        rig: RunRepository,
+        server_url: str,
+        command: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        rig.back_up("former.db")
+        before = sorted(tmp_path.rglob("*"))
+        rig.push(server_url)
+
+        result = run(*command, env={"ASTRAGUARD_STORE_RESULTS": server_url})
+
+        assert result.exit_code == 2, result.stdout
+        assert "postgresql://" in result.stderr
+        assert sorted(tmp_path.rglob("*")) == before

@@ -194,6 +194,22 @@ class TestAnswers:
         with pytest.raises(RunNotFoundError, match="'nobody'"):
             twin.asked.percentiles([0.5], metric_type=FAULTS, runs=["run_1", "nobody"])
 
+    @pytest.mark.parametrize("by", [None, "scenario", "satellite"])
+    def test_a_history(self, twin: Twin, by: str | None) -> None:
+        found = twin.asked.history(FAULTS, by=by, limit=6)
+
+        assert found == twin.reference.history(FAULTS, by=by, limit=6)
+        assert found.points
+
+    @pytest.mark.parametrize("satellite", [None, "SAT001"])
+    def test_a_distribution(self, twin: Twin, satellite: str | None) -> None:
+        found = twin.asked.distribution(FAULTS, ["run_2", "run_6"], satellite_id=satellite)
+
+        assert found == twin.reference.distribution(
+            FAULTS, ["run_2", "run_6"], satellite_id=satellite
+        )
+        assert len(found.runs) == 2
+
     def test_measurements(self, twin: Twin) -> None:
         frame = twin.asked.measurements("run_5")
 

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import assert_one_line, run
+from recordings import recorded
 
-from astraguard_store import RunRepository, StoreNotFoundError
+from astraguard_store import MetricsStorage, RunRepository, StoreNotFoundError
 from astraguard_store.database.server_url import ServerUrl
 
 SECRET = "tr0ub4dor"
@@ -152,3 +154,67 @@ class TestOpen:
         )
 
         assert done.stdout == "[]\n"
+
+
+class TestWhereAPathIsNeeded:
+    """A URL in the place of a path makes nothing, and is told without its password."""
+
+    URL = f"postgresql://rig:{SECRET}@server/runs"
+
+    @pytest.mark.parametrize("name", ["merge", "import_runs", "export", "back_up"])
+    def test_a_method_refuses_it(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open("results") as repository:
+            repository.save("run", recorded(1))
+            calls: dict[str, Callable[[], object]] = {
+                "merge": lambda: repository.merge(self.URL),
+                "import_runs": lambda: repository.import_runs([self.URL]),
+                "export": lambda: repository.export(["run"], self.URL),
+                "back_up": lambda: repository.back_up(self.URL),
+            }
+
+            with pytest.raises(StoreNotFoundError, match="where a path is needed") as caught:
+                calls[name]()
+
+        assert SECRET not in str(caught.value)
+        assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+    def test_the_drop_in_refuses_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError, match="where a path is needed") as caught:
+            MetricsStorage("run", self.URL)
+
+        assert SECRET not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["merge", URL],
+            ["import", URL],
+            ["export", "--all", "--to", URL],
+            ["report", "run", "--to", URL],
+            ["db", "backup", URL],
+            ["db", "restore", URL],
+            ["demo", "--results", URL],
+            ["gate", "run", "--baseline", "run", "--limits", URL],
+            ["push", "mysql" + URL.removeprefix("postgresql")],
+            ["save", "run", URL],
+        ],
+    )
+    def test_a_command_refuses_it(
+        self, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open("results") as repository:
+            repository.save("run", recorded(1))
+
+        result = run(*command, env={"ASTRAGUARD_STORE_RESULTS": "results"})
+
+        assert result.exit_code == 2
+        assert_one_line(result)
+        assert SECRET not in result.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["results"]

@@ -24,6 +24,7 @@ from astraguard_store import (
     DatabaseError,
     RunRepository,
     StoreError,
+    StoreNotFoundError,
 )
 from astraguard_store.formats.parquet import frame_schema, parse_parquet
 
@@ -153,6 +154,18 @@ def test_a_database_that_is_a_link_to_itself_is_an_error_of_the_store(store: Pat
 
     with pytest.raises(DatabaseError, match="symbolic links"):
         RunRepository.open(store)
+
+
+def test_an_import_of_a_link_to_itself_is_an_error_of_the_store(
+    store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    with (
+        RunRepository.open(store) as repository,
+        pytest.raises(StoreNotFoundError, match="neither a folder"),
+    ):
+        repository.import_runs([tmp_path / "loop"])
 
 
 def test_rows_in_a_parquet_file_are_counted_before_they_are_read() -> None:

@@ -14,12 +14,14 @@ from verdict_runs import KEY, WAS, drifting, of_medians, run, sides, slowed, sum
 
 from astraguard_store import AtLeast, GateError, GateReport, Limits, Provenance
 from astraguard_store.model import with_bounds
+from astraguard_store.verdict.cells import tested_df
 from astraguard_store.verdict.deadlines import Violations, effective_trials, judge_deadline
 from astraguard_store.verdict.gate import judge_sides
 from astraguard_store.verdict.missed import Counts, judge_missed
-from astraguard_store.verdict.noise import Group, autocorrelation, noise_of
+from astraguard_store.verdict.noise import Group, Noise, autocorrelation, noise_of
 from astraguard_store.verdict.order_statistics import interval_quantiles
 from astraguard_store.verdict.sides import Sides, by_start, history_groups
+from astraguard_store.verdict.values import NoiseSource
 
 MEDIANS_ONLY = Limits(statistics=("p50",))
 EIGHTS = [1.0, 1.1, 0.9, 1.05, 0.95, 1.02, 0.98, 1.0]
@@ -59,6 +61,24 @@ class TestByHand:
         # d = 1, and of three degrees of freedom all count: min(3, max(4, 8 − 1)).
         assert noise.variance == pytest.approx((3 * (0.01 / 3) + 0.02) / 4)
         assert (noise.df, noise.source) == (4, "history")
+
+    @pytest.mark.parametrize(
+        ("source", "runs", "tail", "df"),
+        [
+            ("measured", (10, 3), 0.004, 10),
+            ("measured", (10, 1), 0.004, 4),
+            ("history", (10, 1), 0.004, 6),
+            ("measured", (10, 3), 0.0004, 5),
+            ("history", (10, 1), 0.0004, 5),
+        ],
+    )
+    def test_heavy_tails_bound_the_degrees_of_freedom(
+        self, source: NoiseSource, runs: tuple[int, int], tail: float, df: int
+    ) -> None:
+        noise = Noise(0.01, 20, source)
+
+        assert tested_df(noise, 20, tail, runs) == df
+        assert tested_df(noise, 3, tail, runs) == 3
 
     def test_the_reference_takes_off_what_it_explains(self) -> None:
         x = [0.0, 0.1, 0.2, 0.3, 0.1, 0.0, 0.2]

@@ -361,3 +361,20 @@ class TestBrowser:
 
         page.get_by_role("heading", name="Run run_28").wait_for()
         page.close()
+
+
+class TestServer:
+    """Pages of runs that were pushed to a PostgreSQL server."""
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_each_page_is_answered(self, store: Path, server_url: str, page: str) -> None:
+        with RunRepository.open(store) as rig:
+            rig.push(server_url)
+        with RunRepository.open(server_url, read_only=True) as repository:
+            client = TestClient(make_app(repository))
+
+            answer = client.get(page)
+
+        assert answer.status_code == 200, answer.text
+        assert "<script" not in answer.text
+        assert "run_29" in answer.text or page not in {"/", "/history"}

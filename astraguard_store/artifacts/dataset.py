@@ -21,11 +21,23 @@ from astraguard_store.system.files import make_folder, sync_folder
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "dataset_name"]
 
 # What Hive itself writes where a value isn't known; engines read it as NULL.
 _UNKNOWN: Final = "__HIVE_DEFAULT_PARTITION__"
 _SUFFIX: Final = ".parquet"
+
+
+def dataset_name(run: RunSummary, save: str) -> str:
+    """Return the name of the file of one save of a run, below its dataset.
+
+    Args:
+        run: The run.
+        save: What no other save of it has.
+    """
+    rig = run.provenance.rig
+    folder = f"rig={_UNKNOWN if rig is None else quote(rig, safe=' ')}"
+    return f"{folder}/date={run.recorded_at:%Y-%m-%d}/{run.run_id}.{save}{_SUFFIX}"
 
 
 class Dataset:
@@ -56,14 +68,11 @@ class Dataset:
         Raises:
             ArtifactWriteError: It can't be written; what was there is as it was.
         """
-        rig = run.provenance.rig
-        folder = self._root / f"rig={_UNKNOWN if rig is None else quote(rig, safe=' ')}"
-        folder /= f"date={run.recorded_at:%Y-%m-%d}"
-        path = folder / f"{run.run_id}.{save}{_SUFFIX}"
+        path = self._root / dataset_name(run, save)
         before = self._there.get(run.run_id, [])
         try:
             if path not in before:
-                make_folder(folder)
+                make_folder(path.parent)
                 self._write_new(path, run.run_id, frame_of)
             for other in before:
                 if other != path:

@@ -145,7 +145,7 @@ def grants(place: options.Results | None, is_wanted: bool) -> None:
 
 
 @db.command(epilog=options.examples("astraguard-store db backup runs.backup.db --results results"))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.LocalPath(path_type=Path))
 @options.results
 @options.as_json
 def backup(file: Path, results: options.Results, as_json: bool) -> None:
@@ -169,10 +169,10 @@ def backup(file: Path, results: options.Results, as_json: bool) -> None:
 
 
 @db.command(epilog=options.examples("astraguard-store db restore runs.backup.db"))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.LocalPath(path_type=Path))
 @options.results
 @options.as_json
-def restore(file: Path, results: Path, as_json: bool) -> None:
+def restore(file: Path, results: options.Results, as_json: bool) -> None:
     """Put a copy of the backup FILE in the place of the database; the former one is kept.
 
     Programs that have the store open must open it again. Runs that were saved since the
@@ -180,8 +180,9 @@ def restore(file: Path, results: Path, as_json: bool) -> None:
 
     Exit code 0; 2 for an error, such as a backup that isn't sound.
     """
-    former = restore_backup(results, file)
-    status = schema_status(results)
+    folder = options.folder_only(results, "use the server's own tools, such as pg_restore")
+    former = restore_backup(folder, file)
+    status = schema_status(folder)
     if as_json:
         kept = str(former) if former else None
         output.print_json({**_origin(status), "backup": str(file.resolve()), "former": kept})

@@ -22,7 +22,7 @@ from astraguard_store.presentation import numbers, shapes, text
 @click.option(
     "--to",
     "target",
-    type=click.Path(path_type=Path),
+    type=options.LocalPath(path_type=Path),
     required=True,
     metavar="TARGET",
     help="What to make: a folder, FILE.zip or FILE.parquet. Nothing may be there yet.",

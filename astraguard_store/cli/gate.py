@@ -57,7 +57,7 @@ _baseline_option = click.option(
 _limits_option = click.option(
     "--limits",
     "limits_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.LocalPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="TOML that says which changes count; without, from 5 % on.",
 )
@@ -83,7 +83,7 @@ _by_satellite_option = click.option(
 @click.option("--explain-limits", is_flag=True, help="Say which limits hold, and don't judge.")
 @click.option(
     "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.LocalPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Also write a test for each cell, as JUnit's XML.",
 )

@@ -19,7 +19,7 @@ from astraguard_store.reports import ImportReport
         "astraguard-store import --json | jq '.refused'",
     ),
 )
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=options.LocalPath(path_type=Path))
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),

@@ -19,7 +19,7 @@ from astraguard_store.store.merging import check_is_no_zip
         "astraguard-store merge /mnt/rig2/results --json | jq '.conflicts'",
     )
 )
-@click.argument("other", type=click.Path(exists=True, path_type=Path))
+@click.argument("other", type=options.LocalPath(exists=True, path_type=Path))
 @options.results
 @options.as_json
 def merge(other: Path, results: options.Results, as_json: bool) -> int:
@@ -32,12 +32,12 @@ def merge(other: Path, results: options.Results, as_json: bool) -> int:
 
     Exit code 0; 1 where a run was refused or is a conflict, with the reason; 2 for an error.
     """
+    folder = options.folder_only(results, "`push` the other store to it")
     # Before a store is made for runs that won't come.
     if other.is_dir():
         options.check_has_database(other)
     else:
         check_is_no_zip(other)
-    folder = options.folder_only(results, "`push` the other store to it")
     is_new = not (folder / DATABASE_NAME).exists()
     with options.open_store(folder) as repository:
         origin = options.database_of(repository)

@@ -44,7 +44,24 @@ _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 _SPAN = re.compile(r"(\d{1,9})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class LocalPath(click.Path):
+    """A path of this machine; a URL is refused, and its password told to nobody."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the path."""
+        if names_server(value):
+            self.fail("a URL was given where a path is needed.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = LocalPath(file_okay=False, path_type=Path)
 
 
 def examples(*lines: str) -> str:

@@ -16,6 +16,7 @@ from astraguard_store.reports import PushReport
     epilog=options.examples(
         "astraguard-store push postgresql://rig@server/runs",
         "astraguard-store push postgresql://rig@server/runs --watch 60",
+        "astraguard-store push postgresql://rig@server/runs --raw s3://bucket/lake",
         "astraguard-store push postgresql://rig@server/runs --json | jq '.conflicts'",
     )
 )
@@ -26,9 +27,16 @@ from astraguard_store.reports import PushReport
     metavar="SECONDS",
     help="Push again and again, so far apart; further while the server is away.",
 )
+@click.option(
+    "--raw",
+    metavar="DIR|s3://...",
+    help="Also write raw measurements there, as a dataset, and catalogue them on the server.",
+)
 @options.results
 @options.as_json
-def push(url: str, watch: float | None, results: options.Results, as_json: bool) -> int:
+def push(
+    url: str, watch: float | None, raw: str | None, results: options.Results, as_json: bool
+) -> int:
     """Copy to a PostgreSQL server what it doesn't have of these runs.
 
     Runs go over whole, but for their files. A run of the same name from another store is
@@ -47,11 +55,11 @@ def push(url: str, watch: float | None, results: options.Results, as_json: bool)
     def once() -> PushReport:
         with options.open_store(folder) as repository:
             with output.progress_bar("Pushing", hidden=as_json or watch is not None) as progress:
-                report = repository.push(url, progress=progress)
+                report = repository.push(url, raw=raw, progress=progress)
             origin = options.database_of(repository)
         if as_json:
             output.print_json({**origin, "server": shown, **shapes.report_shape(report)})
-        elif watch is None or report.pushed or report.replaced or report.tagged:
+        elif watch is None or any((report.pushed, report.replaced, report.tagged, report.raw)):
             _print_report(report, shown)
         return report
 
@@ -89,6 +97,8 @@ def _print_report(report: PushReport, shown: str) -> None:
     output.print_line(f"known     {report.known}  (there already)")
     output.print_line(f"conflicts {len(report.conflicts)}  (another run of that id is there)")
     output.print_line(f"refused   {len(report.refused)}")
+    if report.raw:
+        output.print_line(f"raw       {len(report.raw)}  (their measurements were written)")
     output.print_line(f"server    {shown}")
     problems = [[run_id, "conflict", reason] for run_id, reason in report.conflicts]
     problems += [[run_id, "refused", reason] for run_id, reason in report.refused]

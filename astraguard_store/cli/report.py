@@ -35,7 +35,7 @@ _FORMS = (".html", ".md")
 @click.option(
     "--to",
     "target",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.LocalPath(dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
     help="FILE.html or FILE.md; what is there is replaced.",

@@ -40,7 +40,7 @@ def _columns(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
     )
 )
 @click.argument("run", metavar="RUN")
-@click.argument("file", metavar="FILE...", nargs=-1, required=True)
+@click.argument("file", metavar="FILE...", nargs=-1, required=True, type=options.LocalPath())
 @click.option(
     "--column",
     "columns",

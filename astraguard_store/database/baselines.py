@@ -14,12 +14,14 @@ from sqlalchemy import bindparam, delete, exists, select
 from astraguard_store.database.schema import baseline_runs, run_verdicts
 from astraguard_store.database.sql import Connection, compiled, insert_rows
 from astraguard_store.model import utc_from_epoch_us
-from astraguard_store.verdict.values import Baseline
+from astraguard_store.verdict.values import Baseline, Judgements, RecordedVerdict
 
 __all__ = [
     "baselines",
     "delete_baseline",
+    "insert_judgements",
     "insert_verdicts",
+    "judgements_of",
     "of_same_baselines",
     "set_baseline",
 ]
@@ -85,3 +87,35 @@ def of_same_baselines(connection: Connection, rows: Iterable[Row]) -> list[Row]:
 def insert_verdicts(connection: Connection, rows: Iterable[Row]) -> None:
     """Write verdicts, in the order of the table's columns."""
     insert_rows(connection, run_verdicts, rows)
+
+
+@cache
+def _baselines_of_run_sql() -> str:
+    row = baseline_runs.c
+    of_run = row.run_id == bindparam("run_id")
+    return compiled(select(row.baseline, row.set_at_us).where(of_run).order_by(row.baseline))
+
+
+@cache
+def _verdicts_of_run_sql() -> str:
+    row = run_verdicts.c
+    columns = (row[name] for name in RecordedVerdict._fields)
+    of_run = row.run_id == bindparam("run_id")
+    return compiled(select(*columns).where(of_run).order_by(row.judged_at_us))
+
+
+def judgements_of(connection: Connection, run_id: str) -> Judgements:
+    """Return which baselines have a run, and which verdicts on it are recorded."""
+    of_baselines = connection.execute(_baselines_of_run_sql(), (run_id,)).fetchall()
+    verdicts = connection.execute(_verdicts_of_run_sql(), (run_id,))
+    return Judgements(
+        tuple((name, set_at_us) for name, set_at_us in of_baselines),
+        tuple(RecordedVerdict(*row) for row in verdicts),
+    )
+
+
+def insert_judgements(connection: Connection, run_id: str, given: Judgements) -> None:
+    """Write what another store noted of a run; a baseline of the same name here stays."""
+    rows = [(run_id, *one) for one in given.baselines]
+    insert_rows(connection, baseline_runs, of_same_baselines(connection, rows))
+    insert_verdicts(connection, [(run_id, *verdict) for verdict in given.verdicts])

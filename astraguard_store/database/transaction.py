@@ -14,6 +14,7 @@ from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
+from astraguard_store.verdict.values import Judgements
 
 __all__ = ["Transaction"]
 
@@ -173,6 +174,10 @@ class Transaction:
     def insert_verdicts(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write verdicts on runs, in the order of the columns of their table."""
         baselines.insert_verdicts(self._connection, rows)
+
+    def insert_judgements(self, run_id: str, given: Judgements) -> None:
+        """Write what another store noted of a run that is new here."""
+        baselines.insert_judgements(self._connection, run_id, given)
 
     def add_satellite_buckets(self, run_id: str, statistics: RunStatistics) -> None:
         """Write the buckets of a run's satellites, of which none are kept."""

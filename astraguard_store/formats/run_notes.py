@@ -8,11 +8,13 @@ from typing import Final
 
 import msgspec
 
+from astraguard_store.checks import check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
 from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
+from astraguard_store.verdict.values import Judgements, RecordedVerdict
 
 __all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_notes"]
 
@@ -39,6 +41,8 @@ class RunNotes:
         satellite_buckets: Whether it keeps buckets of satellites.
         attachments: The files that were attached.
         noise: The machine's.
+        baselines: As in `Judgements`.
+        verdicts: As in `Judgements`.
     """
 
     summary_sha256: str | None
@@ -55,6 +59,13 @@ class RunNotes:
     satellite_buckets: bool = False
     attachments: tuple[Attachment, ...] = ()
     noise: MachineNoise | None = None
+    baselines: tuple[tuple[str, int], ...] = ()
+    verdicts: tuple[RecordedVerdict, ...] = ()
+
+    @property
+    def judgements(self) -> Judgements:
+        """Its baselines, and what was said of it."""
+        return Judgements(self.baselines, self.verdicts)
 
 
 def notes_of(
@@ -63,6 +74,7 @@ def notes_of(
     save_sha256: str | None,
     *,
     satellite_buckets: bool,
+    judgements: Judgements,
 ) -> RunNotes:
     """Return what is to be noted of a stored run."""
     hashes = (file.sha256 for file in run.artifacts if file.kind == "summary_json")
@@ -81,6 +93,7 @@ def notes_of(
         satellite_buckets,
         run.attachments,
         run.noise,
+        *judgements,
     )
 
 
@@ -101,6 +114,8 @@ def render_run_notes(notes: RunNotes) -> bytes:
         "satellite_buckets": notes.satellite_buckets,
         "attachments": [list(attached) for attached in notes.attachments],
         "noise": None if notes.noise is None else asdict(notes.noise),
+        "baselines": notes.baselines,
+        "verdicts": notes.verdicts,
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
@@ -114,6 +129,8 @@ def parse_run_notes(content: bytes) -> RunNotes:
     try:
         notes = msgspec.json.decode(content, type=RunNotes)
         check_tags(notes.tags)
+        for name, _ in notes.baselines:
+            check_name(name, "baseline")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes

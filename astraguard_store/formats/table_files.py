@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import sys
 import tempfile
@@ -114,7 +115,11 @@ def _as_file(path: str) -> Iterator[Path]:
     """Give the file *path*; what comes from standard input is kept in one meanwhile."""
     if path != "-":
         if not Path(path).is_file():
-            raise ArtifactReadError(f"{path} can't be read: there is no such file")
+            # Such as of `save RUN <(a program)`: what it says comes by standard input.
+            is_there = os.path.lexists(path)
+            no_file = "it is no regular file; give `-`, and pipe it in"
+            why = no_file if is_there else "there is no such file"
+            raise ArtifactReadError(f"{path} can't be read: {why}")
         yield Path(path)
         return
     with tempfile.NamedTemporaryFile(prefix="astraguard-") as copy:

@@ -99,7 +99,7 @@ db backup   results_dir, database, backup, bytes
 push        results_dir, database, server (its URL without the password), pushed: [run id],
             replaced: [run id] (an older save was there), tagged: [run id] (only tags had
             changed), known (how many were there already), conflicts: [{run_id, reason}],
-            refused: [{run_id, reason}]
+            refused: [{run_id, reason}], raw: [run id] (with --raw: measurements were written)
 check       results_dir, database, sound, runs, files, bytes, findings: [FINDING],
             mended: [FINDING]
 FINDING     kind, severity ("fault", "note"), where, what, advice (in mended: what was done)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
-from xml.sax.saxutils import escape, quoteattr
 
 from astraguard_store.presentation import numbers
 from astraguard_store.presentation.text import counted, few_names, printable, provenance_text
@@ -312,6 +311,9 @@ def rest_text(report: GateReport, shown: int) -> str | None:
 
 def junit(report: GateReport) -> str:
     """Return JUnit's XML: a test for each cell; what regressed failed, the rest not settled."""
+    # Imported where it is called: it brings urllib and http along, which takes 15 ms.
+    from xml.sax.saxutils import escape, quoteattr
+
     failures = len(report.regressed)
     open_cells = [cell for cell in report.cells if not cell.excludes_regression]
     skipped = len([cell for cell in open_cells if cell.verdict == "inconclusive"])

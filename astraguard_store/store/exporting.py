@@ -25,13 +25,15 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.formats.run_notes import NOTES_NAME, notes_of, render_run_notes
-from astraguard_store.model import Attachment, epoch_us
+from astraguard_store.model import Attachment
 from astraguard_store.reports import ExportReport, Progress
-from astraguard_store.store.one_save import files_of_one_save
+from astraguard_store.store.one_save import files_of_one_save, save_of
 from astraguard_store.system.files import chunks_of, open_for_reading
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["export"]
 
@@ -47,6 +49,7 @@ def export(
     root: Path,
     load: Callable[[str], StoredRun],
     keeps_buckets: Callable[[str], bool],
+    judgements: Callable[[str], Judgements],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
@@ -64,13 +67,14 @@ def export(
         )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, load, keeps_buckets, run_ids, target, progress)
+    return _export_files(root, load, keeps_buckets, judgements, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
     load: Callable[[str], StoredRun],
     keeps_buckets: Callable[[str], bool],
+    judgements: Callable[[str], Judgements],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -89,7 +93,7 @@ def _export_files(
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(load, run_id), keeps_buckets, copies)
+            files += _copy_run(root, partial(load, run_id), keeps_buckets, judgements, copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
@@ -100,6 +104,7 @@ def _copy_run(
     root: Path,
     load: Callable[[], StoredRun],
     keeps_buckets: Callable[[str], bool],
+    judgements: Callable[[str], Judgements],
     copies: RunsTarget,
 ) -> int:
     """Copy the files of one run; return how many it has."""
@@ -118,6 +123,7 @@ def _copy_run(
             run.utc_offset_s,
             run.save_sha256,
             satellite_buckets=keeps_buckets(run.summary.run_id),
+            judgements=judgements(run.summary.run_id),
         )
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
@@ -177,22 +183,16 @@ def _export_dataset(
     files = Dataset(target)
     for number, (run_id, run) in enumerate(runs.items(), start=1):
 
-        def of_that_save(run_id: str, save: str = _save_of(run)) -> pl.DataFrame:
+        def of_that_save(run_id: str, save: str = save_of(run)) -> pl.DataFrame:
             frame = measurements(run_id)
-            if _save_of(load(run_id)) != save:
+            if save_of(load(run_id)) != save:
                 raise ArtifactReadError(f"run {run_id!r} was saved meanwhile; export again")
             return frame
 
-        files.write(run.summary, _save_of(run), of_that_save)
+        files.write(run.summary, save_of(run), of_that_save)
         if progress:
             progress(number, len(chosen))
     return ExportReport(target, len(chosen), files.files, files.bytes)
-
-
-def _save_of(run: StoredRun) -> str:
-    """Return what no other save of the run has; an adopted one has no token."""
-    summary = run.summary
-    return run.staging_token or f"{epoch_us(summary.recorded_at):x}-{summary.revision}"
 
 
 def _checked(run_ids: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -118,7 +119,12 @@ class FolderRuns:
         """Refuse: summaries hold no buckets."""
         raise self._needs_database("merging buckets")
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+    def push(
+        self,
+        url: str,  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+        raw: str | os.PathLike[str] | None,  # noqa: ARG002
+    ) -> PushReport:
         """Refuse: there are no rows to push."""
         raise self._needs_database("pushing runs")
 
@@ -161,11 +167,13 @@ class FolderRuns:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
         from astraguard_store.store.exporting import export
+        from astraguard_store.verdict.values import Judgements
 
         return export(
             self._root,
             self._stored,
             lambda _: False,
+            lambda _: Judgements(),
             self.measurements,
             run_ids,
             target,

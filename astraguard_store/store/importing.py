@@ -97,7 +97,8 @@ def _runs_at(path: Path, stack: ExitStack) -> list[tuple[Path, str]]:
     """Return (folder, name of a run's folder in it) of all that lie at *path*."""
     if path.is_file() and zipfile.is_zipfile(path):
         path = stack.enter_context(_unzipped(path))
-    path = path.resolve()
+    # Path.resolve() raises a RuntimeError for a link to itself.
+    path = Path(os.path.realpath(path))
     if not path.is_dir():
         raise StoreNotFoundError(
             f"{path} is neither a folder of runs nor a zip of them; name one that `export` made"
@@ -270,6 +271,8 @@ class _Source:
             raise InvalidRunError("it was saved here meanwhile; import again")
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
+        if self.notes:
+            transaction.insert_judgements(self.run_id, self.notes.judgements)
 
     def _stage(self, staged: StagedRun, recorded_at_us: int) -> None:
         rows = self.columns.rows if self.columns else None

@@ -12,8 +12,9 @@ from astraguard_store.artifacts.staging import staged_of
 from astraguard_store.artifacts.verification import OpenFile, open_file
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.model import epoch_us
 
-__all__ = ["files_of_one_save", "read_of_one_save"]
+__all__ = ["files_of_one_save", "read_of_one_save", "save_of"]
 
 T = TypeVar("T")
 
@@ -106,3 +107,9 @@ def _missing(failure: ArtifactReadError | FileNotFoundError, root: Path) -> Arti
     error = ArtifactReadError(f"{failure.filename} is missing; restore it from a backup of {root}")
     error.__cause__ = failure
     return error
+
+
+def save_of(run: StoredRun) -> str:
+    """Return what no other save of the run has; an adopted one has no token."""
+    summary = run.summary
+    return run.staging_token or f"{epoch_us(summary.recorded_at):x}-{summary.revision}"

@@ -7,11 +7,12 @@ restored from a backup gets what it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from astraguard_store.artifacts.raw_places import RawPlace
 from astraguard_store.database.lists import SaveMark, count_runs, save_marks
 from astraguard_store.database.postgres.database import ServerDatabase
 from astraguard_store.database.postgres.pushed import Known, Origin
@@ -19,9 +20,13 @@ from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.whole_runs import RunRows, load_rows
 from astraguard_store.exceptions import CommitOutcomeUnknownError
 from astraguard_store.reports import Progress, PushReport
+from astraguard_store.store.pushing_raw import push_raw
 from astraguard_store.store.row_rules import why_not_written
 
-__all__ = ["push", "waits_s"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Raw", "push", "waits_s"]
 
 _ASKED_AT_ONCE: Final = 1_000
 _BATCH_RUNS: Final = 100
@@ -31,15 +36,35 @@ _ATTEMPTS: Final = 5
 _LONGEST_WAIT_S: Final = 300.0
 
 
+class Raw(NamedTuple):
+    """What is wanted of raw measurements.
+
+    Attributes:
+        place: Where their files go.
+        measurements: Gives those of a run.
+    """
+
+    place: RawPlace
+    measurements: Callable[[str], pl.DataFrame]
+
+
 def push(
-    source: RunDatabase, target: ServerDatabase, origin: Origin, progress: Progress | None
+    source: RunDatabase,
+    target: ServerDatabase,
+    origin: Origin,
+    progress: Progress | None,
+    raw: Raw | None = None,
 ) -> PushReport:
     """Push what the server lacks; raises as `RunRepository.push`."""
-    tally = _Tally(total=source.read(count_runs), progress=progress)
+    # With raw measurements each run is looked at once more.
+    total = source.read(count_runs) * (1 if raw is None else 2)
+    tally = _Tally(total=total, progress=progress)
     after = ""
     while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):
         _push_some(source, target, origin, marks, tally)
         after = marks[-1].run_id
+    if raw is not None:
+        push_raw(source, target, origin.store_id, raw.place, raw.measurements, tally)
     return tally.report()
 
 
@@ -61,6 +86,7 @@ class _Tally:
     tagged: list[str] = field(default_factory=list)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
 
     def step(self, runs: int) -> None:
         """Note that so many more runs were looked at."""
@@ -78,6 +104,7 @@ class _Tally:
             self.known,
             tuple(self.conflicts),
             tuple(self.refused),
+            tuple(self.raw),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from astraguard_store.artifacts.raw_places import read_raw
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
@@ -20,6 +23,7 @@ from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.postgres.database import ServerDatabase
 from astraguard_store.database.postgres.pushed import Origin
+from astraguard_store.database.postgres.raw_files import CataloguedFile
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.transaction import Transaction
@@ -31,7 +35,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.journal import JournalHead
-from astraguard_store.formats.parquet import frame_of
+from astraguard_store.formats.parquet import frame_of, parse_parquet
 from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.options import StoreOptions
@@ -51,7 +55,7 @@ from astraguard_store.store.checking import Tally
 from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.percentiles import PercentilesQuestion
 from astraguard_store.store.pruning import Pruning
-from astraguard_store.store.pushing import push
+from astraguard_store.store.pushing import Raw, push
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import is_same_save, rows_to_save
@@ -78,6 +82,7 @@ def push_to(
     origin: tuple[str, Path | None],
     options: StoreOptions,
     progress: Progress | None,
+    raw: Raw | None,
 ) -> PushReport:
     """Push the runs of a store; raises as `RunRepository.push`.
 
@@ -87,12 +92,13 @@ def push_to(
         origin: The store's id, and its results folder.
         options: Of the repository.
         progress: Called with (runs looked at, runs in all).
+        raw: What is wanted of raw measurements.
     """
     store_id, folder = origin
     target = ServerDatabase.open(ServerUrl.parse(url), options)
     try:
         where = Origin(store_id, None if folder is None else str(folder), gethostname())
-        return push(source, target, where, progress)
+        return push(source, target, where, progress, raw)
     finally:
         target.close()
 
@@ -172,6 +178,9 @@ class ServerSource:
         kept = self.database.read(partial(kept_measurements, run_id=run_id))
         if kept and kept.rows == total:
             return frame_of(kept)
+        file = self.database.raw_file(run_id)
+        if file is not None:
+            return self._catalogued(file)
         origin = self.database.origin_of(run_id)
         where = "the machine that it came from"
         if origin:
@@ -179,6 +188,23 @@ class ServerSource:
         raise ArtifactReadError(
             f"the server keeps no measurements of run {run_id!r}; they are on {where}"
         )
+
+    def _catalogued(self, file: CataloguedFile) -> pl.DataFrame:
+        """Return the measurements of a catalogued file, if it is what was written."""
+        try:
+            content = read_raw(file.location)
+        except ArtifactReadError:
+            # The run may have been pushed again meanwhile, and this file removed.
+            now = self.database.raw_file(file.run_id)
+            if now is None or now.location == file.location:
+                raise
+            file, content = now, read_raw(now.location)
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise ArtifactReadError(f"{file.location} is not what was pushed; push --raw again")
+        try:
+            return parse_parquet(content, file.rows, of_dataset=True)
+        except ArtifactReadError as error:
+            raise ArtifactReadError(f"{file.location}: {error}") from error
 
     def query(self, question: Question) -> QueryResult:
         """Return the answer to a statement of somebody else's SQL."""
@@ -229,7 +255,12 @@ class ServerSource:
         unfinished = [run.run_id for run in found if pruning.stays(run)]
         return [run for run in found if not pruning.stays(run)], unfinished
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:  # noqa: ARG002
+    def push(
+        self,
+        url: str,  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+        raw: str | os.PathLike[str] | None,  # noqa: ARG002
+    ) -> PushReport:
         """Refuse: a server has tools of its own to be copied."""
         raise StoreNotFoundError(
             f"{self.shown} is a server itself; to copy it, use pg_dump or a replica"

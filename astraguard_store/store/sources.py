@@ -8,6 +8,7 @@ it, the first save of a process takes a quarter longer.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -20,6 +21,7 @@ from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
+from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
+    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
@@ -138,7 +141,9 @@ class Source(Protocol):
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:
+    def push(
+        self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
+    ) -> PushReport:
         """Copy to a server what it doesn't have."""
 
     def back_up(self, target: Path) -> None:
@@ -286,11 +291,16 @@ class MemorySource:
 
         return estimate(self._store, pruning)
 
-    def push(self, url: str, progress: Progress | None) -> PushReport:
+    def push(
+        self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
+    ) -> PushReport:
         """Copy to a server what it doesn't have."""
+        from astraguard_store.artifacts.raw_places import raw_place
+        from astraguard_store.store.pushing import Raw
         from astraguard_store.store.server_source import push_to
 
-        return push_to(url, self._database, self._origin(), self._store.options, progress)
+        files = None if raw is None else Raw(raw_place(raw), self.measurements)
+        return push_to(url, self._database, self._origin(), self._store.options, progress, files)
 
     def _origin(self) -> tuple[str, Path | None]:
         """Return the store's id, and its results folder."""
@@ -505,10 +515,14 @@ class FolderSource(MemorySource):
         def keeps_buckets(run_id: str) -> bool:
             return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
 
+        def judgements(run_id: str) -> Judgements:
+            return self._database.read(partial(judgements_of, run_id=run_id))
+
         return export(
             self._root,
             self._load,
             keeps_buckets,
+            judgements,
             self.measurements,
             run_ids,
             target,

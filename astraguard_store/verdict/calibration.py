@@ -95,7 +95,7 @@ def _detectable(
     known = max(1.0, noise.df - 1) if noise.slope else noise.df
     sd = noise.sd * sqrt(noise.df / known) * (1 + 1 / (4 * known))
     se = gain * sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
-    t = t_quantile(1.0 - tail, tested_df(df, noise.source, k, m))
+    t = t_quantile(1.0 - tail, tested_df(noise, df, tail, (k, m)))
     z = normal_quantile(POWER)
     proven = (t * (1 - 1 / (4 * df)) + z * sqrt(1 + t * t / (2 * df))) * se
     return expm1(max(proven, margin(cell, limits) + z * se))

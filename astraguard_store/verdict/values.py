@@ -19,9 +19,11 @@ __all__ = [
     "ChangePoint",
     "GateReport",
     "JudgedRun",
+    "Judgements",
     "NoiseSource",
     "NotJudged",
     "PercentileInterval",
+    "RecordedVerdict",
     "Settling",
     "SlowEvents",
     "Verdict",
@@ -109,7 +111,8 @@ class CellVerdict(Shown):
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
         df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
-            them at most; 4 where a side is a single run, or 6 with older runs.
+            them at most; 4 where a side is a single run, or 6 with older runs; 5 of
+            more than 25 cells.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
         settling: What would settle it; None unless it leaves a regression open, and where
@@ -408,3 +411,33 @@ class Baseline(Shown):
     name: str
     run_ids: tuple[str, ...]
     set_at: datetime
+
+
+class RecordedVerdict(NamedTuple):
+    """A verdict that was written down for one of its candidate runs.
+
+    Attributes:
+        judged_at_us: When, µs since 1970, UTC.
+        verdict: On all its candidate runs together.
+        baseline: The baseline's name; None where its runs were named.
+        noise_source: As in `GateReport`.
+        report: The whole report, as JSON.
+    """
+
+    judged_at_us: int
+    verdict: Verdict
+    baseline: str | None
+    noise_source: NoiseSource
+    report: str
+
+
+class Judgements(NamedTuple):
+    """What goes with a run to another store: its baselines, and what was said of it.
+
+    Attributes:
+        baselines: (name, when it was set, µs since 1970) of each baseline that has it.
+        verdicts: As recorded, by time.
+    """
+
+    baselines: tuple[tuple[str, int], ...] = ()
+    verdicts: tuple[RecordedVerdict, ...] = ()

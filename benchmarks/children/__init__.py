@@ -15,17 +15,21 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_child(bench: Bench, script: str, *arguments: str) -> str:
-    """Run the script of that name in a fresh interpreter and return what it printed.
+    """Run the script of that name in a fresh interpreter; see `run_command`."""
+    return run_command(bench, [sys.executable, "-m", f"benchmarks.children.{script}", *arguments])
+
+
+def run_command(bench: Bench, command: list[str]) -> str:
+    """Run a program and return what it printed.
 
     Byte code is kept in the benchmark's folder, whatever the environment says of it:
     an installed program doesn't compile itself at each start.
 
     Raises:
-        subprocess.CalledProcessError: The script failed; its stderr was passed on.
+        subprocess.CalledProcessError: It failed; its stderr was passed on.
     """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(bench.folder / "pycache")
-    command = [sys.executable, "-m", f"benchmarks.children.{script}", *arguments]
     child = subprocess.run(
         command,
         cwd=ROOT,

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.questions import (
+    analyst,
     batch,
     cold_start,
+    command_line,
     compare,
+    facade,
     get,
     growth,
     import_legacy,
@@ -33,12 +36,15 @@ QUESTIONS: dict[str, Callable[[Bench], Iterable[Section]]] = {
     "save": save.ask,
     "batch": batch.ask,
     "get": get.ask,
+    "facade": facade.ask,
     "compare": compare.ask,
     "recent": recent.ask,
     "scan": scan.ask,
     "import": import_legacy.ask,
     "size": size.ask,
+    "analyst": analyst.ask,
     "cold_start": cold_start.ask,
+    "command_line": command_line.ask,
     "memory": memory.ask,
     "growth": growth.ask,
 }

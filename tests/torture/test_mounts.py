@@ -26,7 +26,7 @@ class Disks:
 
     Attributes:
         newest: Of each disk, the tag that was saved last of each run, kept saves too.
-        returned: The same of saves that returned: the row until a kept one is adopted.
+        promised: Of each run, all tags that were, since kept ones come later.
         harms: What wasn't as it must be.
     """
 
@@ -35,7 +35,7 @@ class Disks:
         self.disks = (one, other)
         self.results = one / "results"
         self.newest: tuple[dict[str, int], ...] = ({}, {})
-        self.returned: tuple[dict[str, int], ...] = ({}, {})
+        self.promised: dict[str, set[int]] = {run_id: set() for run_id in RUN_IDS}
         self.harms: list[Finding] = []
         self.steps: list[str] = []
         self.is_covered = False
@@ -59,19 +59,18 @@ class Disks:
         try:
             repository.save(run_id, recording(tag))
         except StoreError as error:
-            if error.kept:
-                seen[run_id] = tag
-            raise
-        seen[run_id] = self.returned[self.is_covered][run_id] = tag
+            if not error.kept:
+                raise
+        seen[run_id] = tag
+        self.promised[run_id].add(tag)
 
     def read(self) -> None:
         """Read what is seen there."""
         with RunRepository.open(self.results, read_only=True) as repository:
             found = {run.run_id: tags(repository.get(run.run_id)) for run in repository.recent()}
         for run_id, seen in found.items():
-            known = {disk.get(run_id) for disk in (*self.newest, *self.returned)}
-            if not seen <= known:
-                self.harms.append(Finding(Harm.TORN, f"{run_id} has {seen}, not of {known}"))
+            if len(seen) != 1 or not seen <= self.promised[run_id]:
+                self.harms.append(Finding(Harm.TORN, f"{run_id} has {seen}"))
 
     def cover(self) -> None:
         """Mount the second disk's store over the first, or take it away again."""

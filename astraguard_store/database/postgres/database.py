@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists
 from astraguard_store.database.backend import Question
-from astraguard_store.database.postgres import pushed, runs
+from astraguard_store.database.postgres import pushed, raw_files, runs
 from astraguard_store.database.postgres.connections import Connections, ServerConnection
 from astraguard_store.database.postgres.migrate import check_server_revision, found_on_server
 from astraguard_store.database.postgres.pushed import Known, Origin
+from astraguard_store.database.postgres.raw_files import CataloguedFile
 from astraguard_store.database.postgres.user_sql import answer
 from astraguard_store.database.runs import (
     Missing,
@@ -259,6 +260,22 @@ class ServerDatabase:
             return step(Transaction(connection))
 
         return self.connections.transact(alone, sync=self._sync, pipelined=False)
+
+    def raw_files(self, run_ids: Sequence[str]) -> dict[str, CataloguedFile]:
+        """Return what the catalogue of raw measurements has of these runs; one round trip."""
+        return self.read(
+            lambda connection: raw_files.files_of(connection, run_ids), one_statement=True
+        )
+
+    def raw_file(self, run_id: str) -> CataloguedFile | None:
+        """Return the file with the raw measurements of a run as it is; None without one."""
+        return self.read(
+            lambda connection: raw_files.file_of(connection, run_id), one_statement=True
+        )
+
+    def catalogue(self, store_id: str, files: Sequence[CataloguedFile]) -> list[str]:
+        """Write down files of runs that a store has pushed; return the ids that are noted."""
+        return self.transact(lambda connection: raw_files.catalogue(connection, store_id, files))
 
     def cache_info(self) -> CacheInfo:
         """Return how often a run was as it was known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, Sto
 from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
 __all__ = ["back_up", "remove_beside"]
+
+logger = logging.getLogger("astraguard_store")
 
 # What SQLite puts beside a database, and removes.
 _BESIDE = ("-journal", "-wal", "-shm")
@@ -96,18 +99,32 @@ def _publish(unfinished: Path, target: Path) -> None:
         try:
             # Unlike a rename, it never replaces what came there meanwhile.
             target.hardlink_to(unfinished)
-            unfinished.unlink()
         except FileExistsError:
             raise
         except OSError:
             # A file system without second names.
             _check_free(target)
             unfinished.rename(target)
+        else:
+            _remove_second_name(unfinished, target)
         try:
             sync_folder(target.parent.resolve())
         except OSError:
             _remove(target)
             raise
+
+
+def _remove_second_name(unfinished: Path, target: Path) -> None:
+    """Remove the name of a copy that is whole; if that can't be done, the copy is there anyway."""
+    try:
+        unfinished.unlink()
+    except OSError as error:
+        logger.warning(
+            "%s is whole, and still has the name %s too, which can't be removed: %s",
+            target,
+            unfinished.name,
+            error.strerror,
+        )
 
 
 @contextmanager

@@ -1,0 +1,211 @@
+"""Where raw measurements of many runs lie together: a folder, or object storage by its URL.
+
+A file is whole or not there, in both: a folder gets it by a rename, and object storage by
+an upload that appears when it is complete. A name that is there is of the same save, so it
+isn't written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from astraguard_store.artifacts.staging import new_token
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    ArtifactWriteError,
+    MissingExtraError,
+    StoreNotFoundError,
+)
+from astraguard_store.options import names_server
+from astraguard_store.system.files import make_folder, sync_folder
+
+__all__ = ["RawFile", "RawPlace", "raw_place", "read_raw"]
+
+# Of a name in a place: see `dataset.dataset_name`.
+_PARTS = 3
+
+
+class RawFile(NamedTuple):
+    """A file of one save of a run.
+
+    Attributes:
+        location: Its path, or its URL.
+        bytes: Its size.
+        sha256: Its hash, hex.
+    """
+
+    location: str
+    bytes: int
+    sha256: str
+
+
+class RawPlace(Protocol):
+    """A folder, or a part of a bucket.
+
+    Attributes:
+        base: Its path or URL, with which all locations in it begin.
+    """
+
+    base: str
+
+    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+        """Make a file by *make*, which is given a path, unless it is there.
+
+        Raises:
+            ArtifactWriteError: It can't be written; nothing of it is there.
+            StoreError: What *make* raises.
+        """
+
+    def remove(self, location: str) -> None:
+        """Remove a file that is of a save of before, if it can be."""
+
+
+def raw_place(place: str | os.PathLike[str]) -> RawPlace:
+    """Return the place that a path or URL names; a folder is made where it is missing.
+
+    Raises:
+        StoreNotFoundError: The URL can't be one of object storage.
+        MissingExtraError: It needs the package obstore.
+    """
+    if names_server(place):
+        return _Bucket(os.fspath(place))
+    return _Folder(Path(place))
+
+
+def read_raw(location: str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        ArtifactReadError: It can't be read.
+        MissingExtraError: It needs the package obstore.
+    """
+    if not names_server(location):
+        try:
+            return Path(location).read_bytes()
+        except OSError as error:
+            raise ArtifactReadError(f"{location} can't be read: {error.strerror}") from error
+    base, name = _split(location)
+    bucket = _Bucket(base)
+    try:
+        return bytes(bucket.obstore.get(bucket.store, name).bytes())
+    except Exception as error:
+        raise ArtifactReadError(f"{location} can't be read: {_reason(error)}") from error
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.abspath(root))
+        self.base = f"{self._root}/"
+
+    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+        path = self._root / name
+        try:
+            if not path.exists():
+                make_folder(path.parent)
+                # A name that engines pass by until the file is whole.
+                beside = path.with_name(f".{new_token()}~")
+                try:
+                    make(beside)
+                    beside.rename(path)
+                    sync_folder(path.parent)
+                finally:
+                    beside.unlink(missing_ok=True)
+            return RawFile(str(path), *_size_and_hash(path))
+        except OSError as error:
+            if isinstance(error, ArtifactWriteError):
+                raise
+            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
+
+    def remove(self, location: str) -> None:
+        if location.startswith(self.base):
+            with suppress(OSError):
+                os.unlink(location)
+
+
+class _Bucket:
+    def __init__(self, url: str) -> None:
+        _check_url(url)
+        try:
+            import obstore
+            import obstore.store
+        except ImportError:
+            raise MissingExtraError("object storage", "objects") from None
+        self.obstore: Any = obstore
+        self.base = f"{url.rstrip('/')}/"
+        try:
+            self.store = obstore.store.from_url(url)
+        except Exception as error:
+            raise StoreNotFoundError(f"{url} can't be used: {_reason(error)}") from error
+
+    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+        location = f"{self.base}{name}"
+        try:
+            known = self._known(name)
+        except Exception as error:
+            raise ArtifactWriteError(f"{location} can't be asked: {_reason(error)}") from error
+        if known:
+            return RawFile(location, *known)
+        with tempfile.TemporaryDirectory(prefix="astraguard-") as folder:
+            path = Path(folder, "raw.parquet")
+            make(path)
+            found = _size_and_hash(path)
+            try:
+                self.obstore.put(self.store, name, path)
+            except Exception as error:
+                raise ArtifactWriteError(
+                    f"{location} can't be written: {_reason(error)}"
+                ) from error
+        return RawFile(location, *found)
+
+    def remove(self, location: str) -> None:
+        if location.startswith(self.base):
+            with suppress(Exception):
+                self.obstore.delete(self.store, location.removeprefix(self.base))
+
+    def _known(self, name: str) -> tuple[int, str] | None:
+        try:
+            self.obstore.head(self.store, name)
+        except FileNotFoundError:
+            return None
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.obstore.get(self.store, name).stream():
+            digest.update(chunk)
+            size += len(chunk)
+        return size, digest.hexdigest()
+
+
+def _check_url(url: str) -> None:
+    """Refuse a URL that holds secrets, or one of a database."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or "@" in parts.netloc or parts.query:
+        raise StoreNotFoundError(
+            f"a URL of {parts.scheme}: object storage gets its keys from the environment, such "
+            "as AWS_ACCESS_KEY_ID, and not in the URL"
+        )
+    if parts.scheme.startswith("postgres") or "://" not in url:
+        raise StoreNotFoundError(
+            "raw measurements lie in a folder or in object storage, such as s3://bucket/lake, "
+            "and not in a database"
+        )
+
+
+def _split(location: str) -> tuple[str, str]:
+    base, *name = location.rsplit("/", _PARTS)
+    return base, "/".join(name)
+
+
+def _size_and_hash(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    # obstore adds pages of what it was about.
+    return str(error).partition("\n")[0]

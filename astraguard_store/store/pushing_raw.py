@@ -1,0 +1,166 @@
+"""Raw measurements of pushed runs → a folder or object storage, catalogued on the server.
+
+The file comes first, and then the row that names it. So a push that dies in between leaves
+a file that the next one finds by its name, and no row names a file that isn't there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from astraguard_store.artifacts.dataset import dataset_name
+from astraguard_store.artifacts.exports import write_parquet
+from astraguard_store.artifacts.raw_places import RawPlace
+from astraguard_store.database.lists import SaveMark, save_marks
+from astraguard_store.database.postgres.database import ServerDatabase
+from astraguard_store.database.postgres.pushed import Known
+from astraguard_store.database.postgres.raw_files import CataloguedFile
+from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.runs import StoredRun
+from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
+from astraguard_store.model import epoch_us
+from astraguard_store.store.one_save import save_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["RawTally", "push_raw"]
+
+_ASKED_AT_ONCE: Final = 1_000
+# A file of 1,800 measurements is written in 5 ms, so as many are noted each half second.
+_NOTED_AT_ONCE: Final = 100
+
+
+class RawTally(Protocol):
+    """What is told of the files that a push writes."""
+
+    raw: list[str]
+    refused: list[tuple[str, str]]
+
+    def step(self, runs: int) -> None:
+        """Note that so many more runs were looked at."""
+
+
+class _Work(NamedTuple):
+    source: RunDatabase
+    target: ServerDatabase
+    store_id: str
+    place: RawPlace
+    measurements: Callable[[str], pl.DataFrame]
+
+
+def push_raw(
+    source: RunDatabase,
+    target: ServerDatabase,
+    store_id: str,
+    place: RawPlace,
+    measurements: Callable[[str], pl.DataFrame],
+    tally: RawTally,
+) -> None:
+    """Write the files that are missing of the runs that are on the server.
+
+    Args:
+        source: The runs here.
+        target: The server.
+        store_id: Of the store here.
+        place: Where the files go.
+        measurements: Gives the measurements of a run.
+        tally: What was done is noted there.
+    """
+    work = _Work(source, target, store_id, place, measurements)
+    after = ""
+    while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):
+        run_ids = [mark.run_id for mark in marks]
+        there, files = target.known(run_ids), target.raw_files(run_ids)
+        wanted = [
+            mark
+            for mark in marks
+            if _is_pushed(there.get(mark.run_id), mark, store_id)
+            and not _is_catalogued(files.get(mark.run_id), mark, place)
+        ]
+        tally.step(len(marks) - len(wanted))
+        for some in _batches(wanted):
+            _write_some(work, some, files, tally)
+            tally.step(len(some))
+        after = marks[-1].run_id
+
+
+def _batches(marks: Sequence[SaveMark]) -> Iterator[Sequence[SaveMark]]:
+    for first in range(0, len(marks), _NOTED_AT_ONCE):
+        yield marks[first : first + _NOTED_AT_ONCE]
+
+
+def _is_pushed(there: Known | None, mark: SaveMark, store_id: str) -> bool:
+    """Return whether the server has this save of a run, from this store."""
+    if there is None or there.store_id != store_id or "running" in {mark.state, there.state}:
+        return False
+    return (there.revision, there.recorded_at_us, there.token) == (
+        mark.revision,
+        mark.recorded_at_us,
+        mark.token,
+    )
+
+
+def _is_catalogued(file: CataloguedFile | None, mark: SaveMark, place: RawPlace) -> bool:
+    if file is None or file.revision != mark.revision:
+        return False
+    return file.location.startswith(place.base)
+
+
+def _write_some(
+    work: _Work,
+    marks: Sequence[SaveMark],
+    before: dict[str, CataloguedFile],
+    tally: RawTally,
+) -> None:
+    """Write the files of some runs, then their rows, and remove what they replace."""
+    written: list[CataloguedFile] = []
+    for mark in marks:
+        try:
+            file = _write(work, mark)
+        except (ArtifactReadError, RunNotFoundError) as error:
+            # Its row is on the server all the same.
+            tally.refused.append((mark.run_id, f"its measurements are not pushed: {error}"))
+            continue
+        if file is not None:
+            written.append(file)
+    if not written:
+        return
+    noted = set(work.target.catalogue(work.store_id, written))
+    for file in written:
+        if file.run_id not in noted:
+            continue  # deleted there, or saved again here, meanwhile: the next push sees to it
+        tally.raw.append(file.run_id)
+        former = before.get(file.run_id)
+        if former is not None and former.location != file.location:
+            work.place.remove(former.location)
+
+
+def _write(work: _Work, mark: SaveMark) -> CataloguedFile | None:
+    """Write the file of a run; None if it has no measurements, or isn't as it was."""
+    run = work.source.get(mark.run_id)
+    summary = run.summary
+    save = save_of(run)
+    if summary.total_measurements == 0 or not _is_still(run, mark):
+        return None
+
+    def of_that_save(run_id: str) -> pl.DataFrame:
+        frame = work.measurements(run_id)
+        if save_of(work.source.get(run_id)) != save:
+            raise ArtifactReadError("it was saved meanwhile; push again")
+        return frame
+
+    def make(path: Path) -> None:
+        write_parquet(path, [mark.run_id], of_that_save)
+
+    file = work.place.write(dataset_name(summary, save), make)
+    return CataloguedFile(mark.run_id, mark.revision, *file, summary.total_measurements)
+
+
+def _is_still(run: StoredRun, mark: SaveMark) -> bool:
+    summary = run.summary
+    now = (summary.revision, epoch_us(summary.recorded_at), run.staging_token)
+    return now == (mark.revision, mark.recorded_at_us, mark.token)
