@@ -7,7 +7,6 @@ nothing of the store until the fixture is used.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
     from astraguard_store.store.live_run import LiveRun
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.=+-]+")
-_LONGEST = 100
-_LONGEST_SCENARIO = 1_000
 _OUTCOME: pytest.StashKey[str] = pytest.StashKey()
 _ERROR: pytest.StashKey[BaseException] = pytest.StashKey()
 _UNSAVED: pytest.StashKey[Path] = pytest.StashKey()
@@ -79,22 +75,16 @@ def latency_run(
     saved in DIR; without it, in a temporary folder. With `--astraguard-baseline=NAME` a
     test that passed fails if its run regressed.
     """
-    from astraguard_store.provenance import Provenance
     from astraguard_store.repository import RunRepository
+    from astraguard_store.tested_runs import run_of_test
 
     item: pytest.Item = request.node
     saved_in = _folder(request.config)
     folder = saved_in or _unsaved(request.config, tmp_path_factory)
     with RunRepository.open(folder) as repository:
         standard = _standard(repository, _baseline(request.config))
-        provenance = Provenance(scenario=item.nodeid[:_LONGEST_SCENARIO])
-        run = repository.run(_unused(repository, item), provenance=provenance, tags=_tags(item))
-        run.__enter__()
-        yield run
-        # Its end is told of a failure, as if the test stood in its `with`.
-        error = item.stash.get(_ERROR, None)
-        told = (None, None, None) if error is None else (type(error), error, error.__traceback__)
-        run.__exit__(*told)
+        run = run_of_test(repository, item.nodeid, _tags(item))
+        yield run.__enter__()
         _finish(repository, run, item, standard, is_kept=bool(saved_in))
 
 
@@ -106,13 +96,12 @@ def _finish(
     *,
     is_kept: bool,
 ) -> None:
-    """Tag what was saved, note it for the summary, and judge it."""
-    if not len(run):
-        repository.delete(run.run_id)
-        return
+    """Save what was recorded, note it for the summary, and judge it."""
+    from astraguard_store.tested_runs import end_run
+
     outcome = item.stash.get(_OUTCOME, "unknown")
-    repository.set_tags(run.run_id, {"outcome": outcome})
-    if not is_kept:
+    has_measured = end_run(repository, run, outcome, item.stash.get(_ERROR, None))
+    if not (has_measured and is_kept):
         return
     item.user_properties.append((_RUN, run.run_id))
     if standard is not None and outcome == "passed":
@@ -183,18 +172,3 @@ def _tags(item: pytest.Item) -> dict[str, str]:
     tags = {"pytest": item.nodeid}
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return tags | {"worker": worker} if worker else tags
-
-
-def _unused(repository: RunRepository, item: pytest.Item) -> str:
-    """Return a name for the test's run; a test runs in one worker only."""
-    from astraguard_store.exceptions import RunNotFoundError
-
-    name = _NOT_IN_NAMES.sub("-", item.nodeid).strip("-.")[-_LONGEST:]
-    number, run_id = 1, name
-    while True:
-        try:
-            repository.get(run_id)
-        except RunNotFoundError:
-            return run_id
-        number += 1
-        run_id = f"{name}-{number}"
