@@ -14,7 +14,7 @@ from verdict_runs import KEY, WAS, drifting, of_medians, run, sides, slowed, sum
 
 from astraguard_store import AtLeast, GateError, GateReport, Limits, Provenance
 from astraguard_store.model import with_bounds
-from astraguard_store.verdict.cells import tested_df
+from astraguard_store.verdict.cells import df_of_test
 from astraguard_store.verdict.deadlines import Violations, effective_trials, judge_deadline
 from astraguard_store.verdict.gate import judge_sides
 from astraguard_store.verdict.missed import Counts, judge_missed
@@ -77,8 +77,8 @@ class TestByHand:
     ) -> None:
         noise = Noise(0.01, 20, source)
 
-        assert tested_df(noise, 20, tail, runs) == df
-        assert tested_df(noise, 3, tail, runs) == 3
+        assert df_of_test(noise, 20, tail, runs) == df
+        assert df_of_test(noise, 3, tail, runs) == 3
 
     def test_the_reference_takes_off_what_it_explains(self) -> None:
         x = [0.0, 0.1, 0.2, 0.3, 0.1, 0.0, 0.2]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import expm1, sqrt
 from typing import Final
 
-from astraguard_store.verdict.cells import REFERENCE_GAIN, Cell, margin, tested_df
+from astraguard_store.verdict.cells import REFERENCE_GAIN, Cell, df_of_test, margin
 from astraguard_store.verdict.gate import judge_sides
 from astraguard_store.verdict.limits import CellLimits, Limits
 from astraguard_store.verdict.noise import Group, Noise, noise_of
@@ -95,7 +95,7 @@ def _detectable(
     known = max(1.0, noise.df - 1) if noise.slope else noise.df
     sd = noise.sd * sqrt(noise.df / known) * (1 + 1 / (4 * known))
     se = gain * sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
-    t = t_quantile(1.0 - tail, tested_df(noise, df, tail, (k, m)))
+    t = t_quantile(1.0 - tail, df_of_test(noise, df, tail, (k, m)))
     z = normal_quantile(POWER)
     proven = (t * (1 - 1 / (4 * df)) + z * sqrt(1 + t * t / (2 * df))) * se
     return expm1(max(proven, margin(cell, limits) + z * se))

@@ -13,7 +13,15 @@ from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
-__all__ = ["ONE_SIDED", "REFERENCE_GAIN", "Cell", "Difference", "difference", "judge", "tested_df"]
+__all__ = [
+    "ONE_SIDED",
+    "REFERENCE_GAIN",
+    "Cell",
+    "Difference",
+    "df_of_test",
+    "difference",
+    "judge",
+]
 
 ONE_SIDED: Final = 0.95
 """Confidence with which an equivalent cell is, and an excluded regression isn't."""
@@ -85,11 +93,11 @@ def difference(cell: Cell, noise: Noise, rho: float, tail: float) -> Difference:
         of_reference = _mean(cell.candidate.x) - _mean(cell.baseline.x)
         delta -= noise.slope.beta * of_reference
         variance += noise.variance * of_reference**2 / noise.slope.sum_xx
-    df = tested_df(noise, noise.df, tail, (len(cell.baseline.y), len(cell.candidate.y)))
+    df = df_of_test(noise, noise.df, tail, (len(cell.baseline.y), len(cell.candidate.y)))
     return Difference(delta, sqrt(variance), df, (k, m))
 
 
-def tested_df(noise: Noise, df: float, tail: float, runs: tuple[int, int]) -> float:
+def df_of_test(noise: Noise, df: float, tail: float, runs: tuple[int, int]) -> float:
     """Return the degrees of freedom of the t that a difference is tested by.
 
     Runs have heavier tails than a normal distribution: now and then one meets a burst
@@ -200,7 +208,7 @@ def _settling(
     worth = found.runs[1] / m if m > 1 else found.runs[0] / k
 
     def settled(more_k: int, more_m: int, gain: float) -> bool:
-        df = tested_df(noise, noise.df + more_k + more_m, tail, (k + more_k, m + more_m))
+        df = df_of_test(noise, noise.df + more_k + more_m, tail, (k + more_k, m + more_m))
         per_side = 1 / max(1.0, worth * (k + more_k)) + 1 / max(1.0, worth * (m + more_m))
         se = gain * noise.sd * sqrt(per_side)
         if found.delta >= delta_min:
