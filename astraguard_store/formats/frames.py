@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from astraguard_store.checks import check_name
 from astraguard_store.columns import ROW_BYTES, Columns, Label, polars_is_usable
 from astraguard_store.exceptions import InvalidRunError
+from astraguard_store.formats.csv import FIELDS_WITH_MISSED
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "columns_of_frame"]
 
-MEASUREMENT_FIELDS: Final = (
-    "timestamp",
-    "metric_type",
-    "satellite_id",
-    "duration_ms",
-    "scenario_time_s",
-    "missed",
-)
+MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 
 TimeUnit = Literal["s", "ms", "us", "ns"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
+from astraguard_store.formats.csv import FIELDS_WITH_MISSED as FIELDS
 from astraguard_store.formats.panics import panics_raise
 
 if TYPE_CHECKING:
@@ -27,14 +28,6 @@ MAGIC = b"PAR1"
 """How a parquet file begins and, when it is whole, ends."""
 
 _BATCH_ROWS = 65_536
-FIELDS = (
-    "timestamp",
-    "metric_type",
-    "satellite_id",
-    "duration_ms",
-    "scenario_time_s",
-    "missed",
-)
 _FORKED = (
     "polars can't be used in a process that was forked beside it: use multiprocessing's "
     "'spawn' or 'forkserver'"

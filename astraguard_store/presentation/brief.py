@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from astraguard_store.comparison import MetricChange, ValueChange
+from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import AtLeast
 from astraguard_store.presentation.numbers import change_text, count_text, in_unit
-from astraguard_store.presentation.text import is_slower, side_present, summary_unit
+from astraguard_store.presentation.text import (
+    Column,
+    is_slower,
+    numbers,
+    side_present,
+    summary_unit,
+    words,
+)
 
 PERCENTILES: Final = ("p50", "p95", "p99")
 
@@ -55,6 +62,27 @@ def brief_lines(
         for change in worst_first(changes)
         if not only_changed or is_changed(change)
     ]
+
+
+def brief_table(comparison: Comparison) -> tuple[list[Column], list[list[str]]]:
+    """Return (columns, rows) of the same lines, the worst first."""
+    by_satellite = any(change.satellite_id for change in comparison.changes)
+    rows = [
+        [
+            *([line.satellite_id or ""] if by_satellite else []),
+            line.metric_type,
+            line.unit,
+            *(f"{before} → {after}" for before, after in line.percentiles),
+            line.change,
+            " → ".join(line.missed),
+        ]
+        for line in brief_lines(comparison.changes)
+    ]
+    columns = [
+        *words(*(["satellite"] if by_satellite else []), "metric type", "unit"),
+        *numbers(*PERCENTILES, "worst change", "missed"),
+    ]
+    return columns, rows
 
 
 def worst_first(changes: Iterable[MetricChange]) -> list[MetricChange]:

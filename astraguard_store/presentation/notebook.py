@@ -11,7 +11,7 @@ from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.brief import PERCENTILES, brief_lines
+from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
 from astraguard_store.presentation.values import value_shape
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
@@ -138,20 +138,7 @@ def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
 
 
 def _comparison(value: Comparison) -> Html:
-    rows = [
-        [
-            *([line.satellite_id] if line.satellite_id else []),
-            line.metric_type,
-            line.unit,
-            *(f"{before} → {after}" for before, after in line.percentiles),
-            line.change,
-            " → ".join(line.missed),
-        ]
-        for line in brief_lines(value.changes)
-    ]
-    by_satellite = any(change.satellite_id for change in value.changes)
-    columns = text.words(*(["satellite"] if by_satellite else []), "metric type", "unit")
-    columns += text.numbers(*PERCENTILES, "worst change", "missed")
+    columns, rows = brief_table(value)
     return table(columns, rows, caption=f"{value.baseline} → {value.candidate}")
 
 

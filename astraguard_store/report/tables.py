@@ -9,7 +9,7 @@ from astraguard_store.comparison import Comparison
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.brief import PERCENTILES, brief_lines
+from astraguard_store.presentation.brief import brief_table
 from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.verdict.values import GateReport
 
@@ -23,21 +23,7 @@ class Table(NamedTuple):
 
 def changes_table(comparison: Comparison) -> Table:
     """Return a line a metric type, the worst first."""
-    rows = [
-        [
-            line.metric_type,
-            line.unit,
-            *(f"{before} → {after}" for before, after in line.percentiles),
-            line.change,
-            " → ".join(line.missed),
-        ]
-        for line in brief_lines(comparison.changes)
-    ]
-    columns = [
-        *text.words("metric type", "unit"),
-        *text.numbers(*PERCENTILES, "worst change", "missed"),
-    ]
-    return Table(columns, rows)
+    return Table(*brief_table(comparison))
 
 
 def provenance_table(comparison: Comparison) -> Table:
