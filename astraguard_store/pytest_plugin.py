@@ -51,6 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--astraguard-baseline needs --astraguard-store=DIR too")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget how the test ended before: plugins that run a test again use the same item."""
+    for key in (_OUTCOME, _ERROR):
+        if key in item.stash:
+            del item.stash[key]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Note whether the test passed, for the fixture's end."""

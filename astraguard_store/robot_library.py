@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.repository import RunRepository
 from astraguard_store.tested_runs import end_run, run_of_test
 
@@ -21,7 +22,8 @@ class Latencies:
 
     The run is named after the test, its scenario is the test's full name, its state is
     ``failed`` if the test failed, and it has the tags ``robot`` (that name) and ``outcome``.
-    A test that records nothing has no run.
+    A test that records nothing has no run. A keyword in a suite's setup or teardown, which
+    belongs to no test, fails.
 
         *** Settings ***
         Library    astraguard_store.robot_library.Latencies    results
@@ -55,6 +57,11 @@ class Latencies:
         self._run().attach(path)
 
     def _run(self) -> LiveRun:
+        if not self._test:
+            # Of the suite's setup or teardown: the run would be that of another test.
+            raise InvalidRunError(
+                "No test is running: record within a test, not in the setup or teardown of a suite"
+            )
         if self._at_work is None:
             repository = RunRepository.open(self._results)
             run = run_of_test(repository, self._test, {"robot": self._test})
@@ -65,6 +72,7 @@ class Latencies:
         self._test = data.full_name
 
     def _end_test(self, _data: Any, result: Any) -> None:
+        self._test = ""
         if self._at_work is None:
             return
         repository, run = self._at_work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["end_run", "run_of_test"]
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.=+-]+")
-_LONGEST = 100
+_NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
+# `check_run_id` allows 128 characters and 200 bytes; a number is added.
+_LONGEST, _LONGEST_BYTES = 100, 180
 _LONGEST_SCENARIO = 1_000
 
 
@@ -25,7 +27,7 @@ def run_of_test(repository: RunRepository, test: str, tags: Mapping[str, str]) -
 
     Where a run of that name is there already, as of an earlier session, a number is added.
     """
-    name = _NOT_IN_NAMES.sub("-", test).strip("-.")[-_LONGEST:]
+    name = _name_of(test)
     provenance = Provenance(scenario=test[:_LONGEST_SCENARIO])
     return repository.run(_unused(repository, name), provenance=provenance, tags=tags)
 
@@ -48,6 +50,13 @@ def end_run(
         return False
     repository.set_tags(run.run_id, {"outcome": outcome})
     return True
+
+
+def _name_of(test: str) -> str:
+    """Return the end of a test's id, in characters that a run's id may have."""
+    allowed = _NOT_IN_NAMES.sub("-", unicodedata.normalize("NFC", test))[-_LONGEST:]
+    end = allowed.encode()[-_LONGEST_BYTES:].decode(errors="ignore")
+    return end.strip("-.") or "test"
 
 
 def _unused(repository: RunRepository, name: str) -> str:

@@ -100,6 +100,39 @@ def test_the_run_knows_that_its_test_failed(project: Path) -> None:
     assert failed.provenance.scenario == "test_rig.py::test_fails"
 
 
+AGAIN = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, nextitem=nextitem, log=False)
+    item._initrequest()
+    runtestprotocol(item, nextitem=nextitem)
+    return True
+"""
+FAILS_ONCE = """
+tries = []
+
+def test_flaky(latency_run):
+    latency_run.record_fault_detection("SAT001", 0.0, 9.0)
+    tries.append(1)
+    assert len(tries) > 1, "on purpose"
+"""
+
+
+def test_a_test_that_is_run_again_and_passes_is_finished(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(AGAIN)
+    (tmp_path / "test_rig.py").write_text(FAILS_ONCE)
+
+    session(tmp_path, "--astraguard-store=store")
+
+    with RunRepository.open(tmp_path / "store", read_only=True) as repository:
+        found = {header.run_id: header.state for header in repository.recent(10)}
+    assert found == {
+        "test_rig.py-test_flaky": "failed",
+        "test_rig.py-test_flaky-2": "finished",
+    }
+
+
 class TestBaseline:
     """`--astraguard-baseline`."""
 

@@ -66,3 +66,30 @@ def test_a_failure_is_told(store: Path) -> None:
 
     assert run.error == "AssertionError: no power"
     assert run.provenance.scenario == "Rig.The rig breaks"
+
+
+SETUP_AND_TEARDOWN = """
+*** Settings ***
+Library    astraguard_store.robot_library.Latencies    store
+Suite Setup    Run Keyword And Ignore Error    Record Latency    agent_decision    SAT001    0.1    9
+Suite Teardown    Record Latency    agent_decision    SAT001    0.5    9
+
+*** Test Cases ***
+Faults are found
+    Record Latency    fault_detection    SAT001    0.5    4.2
+"""
+
+
+def test_a_suites_setup_and_teardown_have_no_run(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.robot").write_text(SETUP_AND_TEARDOWN)
+
+    words = [sys.executable, "-m", "robot", "--output", "NONE", "one.robot", "two.robot"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "record within a test" in done.stdout
+    with RunRepository.open(tmp_path / "store", read_only=True) as repository:
+        runs = [repository.get(header.run_id) for header in repository.recent(10)]
+    names = {"One & Two.One.Faults are found", "One & Two.Two.Faults are found"}
+    assert {run.tags["robot"] for run in runs} == names
+    assert [run.total_measurements for run in runs] == [1, 1]
