@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
 from astraguard_store.shown import Tabular, dict_of, html_of
 from astraguard_store.verdict import change_points
+from astraguard_store.verdict.values import ChangePoint
 
 if TYPE_CHECKING:
     import altair
@@ -81,22 +82,7 @@ class History(Tabular):
         Args:
             statistic: ``mean_ms``, ``p50``, ``p95``, ``p99``, ``min_ms`` or ``max_ms``.
         """
-        found: list[HistoryPoint] = []
-        for points in self.groups().values():
-            known = [point for point in points if value_of(point, statistic) is not None]
-            steps = change_points.find_change_points(
-                [
-                    change_points.HistoryPoint(
-                        point.run_id,
-                        epoch_us(point.recorded_at),
-                        float(value_of(point, statistic) or 0.0),
-                    )
-                    for point in known
-                ]
-            )
-            first = {step.run_id for step in steps}
-            found += [point for point in known if point.run_id in first]
-        return tuple(found)
+        return tuple(steps_of(self, statistic))
 
     def plot(self, statistic: str = "p95") -> altair.LayerChart:
         """Return the trend as a Vega-Altair chart; change points and new commits are marked.
@@ -110,6 +96,30 @@ class History(Tabular):
         from astraguard_store.presentation.charts import history_chart
 
         return history_chart(self, statistic)
+
+
+def steps_of(history: History, statistic: str) -> dict[HistoryPoint, ChangePoint]:
+    """Return {the first run after each step: the step, with its levels before and after, ms}.
+
+    Args:
+        history: Whose steps.
+        statistic: As in `History.changes`.
+    """
+    found: dict[HistoryPoint, ChangePoint] = {}
+    for points in history.groups().values():
+        known = {p.run_id: p for p in points if value_of(p, statistic) is not None}
+        steps = change_points.find_change_points(
+            [
+                change_points.HistoryPoint(
+                    point.run_id,
+                    epoch_us(point.recorded_at),
+                    float(value_of(point, statistic) or 0.0),
+                )
+                for point in known.values()
+            ]
+        )
+        found |= {known[step.run_id]: step for step in steps}
+    return found
 
 
 def value_of(point: HistoryPoint, statistic: str) -> float | AtLeast | None:

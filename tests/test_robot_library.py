@@ -71,7 +71,7 @@ def test_a_failure_is_told(store: Path) -> None:
 SETUP_AND_TEARDOWN = """
 *** Settings ***
 Library    astraguard_store.robot_library.Latencies    store
-Suite Setup    Run Keyword And Ignore Error    Record Latency    agent_decision    SAT001    0.1    9
+Suite Setup    Run Keyword And Ignore Error    Record Latency    x    SAT001    0    9
 Suite Teardown    Record Latency    agent_decision    SAT001    0.5    9
 
 *** Test Cases ***

@@ -157,6 +157,43 @@ class TestHistory:
         assert shape["points"][0]["summary"]["p95_ms"] == 89.0
         assert shape["changes"] == [{"run_id": "run_07", "group": None}]
 
+    def test_the_change_shown_is_that_of_the_step(self, results: Path) -> None:
+        with RunRepository.open(results) as repository:
+            for number, level_ms in enumerate([10.2] * 7 + [30.2] + [13.2] * 8):
+                collector = LatencyCollector()
+                collector.record_fault_detection("SAT001", 0.0, level_ms)
+                repository.save(f"run_{number:02}", collector)
+
+        shown = run("history", "fault_detection", "--results", results).stdout
+        words = ("changes", "fault_detection", "--statistic", "p95", "--results", results)
+        [step] = run_json(*words)["changes"]
+
+        assert step["change"] == pytest.approx(0.3, abs=0.01)
+        assert re.findall(r"\S+ %", shown) == [f"{step['change'] * 100:+.1f} %"]
+
+    @pytest.mark.parametrize(("command", "name"), [("history", "mean_ms"), ("changes", "mean")])
+    def test_a_statistic_has_one_name_in_all_commands(
+        self, store: Path, command: str, name: str
+    ) -> None:
+        words = (command, "fault_detection", "--results", store, "--statistic")
+
+        found = [run_json(*words, spelling)["statistic"] for spelling in ("mean", "mean_ms")]
+
+        assert found == [name, name]
+        assert run_json(*words, "p95_ms")["statistic"] == "p95"
+        assert run(*words, "p96").exit_code == 2
+
+    def test_the_trend_is_logarithmic(self, results: Path) -> None:
+        with RunRepository.open(results) as repository:
+            for number, level_ms in enumerate([1.0, 10.0, 100.0]):
+                collector = LatencyCollector()
+                collector.record_fault_detection("SAT001", 0.0, level_ms)
+                repository.save(f"run_{number}", collector)
+
+        result = run("history", "fault_detection", "--results", results)
+
+        assert re.search(r"^trend +▁[▄▅]█$", result.stdout, re.MULTILINE)
+
     def test_a_metric_that_no_run_has_is_a_no(self, store: Path) -> None:
         result = run("history", "typo", "--results", store)
 

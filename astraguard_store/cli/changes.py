@@ -20,7 +20,7 @@ from astraguard_store.presentation.verdict_shapes import change_shape
 @click.argument("metric", shell_complete=options.complete_metric)
 @click.option(
     "--statistic",
-    type=click.Choice(["mean", "p50", "p95", "p99"]),
+    type=options.StatisticName(("mean", "p50", "p95", "p99")),
     default="p50",
     show_default=True,
     help="Of which statistic.",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.history import GROUPS, History, HistoryPoint, value_of
+from astraguard_store.history import GROUPS, History, HistoryPoint, steps_of, value_of
+from astraguard_store.model import AtLeast
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, sparkline
+from astraguard_store.verdict.values import ChangePoint
 
 _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 
@@ -35,7 +37,7 @@ _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 )
 @click.option(
     "--statistic",
-    type=click.Choice(_STATISTICS),
+    type=options.StatisticName(_STATISTICS),
     default="p95",
     show_default=True,
     help="What of it.",
@@ -93,7 +95,7 @@ def history(
 
 
 def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
-    changes = frozenset(found.changes(statistic))
+    steps = steps_of(found, statistic)
     for number, (group, points) in enumerate(found.groups().items()):
         if number:
             output.print_line()
@@ -103,13 +105,13 @@ def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
         fields = [("metric type", f"{found.metric_type}, {name} in {unit.name}")]
         fields += [(found.by, group or "-")] if found.by else []
         if output.has(BLOCKS) or markdown:
-            fields.append(("trend", sparkline([None if v is None else float(v) for v in values])))
+            fields.append(("trend", _trend(values)))
         output.print_fields(fields, markdown=markdown)
         output.print_line()
         columns = [*text.words("run", "recorded (UTC)"), *text.numbers(name, "change", "missed")]
         columns += text.words("commit")
         rows = [
-            _row(point, before, statistic, unit, is_change=point in changes)
+            _row(point, before, statistic, unit, steps)
             for before, point in zip([None, *points], points, strict=False)
         ]
         output.print_table(columns, rows, markdown=markdown)
@@ -120,27 +122,27 @@ def _row(
     before: HistoryPoint | None,
     statistic: str,
     unit: numbers.Unit,
-    *,
-    is_change: bool,
+    steps: Mapping[HistoryPoint, ChangePoint],
 ) -> Sequence[output.Cell]:
     value = value_of(point, statistic)
     is_new = before is None or before.git_commit != point.git_commit
-    change: output.Cell = ""
-    if is_change and before is not None:
-        change = _change(value_of(before, statistic), value)
     return [
         point.run_id,
         text.time_text(point.recorded_at),
         numbers.in_unit(value, unit),
-        change,
+        _change(steps.get(point)),
         numbers.count_text(point.summary.missed),
         (point.git_commit or "-")[:12] if is_new else "",
     ]
 
 
-def _change(before: float | None, after: float | None) -> output.Cell:
-    if not before or after is None:
-        return "changed"
-    is_slower = after > before
-    shown = numbers.change_text((float(after) - float(before)) / float(before))
-    return output.Coloured(shown, "red" if is_slower else "green")
+def _trend(values: Sequence[float | AtLeast | None]) -> str:
+    # As the chart of the same history: a step of 20 % is seen beside an outlier of 10 times.
+    return sparkline([None if v is None else float(v) for v in values], logarithmic=True)
+
+
+def _change(step: ChangePoint | None) -> output.Cell:
+    """Return the change from the level before a step to that after it, as of `changes`."""
+    if step is None:
+        return ""
+    return output.Coloured(numbers.change_text(step.change), "red" if step.change > 0 else "green")

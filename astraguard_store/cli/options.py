@@ -61,6 +61,16 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class StatisticName(click.Choice[str]):
+    """A statistic, with ``_ms`` after it or without, as both are written elsewhere."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as the choice has it."""
+        plain = str(value).removesuffix("_ms")
+        same = (name for name in self.choices if name.removesuffix("_ms") == plain)
+        return super().convert(next(same, value), param, ctx)
+
+
 _FOLDER = LocalPath(file_okay=False, path_type=Path)
 
 
