@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from astraguard_store import (
     Comparison,
     Distribution,
     History,
+    HistoryPoint,
     LatencyCollector,
     Limits,
     MachineNoise,
+    MetricSummary,
     MissingExtraError,
     Provenance,
     RunRepository,
@@ -128,6 +131,22 @@ def test_names_that_come_twice_are_told_apart(repository: RunRepository) -> None
     assert frame.rows() == [(1, 2)]
 
 
+def long_history() -> History:
+    """Return a history of 300 runs of 20 satellites."""
+    points = [
+        HistoryPoint(
+            f"run_{number:03}",
+            datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number),
+            f"SAT{satellite:03}",
+            None,
+            MetricSummary(9, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        )
+        for satellite in range(20)
+        for number in range(300)
+    ]
+    return History("fault_detection", "satellite", tuple(points))
+
+
 class TestCharts:
     """Vega-Altair charts."""
 
@@ -140,6 +159,7 @@ class TestCharts:
             "comparison": repository.compare("run_0", "run_9"),
             "by satellite": repository.compare("run_0", "hostile", by_satellite=True),
             "history": repository.history("fault_detection"),
+            "long history": long_history(),
             "distribution": repository.distribution("fault_detection"),
         }
         return {name: value.plot().to_dict() for name, value in named.items()}
@@ -150,7 +170,17 @@ class TestCharts:
 
     def test_none_has_more_marks_than_it_may(self, repository: RunRepository) -> None:
         for name, chart in self.drawn(repository).items():
-            assert json.dumps(chart).count('"run"') < 5_000, name
+            # Each row of data is drawn by each layer.
+            layers = len(chart.get("layer", [1]))
+            assert json.dumps(chart).count('"run"') * layers < 5_000, name
+
+    def test_of_a_long_history_the_newest_runs_of_all_are_drawn(
+        self, repository: RunRepository
+    ) -> None:
+        rows = self.drawn(repository)["long history"]["data"]["values"]
+
+        assert {row["group"] for row in rows} == {f"SAT{n:03}" for n in range(20)}
+        assert {row["run"] for row in rows} == {f"run_{n:03}" for n in range(238, 300)}
 
     def test_missed_events_are_in_the_legend(self, repository: RunRepository) -> None:
         assert "hostile (1 never came)" in json.dumps(self.drawn(repository)["distribution"])

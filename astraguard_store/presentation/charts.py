@@ -5,13 +5,15 @@ All data is aggregated before it goes into a chart, so that none has more than 5
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.distributions import Distribution, RunDistribution
 from astraguard_store.exceptions import MissingExtraError
-from astraguard_store.history import History, value_of
+from astraguard_store.history import History, HistoryPoint, value_of
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation.numbers import Unit, unit_of
 from astraguard_store.presentation.style import PALETTE
@@ -72,7 +74,7 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
     """Return the trend over runs: a band of the usual, change points and new commits as lines."""
     alt = _altair()
-    points = history.points[-MOST_MARKS // 4 :]
+    points = _newest(history.points, MOST_MARKS // 4)
     unit = unit_of(value_of(point, statistic) for point in points)
     changes = frozenset(history.changes(statistic))
     name = statistic.removesuffix("_ms")
@@ -120,6 +122,17 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
     title = f"{history.metric_type}: {name} of each run"
     chart: altair.LayerChart = alt.layer(band, events, lines)
     return chart.properties(title=title, width=480, height=280)
+
+
+def _newest(points: Sequence[HistoryPoint], most: int) -> list[HistoryPoint]:
+    """Return the points of the newest runs, whole runs as far as so many points go."""
+    number = Counter((point.recorded_at, point.run_id) for point in points)
+    kept: set[tuple[datetime, str]] = set()
+    for run in sorted(number, reverse=True):
+        if kept and sum(number[other] for other in kept) + number[run] > most:
+            break
+        kept.add(run)
+    return [point for point in points if (point.recorded_at, point.run_id) in kept][:most]
 
 
 def run_chart(run: RunSummary) -> altair.VConcatChart:
