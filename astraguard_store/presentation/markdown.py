@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from astraguard_store.presentation.text import Column, printable
 from astraguard_store.reports import DescribedObject
 
-# An underscore inside a word, and an ampersand without an entity, are only themselves.
-_MARKS = re.compile(r"[\\|*`<\[~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+# An underscore inside a word, an ampersand without an entity, and a parenthesis that
+# begins no address of a link are only themselves.
+_MARKS = re.compile(r"[\\|*`<\[~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 _TITLE = """\
 # Tables and views

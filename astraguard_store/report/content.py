@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from astraguard_store.comparison import Comparison, compare
 from astraguard_store.distributions import Distribution
 from astraguard_store.model import RunSummary
+from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
@@ -26,6 +27,7 @@ class Report:
         comparisons: One for each run, against the baseline; empty without one.
         distributions: One for each metric type, the baseline's first.
         made_at: When the report was made, aware UTC.
+        place: The results folder, or a server's URL without its password.
         verdict: What a gate says of the runs; None where there is none.
         why_not: Why there is no verdict, where one was to be expected.
     """
@@ -35,6 +37,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     distributions: tuple[Distribution, ...]
     made_at: datetime
+    place: str
     verdict: GateReport | None = None
     why_not: str | None = None
 
@@ -46,8 +49,7 @@ class Report:
     @property
     def title(self) -> str:
         """What the report is of, in a line."""
-        names = [run.run_id for run in self.runs]
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        shown = few_names([run.run_id for run in self.runs], 3)
         if self.baseline is None:
             return shown
         name = self.verdict.baseline_name if self.verdict else None
@@ -56,18 +58,20 @@ class Report:
     def commands(self) -> list[str]:
         """Return the commands that show the same in a terminal."""
         if self.baseline is None:
-            return [f"astraguard-store show {_word(run.run_id)}" for run in self.runs]
-        before = _word(self.baseline.run_id)
-        compared = [f"astraguard-store compare {before} {_word(run.run_id)}" for run in self.runs]
-        return [*self._gate(), *compared]
+            called = [f"show {_word(run.run_id)}" for run in self.runs]
+        else:
+            before = _word(self.baseline.run_id)
+            compared = [f"compare {before} {_word(run.run_id)}" for run in self.runs]
+            called = [*self._gate(), *compared]
+        return [f"astraguard-store {words} --results {_word(self.place)}" for words in called]
 
     def _gate(self) -> list[str]:
-        """Return the command of the verdict, if there is one."""
+        """Return the words of the command of the verdict, if there is one."""
         if self.verdict is None:
             return []
         against = self.verdict.baseline_name or ",".join(self.verdict.baseline)
         names = " ".join(map(_word, self.verdict.candidates))
-        return [f"astraguard-store gate {names} --baseline {_word(against)}"]
+        return [f"gate {names} --baseline {_word(against)}"]
 
 
 def collect(
@@ -102,12 +106,13 @@ def collect(
         () if before is None else tuple(compare(before, run) for run in runs),
         tuple(repository.distribution(metric_type, ids) for metric_type in types),
         datetime.now(UTC),
+        repository.server or str(repository.results_dir),
         verdict,
         why_not,
     )
 
 
-def _word(run_id: str) -> str:
+def _word(name: str) -> str:
     import shlex
 
-    return shlex.quote(run_id)
+    return shlex.quote(name)
