@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from command_line import assert_one_line, run
+from command_line import assert_one_line, command_line, run
 from recordings import recorded
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository, Unit
@@ -230,6 +234,59 @@ class TestWhoMayAsk:
 
         assert result.exit_code == 2
         assert_one_line(result, said)
+
+    @pytest.mark.parametrize(
+        ("host", "name"),
+        [("127.0.0.2", "127.0.0.2"), ("::1", "[::1]"), ("localhost", "localhost")],
+    )
+    def test_the_address_that_is_printed_is_answered(
+        self, store: Path, host: str, name: str
+    ) -> None:
+        token = "a token & its #end+"
+        with serving(store, "--host", host, "--token", token) as url:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                page = answer.read()
+
+        assert url.startswith(f"http://{name}:")
+        assert b"run_29" in page
+
+    def test_an_empty_token_is_none(self, store: Path) -> None:
+        with serving(store, "--token", "") as url:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert answer.status == 200
+
+
+@contextmanager
+def serving(store: Path, *words: str) -> Iterator[str]:
+    """Give the URL that `serve` prints, while it runs."""
+    pytest.importorskip("uvicorn", reason="the extra `web` isn't installed")
+    host = words[1] if words[0] == "--host" else "127.0.0.1"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as found:
+        try:
+            found.bind((host, 0))
+        except OSError:
+            pytest.skip(f"this machine has no {host}")
+        port = found.getsockname()[1]
+    called = command_line("serve", *words, "--port", str(port), "--results", store)
+    with subprocess.Popen(called, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split("  ")[0]
+        try:
+            _wait_for(family, host, port)
+            yield url
+        finally:
+            process.terminate()
+
+
+def _wait_for(family: int, host: str, port: int) -> None:
+    until = time.monotonic() + 30
+    while True:
+        with socket.socket(family) as asking:
+            if asking.connect_ex((host, port)) == 0:
+                return
+        assert time.monotonic() < until, "it doesn't listen"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

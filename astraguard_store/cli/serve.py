@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from urllib.parse import urlencode
 
 import click
 
@@ -38,6 +39,8 @@ def serve(host: str, port: int, token: str | None, results: options.Results) -> 
 
     Exit code 0; 2 for an error, such as an address without a token, or a missing extra `web`.
     """
+    # An empty one, as of a variable that is set to nothing, is none.
+    token = token or None
     is_loopback = _is_loopback(host)
     if not is_loopback and not token:
         raise click.UsageError(
@@ -56,11 +59,17 @@ def serve(host: str, port: int, token: str | None, results: options.Results) -> 
     except ImportError:
         raise MissingExtraError("`serve`", "web") from None
     with options.open_store(results, read_only=True) as repository:
-        hosts = _LOOPBACK_NAMES if is_loopback else ("*",)
+        hosts = (*_LOOPBACK_NAMES, host, f"[{host}]") if is_loopback else ("*",)
         app = make_app(repository, token=token, hosts=hosts)
-        query = f"/?token={token}" if token else "/"
-        output.print_line(f"http://{host}:{port}{query}  (Ctrl-C ends)")
+        output.print_line(f"{_url(host, port, token)}  (Ctrl-C ends)")
         uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+
+
+def _url(host: str, port: int, token: str | None) -> str:
+    """Return the address for a browser."""
+    name = f"[{host}]" if ":" in host else host
+    query = f"?{urlencode({'token': token})}" if token else ""
+    return f"http://{name}:{port}/{query}"
 
 
 def _is_loopback(host: str) -> bool:
