@@ -18,9 +18,11 @@ from astraguard_store import (
     LatencyCollector,
     MetricSummary,
     Provenance,
+    RunHeader,
     RunNotFoundError,
     RunRepository,
 )
+from astraguard_store.cli.watch import _besides
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.run_names import resolve_run
 
@@ -34,6 +36,19 @@ def flown(slowness: float, missed: int = 0) -> LatencyCollector:
     for number in range(missed):
         collector.record_missed("fault_detection", "SAT001", 10.0 + number, 5_000.0)
     return collector
+
+
+def completions(words: list[str], results: Path | str) -> list[str]:
+    """Return what a shell would offer for the last word."""
+    result = run(
+        env={
+            "_ASTRAGUARD_STORE_COMPLETE": "zsh_complete",
+            "ASTRAGUARD_STORE_RESULTS": str(results),
+            "COMP_WORDS": " ".join(["astraguard-store", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+    )
+    return result.stdout.split("\n")[1::3]
 
 
 @pytest.fixture
@@ -344,6 +359,14 @@ class TestTerminal:
         ]
         assert "live  running" in besides
 
+    def test_watch_lists_a_run_once_that_wrote_between_two_looks(self) -> None:
+        before = RunHeader("live", 1, datetime(2026, 1, 1, tzinfo=UTC), 10, "running")
+        older = before._replace(run_id="older")
+
+        others = _besides([before], [before._replace(total_measurements=20), older])
+
+        assert others == [older]
+
     def test_watch_draws_the_list_anew(self, store: Path) -> None:
         result = run("watch", "--every", "0.1", "--times", "2", "-n", "1", "--results", store)
 
@@ -365,13 +388,14 @@ class TestTerminal:
     def test_the_shell_completes_names(
         self, store: Path, words: list[str], offered: list[str]
     ) -> None:
-        result = run(
-            env={
-                "_ASTRAGUARD_STORE_COMPLETE": "zsh_complete",
-                "ASTRAGUARD_STORE_RESULTS": str(store),
-                "COMP_WORDS": " ".join(["astraguard-store", *words]),
-                "COMP_CWORD": str(len(words)),
-            }
-        )
+        assert completions(words, store) == offered
 
-        assert result.stdout.split("\n")[1::3] == offered
+    def test_the_shell_completes_names_of_a_server(self, store: Path, server_url: str) -> None:
+        with RunRepository.open(store) as repository:
+            repository.push(server_url)
+
+        assert completions(["history", "fault"], server_url) == ["fault_detection"]
+        assert completions(["show", "run_1"], server_url) == ["run_11", "run_10"]
+        assert "v_buckets" in completions(["db", "describe", "v_b"], server_url)
+        there = ["show", "--results", server_url, "run_1"]
+        assert completions(there, "nowhere") == ["run_11", "run_10"]

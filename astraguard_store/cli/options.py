@@ -386,8 +386,9 @@ def completed(
     return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", name) for name in found]
 
 
-def _results_of(ctx: click.Context) -> Path:
-    return Path(ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR)
+def _results_of(ctx: click.Context) -> Results:
+    given = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
+    return str(given) if names_server(given) else Path(given)
 
 
 def metric_types(repository: RunRepository) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,7 +11,7 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.recent import fields_option, print_runs
-from astraguard_store.model import RunSummary
+from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.presentation import text
 
 
@@ -79,8 +79,8 @@ def watch(
         )
         looks = 0
         while True:
-            newest, others = find(limit), find(limit, state="running")
-            others = [header for header in others if header not in newest]
+            newest = find(limit)
+            others = _besides(newest, find(limit, state="running"))
             listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
             click.clear()
             now = text.time_text(datetime.now(UTC))
@@ -91,6 +91,12 @@ def watch(
             if looks == times:
                 return
             time.sleep(every)
+
+
+def _besides(newest: Sequence[RunHeader], running: Iterable[RunHeader]) -> list[RunHeader]:
+    """Return the running ones that aren't listed; between two looks a run's header changes."""
+    listed = {header.run_id for header in newest}
+    return [header for header in running if header.run_id not in listed]
 
 
 def _print(
