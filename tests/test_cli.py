@@ -789,6 +789,9 @@ def test_demo_saves_lists_and_compares_two_flights(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "demo-slow" / "latency_raw.csv").is_file()
     assert str(tmp_path / "demo" / "astraguard.db") in result.stdout
     assert re.search(r"^demo-slow +2\d\d\d-", result.stdout, re.MULTILINE)
+    flights = result.stdout.split("\n\n")[0]
+    assert "demo-slow: " in flights
+    assert [line for line in flights.splitlines() if len(line) > 80] == []
     assert re.search(r"^fault_detection ms .* \+\d+(×| %) +0→1", result.stdout, re.MULTILINE)
 
 

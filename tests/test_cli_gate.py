@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from command_line import assert_one_line, run, run_json
 from judged_stores import flown, saved, with_both_sides
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository
-from astraguard_store.presentation.verdict_texts import junit
+from astraguard_store.presentation.verdict_texts import junit, percent, why
 
 SLOW = ("new_1", "new_4", "new_7")
 UNCHANGED = ("old_1", "old_4", "old_7")
@@ -50,8 +51,9 @@ class TestExitCodes:
         result = run(*words)
 
         assert result.exit_code == 3
-        assert result.stdout.splitlines()[0].startswith("REGRESSED: ")
-        assert result.stdout.splitlines()[0].endswith("(on assumed noise)")
+        headline = " ".join(result.stdout.split("\n\n")[0].split())
+        assert headline.startswith("REGRESSED: ")
+        assert headline.endswith("(on assumed noise)")
         assert run(*words, "--trust-assumed").exit_code == 1
 
     def test_0_where_a_regression_is_excluded(self, store: Path, tmp_path: Path) -> None:
@@ -98,12 +100,22 @@ class TestOutput:
     """What a person reads."""
 
     def test_it_fits_into_eighty_columns(self, store: Path) -> None:
-        for words in (SLOW, UNCHANGED, ("new_1",)):
-            baseline = "nightly" if words == SLOW else OTHERS
-            printed = run("gate", *words, "--baseline", baseline, "--all", "--results", store)
+        of_lone = {SLOW: "nightly", ("lone_slow",): "lone"}
+        for words in (SLOW, UNCHANGED, ("new_1",), ("lone_slow",)):
+            for more in ([], ["--all"]):
+                baseline = of_lone.get(words, OTHERS)
+                printed = run("gate", *words, "--baseline", baseline, *more, "--results", store)
 
-            lines = printed.stdout.splitlines()
-            assert [line for line in lines if len(line) > 80] == []
+                lines = printed.stdout.splitlines()
+                assert [line for line in lines if len(line) > 80] == []
+
+    def test_markdown_has_the_headline_in_one_line(self, store: Path) -> None:
+        words = ("gate", "lone_slow", "--baseline", "lone", "--markdown", "--results", store)
+
+        first = run(*words).stdout.splitlines()[0]
+
+        assert first.startswith("**REGRESSED: ")
+        assert first.endswith(" (on assumed noise)**")
 
     def test_it_says_why_what_differs_and_what_is_folded(self, store: Path) -> None:
         printed = run("gate", *SLOW, "--baseline", "nightly", "--results", store).stdout
@@ -266,5 +278,30 @@ def test_show_says_how_sure_a_percentile_is(store: Path) -> None:
     printed = run("show", "old_0", "--results", store).stdout
     shape = run_json("show", "old_0", "--results", store)
 
-    assert "95 % interval, ms" in printed
+    assert "95 % interval" in printed
     assert json.dumps(shape["intervals"]["fault_detection"]["p50"]["is_enough"]) == "true"
+
+
+def test_an_interval_has_the_unit_of_its_statistics(store: Path) -> None:
+    printed = run("show", "old_0", "--results", store).stdout
+
+    statistics, interval, *_ = [
+        line.split() for line in printed.splitlines() if line.startswith("reference ")
+    ]
+    assert statistics[1] == interval[1] == "µs"
+    low, high = map(float, interval[2].split("-"))
+    assert low < float(statistics[4]) < high
+
+
+def test_a_percentage_of_thousands_is_a_factor_or_has_a_comma() -> None:
+    assert percent(31.36) == "3,136 %"
+    assert percent(31.36, sign=True) == "+31×"
+
+
+def test_why_it_regressed_names_a_large_change_as_a_factor(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        saved(repository, ["before"])
+        saved(repository, ["after"], factor=40.0)
+        report = repository.gate("after", "before")
+
+    assert re.search(r"and this is \+\d\d×$", why(report))

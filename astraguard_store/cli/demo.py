@@ -118,7 +118,7 @@ def _print_flight(
     detector: type[Detector], plan: FlightPlan, flight: Flight, run: RunSummary
 ) -> None:
     missed = f", {flight.missed} missed" if flight.missed else ""
-    output.print_line(
+    output.print_folded(
         f"{run.run_id}: {plan.satellites} satellites, {plan.duration_s} simulated seconds "
         f"in {flight.elapsed_s:.2f} s with {detector.__name__}; {flight.recovered} of "
         f"{flight.injected} faults recovered{missed}, {flight.false_alarms} false alarms"

@@ -156,7 +156,10 @@ def _exit_code(report: GateReport, *, allow_inconclusive: bool, trusted: bool) -
 
 def _print_report(report: GateReport, *, show_all: bool, markdown: bool) -> None:
     headline = words.headline(report)
-    output.print_line(f"**{headline}**" if markdown else headline)
+    if markdown:
+        output.print_line(f"**{headline}**")
+    else:
+        output.print_folded(headline)
     output.print_line()
     output.print_fields(words.facts(report), markdown=markdown)
     output.print_line()
@@ -202,7 +205,7 @@ def _print_rest(
         _print_cells(others, by_satellite=report.by_satellite, markdown=True)
         output.write_lines(["", "</details>"])
     elif rest:
-        output.print_line(f"{rest}; --all lists them")
+        output.print_folded(f"{rest}; --all lists them")
 
 
 def _print_limits(report: GateReport, limits: Limits, *, markdown: bool) -> None:

@@ -66,7 +66,7 @@ def show(
         _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
     if intervals:
         output.print_line()
-        _print_intervals(intervals, markdown=as_markdown)
+        _print_intervals(intervals, summary.metrics, markdown=as_markdown)
     if drawn:
         output.print_line()
         columns = text.words("metric type", "histogram", "p95 over the run's time")
@@ -164,12 +164,17 @@ def _print_statistics(
 
 
 def _print_intervals(
-    intervals: Mapping[str, Mapping[str, PercentileInterval]], *, markdown: bool
+    intervals: Mapping[str, Mapping[str, PercentileInterval]],
+    metrics: Mapping[str, MetricSummary],
+    *,
+    markdown: bool,
 ) -> None:
-    columns = text.words("95 % interval, ms", "p50", "p95", "p99")
+    columns = text.words("95 % interval", "", "p50", "p95", "p99")
     rows = [
-        [metric_type, *(text.interval_text(one) for one in of_one.values())]
+        [metric_type, unit.name, *(text.interval_text(one, unit) for one in of_one.values())]
         for metric_type, of_one in sorted(intervals.items())
+        # As its statistics, which stand above.
+        for unit in [text.summary_unit([metrics[metric_type]])]
     ]
     output.print_table(columns, rows, markdown=markdown)
 

@@ -18,8 +18,6 @@ DIGITS: Final = 3
 _MOST_DECIMALS: Final = 6
 # From eleven times as much on a factor says more than percent.
 _FACTOR_FROM: Final = 10
-# Two numbers known to 1 % may differ by so much, and be of equal events.
-_DIFFERENCE_OF_BUCKETS: Final = 0.02
 
 
 class Unit(NamedTuple):
@@ -86,20 +84,11 @@ def duration_text(value_ms: float | AtLeast | None, *, about: str = "") -> str:
     return f"{about}{in_unit(value_ms, unit)} {unit.name}"
 
 
-def is_difference(
-    baseline: float | AtLeast | None, candidate: float | AtLeast | None, *, from_buckets: bool
-) -> bool:
-    """Return whether two durations differ by more than the precision that they are known to.
-
-    That is 1 % of each for percentiles from buckets. Others are exact, and differ if a reader
-    of three digits sees it.
-    """
+def is_difference(baseline: float | AtLeast | None, candidate: float | AtLeast | None) -> bool:
+    """Return whether a reader of three digits sees that two durations differ."""
     if baseline is None or candidate is None or isinstance(candidate - baseline, AtLeast):
         return True
-    before, after = float(baseline), float(candidate)
-    if from_buckets:
-        return abs(after - before) > _DIFFERENCE_OF_BUCKETS * max(before, after)
-    return number_text(before) != number_text(after)
+    return number_text(float(baseline)) != number_text(float(candidate))
 
 
 def change_text(relative_change: float | AtLeast | None, *, at_least: str = "≥ ") -> str:

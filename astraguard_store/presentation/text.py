@@ -15,7 +15,6 @@ from astraguard_store.presentation.numbers import (
     count_text,
     in_unit,
     is_difference,
-    number_text,
     shows_no_change,
     unit_of,
 )
@@ -87,15 +86,15 @@ def statistic_text(summary: MetricSummary | None, statistic: str, unit: Unit) ->
     return in_unit(getattr(summary, _NUMBER_OR_BOUND.get(statistic, statistic)), unit)
 
 
-def interval_text(interval: PercentileInterval) -> str:
-    """Return ``78.1-79.5``, or ``few: 12`` where so few events are too few."""
+def interval_text(interval: PercentileInterval, unit: Unit) -> str:
+    """Return ``78.1-79.5`` in *unit*, or ``few: 12`` where so few events are too few."""
     if not interval.is_enough:
         return f"few: {interval.effective_events}"
     low, high = interval.low_ms, interval.high_ms
     if low is None:
         return "-"
-    shown = number_text(low)
-    return f"above {shown}" if high is None else f"{shown}-{number_text(high)}"
+    shown = in_unit(low, unit)
+    return f"above {shown}" if high is None else f"{shown}-{in_unit(high, unit)}"
 
 
 def change_texts(
@@ -138,7 +137,7 @@ def is_slower(value: ValueChange, statistic: str) -> bool | None:
 
 
 def _is_visible(value: ValueChange) -> bool:
-    if not is_difference(*value, from_buckets=False):
+    if not is_difference(value.baseline, value.candidate):
         return False
     return not shows_no_change(change_text(value.relative_change))
 
@@ -169,6 +168,9 @@ def _remark(
     if isinstance(value.baseline, AtLeast):
         # Nothing is known of the change that could be shown.
         return "among the missed"
+    if value.baseline == 0 and value.candidate:
+        # Of nothing there is no percentage: the first missed event.
+        return "new"
     return change_text(value.relative_change, at_least=at_least)
 
 

@@ -64,11 +64,11 @@ _OF = {
 
 
 def percent(share: float, *, sign: bool = False) -> str:
-    """Return ``21 %``, with a digit more below 10; with *sign* ``+21 %``; ``+2100×``."""
+    """Return ``21 %``, with a digit more below 10; with *sign* ``+21 %``, or ``+2100×``."""
     if sign and share >= _FACTOR_FROM:
         return numbers.change_text(share)
     digits = 0 if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 or not share else 2
-    return f"{share * 100:{'+' if sign else ''}.{digits}f} %"
+    return f"{share * 100:{'+' if sign else ''},.{digits}f} %"
 
 
 def name_of(cell: CellVerdict | NotJudged) -> str:
@@ -226,7 +226,7 @@ def _why_regressed(cell: CellVerdict, sure: str) -> str:
     by_noise = (1 + change) / (1 + low) - 1
     return (
         f"noise explains up to {percent(by_noise)} ({sure} confidence), "
-        f"and this is {percent(change)}"
+        f"and this is {percent(change, sign=True)}"
     )
 
 
