@@ -17,6 +17,7 @@ from astraguard_store.history import History, HistoryPoint, value_of
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation.numbers import Unit, unit_of
 from astraguard_store.presentation.style import PALETTE
+from astraguard_store.presentation.text import quantile_text
 
 if TYPE_CHECKING:
     import altair
@@ -46,7 +47,7 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
         for time, share in _thinned([p for p in run.cumulative() if p[0] > 0], most)
     ]
     marks = [
-        {"run": _label(run), "time": float(value) / unit.ms, "share": q, "mark": f"p{q * 100:g}"}
+        {"run": _label(run), "time": float(value) / unit.ms, "share": q, "mark": quantile_text(q)}
         for run in distribution.runs
         for q in _QUANTILES
         if (value := run.quantile(q)) is not None and not isinstance(value, AtLeast) and value > 0

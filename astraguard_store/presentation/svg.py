@@ -8,6 +8,7 @@ did, and a dashed line goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import ceil, floor, log10
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from astraguard_store.model import AtLeast
 from astraguard_store.presentation.html import Html, tag
 from astraguard_store.presentation.numbers import Unit, count_text, in_unit, unit_of
 from astraguard_store.presentation.style import PALETTE
+from astraguard_store.presentation.text import quantile_text
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _PLOT = 720, 64, 16, 34, 40, 260
 _SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
@@ -85,10 +87,7 @@ def history_svg(history: History, statistic: str = "p95") -> Html:
     def x(point: HistoryPoint) -> float:
         return _LEFT + (order[point.run_id] + 0.5) * step
 
-    def y(value: float) -> float:
-        share = (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
-        return _TOP + _PLOT * (1 - share)
-
+    y = partial(_y_of_time, low, high)
     parts = [_title(f"{history.metric_type}: {name} of each run, {unit.name}, oldest left")]
     for tick in _log_ticks(low, high, unit.ms):
         parts.append(_guide(y(tick)))
@@ -110,10 +109,7 @@ def times_svg(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) 
     low, high = min(known) / 1.1, max(known) * 1.1
     unit = unit_of(known)
 
-    def y(value: float) -> float:
-        share = (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
-        return _TOP + _PLOT * (1 - share)
-
+    y = partial(_y_of_time, low, high)
     parts = [_title(f"{title}, {unit.name}")]
     for tick in _log_ticks(low, high, unit.ms):
         parts += [_guide(y(tick)), _text(_LEFT - 6, y(tick) + 4, in_unit(tick, unit), "end")]
@@ -125,6 +121,12 @@ def times_svg(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) 
         _text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "time in the scenario, from start to end")
     )
     return _svg([*parts, *_legend([(name, "") for name, _ in series])], len(series), title)
+
+
+def _y_of_time(low: float, high: float, value_ms: float) -> float:
+    """Return the place of a duration on a log axis from *low* to *high*, ms, upwards."""
+    share = (log10(max(value_ms, low)) - log10(low)) / (log10(high) - log10(low))
+    return _TOP + _PLOT * (1 - share)
 
 
 def _y_of_share(share: float) -> float:
@@ -148,8 +150,7 @@ def _time_grid(axis: _Axis, unit_ms: float) -> list[Html]:
         parts.append(
             tag("line", x1=x, x2=x, y1=_TOP, y2=_TOP + _PLOT, stroke="currentColor", opacity=0.15)
         )
-        shown = in_unit(tick, unit_of([tick])) if not unit_ms else f"{tick / unit_ms:,.9g}"
-        parts.append(_text(x, _TOP + _PLOT + 18, shown))
+        parts.append(_text(x, _TOP + _PLOT + 18, f"{tick / unit_ms:,.9g}"))
     return parts
 
 
@@ -236,7 +237,7 @@ def _trend(
 
 
 def _legend_text(run: RunDistribution, unit: Unit) -> str:
-    shown = [f"p{q * 100:g} ≈ {in_unit(run.quantile(q), unit, above='above ')}" for q in _MARKED]
+    shown = [f"{quantile_text(q)} ≈ {in_unit(run.quantile(q), unit)}" for q in _MARKED]
     missed = f", {count_text(run.missed)} missed" if run.missed else ""
     return f"{', '.join(shown)} {unit.name}{missed}"
 
