@@ -54,9 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Forget how the test ended before: plugins that run a test again use the same item."""
-    for key in (_OUTCOME, _ERROR):
-        if key in item.stash:
-            del item.stash[key]
+    if _OUTCOME in item.stash:
+        del item.stash[_OUTCOME]
+    if _ERROR in item.stash:
+        del item.stash[_ERROR]
 
 
 @pytest.hookimpl(hookwrapper=True)
