@@ -15,6 +15,7 @@ from recordings import recorded
 from astraguard_store import Comparison, LatencyCollector, MetricChange, RunRepository
 from astraguard_store.model import MetricSummary
 from astraguard_store.presentation import ci
+from astraguard_store.verdict.values import CellVerdict, GateReport
 
 PAGE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text(encoding="utf-8")
 WORKFLOWS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -38,6 +39,21 @@ def hostile() -> Comparison:
     return Comparison(HOSTILE, HOSTILE, (MetricChange(HOSTILE, None, summary, slower),))
 
 
+def cell(statistic: str, *, excludes_regression: bool) -> CellVerdict:
+    """Give a cell of which it isn't settled whether it changed."""
+    return CellVerdict(
+        *("m", None, statistic, "inconclusive", 1.0, 1.02, 0.02, -0.05, 0.09, 0.05),
+        *(excludes_regression, 0.02, "measured", 8.0),
+    )
+
+
+def judged(*cells: CellVerdict) -> GateReport:
+    return GateReport(
+        *("inconclusive", None, ("a",), ("b",), False, 0.05, cells, (), "measured", 0),
+        *(False, None, (), (), ()),
+    )
+
+
 def test_junit_has_a_case_a_metric_type(store: Path) -> None:
     result = run("compare", "old", "new", "--format", "junit", "--results", store)
 
@@ -56,6 +72,32 @@ def test_github_gets_a_warning_of_what_never_came(store: Path) -> None:
     first, *rest = result.stdout.splitlines()
     assert first.startswith("::warning title=new against old::fault_detection: +100 %25;")
     assert all(line.startswith("::notice ") for line in rest)
+
+
+def test_a_missed_event_more_is_a_warning_and_one_fewer_a_notice() -> None:
+    few = MetricSummary(2_000, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 999)
+    more = few._replace(missed=1_000)
+
+    kinds = [
+        next(ci.github(Comparison("a", "b", (MetricChange("m", None, *sides),)))).split()[0]
+        for sides in ((few, more), (more, few))
+    ]
+
+    assert kinds == ["::warning", "::notice"]
+
+
+def test_what_may_be_better_but_is_no_worse_is_skipped_in_neither_file() -> None:
+    summary = MetricSummary(100, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    comparison = Comparison("a", "b", (MetricChange("m", None, summary, summary),))
+    report = judged(cell("p50", excludes_regression=True), cell("p95", excludes_regression=False))
+
+    of_types = ET.fromstring(ci.junit(comparison, report))[0]
+    of_cells = ET.fromstring(ci.gate_junit(report))
+
+    assert of_types.attrib["skipped"] == of_cells.attrib["skipped"] == "1"
+    assert [case.attrib["name"] for case in of_cells if len(case)] == ["p95"]
+    [skipped] = of_types.findall("testcase/skipped")
+    assert skipped.attrib["message"] == "inconclusive: m p95: +2.0 % (-5.0 to +9.0 %)"
 
 
 def test_a_hostile_name_begins_no_command_of_its_own() -> None:

@@ -12,7 +12,8 @@ from command_line import assert_one_line, run, run_json
 from judged_stores import flown, saved, with_both_sides
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository
-from astraguard_store.presentation.verdict_texts import junit, percent, why
+from astraguard_store.presentation.ci import gate_junit
+from astraguard_store.presentation.verdict_texts import percent, why
 
 SLOW = ("new_1", "new_4", "new_7")
 UNCHANGED = ("old_1", "old_4", "old_7")
@@ -171,7 +172,7 @@ class TestOutput:
                 repository.save(run_id, collector)
             report = repository.gate("new", "old", by_satellite=True)
 
-        cases = ET.fromstring(junit(report)).findall("testcase")
+        cases = ET.fromstring(gate_junit(report)).findall("testcase")
 
         assert cases[0].attrib["classname"] == "fault_detection on SAT\\x07<&'\""
 

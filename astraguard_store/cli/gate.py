@@ -137,7 +137,9 @@ def gate(
         complain(f"{error}; `{PROGRAM} recent` lists the runs")
         return ERROR
     if junit:
-        junit.write_text(words.junit(report), encoding="utf-8")
+        from astraguard_store.presentation.ci import gate_junit
+
+        junit.write_text(gate_junit(report), encoding="utf-8")
     code = _exit_code(report, allow_inconclusive=allow_inconclusive, trusted=trust_assumed)
     if as_json:
         output.print_json({**origin, **verdict_shapes.gate_shape(report), "exit_code": code})

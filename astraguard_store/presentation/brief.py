@@ -35,6 +35,7 @@ class BriefLine(NamedTuple):
         is_slower: Whether that is slower; None where nothing visible changed.
         is_bound: Whether only a lower bound of it is known.
         missed: (baseline, candidate): missed events.
+        is_more_missed: Whether the candidate missed more of them.
     """
 
     satellite_id: str | None
@@ -45,6 +46,7 @@ class BriefLine(NamedTuple):
     is_slower: bool | None
     is_bound: bool
     missed: tuple[str, str]
+    is_more_missed: bool
 
 
 def brief_lines(
@@ -146,6 +148,7 @@ def _line(change: MetricChange, at_least: str) -> BriefLine:
         slower,
         isinstance(value.difference, AtLeast),
         (_count(missed.baseline), _count(missed.candidate)),
+        (missed.candidate or 0) > (missed.baseline or 0),
     )
 
 

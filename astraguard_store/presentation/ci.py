@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.presentation.brief import PERCENTILES, BriefLine, brief_lines
 from astraguard_store.presentation.html import Html, tag
 from astraguard_store.presentation.text import printable
 from astraguard_store.presentation.verdict_texts import (
-    by_type,
     change_text,
     headline,
     interval_text,
     name_of,
     notes,
+    settled,
+    where,
 )
-from astraguard_store.verdict.values import GateReport
+from astraguard_store.verdict.values import CellVerdict, GateReport
 
+_DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 _OUTCOMES = {"regressed": "failure", "inconclusive": "skipped"}
 
 
@@ -27,45 +31,82 @@ def junit(comparison: Comparison, verdict: GateReport | None = None) -> str:
     A comparison knows no limits, so that by itself none of its cases fails. With a verdict
     those fail that regressed, and those are skipped of which it isn't settled.
     """
-    lines = brief_lines(comparison.changes)
-    verdicts = {} if verdict is None else by_type(verdict)
-    found = [verdicts.get((line.metric_type, line.satellite_id)) for line in lines]
     cases = [
-        tag(
-            "testcase",
-            _outcome(line, verdict, of_type),
-            tag("system-out", _sentence(line)),
-            classname=f"{comparison.baseline}.{comparison.candidate}",
-            name=_named(line),
+        _Case(
+            f"{comparison.baseline}.{comparison.candidate}",
+            _named(line),
+            () if verdict is None else _cells_of(line, verdict),
+            _sentence(line),
         )
-        for line, of_type in zip(lines, found, strict=True)
+        for line in brief_lines(comparison.changes)
     ]
     said = [] if verdict is None else [headline(verdict), *notes(verdict)]
     warnings = "\n".join([*said, *comparison.warnings])
-    suite = tag(
-        "testsuite",
-        cases,
-        tag("system-err", warnings) if warnings else None,
-        name=f"latency of {comparison.candidate} against {comparison.baseline}",
-        tests=str(len(cases)),
-        failures=str(found.count("regressed")),
-        errors="0",
-        skipped=str(found.count("inconclusive")),
-    )
-    declaration = Html('<?xml version="1.0" encoding="utf-8"?>')
-    return f"{declaration}\n{tag('testsuites', suite)}\n"
+    name = f"latency of {comparison.candidate} against {comparison.baseline}"
+    suite = _suite(name, cases, tag("system-err", warnings) if warnings else None)
+    return f"{_DECLARATION}{tag('testsuites', suite)}\n"
 
 
-def _outcome(line: BriefLine, report: GateReport | None, verdict: str | None) -> Html | None:
-    if report is None or verdict not in _OUTCOMES:
+def gate_junit(report: GateReport) -> str:
+    """Return JUnit XML: a test case for each cell; what regressed failed."""
+    cases = [_Case(where(cell), cell.statistic, [("", cell)]) for cell in report.cells]
+    suite = _suite("astraguard-store gate", cases, tag("system-out", headline(report)))
+    return f"{_DECLARATION}{suite}\n"
+
+
+class _Case(NamedTuple):
+    """A test case: its names, what decides it as (words before it, cell), and what it printed."""
+
+    classname: str
+    name: str
+    cells: Sequence[tuple[str, CellVerdict]]
+    printed: str | None = None
+
+    def outcome(self) -> Html | None:
+        """Return what failed, or isn't settled; None of a case that passes."""
+        for verdict, element in _OUTCOMES.items():
+            said = [
+                f"{before}{change_text(cell)} ({interval_text(cell)})"
+                for before, cell in self.cells
+                if settled(cell) == verdict
+            ]
+            if said:
+                return tag(element, message=f"{verdict}: {'; '.join(said)}")
         return None
-    cells = [
-        f"{name_of(cell)}: {change_text(cell)} ({interval_text(cell)})"
+
+
+def _suite(name: str, cases: Sequence[_Case], printed: Html | None) -> Html:
+    outcomes = [case.outcome() for case in cases]
+    elements = [
+        tag(
+            "testcase",
+            outcome,
+            None if case.printed is None else tag("system-out", case.printed),
+            classname=case.classname,
+            name=case.name,
+        )
+        for case, outcome in zip(cases, outcomes, strict=True)
+    ]
+    number = Counter(outcome.split()[0] for outcome in outcomes if outcome is not None)
+    return tag(
+        "testsuite",
+        # A line each, for who looks at the file.
+        [Html(f"\n{element}") for element in elements],
+        printed,
+        name=name,
+        tests=str(len(cases)),
+        failures=str(number["<failure"]),
+        errors="0",
+        skipped=str(number["<skipped"]),
+    )
+
+
+def _cells_of(line: BriefLine, report: GateReport) -> list[tuple[str, CellVerdict]]:
+    return [
+        (f"{name_of(cell)}: ", cell)
         for cell in report.cells
         if (cell.metric_type, cell.satellite_id) == (line.metric_type, line.satellite_id)
-        and cell.verdict == verdict
     ]
-    return tag(_OUTCOMES[verdict], message=f"{verdict}: {'; '.join(cells)}")
 
 
 def github(comparison: Comparison, verdict: GateReport | None = None) -> Iterator[str]:
@@ -79,7 +120,7 @@ def github(comparison: Comparison, verdict: GateReport | None = None) -> Iterato
     for warning in comparison.warnings:
         yield _command("warning", title, warning)
     for line in brief_lines(comparison.changes, only_changed=True):
-        is_worse = line.is_bound or _count(line.missed[1]) > _count(line.missed[0])
+        is_worse = line.is_bound or line.is_more_missed
         yield _command("warning" if is_worse else "notice", title, _sentence(line))
 
 
@@ -93,10 +134,6 @@ def _sentence(line: BriefLine) -> str:
 def _named(line: BriefLine) -> str:
     on = f" on {line.satellite_id}" if line.satellite_id else ""
     return f"{line.metric_type}{on}"
-
-
-def _count(shown: str) -> int:
-    return 0 if shown == "-" else int(shown.replace(",", ""))
 
 
 def _command(kind: str, title: str, said: str) -> str:

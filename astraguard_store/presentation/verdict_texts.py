@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
 
 from astraguard_store.presentation import numbers
-from astraguard_store.presentation.text import counted, few_names, printable, provenance_text
+from astraguard_store.presentation.text import counted, few_names, provenance_text
 from astraguard_store.verdict.values import (
     CellVerdict,
     GateReport,
@@ -25,15 +25,16 @@ __all__ = [
     "facts",
     "headline",
     "interval_text",
-    "junit",
     "machine_text",
     "name_of",
     "noise_text",
     "notes",
     "percent",
     "rest_text",
+    "settled",
     "settling_text",
     "value_text",
+    "where",
     "why",
     "worst",
 ]
@@ -139,7 +140,7 @@ def _got(cell: CellVerdict) -> str:
             "missed": f"are missed, {value_text(cell, 'baseline')} before",
             "deadline": f"are too late, {percent(cell.limit)} may be",
         }
-        return f"{value_text(cell, 'candidate')} of {_where(cell)} {was[cell.statistic]}"
+        return f"{value_text(cell, 'candidate')} of {where(cell)} {was[cell.statistic]}"
     change = cell.change or 0.0
     least = cell.low if change > 0 else cell.high
     return f"{name_of(cell)} is {_slower(change)}{_at_least(least or 0.0)}"
@@ -158,13 +159,14 @@ def _may(cell: CellVerdict) -> str:
     if cell.high is None or isinf(cell.high):
         return f"{name_of(cell)} falls among missed events"
     if cell.statistic == "deadline":
-        return f"up to {percent(cell.high)} of {_where(cell)} may be too late"
+        return f"up to {percent(cell.high)} of {where(cell)} may be too late"
     if cell.statistic == "missed":
-        return f"up to {percent(cell.high)} more of {_where(cell)} may be missed"
+        return f"up to {percent(cell.high)} more of {where(cell)} may be missed"
     return f"{name_of(cell)} may be up to {_slower(cell.high)}"
 
 
-def _where(cell: CellVerdict) -> str:
+def where(cell: CellVerdict) -> str:
+    """Return the metric type, with the satellite if it is of one."""
     return cell.metric_type + (f" on {cell.satellite_id}" if cell.satellite_id else "")
 
 
@@ -275,15 +277,17 @@ def _stalls(slow: SlowEvents) -> bool:
     return slow.candidate >= _LEAST_SLOW_EVENTS and slow.candidate > 3 * expected
 
 
-def by_type(report: GateReport) -> Mapping[tuple[str, str | None], Verdict]:
-    """Return {(metric type, satellite or None): the worst verdict on any of its statistics}.
+def settled(cell: CellVerdict) -> Verdict:
+    """Return the verdict; of a cell that may be better or the same, but no worse, the same."""
+    is_no_worse = cell.verdict == "inconclusive" and cell.excludes_regression
+    return "equivalent" if is_no_worse else cell.verdict
 
-    A cell that may be better or the same, but no worse, isn't held against its metric type.
-    """
+
+def by_type(report: GateReport) -> Mapping[tuple[str, str | None], Verdict]:
+    """Return {(metric type, satellite or None): the worst verdict on any of its statistics}."""
     found: dict[tuple[str, str | None], Verdict] = {}
     for cell in report.cells:
-        is_open = cell.verdict == "inconclusive" and cell.excludes_regression
-        verdict: Verdict = "equivalent" if is_open else cell.verdict
+        verdict = settled(cell)
         key = cell.metric_type, cell.satellite_id
         found[key] = min(found.get(key, verdict), verdict, key=_WORST_FIRST.index)
     return found
@@ -307,35 +311,3 @@ def rest_text(report: GateReport, shown: int) -> str | None:
         names = sorted({f"{one.metric_type}" for one in report.not_judged})
         parts.append(f"{len(report.not_judged)} not judged ({few_names(names)})")
     return f"and {', '.join(parts)}" if parts else None
-
-
-def junit(report: GateReport) -> str:
-    """Return JUnit's XML: a test for each cell; what regressed failed, the rest not settled."""
-    # Imported where it is called: it brings urllib and http along, which takes 15 ms.
-    from xml.sax.saxutils import escape, quoteattr
-
-    failures = len(report.regressed)
-    open_cells = [cell for cell in report.cells if not cell.excludes_regression]
-    skipped = len([cell for cell in open_cells if cell.verdict == "inconclusive"])
-    counts = f'tests="{len(report.cells)}" failures="{failures}" skipped="{skipped}"'
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuite name="astraguard-store gate" {counts}>',
-    ]
-    for cell in report.cells:
-        # XML has no place for control characters, which a name may hold.
-        where = quoteattr(printable(_where(cell)))
-        case = f"  <testcase classname={where} name={quoteattr(cell.statistic)}"
-        message = quoteattr(f"{cell.verdict}: {change_text(cell)} ({interval_text(cell)})")
-        if cell.verdict == "regressed":
-            lines.append(f"{case}><failure message={message}/></testcase>")
-        elif cell.verdict == "inconclusive" and not cell.excludes_regression:
-            lines.append(f"{case}><skipped message={message}/></testcase>")
-        else:
-            lines.append(f"{case}/>")
-    lines += [
-        f"  <system-out>{escape(printable(headline(report)))}</system-out>",
-        "</testsuite>",
-        "",
-    ]
-    return "\n".join(lines)
