@@ -243,17 +243,21 @@ class TestWhoMayAsk:
         self, store: Path, host: str, name: str
     ) -> None:
         token = "a token & its #end+"
-        with serving(store, "--host", host, "--token", token) as url:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                page = answer.read()
+        with (
+            serving(store, "--host", host, "--token", token) as url,
+            urllib.request.urlopen(url, timeout=10) as answer,
+        ):
+            page = answer.read()
 
         assert url.startswith(f"http://{name}:")
         assert b"run_29" in page
 
     def test_an_empty_token_is_none(self, store: Path) -> None:
-        with serving(store, "--token", "") as url:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                assert answer.status == 200
+        with (
+            serving(store, "--token", "") as url,
+            urllib.request.urlopen(url, timeout=10) as answer,
+        ):
+            assert answer.status == 200
 
 
 @contextmanager

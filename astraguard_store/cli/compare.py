@@ -23,6 +23,7 @@ from astraguard_store.presentation.brief import (
     misses,
 )
 from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.tables import provenance_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.verdict.values import GateReport, Verdict
 
@@ -167,7 +168,7 @@ def print_comparison(
     output.print_fields(fields, markdown=markdown)
     output.print_line()
     if comparison.provenance_changes:
-        _print_provenance(comparison, markdown=markdown)
+        output.print_table(*provenance_table(comparison), markdown=markdown)
         output.print_line()
     if every_statistic:
         _print_statistics(comparison, only_changed=only_changed, markdown=markdown)
@@ -342,15 +343,6 @@ def _print_statistics(comparison: Comparison, *, only_changed: bool, markdown: b
         output.print_table(columns, rows, markdown=markdown)
     else:
         output.print_line("Nothing changed visibly.")
-
-
-def _print_provenance(comparison: Comparison, *, markdown: bool) -> None:
-    rows = [
-        [name.replace("_", " "), text.provenance_text(baseline), text.provenance_text(candidate)]
-        for name, baseline, candidate in comparison.provenance_changes
-    ]
-    columns = text.words("what differs", "baseline", "candidate")
-    output.print_table(columns, rows, markdown=markdown)
 
 
 def _cells(texts: text.ChangeTexts, *, plain: bool) -> list[output.Cell]:

@@ -15,8 +15,6 @@ from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.model import RunHeader, RunState, RunSummary
 from astraguard_store.presentation import numbers, shapes, text
 
-_USUAL = "fault_detection"
-
 
 class ListedRun(NamedTuple):
     """A run with what a list may show of it."""
@@ -106,7 +104,7 @@ fields_option = click.option(
     "--metric",
     metavar="METRIC",
     shell_complete=options.complete_metric,
-    help=f"Whose p95 is shown; else that of --above, {_USUAL}, or the first by name.",
+    help=f"Whose p95 is shown; else that of --above, {text.USUAL_METRIC}, or the first by name.",
 )
 @fields_option
 @options.scenario_filters
@@ -209,7 +207,7 @@ def print_runs(
         above: The limit that was asked for; its statistic is shown instead of p95.
         markdown: For a file instead of the terminal.
     """
-    metric_type = metric or (above[0] if above else _chosen_metric(runs))
+    metric_type = metric or (above[0] if above else text.usual_metric(runs))
     is_limit = above is not None and above[0] == metric_type
     statistic = above[1].removesuffix("_ms") if above and is_limit else _STATISTIC
     values = [_value(run, metric_type, statistic) for run in runs]
@@ -252,11 +250,6 @@ def _clip(cells: Sequence[list[str]], columns: Sequence[text.Column], title: str
         cell if cell_len(cell) <= room else set_cell_size(cell, room - 1).rstrip() + end
         for cell in cells[place]
     ]
-
-
-def _chosen_metric(runs: Iterable[RunSummary]) -> str | None:
-    found = {metric_type for run in runs for metric_type in run.metrics}
-    return _USUAL if _USUAL in found else min(found, default=None)
 
 
 def _value(run: RunSummary, metric_type: str | None, statistic: str) -> float | None:

@@ -15,8 +15,8 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
+from astraguard_store.presentation.tables import units_table
 from astraguard_store.presentation.verdict_shapes import intervals_shape
-from astraguard_store.provenance import Unit
 from astraguard_store.verdict.values import PercentileInterval
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
         output.print_fields(known, markdown=markdown)
     if run.provenance.units:
         output.print_line()
-        _print_units(run.provenance.units, markdown=markdown)
+        output.print_table(*units_table(run.provenance.units), markdown=markdown)
     if run.noise:
         output.print_line()
         _print_noise(run.noise, markdown=markdown)
@@ -198,15 +198,6 @@ def _print_artifacts(
 def _shown_path(results: options.Results, path: str) -> str:
     # Of a server's runs the files lie on the machine that the run came from.
     return str(results / path) if isinstance(results, Path) else path
-
-
-def _print_units(units: Mapping[str, Unit], *, markdown: bool) -> None:
-    rows = [
-        [satellite_id, *("-" if value is None else value for value in unit.values())]
-        for satellite_id, unit in sorted(units.items())
-    ]
-    columns = text.words("unit", "serial", "hardware", "firmware")
-    output.print_table(columns, rows, markdown=markdown)
 
 
 def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:

@@ -13,6 +13,7 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.tables import verdict_table
 from astraguard_store.presentation.values import value_shape
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
@@ -162,19 +163,8 @@ def _history(value: History) -> Html:
 
 
 def _verdict(report: GateReport) -> Html:
-    rows = [
-        [
-            words.name_of(cell),
-            words.value_text(cell, "baseline"),
-            words.value_text(cell, "candidate"),
-            words.change_text(cell),
-            words.interval_text(cell),
-            cell.verdict,
-        ]
-        for cell in report.cells
-    ]
-    columns = text.words("what") + text.numbers("baseline", "candidate", "change", "between")
-    return table([*columns, *text.words("verdict")], rows, caption=words.headline(report))
+    columns, rows = verdict_table(report.cells)
+    return table(columns, rows, caption=words.headline(report))
 
 
 def _calibration(found: Calibration) -> Html:

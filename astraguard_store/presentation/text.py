@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.model import AtLeast, MetricSummary
+from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation.numbers import (
     Unit,
     change_text,
@@ -23,6 +23,9 @@ from astraguard_store.verdict.values import PercentileInterval
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""
+
+USUAL_METRIC = "fault_detection"
+"""The metric type whose percentile a list of runs shows where none is asked for."""
 
 _COUNTS = frozenset({"count", "missed"})
 _NUMBER_OR_BOUND = {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99"}
@@ -217,6 +220,12 @@ def quantile_text(quantile: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``1 run``, ``2 runs``."""
     return f"{count_text(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def usual_metric(runs: Iterable[RunSummary]) -> str | None:
+    """Return `USUAL_METRIC` if any run has it, else the first by name; None without any."""
+    found = {metric_type for run in runs for metric_type in run.metrics}
+    return USUAL_METRIC if USUAL_METRIC in found else min(found, default=None)
 
 
 def few_names(names: Sequence[str], most: int = 5) -> str:

@@ -9,16 +9,16 @@ from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.markdown import escaped, table_lines
 from astraguard_store.presentation.sketch import histograms
+from astraguard_store.presentation.tables import Table
 from astraguard_store.report.content import Report
 from astraguard_store.report.tables import (
-    Table,
     attachments_table,
     changes_table,
+    deciding_table,
+    differences_table,
     machine_table,
-    provenance_table,
     runs_table,
     statistics_table,
-    verdict_table,
 )
 
 _WIDTH = 32
@@ -63,7 +63,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
     yield from _table(changes_table(comparison))
     if comparison.provenance_changes:
         yield ""
-        yield from _table(provenance_table(comparison))
+        yield from _table(differences_table(comparison))
 
 
 def _verdict(report: Report) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _verdict(report: Report) -> Iterator[str]:
     if verdict is None:
         return
     yield from ("", f"**{escaped(words.headline(verdict))}**", "")
-    yield from _table(verdict_table(verdict))
+    yield from _table(deciding_table(verdict))
     yield ""
     yield from (f"- {escaped(note)}" for note in words.notes(verdict))
     yield from (f"- {escaped(name)}: {escaped(value)}" for name, value in words.facts(verdict))

@@ -11,17 +11,17 @@ from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.html import Html, table, tag
 from astraguard_store.presentation.style import CSS
 from astraguard_store.presentation.svg import distribution_svg
+from astraguard_store.presentation.tables import Table
 from astraguard_store.report.content import Report
 from astraguard_store.report.tables import (
-    Table,
     attachments_table,
     changes_table,
+    deciding_table,
+    differences_table,
     machine_table,
-    provenance_table,
     runs_table,
     satellites_table,
     statistics_table,
-    verdict_table,
 )
 from astraguard_store.verdict.values import GateReport
 
@@ -91,7 +91,7 @@ def comparison_section(comparison: Comparison) -> Iterator[Html]:
     if comparison.provenance_changes:
         yield tag("h3", f"What was different about {comparison.candidate}")
         yield _table(
-            provenance_table(comparison),
+            differences_table(comparison),
             f"{comparison.candidate}: software, machine and scenario",
         )
 
@@ -110,7 +110,7 @@ def verdict_section(verdict: GateReport | None, why_not: str | None) -> Iterator
         tag("ul", [tag("li", note) for note in words.notes(verdict)])
         if words.notes(verdict)
         else None,
-        _table(verdict_table(verdict), "What decides"),
+        _table(deciding_table(verdict), "What decides"),
         tag("p", f"{rest[:1].upper()}{rest[1:]}.", class_="soft") if rest else None,
         table(text.words("", ""), facts, caption="Why", long=True),
         class_=f"verdict {verdict.verdict}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.model import MetricSummary, RunSummary
@@ -11,14 +10,8 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import brief_table
 from astraguard_store.presentation.machine import NOISE, noise_text
+from astraguard_store.presentation.tables import Table, provenance_table, verdict_table
 from astraguard_store.verdict.values import GateReport
-
-
-class Table(NamedTuple):
-    """A table of texts."""
-
-    columns: list[text.Column]
-    rows: list[list[str]]
 
 
 def changes_table(comparison: Comparison) -> Table:
@@ -26,31 +19,14 @@ def changes_table(comparison: Comparison) -> Table:
     return Table(*brief_table(comparison))
 
 
-def provenance_table(comparison: Comparison) -> Table:
-    """Return what differs between what two runs were."""
-    rows = [
-        [name.replace("_", " "), text.provenance_text(before), text.provenance_text(after)]
-        for name, before, after in comparison.provenance_changes
-    ]
-    columns = text.words("what differs", comparison.baseline, comparison.candidate)
-    return Table(columns, rows)
+def differences_table(comparison: Comparison) -> Table:
+    """Return what differs between what two runs were, whose names are the titles."""
+    return provenance_table(comparison, comparison.baseline, comparison.candidate)
 
 
-def verdict_table(verdict: GateReport) -> Table:
+def deciding_table(verdict: GateReport) -> Table:
     """Return what decides a verdict, a row a statistic; the rest is counted by `rest_text`."""
-    rows = [
-        [
-            words.name_of(cell),
-            words.value_text(cell, "baseline"),
-            words.value_text(cell, "candidate"),
-            words.change_text(cell),
-            words.interval_text(cell),
-            cell.verdict,
-        ]
-        for cell in words.worst(verdict)
-    ]
-    columns = text.words("what") + text.numbers("baseline", "candidate", "change", "between")
-    return Table([*columns, *text.words("verdict")], rows)
+    return verdict_table(words.worst(verdict))
 
 
 def machine_table(runs: Iterable[RunSummary]) -> Table | None:

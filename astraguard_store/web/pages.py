@@ -22,13 +22,10 @@ from astraguard_store.presentation.shapes import (
     run_shape,
 )
 from astraguard_store.presentation.svg import distribution_svg, history_svg, times_svg
+from astraguard_store.presentation.tables import Table, units_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
-from astraguard_store.report.tables import (
-    Table,
-    satellites_table,
-    statistics_table,
-)
+from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
 from astraguard_store.store.schema_versions import described_schema
 from astraguard_store.store.seeing import over_time, summaries
@@ -112,7 +109,7 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     is_more = len(headers) > _PAGE_RUNS
     del headers[_PAGE_RUNS:]
     runs = list(summaries(repository, headers))
-    metric = asked.get("metric") or _usual_metric(runs)
+    metric = asked.get("metric") or text.usual_metric(runs) or ""
     values = [run.metrics[metric].p95 if metric in run.metrics else None for run in runs]
     unit = numbers.unit_of(values)
     rows = [
@@ -229,12 +226,9 @@ def _state(run: RunSummary) -> list[Html]:
 
 
 def _units(run: RunSummary) -> list[Html]:
-    rows = [
-        [satellite, *("-" if value is None else value for value in unit.values())]
-        for satellite, unit in sorted(run.provenance.units.items())
-    ]
-    columns = text.words("unit", "serial", "hardware", "firmware")
-    return [table(columns, rows, caption="Which hardware each satellite was")] if rows else []
+    if not run.provenance.units:
+        return []
+    return [_made(units_table(run.provenance.units), "Which hardware each satellite was")]
 
 
 def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -343,7 +337,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     """Return the trend of a metric type over runs, with where it changed."""
     newest = list(summaries(repository, repository.recent(_PAGE_RUNS)))
     types = sorted({metric_type for run in newest for metric_type in run.metrics})
-    metric = asked.get("metric") or _usual_metric(newest)
+    metric = asked.get("metric") or text.usual_metric(newest) or ""
     by = asked.get("by") or None
     form = tag(
         "form",
@@ -435,11 +429,6 @@ def status_of(error: Exception) -> int:
     if isinstance(error, RunNotFoundError):
         return 404
     return 400 if isinstance(error, InvalidRunError) else 503
-
-
-def _usual_metric(runs: Iterable[RunSummary]) -> str:
-    found = {metric_type for run in runs for metric_type in run.metrics}
-    return "fault_detection" if "fault_detection" in found else min(found, default="")
 
 
 def _run_link(run_id: str) -> Html:
