@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ class TestThereAndBack:
             assert [repository.get("a"), repository.get("b")] == before
             assert repository.compare("a", "b", by_satellite=True) == compared
             assert repository.check(deep=True).is_sound
+
+    def test_a_run_that_failed_before_its_first_measurement_comes_along(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            with suppress(RuntimeError), repository.run("c", provenance=WAS) as run:
+                run.attach(tmp_path / "console.log")
+                raise RuntimeError("no power")
+            before = repository.get("c")
+            repository.export(["a", "c"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            assert repository.get("c") == before
+            assert repository.check(deep=True).is_sound
+            assert repository.import_runs([tmp_path / target]).skipped == 2
 
     def test_files_of_runs_are_byte_for_byte_the_same(
         self, target: str, rig: Path, tmp_path: Path
