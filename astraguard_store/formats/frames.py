@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.checks import check_name
 from astraguard_store.columns import ROW_BYTES, Columns, Label, polars_is_usable
@@ -24,7 +24,6 @@ __all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "col
 MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
 TIME_UNITS: Final[dict[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """{unit: seconds in it}"""
 

@@ -20,6 +20,7 @@ from astraguard_store.artifacts.attachments import (
     attachment_path,
     check_attachment_name,
     copy_attachment,
+    keep_attachments,
 )
 from astraguard_store.artifacts.reader import (
     SummaryFile,
@@ -259,14 +260,17 @@ class _Source:
         staged = StagedRun(store.root, self.run_id, recorded_at_us, durable=store.options.sync)
         purpose = f"importing run {self.run_id!r}"
         transaction: Transaction | None = None
+        is_absent = False
         try:
             self._stage(staged, recorded_at_us)
             staged.sync_all()
             if store.options.sync:
                 sync_staging(store.root)
             run = self._run(staged, recorded_at_us)
-            self._copy_attachments(store)
             with store.turn(purpose):
+                self._check_absent(store)
+                is_absent = True
+                self._copy_attachments(store)
                 with store.write(purpose) as transaction:
                     self._write(transaction, run)
                 what = f"publishing the files of run {self.run_id!r}"
@@ -278,12 +282,13 @@ class _Source:
                 staged.leave()
             else:
                 staged.discard()
+                if is_absent:
+                    # What lies there is what was copied for it.
+                    keep_attachments(store.root, self.run_id)
             raise
         close_all(store, [staged])
 
     def _write(self, transaction: Transaction, run: StoredRun) -> None:
-        if transaction.load(self.run_id) is not None:
-            raise InvalidRunError("it was saved here meanwhile; import again")
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
         if self.notes:
@@ -332,7 +337,8 @@ class _Source:
             revision=notes.revision,
             provenance=notes.provenance,
             tags=notes.tags,
-            state=notes.state,
+            # Nobody here records it on.
+            state="interrupted" if notes.state == "running" else notes.state,
             error=notes.error,
             last_written_at=None if written_at_us is None else utc_from_epoch_us(written_at_us),
             attachments=notes.attachments,
@@ -340,6 +346,11 @@ class _Source:
             save_id=notes.save_id,
         )
         return StoredRun(summary, notes.utc_offset_s, staged.token, save_sha256=notes.save_sha256)
+
+    def _check_absent(self, store: FolderStore) -> None:
+        with suppress(RunNotFoundError):
+            store.database.get(self.run_id)
+            raise InvalidRunError("it was saved here meanwhile; import again")
 
     def _copy_attachments(self, store: FolderStore) -> None:
         for noted in self.notes.attachments if self.notes else ():
