@@ -136,21 +136,25 @@ class Columns:
             have two: one for what was measured, one for what was missed.
         missed_codes: The label numbers whose rows are missed events; there may be
             no row of them.
+        is_timed: Whether the timestamps were measured; else they say when it was read.
     """
 
-    __slots__ = ("_blocks", "labels", "missed_codes", "rows")
+    __slots__ = ("_blocks", "is_timed", "labels", "missed_codes", "rows")
 
     def __init__(
         self,
         blocks: Iterable[tuple[bytes | bytearray | memoryview, int]],
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
+        *,
+        is_timed: bool = True,
     ) -> None:
         """Take (block, bytes of it that count) pairs; *labels* cover every code in them."""
         self._blocks = tuple(blocks)
         self.rows = sum(length for _, length in self._blocks) // ROW_BYTES
         self.labels = tuple(labels)
         self.missed_codes = frozenset(missed_codes)
+        self.is_timed = is_timed
 
     @classmethod
     def of(

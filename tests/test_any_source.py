@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,13 @@ class TestFrames:
             ({"satellite_id": [" ", "a", "b"]}, "Row 0 .*'satellite_id': ' '"),
             ({"missed": ["yes", "no", "maybe"]}, "Row 2 .*'missed': 'maybe'"),
             ({"timestamp": ["2026-11-27", "x", "y"]}, "'timestamp'"),
+            ({"duration_ms": [[1.0], [2.0], [3.0]]}, "(?s)Row 0 .*'duration_ms': .*List.*numbers"),
+            ({"duration_ms": [True, False, True]}, "Row 0 .*'duration_ms': True .*Boolean"),
+            ({"duration_ms": [datetime(2026, 1, 1, tzinfo=UTC)] * 3}, "'duration_ms': .*Datetime"),
+            ({"satellite_id": [{"a": 1}] * 3}, "Row 0 .*'satellite_id': .*Struct.*names are"),
+            ({"timestamp": [time(1)] * 3}, "Row 0 .*'timestamp': .*Time.*times are"),
+            ({"timestamp": [1.7e9, 1.7e12, 1.7e12]}, "Row 0 .*'timestamp': 1700000000.0 counts"),
+            ({"timestamp": [1.7e9, 1e300, 1.7e9]}, "'timestamp': .* counts no unit"),
         ],
     )
     def test_an_error_names_column_and_row(
@@ -101,6 +110,20 @@ class TestFrames:
     ) -> None:
         with pytest.raises(InvalidRunError, match=message):
             repository.save("run", pl.DataFrame({**ROWS, **changed}))
+
+    def test_a_column_of_mixed_objects_names_the_row(self, repository: RunRepository) -> None:
+        frame = pd.DataFrame({**ROWS, "duration_ms": [4.2, "x", 1.0]})
+
+        with pytest.raises(InvalidRunError, match=r"Row 1 .*'duration_ms': 'x'"):
+            repository.save("run", frame)
+
+    def test_durations_are_taken_to_the_nanosecond(self, repository: RunRepository) -> None:
+        short = pl.Series([1_500, 2_700, 3_000], dtype=pl.Duration("ns"))
+
+        repository.save("run", pl.DataFrame({**ROWS, "duration_ms": short}))
+
+        found = repository.measurements("run")["duration_ms"].to_list()
+        assert found == pytest.approx([0.0015, 0.0027, 0.003], rel=1e-12)
 
     def test_a_missing_column_is_named(self, repository: RunRepository) -> None:
         frame = pl.DataFrame(ROWS).rename({"duration_ms": "delay"})
@@ -204,6 +227,10 @@ class TestFiles:
         [
             ("duration_ms,scenario_time_s\n1,0\nfast,1\n", "Row 2 .*'duration_ms': 'fast'"),
             ("delay,scenario_time_s\n1,0\n", "no column 'duration_ms'"),
+            (
+                'duration_ms,scenario_time_s\n"1,234",0\n',
+                "'duration_ms': '1,234' may be thousands",
+            ),
             ("", "it is empty"),
         ],
     )
@@ -220,6 +247,36 @@ class TestFiles:
         assert len(done.stderr.splitlines()) == 1
         with pytest.raises(AssertionError, match=message):
             raise AssertionError(done.stderr)
+
+    def test_rows_are_numbered_in_each_file(self, tmp_path: Path) -> None:
+        for name, second in (("a.csv", "2"), ("b.csv", "fast")):
+            (tmp_path / name).write_text(f"duration_ms,scenario_time_s\n1,0\n{second},1\n")
+        files = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+
+        done = save(tmp_path / "results", *files, "--metric", "a", "--satellite", "b")
+
+        assert "b.csv: Row 2 (the first is 1)" in done.stderr
+
+    def test_lines_of_json_may_have_a_mark_and_fractions_late(self, tmp_path: Path) -> None:
+        row = {"metric_type": "a", "satellite_id": "b", "scenario_time_s": 0}
+        rows = [{**row, "duration_ms": 4}] * 11_000 + [{**row, "duration_ms": 4.75}]
+        content = b"\xef\xbb\xbf" + "\n".join(map(json.dumps, rows)).encode()
+
+        done = save(tmp_path / "results", "-", "--format", "jsonl", standard_input=content)
+
+        assert done.exit_code == 0, done.stderr
+        assert stored(tmp_path / "results")[-1][2] == 4.75
+
+    def test_a_stream_of_arrow_comes_through_a_pipe(self, tmp_path: Path) -> None:
+        stream = io.BytesIO()
+        pl.DataFrame(ROWS).write_ipc_stream(stream)
+
+        done = save(
+            tmp_path / "results", "-", "--format", "arrow", standard_input=stream.getvalue()
+        )
+
+        assert done.exit_code == 0, done.stderr
+        assert len(stored(tmp_path / "results")) == 3
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         done = save(tmp_path / "results", str(tmp_path / "none.csv"))
@@ -269,6 +326,15 @@ class TestSaveId:
         measurements = repository.measurements("run")
 
         assert repository.save("run", measurements, save_id="job 7").revision == 1
+
+    def test_without_timestamps_the_same_rows_are_the_same(
+        self, repository: RunRepository
+    ) -> None:
+        repository.save("run", pl.DataFrame(ROWS), save_id="job 7")
+
+        assert repository.save("run", pl.DataFrame(ROWS), save_id="job 7").revision == 1
+        with pytest.raises(InvalidRunError, match="other measurements"):
+            repository.save("run", pl.DataFrame(ROWS).head(2), save_id="job 7")
 
     def test_other_measurements_are_refused(self, repository: RunRepository) -> None:
         repository.save("run", recorded(5), save_id="job 7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ class TestThereAndBack:
             assert [repository.get("a"), repository.get("b")] == before
             assert repository.compare("a", "b", by_satellite=True) == compared
             assert repository.check(deep=True).is_sound
+
+    def test_a_run_that_failed_before_its_first_measurement_comes_along(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            with suppress(RuntimeError), repository.run("c", provenance=WAS) as run:
+                run.attach(tmp_path / "console.log")
+                raise RuntimeError("no power")
+            before = repository.get("c")
+            repository.export(["a", "c"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            assert repository.get("c") == before
+            assert repository.check(deep=True).is_sound
+            assert repository.import_runs([tmp_path / target]).skipped == 2
 
     def test_files_of_runs_are_byte_for_byte_the_same(
         self, target: str, rig: Path, tmp_path: Path
@@ -118,6 +134,16 @@ class TestThereAndBack:
             report = repository.import_runs([tmp_path / target])
 
         assert (report.adopted, report.skipped, report.refused) == (0, 2, ())
+
+    def test_a_run_that_was_recorded_meanwhile_comes_interrupted(
+        self, target: str, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository, repository.run("b"):
+            repository.export(["b"], tmp_path / target)
+
+        with brought(tmp_path / "new", tmp_path / target) as repository:
+            assert repository.get("b").state == "interrupted"
+            assert repository.get("b").total_measurements == 90
 
     def test_another_run_of_that_id_is_refused(
         self, target: str, rig: Path, tmp_path: Path
@@ -184,6 +210,17 @@ class TestPaths:
         with RunRepository.open(tmp_path / "new") as repository:
             assert repository.get("a").total_measurements == 60
             assert repository.get("b").total_measurements == 90
+
+    def test_what_is_refused_leaves_no_attachment(self, rig: Path, tmp_path: Path) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a"], tmp_path / "whole")
+        (tmp_path / "whole" / "a" / "attachments" / "console.log").write_text("other")
+
+        with RunRepository.open(tmp_path / "new") as repository:
+            report = repository.import_runs([tmp_path / "whole"])
+
+        assert [run_id for run_id, _ in report.refused] == ["a"]
+        assert not list((tmp_path / "new").glob("a/**/*.log"))
 
     def test_what_is_no_folder_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "log.txt").write_text("no zip")

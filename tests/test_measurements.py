@@ -509,3 +509,16 @@ class TestOptions:
     def test_files_are_refused_in_memory(self) -> None:
         with pytest.raises(ValueError, match="not 'parquet'"):
             RunRepository.in_memory(keep_measurements="parquet")  # type: ignore[arg-type]
+
+
+def test_a_csv_of_other_line_ends_is_refused_at_its_first_part() -> None:
+    yielded: list[bytes] = []
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(100):
+            yielded.append(b"timestamp,metric_type\n" * 100)
+            yield yielded[-1]
+
+    with pytest.raises(ArtifactReadError, match="CR LF"):
+        frame_of_csv(parts())
+    assert len(yielded) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,7 +32,6 @@ __all__ = [
     "attachment_state",
     "check_attachment_name",
     "copy_attachment",
-    "found_attachments",
     "keep_attachments",
 ]
 
@@ -126,18 +125,6 @@ def attachment_state(root: Path, run_id: str, name: str) -> Attachment:
         except OSError as error:
             raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
     return Attachment(name, found.bytes, found.sha256)
-
-
-def found_attachments(root: Path, run_id: str) -> Iterator[Attachment]:
-    """Yield what lies below the attachments of a run, by name."""
-    try:
-        with open_folder(root / run_id / ATTACHMENTS_NAME) as descriptor:
-            names = sorted(os.listdir(descriptor))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        with suppress(InvalidRunError, ArtifactReadError, FileNotFoundError):
-            yield attachment_state(root, run_id, check_attachment_name(name))
 
 
 def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> int:

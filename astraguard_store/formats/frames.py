@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.checks import check_name
 from astraguard_store.columns import ROW_BYTES, Columns, Label, polars_is_usable
@@ -24,12 +24,13 @@ __all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "col
 MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
 TIME_UNITS: Final[dict[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """{unit: seconds in it}"""
 
 # Epoch times above these count finer units: 1e11 s is the year 5138, 1e11 ms 1973.
 _EPOCHS: Final = ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6))
+_FIRST_OF_FINER_S: Final = 1e8
+_THOUSANDS: Final = r"^\s*\d{1,3}(,\d{3})+\s*$"
 _TRUE: Final = ("1", "true", "yes", "y", "t")
 _FALSE: Final = ("0", "false", "no", "n", "f", "")
 
@@ -84,8 +85,11 @@ def _polars_frame(frame: Any) -> pl.DataFrame:
     try:
         return pl.DataFrame(frame)
     except ImportError:
-        # pandas hands out Arrow only beside pyarrow; its columns are had without.
-        return pl.DataFrame({str(name): frame[name].tolist() for name in frame.columns})
+        # pandas hands out Arrow only beside pyarrow; its columns are had without. Mixed
+        # values become text, and the row of what is no number is named below.
+        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidRunError(f"Invalid frame: {error}") from error
 
 
 class ColumnsBuilder:
@@ -102,6 +106,19 @@ class ColumnsBuilder:
         self._rows = reading.first_row
         self._first_timestamp: float | None = None
         self._now = time.time()
+        self._is_timed = True
+        self._epoch_unit_s: float | None = None
+        self._commas_separate = False
+
+    def begin_file(self, *, commas_separate: bool = False) -> None:
+        """Number rows anew, for messages.
+
+        Args:
+            commas_separate: Whether commas stand between the columns: in ``1,234`` it may
+                then mean thousands.
+        """
+        self._rows = self._reading.first_row
+        self._commas_separate = commas_separate
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add the rows of a frame; raises as `columns_of_frame`."""
@@ -113,7 +130,8 @@ class ColumnsBuilder:
         """Return all of them."""
         labels: list[Label] = [(metric, satellite) for metric, satellite, _ in self._codes]
         missed = [code for (_, _, is_missed), code in self._codes.items() if is_missed]
-        return Columns([(block, len(block)) for block in self._blocks], labels, missed)
+        blocks = [(block, len(block)) for block in self._blocks]
+        return Columns(blocks, labels, missed, is_timed=self._is_timed)
 
     def _packed(self, frame: pl.DataFrame) -> bytes:
         import numpy as np
@@ -153,9 +171,13 @@ class ColumnsBuilder:
 
         column = self._needed(frame, field_name)
         if column.dtype == pl.Duration:
-            numbers = column.dt.total_microseconds() * (1e-3 if field_name == "duration_ms" else 1)
-            numbers = numbers if field_name == "duration_ms" else numbers * 1e-6
+            per_second = 1e3 if field_name == "duration_ms" else 1.0
+            numbers = column.dt.total_nanoseconds() * 1e-9 * per_second
         else:
+            self._check_type(column, column.dtype.is_numeric(), "numbers")
+            if self._commas_separate and column.dtype == pl.String:
+                plain = ~column.str.contains(_THOUSANDS).fill_null(value=False)
+                self._check(column, plain, "may be thousands or a decimal; leave the comma out")
             numbers = _floats(column) * factor
         self._check(column, numbers.is_finite() & (numbers >= 0), "is no number of at least 0")
         return numbers
@@ -166,14 +188,32 @@ class ColumnsBuilder:
 
         column = self._column(frame, "timestamp")
         if column is None:
+            self._is_timed = False
             return pl.Series([self._now]).new_from_index(0, frame.height)
-        if column.dtype == pl.String:
-            seconds = _parsed_times(column)
-        elif column.dtype in {pl.Datetime, pl.Date}:
+        if isinstance(column.dtype, pl.Datetime | pl.Date):
             seconds = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
         else:
-            seconds = _epoch_seconds(column.cast(pl.Float64, strict=False))
+            self._check_type(column, column.dtype.is_numeric(), "times")
+            numbers = _floats(column)
+            is_iso = column.dtype == pl.String and numbers.has_nulls()
+            seconds = _parsed_times(column) if is_iso else self._epoch_seconds(column, numbers)
         self._check(column, seconds.is_finite(), "is no time")
+        return seconds
+
+    def _epoch_seconds(self, column: pl.Series, numbers: pl.Series) -> pl.Series:
+        """Return seconds since 1970 of times that count s, ms, µs or ns, all of them the same.
+
+        The size of the first rows' largest tells which.
+        """
+        if self._epoch_unit_s is None:
+            largest = numbers.abs().max()
+            if isinstance(largest, float):
+                units = (unit for limit, unit in _EPOCHS if largest < limit)
+                self._epoch_unit_s = next(units, 1e-9)
+        seconds = numbers * (self._epoch_unit_s or 1.0)
+        least = 0.0 if self._epoch_unit_s == 1.0 else _FIRST_OF_FINER_S
+        is_plausible = (seconds.abs() < _EPOCHS[0][0]) & (seconds.abs() >= least)
+        self._check(column, is_plausible | ~seconds.is_finite(), "counts no unit of the others")
         return seconds
 
     def _scenario_times(self, frame: pl.DataFrame, timestamps: Any) -> Any:
@@ -200,6 +240,8 @@ class ColumnsBuilder:
         if column is None and constant is not None:
             return pl.Series([constant]).new_from_index(0, frame.height)
         column = self._needed(frame, field_name)
+        is_named = isinstance(column.dtype, pl.Categorical | pl.Enum) or column.dtype.is_integer()
+        self._check_type(column, is_named, "names")
         names = column.cast(pl.String, strict=False)
         self._check(column, names.is_not_null() & (names.str.strip_chars() != ""), "is no name")
         return names
@@ -241,10 +283,21 @@ class ColumnsBuilder:
             return pl.Series([False]).new_from_index(0, frame.height)
         if column.dtype == pl.Boolean:
             return column.fill_null(value=False)
+        self._check_type(column, column.dtype.is_numeric(), "truth values")
         words = column.cast(pl.String, strict=False).fill_null("").str.to_lowercase()
         known = words.is_in([*_TRUE, *_FALSE])
         self._check(column, known, "is neither true nor false")
         return words.is_in(list(_TRUE))
+
+    def _check_type(self, column: pl.Series, is_right: bool, wanted: str) -> None:
+        """Refuse a column whose type isn't text, nothing or one that is right."""
+        import polars as pl
+
+        if not is_right and not isinstance(column.dtype, pl.String | pl.Null):
+            raise InvalidRunError(
+                f"Row {self._rows} (the first is {self._reading.first_row}), column "
+                f"{column.name!r}: {column[0]!r} is of type {column.dtype}; {wanted} are needed"
+            )
 
     def _check(self, column: pl.Series, is_right: pl.Series, what: str) -> None:
         wrong = ~is_right.fill_null(value=False)
@@ -269,22 +322,10 @@ def _floats(column: pl.Series) -> pl.Series:
     return column.cast(pl.Float64, strict=False)
 
 
-def _epoch_seconds(numbers: pl.Series) -> pl.Series:
-    """Return seconds since 1970 of times that count s, ms, µs or ns; their size tells which."""
-    largest = numbers.abs().max()
-    factor = 1e-9
-    if isinstance(largest, float):
-        factor = next((unit for limit, unit in _EPOCHS if largest < limit), 1e-9)
-    return numbers * factor
-
-
 def _parsed_times(column: pl.Series) -> pl.Series:
-    """Return seconds since 1970 of times that are text: ISO 8601, or a number."""
+    """Return seconds since 1970 of times in ISO 8601."""
     import polars as pl
 
-    numbers = _epoch_seconds(_floats(column))
-    if not numbers.has_nulls():
-        return numbers
     text = column.str.strip_chars()
     zoned = text.str.contains(r"(Z|[+-]\d\d:?\d\d)$")
     # Without a zone UTC is meant. A day's time may follow a T or a space.

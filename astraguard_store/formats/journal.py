@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from struct import Struct
 from typing import Final, Literal
 from zlib import crc32
@@ -85,7 +85,6 @@ class Journal:
         attachments: The files that were attached, by name.
         noise: The machine's, as far as it was noted.
         end: (state, error), if the recording ended.
-        whole_bytes: How much of the journal could be read.
     """
 
     head: JournalHead
@@ -93,7 +92,6 @@ class Journal:
     attachments: tuple[Attachment, ...] = ()
     noise: MachineNoise | None = None
     end: tuple[RunState, str | None] | None = None
-    whole_bytes: int = field(default=0, compare=False)
 
 
 def _frame(kind: _Kind, content: bytes) -> bytes:
@@ -195,7 +193,6 @@ class _Reader:
         self._attachments: dict[str, Attachment] = {}
         self._noise: MachineNoise | None = None
         self._end: tuple[RunState, str | None] | None = None
-        self._whole_bytes = 0
 
     def take(self, kind: bytes, content: memoryview) -> None:
         """Note what a frame tells."""
@@ -213,7 +210,6 @@ class _Reader:
         if take is None:
             raise ValueError(f"a frame is of the unknown kind {kind!r}")
         take(content)
-        self._whole_bytes += _FRAME.size + len(content)
 
     def journal(self, head: JournalHead) -> Journal:
         """Return what all frames told."""
@@ -223,7 +219,6 @@ class _Reader:
             tuple(sorted(self._attachments.values())),
             self._noise,
             self._end,
-            self._whole_bytes,
         )
 
     def _take_head(self, content: memoryview) -> None:

@@ -28,6 +28,7 @@ MAGIC = b"PAR1"
 """How a parquet file begins and, when it is whole, ends."""
 
 _BATCH_ROWS = 65_536
+_LONGEST_HEADER = 1_000
 _FORKED = (
     "polars can't be used in a process that was forked beside it: use multiprocessing's "
     "'spawn' or 'forkserver'"
@@ -169,9 +170,14 @@ def frame_of_csv(chunks: Iterable[bytes]) -> pl.DataFrame:
 def _whole_rows(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same content, cut where rows end, and the rest."""
     rest = b""
+    is_begun = False
     for chunk in chunks:
         rest += chunk
         end = rest.rfind(b"\r\n")
+        is_begun = is_begun or end >= 0
+        if not is_begun and len(rest) > _LONGEST_HEADER:
+            # Else all of a file with other line ends would be joined, only to be refused.
+            raise ArtifactReadError("no CSV of measurements: its lines don't end in CR LF")
         # A name in quotes may hold line ends; before a row's end there is no quote left open.
         while end >= 0 and rest.count(b'"', 0, end) % 2:
             end = rest.rfind(b"\r\n", 0, end)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
 import shutil
 import sys
@@ -34,6 +36,7 @@ _FORMAT_OF: Final = {
     ".ndjson": "jsonl",
 }
 _SEPARATORS: Final = ("\t", ";", ",", "|")
+_ARROW_FILE: Final = b"ARROW1"
 # Some 30 MB as text, and 8 as columns.
 _BATCH_ROWS: Final = 262_144
 _MOST_OF_A_LINE: Final = 65_536
@@ -57,20 +60,23 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
     builder = ColumnsBuilder(reading)
     for path in paths:
         try:
-            for frame in _batches(path, form):
+            for frame in _batches(path, form, builder):
                 builder.add(frame)
         except InvalidRunError as error:
             raise InvalidRunError(f"{path}: {error}") from error
     return builder.columns()
 
 
-def _batches(path: str, form: str | None) -> Iterator[pl.DataFrame]:
+def _batches(path: str, form: str | None, builder: ColumnsBuilder) -> Iterator[pl.DataFrame]:
     """Yield the rows of a file as frames; of a long one few are in memory at a time."""
     import polars as pl
 
     try:
         with _as_file(path) as file, tempfile.TemporaryDirectory(prefix="astraguard-") as folder:
-            lazy = _scanned(file, form or _FORMAT_OF.get(Path(path).suffix.lower(), "csv"))
+            kind = form or _FORMAT_OF.get(Path(path).suffix.lower(), "csv")
+            separator = _separator(file) if kind == "csv" else None
+            builder.begin_file(commas_separate=separator == ",")
+            lazy = _scanned(file, kind, separator)
             # What is read from the beginning each time, as text is, is first unpacked: then
             # a part of it is found without what is before.
             unpacked = Path(folder) / "rows.parquet"
@@ -84,17 +90,35 @@ def _batches(path: str, form: str | None) -> Iterator[pl.DataFrame]:
         raise ArtifactReadError(f"{path} can't be read: {error}") from error
 
 
-def _scanned(file: Path, form: str) -> pl.LazyFrame:
+def _scanned(file: Path, form: str, separator: str | None) -> pl.LazyFrame:
     import polars as pl
 
     if form == "parquet":
         return pl.scan_parquet(file)
     if form == "arrow":
-        return pl.scan_ipc(file)
+        # What comes through a pipe is mostly a stream, which only is read whole.
+        return pl.scan_ipc(file) if _begins_with(file, _ARROW_FILE) else _arrow_stream(file)
     if form == "jsonl":
-        return pl.scan_ndjson(file, infer_schema_length=10_000)
+        # The types of all lines: a number that is whole for long may have a fraction later.
+        source = _without_mark(file) if _begins_with(file, codecs.BOM_UTF8) else file
+        return pl.scan_ndjson(source, infer_schema_length=None)
     # As text: what a number is says `frames`, which names the row.
-    return pl.scan_csv(file, separator=_separator(file), infer_schema=False)
+    return pl.scan_csv(file, separator=separator or ",", infer_schema=False)
+
+
+def _begins_with(file: Path, mark: bytes) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(mark)) == mark
+
+
+def _arrow_stream(file: Path) -> pl.LazyFrame:
+    import polars as pl
+
+    return pl.read_ipc_stream(file).lazy()
+
+
+def _without_mark(file: Path) -> io.BytesIO:
+    return io.BytesIO(file.read_bytes().removeprefix(codecs.BOM_UTF8))
 
 
 def _separator(file: Path) -> str:

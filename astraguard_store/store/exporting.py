@@ -110,7 +110,8 @@ def _copy_run(
     """Copy the files of one run; return how many it has."""
     with ExitStack() as stack:
         run, files = files_of_one_save(root, load, stack)
-        if not files:
+        # A run that ended before its first measurement is what `export` notes of it.
+        if not files and run.summary.state not in {"failed", "interrupted"}:
             run_id = run.summary.run_id
             raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
         for file in files:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
+from astraguard_store.buckets import RELATIVE_ERROR, BucketColumns, bucket_value, quantiles
 from astraguard_store.checks import check_name, check_run_id, check_whole_number
 from astraguard_store.database.baselines import baselines
 from astraguard_store.database.judged_runs import (
@@ -304,7 +304,10 @@ def _intervals(
             quantiles(merged, [end])[0] if merged and end is not None else None
             for end in interval_quantiles(events, q)
         ]
-        low, high = (None if isinstance(end, AtLeast) else end for end in ends)
+        low, high = (None if end is None or isinstance(end, AtLeast) else end for end in ends)
+        # Out to the edges of the buckets, so that an exact percentile is never outside.
+        low = None if low is None else low * (1 - RELATIVE_ERROR)
+        high = None if high is None else high * (1 + RELATIVE_ERROR)
         is_enough = events >= LEAST_EVENTS[statistic]
         found[statistic] = PercentileInterval(events, is_enough, low, high)
     return found

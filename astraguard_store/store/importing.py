@@ -20,6 +20,7 @@ from astraguard_store.artifacts.attachments import (
     attachment_path,
     check_attachment_name,
     copy_attachment,
+    keep_attachments,
 )
 from astraguard_store.artifacts.reader import (
     SummaryFile,
@@ -53,7 +54,7 @@ from astraguard_store.formats.layout import (
 )
 from astraguard_store.formats.run_notes import NOTES_NAME, RunNotes, parse_run_notes
 from astraguard_store.formats.summary import parse_summary, render_document
-from astraguard_store.model import RunSummary, utc_from_epoch_us
+from astraguard_store.model import RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.rebuilding import csv_of, document_of
@@ -103,11 +104,15 @@ def _runs_at(path: Path, stack: ExitStack) -> list[tuple[Path, str]]:
         raise StoreNotFoundError(
             f"{path} is neither a folder of runs nor a zip of them; name one that `export` made"
         )
-    if has_files(path.parent, path.name):
+    if _is_run(path.parent, path.name):
         return [(path.parent, path.name)]
     with os.scandir(path) as entries:
         names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
     return [(path, name) for name in names if not name.startswith(".")]
+
+
+def _is_run(root: Path, name: str) -> bool:
+    return has_files(root, name) or os.path.lexists(root / name / NOTES_NAME)
 
 
 @contextmanager
@@ -143,7 +148,7 @@ def _is_of_run(parts: Sequence[str]) -> bool:
 
 
 def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
-    if not has_files(root, name):
+    if not _is_run(root, name):
         done.ignored += 1
         return
     try:
@@ -156,7 +161,7 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
         done.refused.append((name, str(error)))
         return
     done.adopted.append(name)
-    if source.summary is None:
+    if source.summary is None and not source.is_empty:
         done.rebuilt.append(name)
 
 
@@ -174,7 +179,12 @@ def _is_here(store: FolderStore, source: _Source) -> bool:
                 "its folder is here, but no row of it; `astraguard-store import` adopts it"
             ) from None
         return False
-    if source.summary_sha256 in identity_of(stored):
+    if source.is_empty:
+        summary = stored.summary
+        told = (summary.total_measurements, epoch_us(summary.recorded_at))
+        if told == (0, source.recorded_at_us()):
+            return True
+    elif source.summary_sha256 in identity_of(stored):
         return True
     raise InvalidRunError("another run of that id is here; rename the folder, or delete that run")
 
@@ -204,9 +214,10 @@ class _Source:
         """Read it; raises ArtifactReadError if its measurements aren't whole."""
         summary = _summary(root, run_id)
         csv = csv_of(root, run_id)
-        if summary is None and csv is None:
-            raise ArtifactReadError("neither a summary nor a CSV of it can be read")
         notes = _notes(root, run_id, summary)
+        ended_early = notes is not None and notes.state in {"failed", "interrupted"}
+        if summary is None and csv is None and not ended_early:
+            raise ArtifactReadError("neither a summary nor a CSV of it can be read")
         if csv is None:
             return cls(root, run_id, summary, notes, None, None)
         columns = read_columns(root / run_id / csv)
@@ -222,6 +233,11 @@ class _Source:
                 f"{statistics.total_measurements}"
             )
         return cls(root, run_id, summary, notes, columns, statistics)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it ended before its first measurement."""
+        return self.summary is None and self.columns is None
 
     @property
     def summary_sha256(self) -> str | None:
@@ -244,14 +260,17 @@ class _Source:
         staged = StagedRun(store.root, self.run_id, recorded_at_us, durable=store.options.sync)
         purpose = f"importing run {self.run_id!r}"
         transaction: Transaction | None = None
+        is_absent = False
         try:
             self._stage(staged, recorded_at_us)
             staged.sync_all()
             if store.options.sync:
                 sync_staging(store.root)
             run = self._run(staged, recorded_at_us)
-            self._copy_attachments(store)
             with store.turn(purpose):
+                self._check_absent(store)
+                is_absent = True
+                self._copy_attachments(store)
                 with store.write(purpose) as transaction:
                     self._write(transaction, run)
                 what = f"publishing the files of run {self.run_id!r}"
@@ -263,12 +282,13 @@ class _Source:
                 staged.leave()
             else:
                 staged.discard()
+                if is_absent:
+                    # What lies there is what was copied for it.
+                    keep_attachments(store.root, self.run_id)
             raise
         close_all(store, [staged])
 
     def _write(self, transaction: Transaction, run: StoredRun) -> None:
-        if transaction.load(self.run_id) is not None:
-            raise InvalidRunError("it was saved here meanwhile; import again")
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
         if self.notes:
@@ -294,20 +314,20 @@ class _Source:
             staged.write(SUMMARY, [render_document(document)], self.statistics.total_measurements)
 
     def _run(self, staged: StagedRun, recorded_at_us: int) -> StoredRun:
-        if self.statistics:
+        if self.summary and not self.statistics:
+            found = found_run(self.root, self.run_id, self.summary, recorded_at_us)
+            summary = replace(found, revision=1, artifacts=staged.artifacts)
+        else:
+            measured = self.statistics or summarize(Columns([], []))
             summary = RunSummary(
                 self.run_id,
                 1,
                 utc_from_epoch_us(recorded_at_us),
-                self.statistics.total_measurements,
-                self.statistics.metrics,
-                self.statistics.satellites,
+                measured.total_measurements,
+                measured.metrics,
+                measured.satellites,
                 staged.artifacts,
             )
-        else:
-            assert self.summary is not None  # noqa: S101 - one of both is there
-            found = found_run(self.root, self.run_id, self.summary, recorded_at_us)
-            summary = replace(found, revision=1, artifacts=staged.artifacts)
         notes = self.notes
         if notes is None:
             return StoredRun(summary, None, staged.token)
@@ -317,7 +337,8 @@ class _Source:
             revision=notes.revision,
             provenance=notes.provenance,
             tags=notes.tags,
-            state=notes.state,
+            # Nobody here records it on.
+            state="interrupted" if notes.state == "running" else notes.state,
             error=notes.error,
             last_written_at=None if written_at_us is None else utc_from_epoch_us(written_at_us),
             attachments=notes.attachments,
@@ -325,6 +346,11 @@ class _Source:
             save_id=notes.save_id,
         )
         return StoredRun(summary, notes.utc_offset_s, staged.token, save_sha256=notes.save_sha256)
+
+    def _check_absent(self, store: FolderStore) -> None:
+        with suppress(RunNotFoundError):
+            store.database.get(self.run_id)
+            raise InvalidRunError("it was saved here meanwhile; import again")
 
     def _copy_attachments(self, store: FolderStore) -> None:
         for noted in self.notes.attachments if self.notes else ():

@@ -13,7 +13,12 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from astraguard_store.checks import check_number
-from astraguard_store.exceptions import ClosedStoreError, InvalidRunError, StoreError
+from astraguard_store.exceptions import (
+    ArtifactWriteError,
+    ClosedStoreError,
+    InvalidRunError,
+    StoreError,
+)
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import Attachment, RunState, RunSummary
 from astraguard_store.store.recorder import Recorder
@@ -98,8 +103,14 @@ class LiveRun(LatencyCollector):
         """
         recording, recorder = self._at_work()
         attached = recording.attach(Path(path), name)
+        try:
+            recorder.note_attachment(attached)
+        except OSError as error:
+            why = error.strerror or error
+            raise ArtifactWriteError(
+                f"attachment {attached.name!r} can't be noted in the journal: {why}"
+            ) from error
         self._attachments[attached.name] = attached
-        recorder.note_attachment(attached)
         return attached
 
     def __enter__(self) -> Self:

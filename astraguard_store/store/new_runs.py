@@ -123,7 +123,10 @@ def new_run(
 
 
 def content_hash(columns: Columns) -> str:
-    """Return the SHA-256 of measurements, hex; the same however their labels are numbered."""
+    """Return the SHA-256 of measurements, hex; the same however their labels are numbered.
+
+    Timestamps that nobody measured aren't in it: a file that is read again is the same.
+    """
     import numpy as np
 
     keys = [(*label, code in columns.missed_codes) for code, label in enumerate(columns.labels)]
@@ -137,7 +140,8 @@ def content_hash(columns: Columns) -> str:
     numbers = np.array([place.get(key, -1) for key in keys], np.int64)
     digest.update(repr(order).encode())
     for batch in columns.batches(_BATCH_ROWS):
-        for column in (*batch[:3], numbers[batch.codes]):
+        measured = batch[:3] if columns.is_timed else batch[1:3]
+        for column in (*measured, numbers[batch.codes]):
             digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()
 

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -461,9 +462,12 @@ class FolderSource(MemorySource):
         }
         if not dead or not self._adopt_journals(dead):
             return seen
-        return [
-            self.get(header.run_id).header if header.run_id in dead else header for header in seen
-        ]
+        found = []
+        for header in seen:
+            # One that was deleted meanwhile is left out.
+            with suppress(RunNotFoundError):
+                found.append(self.get(header.run_id).header if header.run_id in dead else header)
+        return found
 
     def _adopt_journals(self, run_ids: Collection[str]) -> bool:
         """Adopt the journals of runs whose recorder died; return whether that was tried."""

@@ -273,9 +273,11 @@ class PercentileInterval(NamedTuple):
             counts once, however many satellites are served in it.
         is_enough: Whether these are enough for this percentile: 20 for a median, 59 for
             p95, 299 for p99. With fewer it says little more than the largest does.
-        low_ms: Lower end of its 95 % interval by order statistics, ms, within 1 %; None
-            where so few events have none, or the run keeps no buckets.
-        high_ms: Upper end, ms; None also where it falls among the missed events.
+        low_ms: Lower end of its 95 % interval by order statistics, ms, at the lower edge of
+            its bucket, 1 % below; None where so few events have none, or the run keeps no
+            buckets.
+        high_ms: Upper end, ms, at the upper edge, 1 % above; None also where it falls among
+            the missed events.
     """
 
     effective_events: int

@@ -6,6 +6,7 @@ database is current is asked of its version table directly.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sqlite3
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
+
+logger = logging.getLogger("astraguard_store")
 
 _FORMER: Final = "-before-restore"
 
@@ -208,7 +211,7 @@ def upgrade_database(path: Path) -> Path | None:
     try:
         with translated(path):
             migrate(engine)
-            _renew_documents(engine)
+        _renew_documents(engine, path)
     finally:
         engine.dispose()
     return backup_path
@@ -297,16 +300,25 @@ def run_scripts(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _renew_documents(engine: Engine) -> None:
+def _renew_documents(engine: Engine, path: Path) -> None:
     """Give runs the documents that the migrations dropped; without, they are read from rows.
 
     A part at a time: a process that dies has lost nothing, and the log stays small.
     """
     writing = engine.execution_options(**{WRITES: True})
     last: str | None = ""
-    while last is not None:
-        with writing.begin() as connection:
-            last = renew_missing_documents(driver_connection(connection), last, most=1000)
+    try:
+        with translated(path):
+            while last is not None:
+                with writing.begin() as connection:
+                    last = renew_missing_documents(driver_connection(connection), last, most=1000)
+    except DatabaseError as error:
+        logger.warning(
+            "%s is upgraded, but not all documents are renewed (%s): such runs are read from "
+            "their rows, which takes longer, until `astraguard-store check --fix`",
+            path,
+            error,
+        )
 
 
 def _upgrade_command(path: Path) -> str:
