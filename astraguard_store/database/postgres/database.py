@@ -87,6 +87,8 @@ class ServerDatabase:
     def get(self, run_id: str) -> StoredRun:
         """Return the run: the same object until somebody changes it. One round trip.
 
+        One whose document was dropped, as somebody has changed its rows, takes more.
+
         Raises:
             RunNotFoundError: There is none.
         """
@@ -94,6 +96,9 @@ class ServerDatabase:
         found = self.read(
             lambda connection: runs.load_if_changed(connection, run_id, known), one_statement=True
         )
+        if isinstance(found, runs.Undocumented):
+            # Its row and its statistics must be of one save.
+            found = self.read(partial(runs.load_from_rows, run_id=run_id))
         if found is None:
             with self._lock:
                 self._known.pop(run_id, None)

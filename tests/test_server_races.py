@@ -1,0 +1,67 @@
+"""What others do on a server between two statements of ours, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import postgres
+import pytest
+from recordings import recorded
+
+from astraguard_store import RunRepository
+
+
+@pytest.fixture
+def there(server_url: str) -> Iterator[RunRepository]:
+    """Open an empty store on a server."""
+    with RunRepository.open(server_url) as repository:
+        yield repository
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """Give what runs a step in another thread."""
+    with ThreadPoolExecutor() as threads:
+        yield threads
+
+
+def worst_ms(repository: RunRepository) -> set[float]:
+    """Give the greatest latencies of `run_1`, of all its metric types."""
+    return {metric.max_ms for metric in repository.get("run_1").metrics.values()}
+
+
+class TestRunWithoutDocument:
+    """Somebody else has changed its rows, and so the triggers have dropped its document."""
+
+    def test_each_change_is_read(
+        self, there: RunRepository, server: postgres.Server, server_database: str
+    ) -> None:
+        there.save("run_1", recorded(5))
+
+        seen = []
+        for worst in (99.5, 77.5):
+            server.execute(server_database, f"UPDATE statistics SET max_ms = {worst}")
+            seen.append(worst_ms(there))
+
+        assert seen == [{99.5}, {77.5}]
+
+    def test_its_row_and_its_statistics_are_of_one_moment(
+        self,
+        there: RunRepository,
+        aside: ThreadPoolExecutor,
+        server: postgres.Server,
+        server_database: str,
+    ) -> None:
+        there.save("run_1", recorded(5))
+        server.execute(server_database, "UPDATE statistics SET max_ms = 99.5")
+
+        with server.transaction(server_database) as saver:
+            saver.execute("LOCK TABLE statistics")
+            reading = aside.submit(there.get, "run_1")
+            server.wait_for_waiting(server_database, 1)
+            saver.execute("UPDATE runs SET revision = 2")
+            saver.execute("UPDATE statistics SET max_ms = 77.5")
+        run = reading.result(30)
+
+        assert (run.revision, {m.max_ms for m in run.metrics.values()}) == (1, {99.5})
