@@ -65,3 +65,24 @@ class TestRunWithoutDocument:
         run = reading.result(30)
 
         assert (run.revision, {m.max_ms for m in run.metrics.values()}) == (1, {99.5})
+
+    def test_a_save_meanwhile_is_what_is_mended(
+        self,
+        there: RunRepository,
+        aside: ThreadPoolExecutor,
+        server: postgres.Server,
+        server_database: str,
+    ) -> None:
+        there.save("run_1", recorded(5))
+        server.execute(server_database, "DELETE FROM run_documents")
+
+        with server.transaction(server_database) as saver:
+            saver.execute("UPDATE runs SET revision = 2")
+            saver.execute("LOCK TABLE run_documents IN EXCLUSIVE MODE")
+            mending = aside.submit(there.check, fix=True)
+            server.wait_for_waiting(server_database, 1)
+            saver.execute("UPDATE statistics SET max_ms = 77.5")
+        mending.result(30)
+
+        assert worst_ms(there) == {77.5}
+        assert there.check().is_sound

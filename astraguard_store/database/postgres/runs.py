@@ -189,6 +189,8 @@ def _parts_of_rows(connection: ServerConnection, run_id: str) -> RunParts:
 
 def renew_document(connection: ServerConnection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
+    # Else a save between the reading and the writing would have the document of the one before.
+    connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", {"run_id": run_id})
     document = encode(run_id, _parts_of_rows(connection, run_id))
     connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
     if document is not None:
