@@ -86,3 +86,72 @@ class TestRunWithoutDocument:
 
         assert worst_ms(there) == {77.5}
         assert there.check().is_sound
+
+
+class TestPruning:
+    """Runs that have changed since they were chosen; the progress is told before each run."""
+
+    @pytest.fixture
+    def there(self, server_url: str) -> Iterator[RunRepository]:
+        with RunRepository.open(
+            server_url, keep_measurements="database", busy_timeout_s=0.1
+        ) as repository:
+            for number in range(3):
+                repository.save(f"run_{number}", recorded(3))
+            yield repository
+
+    @pytest.mark.parametrize("measurements_only", [False, True])
+    def test_one_that_was_pinned_stays_and_is_named(
+        self, there: RunRepository, measurements_only: bool
+    ) -> None:
+        def pin(done: int, total: int) -> None:  # noqa: ARG001
+            there.set_tags("run_1", {"pinned": ""})
+
+        report = there.prune(keep=0, measurements_only=measurements_only, progress=pin)
+
+        assert report.deleted + report.purged == ("run_0", "run_2")
+        assert report.pinned == ("run_1",)
+        assert there.measurements("run_1").height == 9
+
+    @pytest.mark.parametrize("measurements_only", [False, True])
+    @pytest.mark.parametrize("state", ["running", "interrupted"])
+    def test_one_that_is_recorded_again_stays(
+        self,
+        there: RunRepository,
+        server: postgres.Server,
+        server_database: str,
+        state: str,
+        measurements_only: bool,
+    ) -> None:
+        def record(done: int, total: int) -> None:  # noqa: ARG001
+            server.execute(
+                server_database, "UPDATE runs SET state = %s WHERE run_id = 'run_1'", state
+            )
+
+        report = there.prune(keep=0, measurements_only=measurements_only, progress=record)
+
+        assert report.deleted + report.purged == ("run_0", "run_2")
+        assert there.measurements("run_1").height == 9
+
+    @pytest.mark.parametrize("measurements_only", [False, True])
+    def test_one_that_is_saved_again_stays(
+        self, there: RunRepository, measurements_only: bool
+    ) -> None:
+        def save(done: int, total: int) -> None:  # noqa: ARG001
+            there.save("run_1", recorded(5))
+
+        report = there.prune(keep=0, measurements_only=measurements_only, progress=save)
+
+        assert report.deleted + report.purged == ("run_0", "run_2")
+        assert there.measurements("run_1").height == 15
+
+    def test_a_pinned_one_is_not_waited_for(
+        self, there: RunRepository, server: postgres.Server, server_database: str
+    ) -> None:
+        there.set_tags("run_1", {"pinned": ""})
+
+        with server.transaction(server_database) as other:
+            other.execute("SELECT 1 FROM runs WHERE run_id = 'run_1' FOR UPDATE")
+            report = there.prune(keep=0)
+
+        assert (report.deleted, report.pinned) == (("run_0", "run_2"), ("run_1",))

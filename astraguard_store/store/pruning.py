@@ -67,6 +67,12 @@ class Pruning:
         """Return whether a run that would go stays for not being finished."""
         return run.state == "running" or (run.state != "finished" and not self.unfinished)
 
+    def may_go(self, run: Prunable, now: Prunable) -> bool:
+        """Return whether a run that was chosen may still go, as it is *now*."""
+        return (
+            not now.is_pinned and not self.stays(now) and now.recorded_at_us == run.recorded_at_us
+        )
+
     def chosen(self, database: Answering) -> tuple[list[Prunable], list[Prunable]]:
         """Return (the runs it is about, oldest first; all runs)."""
         runs = database.read(prunable_runs)
@@ -173,13 +179,7 @@ def _prune_batch(
         now = store.database.read(partial(prunable_now, run_ids=run_ids))
         there = [(run, now[run.run_id]) for run in batch if run.run_id in now]
         pinned.extend(run.run_id for run, found in there if found.is_pinned)
-        return [
-            run.run_id
-            for run, found in there
-            if not found.is_pinned
-            and not pruning.stays(found)
-            and found.recorded_at_us == run.recorded_at_us
-        ]
+        return [run.run_id for run, found in there if pruning.may_go(run, found)]
 
     purpose = f"pruning {len(batch)} runs from {run_ids[0]!r} on"
     if not pruning.measurements_only:

@@ -17,7 +17,7 @@ from astraguard_store.artifacts.raw_places import read_raw
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
-from astraguard_store.database.lists import Prunable
+from astraguard_store.database.lists import Prunable, prunable_now
 from astraguard_store.database.lists import run_ids as all_run_ids
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.percentiles import Group
@@ -330,18 +330,31 @@ class ServerSource:
         for done, run in enumerate(chosen):
             if progress:
                 progress(done, len(chosen))
-            if pruning.measurements_only and not run.is_pinned:
-                self.database.purge_measurements(run.run_id)
-                gone.append(run.run_id)
-            elif not pruning.measurements_only and self.database.delete(
-                run.run_id, unless_pinned=run.recorded_at_us
-            ):
-                gone.append(run.run_id)
-            elif run.is_pinned:
+            if run.is_pinned:
                 pinned.append(run.run_id)
+            elif self._prune_run(run, pruning, pinned):
+                gone.append(run.run_id)
         if progress:
             progress(len(chosen), len(chosen))
         return _report(pruning, gone, pinned, unfinished, dry_run=False)
+
+    def _prune_run(self, run: Prunable, pruning: Pruning, pinned: list[str]) -> bool:
+        """Delete a run or its measurements if it is as it was chosen; return whether it was.
+
+        One that was pinned since is added to *pinned*.
+        """
+        if not pruning.measurements_only and self.database.delete(
+            run.run_id, if_recorded_at_us=run.recorded_at_us, if_state=run.state
+        ):
+            return True
+        look = partial(prunable_now, run_ids=[run.run_id])
+        now = self.database.read(look, one_statement=True).get(run.run_id)
+        if now is not None and now.is_pinned:
+            pinned.append(run.run_id)
+        if not pruning.measurements_only or now is None or not pruning.may_go(run, now):
+            return False
+        self.database.purge_measurements(run.run_id)
+        return True
 
     def adopt(
         self,
