@@ -54,7 +54,7 @@ from astraguard_store.reports import (
 from astraguard_store.store.checking import Tally
 from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.percentiles import PercentilesQuestion
-from astraguard_store.store.pruning import Pruning
+from astraguard_store.store.pruning import Pruning, report_of
 from astraguard_store.store.pushing import Raw, push
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
@@ -244,16 +244,9 @@ class ServerSource:
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
-        chosen, unfinished = self._chosen(pruning)
-        going = [run.run_id for run in chosen if not run.is_pinned]
-        pinned = [run.run_id for run in chosen if run.is_pinned]
-        return _report(pruning, going, pinned, unfinished, dry_run=True)
-
-    def _chosen(self, pruning: Pruning) -> tuple[list[Prunable], list[str]]:
-        """Return what a pruning is about, and the ids of what stays for being unfinished."""
-        found, _ = pruning.chosen(self.database)
-        unfinished = [run.run_id for run in found if pruning.stays(run)]
-        return [run for run in found if not pruning.stays(run)], unfinished
+        chosen = pruning.chosen(self.database)
+        going = [run.run_id for run in chosen.going]
+        return report_of(pruning, going, chosen.pinned, chosen.unfinished, dry_run=True)
 
     def push(
         self,
@@ -324,7 +317,7 @@ class ServerSource:
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs, each by itself; the server's autovacuum reuses their room."""
-        chosen, unfinished = self._chosen(pruning)
+        chosen, unfinished, _ = pruning.chosen(self.database)
         gone: list[str] = []
         pinned: list[str] = []
         for done, run in enumerate(chosen):
@@ -336,7 +329,7 @@ class ServerSource:
                 gone.append(run.run_id)
         if progress:
             progress(len(chosen), len(chosen))
-        return _report(pruning, gone, pinned, unfinished, dry_run=False)
+        return report_of(pruning, gone, pinned, unfinished)
 
     def _prune_run(self, run: Prunable, pruning: Pruning, pinned: list[str]) -> bool:
         """Delete a run or its measurements if it is as it was chosen; return whether it was.
@@ -441,23 +434,3 @@ class _Judged:
     def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
         """Return the result of *step*; all that it writes is kept, or nothing."""
         return self.database.change_judgements(step)
-
-
-def _report(
-    pruning: Pruning,
-    gone: list[str],
-    pinned: list[str],
-    unfinished: list[str],
-    *,
-    dry_run: bool,
-) -> PruneReport:
-    return PruneReport(
-        deleted=() if pruning.measurements_only else tuple(gone),
-        purged=tuple(gone) if pruning.measurements_only else (),
-        pinned=tuple(pinned),
-        file_bytes=0,
-        database_bytes=0,
-        not_compacted=None,
-        dry_run=dry_run,
-        unfinished=tuple(unfinished),
-    )
