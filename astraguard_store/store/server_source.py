@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -409,19 +408,18 @@ class ServerSource:
             rows = load_rows(connection, run_id)
             return rows, document_state(connection, run_id)
 
-        with suppress(RunNotFoundError):
-            rows, state = self.database.read(look)
-            if rows is None:
-                return  # deleted meanwhile
-            fault = why_not_written(rows)
-            if fault:
-                tally.fault("rows_disagree", run_id, fault, "push or save the run again")
-            elif state != "right" and fix:
-                self.database.renew_document(run_id)
-                tally.mended("wrong_document", run_id, f"its document is {state}", "written anew")
-            elif state != "right":
-                what = f"its document is {state}"
-                tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
+        rows, state = self.database.read(look)
+        if rows is None:
+            return  # deleted meanwhile
+        fault = why_not_written(rows)
+        if fault:
+            tally.fault("rows_disagree", run_id, fault, "push or save the run again")
+        elif state != "right" and fix:
+            self.database.renew_document(run_id)
+            tally.mended("wrong_document", run_id, f"its document is {state}", "written anew")
+        elif state != "right":
+            what = f"its document is {state}"
+            tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
 
 
 class _Judged:
