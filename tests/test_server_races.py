@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import postgres
 import pytest
 from recordings import recorded
 
-from astraguard_store import RunRepository
+from astraguard_store import Provenance, RunRepository, Unit
 
 
 @pytest.fixture
@@ -155,3 +156,38 @@ class TestPruning:
             report = there.prune(keep=0)
 
         assert (report.deleted, report.pinned) == (("run_0", "run_2"), ("run_1",))
+
+
+class TestPushedRuns:
+    """What came to the server since it was asked; the progress is told in between."""
+
+    def test_a_running_run_that_another_push_has_brought_is_replaced(
+        self, results: Path, there: RunRepository, server_url: str
+    ) -> None:
+        unit = Provenance(units={"SAT1": Unit(serial="A1")})
+        with RunRepository.open(results) as rig, rig.run("run_1", provenance=unit) as live:
+
+            def push(done: int, total: int) -> None:  # noqa: ARG001
+                if not there.recent():
+                    rig.push(server_url)
+
+            live.record("fault_detection", "SAT1", 0.0, 1.0)
+            rig.push(server_url, progress=push)
+
+            assert there.get("run_1").provenance == rig.get("run_1").provenance
+            assert there.check().is_sound
+
+    def test_one_that_was_deleted_there_has_its_tags_again(
+        self, results: Path, there: RunRepository, server_url: str
+    ) -> None:
+        def delete(done: int, total: int) -> None:  # noqa: ARG001
+            if there.recent() and there.get("run_1").revision == 1:
+                there.delete("run_1")
+
+        with RunRepository.open(results) as rig:
+            rig.save("run_1", recorded(3), tags={"a": "1"})
+            rig.push(server_url)
+            rig.save("run_1", recorded(4))
+            rig.push(server_url, progress=delete)
+
+            assert there.get("run_1") == rig.get("run_1")

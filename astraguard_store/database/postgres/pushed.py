@@ -100,7 +100,8 @@ def _push_sql() -> str:
         "AND 'running' IN (runs.state, excluded.state)) "
         "AND EXISTS (SELECT 1 FROM run_origins AS o "
         "WHERE o.run_id = runs.run_id AND o.store_id = %(origin)s) "
-        "RETURNING run_id"
+        # Of a row that is new nobody has been the locker, xmax; of one that is replaced we are.
+        "RETURNING run_id, xmax <> 0"
     )
 
 
@@ -120,11 +121,14 @@ def push_runs(
     connection.run(_ORIGIN, {**origin._asdict(), "now_us": now_us})
     new = [without_recorder(rows) for rows in new]
     bound = {**columns_of(runs, [rows.run for rows in new]), "origin": origin.store_id}
-    written = {run_id for (run_id,) in connection.run(_push_sql(), bound)}
+    # A run may have come, or been deleted, since *known* was asked for.
+    written = dict(connection.run(_push_sql(), bound).fetchall())
+    replaced = [run_id for run_id, was_there in written.items() if was_there]
     here = [_from(origin, rows) for rows in new if rows.run_id in written]
-    write_children(connection, here, replaced=[r.run_id for r in here if r.run_id in known])
+    write_children(connection, here, replaced=replaced)
     for rows in here:
-        _note(connection, origin, now_us, rows.run_id, _tags(rows), known.get(rows.run_id))
+        before = known.get(rows.run_id) if written[rows.run_id] else None
+        _note(connection, origin, now_us, rows.run_id, _tags(rows), before)
     return sorted(written)
 
 
