@@ -8,9 +8,12 @@ from pathlib import Path
 
 import postgres
 import pytest
+from judged_stores import with_both_sides
 from recordings import recorded
 
 from astraguard_store import Provenance, RunRepository, Unit
+
+CANDIDATES = ["new_1", "new_4", "new_7"]
 
 
 @pytest.fixture
@@ -191,3 +194,93 @@ class TestPushedRuns:
             rig.push(server_url, progress=delete)
 
             assert there.get("run_1") == rig.get("run_1")
+
+
+class TestPushedJudgements:
+    """Pushes that wait until it is their turn to write baselines and verdicts."""
+
+    @pytest.fixture
+    def rig(self, results: Path, server_url: str) -> Iterator[RunRepository]:
+        """Give a store whose runs are pushed, and then judged."""
+        with RunRepository.open(results) as repository:
+            with_both_sides(repository)
+            repository.delete_baseline("nightly")
+            repository.push(server_url)
+            repository.set_baseline("nightly", [f"old_{number}" for number in range(10)])
+            repository.record_verdict(repository.gate(CANDIDATES, baseline="nightly"))
+            yield repository
+
+    def test_of_two_at_a_time_both_end(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        aside: ThreadPoolExecutor,
+        server: postgres.Server,
+        server_database: str,
+    ) -> None:
+        url = server.url(server_database)
+
+        with server.transaction(server_database) as other:
+            other.execute("LOCK TABLE run_verdicts, baseline_runs IN SHARE ROW EXCLUSIVE MODE")
+            pushes = [aside.submit(rig.push, url) for _ in range(2)]
+            server.wait_for_waiting(server_database, 2)
+        for push in pushes:
+            push.result(30)
+
+        assert there.baselines() == rig.baselines()
+        assert judged_runs(there) == CANDIDATES
+
+    def test_a_run_that_is_deleted_meanwhile_is_left_out(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        aside: ThreadPoolExecutor,
+        server: postgres.Server,
+        server_database: str,
+    ) -> None:
+        with server.transaction(server_database) as other:
+            other.execute("LOCK TABLE baseline_runs IN SHARE ROW EXCLUSIVE MODE")
+            push = aside.submit(rig.push, server.url(server_database))
+            server.wait_for_waiting(server_database, 1)
+            other.execute("DELETE FROM runs WHERE run_id IN ('old_3', 'new_4')")
+        push.result(30)
+
+        assert "old_3" not in there.baseline("nightly").run_ids
+        assert judged_runs(there) == ["new_1", "new_7"]
+        rig.push(server.url(server_database))
+        assert there.baselines() == rig.baselines()
+        assert judged_runs(there) == CANDIDATES
+
+    def test_a_run_that_somebody_is_deleting_is_left_out(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        server: postgres.Server,
+        server_database: str,
+    ) -> None:
+        with server.transaction(server_database) as other:
+            other.execute("SELECT 1 FROM runs WHERE run_id = 'new_4' FOR UPDATE")
+            rig.push(server.url(server_database))
+
+            assert judged_runs(there) == ["new_1", "new_7"]
+
+    def test_more_runs_than_are_asked_for_at_once(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        server_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("astraguard_store.store.pushing_judgements._ASKED_AT_ONCE", 2)
+
+        rig.push(server_url)
+
+        assert there.baselines() == rig.baselines()
+        assert judged_runs(there) == CANDIDATES
+
+
+def judged_runs(repository: RunRepository) -> list[str]:
+    """Give the ids of the runs of which a verdict is recorded."""
+    return [
+        run_id for (run_id,) in repository.query("SELECT run_id FROM v_verdicts ORDER BY 1").rows
+    ]

@@ -267,11 +267,15 @@ class ServerDatabase:
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""
+        return self.judge(lambda connection: step(Transaction(connection)))
+
+    def judge(self, step: Callable[[Any], T]) -> T:
+        """Do the same; *step* may also look at what the server has."""
 
         def alone(connection: Any) -> T:
             # Else of two that set a baseline at a time it might be a mixture.
             connection.run("LOCK TABLE baseline_runs IN SHARE ROW EXCLUSIVE MODE")
-            return step(Transaction(connection))
+            return step(connection)
 
         return self.connections.transact(alone, sync=self._sync, pipelined=False)
 

@@ -15,13 +15,17 @@ from astraguard_store.database.postgres.tables import run_origins
 from astraguard_store.database.schema import artifacts, run_tags, runs
 from astraguard_store.database.whole_runs import RunRows, without_recorder
 
-__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags"]
+__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags", "runs_from"]
 
 _KNOWN: Final = """
 SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, r.state, r.last_written_at_us,
     o.store_id, o.tags
 FROM runs AS r LEFT JOIN run_origins AS o ON o.run_id = r.run_id
 WHERE r.run_id = ANY(%(run_ids)s::text[])
+"""
+_FROM: Final = """
+SELECT r.run_id FROM runs AS r JOIN run_origins AS o ON o.run_id = r.run_id
+WHERE r.run_id = ANY(%(run_ids)s::text[]) AND o.store_id = %(store_id)s
 """
 _ORIGIN: Final = """
 INSERT INTO origins (store_id, results_dir, host, first_pushed_at_us, last_pushed_at_us)
@@ -89,6 +93,24 @@ def known_runs(connection: ServerConnection, run_ids: Sequence[str]) -> dict[str
         run_id: Known._make((*values, json.loads(tags) if tags else {}))
         for run_id, *values, tags in found
     }
+
+
+def runs_from(
+    connection: ServerConnection, store_id: str, run_ids: Sequence[str], *, hold: bool = False
+) -> set[str]:
+    """Return those of the runs that came from a store.
+
+    Args:
+        connection: In a transaction, to hold them.
+        store_id: The store.
+        run_ids: The runs.
+        hold: Whether nobody can delete them until the transaction ends; then those are left
+            out that somebody is about to delete. They aren't waited for: a delete waits for
+            the table of the baselines, while who writes that may wait for nobody's run.
+    """
+    bound = {"store_id": store_id, "run_ids": list(run_ids)}
+    held = " FOR KEY SHARE OF r SKIP LOCKED" if hold else ""
+    return {run_id for (run_id,) in connection.run(_FROM + held, bound)}
 
 
 @cache
