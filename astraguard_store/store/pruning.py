@@ -25,7 +25,7 @@ from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["Chosen", "Pruning", "estimate", "prune", "report_of"]
+__all__ = ["Pruning", "estimate", "prune", "report_of"]
 
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
@@ -73,7 +73,7 @@ class Pruning:
             not now.is_pinned and not self.stays(now) and now.recorded_at_us == run.recorded_at_us
         )
 
-    def chosen(self, database: Answering) -> Chosen:
+    def chosen(self, database: Answering) -> _Chosen:
         """Return which runs it is about."""
         runs = database.read(prunable_runs)
         age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)
@@ -87,10 +87,10 @@ class Pruning:
         ]
         chosen.reverse()
         unfinished = [run.run_id for run in chosen if self.stays(run)]
-        return Chosen([run for run in chosen if not self.stays(run)], unfinished, runs)
+        return _Chosen([run for run in chosen if not self.stays(run)], unfinished, runs)
 
 
-class Chosen(NamedTuple):
+class _Chosen(NamedTuple):
     """The runs that a pruning is about.
 
     Attributes:
