@@ -131,6 +131,25 @@ class Server:
             cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
+    @contextlib.contextmanager
+    def transaction(self, database: str) -> Iterator[Any]:
+        """Give a connection in a transaction, which is committed at the end."""
+        import psycopg
+
+        with psycopg.connect(self.url(database)) as connection:
+            yield connection
+
+    def wait_for_waiting(self, database: str, sessions: int) -> None:
+        """Wait until so many sessions wait for the locks of others."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        end = time.monotonic() + 30
+        while self.execute(database, waiting) != [(sessions,)]:
+            assert time.monotonic() < end, f"{sessions} sessions don't come to wait"
+            time.sleep(0.01)
+
     def new_database(self, template: str = "template0") -> str:
         """Make a database, a copy of *template*, and give its name."""
         name = f"{USER}_{os.getpid()}_{next(_numbers)}"

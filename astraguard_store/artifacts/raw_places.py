@@ -26,13 +26,13 @@ from astraguard_store.exceptions import (
 from astraguard_store.options import names_server
 from astraguard_store.system.files import make_folder, sync_folder
 
-__all__ = ["RawFile", "RawPlace", "raw_place", "read_raw"]
+__all__ = ["RawPlace", "raw_place", "read_raw"]
 
 # Of a name in a place: see `dataset.dataset_name`.
 _PARTS = 3
 
 
-class RawFile(NamedTuple):
+class _RawFile(NamedTuple):
     """A file of one save of a run.
 
     Attributes:
@@ -55,7 +55,7 @@ class RawPlace(Protocol):
 
     base: str
 
-    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+    def write(self, name: str, make: Callable[[Path], object]) -> _RawFile:
         """Make a file by *make*, which is given a path, unless it is there.
 
         Raises:
@@ -104,7 +104,7 @@ class _Folder:
         self._root = Path(os.path.abspath(root))
         self.base = f"{self._root}/"
 
-    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+    def write(self, name: str, make: Callable[[Path], object]) -> _RawFile:
         path = self._root / name
         try:
             if not path.exists():
@@ -117,7 +117,7 @@ class _Folder:
                     sync_folder(path.parent)
                 finally:
                     beside.unlink(missing_ok=True)
-            return RawFile(str(path), *_size_and_hash(path))
+            return _RawFile(str(path), *_size_and_hash(path))
         except OSError as error:
             if isinstance(error, ArtifactWriteError):
                 raise
@@ -144,14 +144,14 @@ class _Bucket:
         except Exception as error:
             raise StoreNotFoundError(f"{url} can't be used: {_reason(error)}") from error
 
-    def write(self, name: str, make: Callable[[Path], object]) -> RawFile:
+    def write(self, name: str, make: Callable[[Path], object]) -> _RawFile:
         location = f"{self.base}{name}"
         try:
             known = self._known(name)
         except Exception as error:
             raise ArtifactWriteError(f"{location} can't be asked: {_reason(error)}") from error
         if known:
-            return RawFile(location, *known)
+            return _RawFile(location, *known)
         with tempfile.TemporaryDirectory(prefix="astraguard-") as folder:
             path = Path(folder, "raw.parquet")
             make(path)
@@ -162,7 +162,7 @@ class _Bucket:
                 raise ArtifactWriteError(
                     f"{location} can't be written: {_reason(error)}"
                 ) from error
-        return RawFile(location, *found)
+        return _RawFile(location, *found)
 
     def remove(self, location: str) -> None:
         if location.startswith(self.base):

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, select
 
 from astraguard_store.database.schema import baseline_runs, run_verdicts
-from astraguard_store.database.sql import Connection, compiled, given_values, insert_rows
+from astraguard_store.database.sql import Connection, compiled, first, given_values, insert_rows
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.verdict.values import Baseline, Judgements, RecordedVerdict
 
@@ -22,6 +22,7 @@ __all__ = [
     "delete_baseline",
     "insert_judgements",
     "insert_verdicts",
+    "judged_run_ids",
     "judgements_of",
     "of_same_baselines",
     "set_baseline",
@@ -107,20 +108,27 @@ def _verdicts_of_run_sql() -> str:
 
 
 @cache
-def _marks_sql(*, of_some: bool) -> str:
+def _judged_sql() -> str:
     row = run_verdicts.c
-    marks = select(row.run_id, row.judged_at_us)
-    if of_some:
-        marks = marks.where(row.run_id.in_(select(given_values("run_ids"))))
-    return compiled(marks)
+    after = row.run_id > bindparam("after")
+    return compiled(first(select(row.run_id).distinct().where(after).order_by(row.run_id)))
 
 
-def verdict_marks(
-    connection: Connection, run_ids: Collection[str] | None = None
-) -> set[tuple[str, int]]:
-    """Return (run id, when it was judged, µs) of the recorded verdicts, of all runs or of some."""
-    given = () if run_ids is None else (json.dumps(sorted(run_ids)),)
-    found = connection.execute(_marks_sql(of_some=run_ids is not None), given)
+def judged_run_ids(connection: Connection, after: str, limit: int) -> list[str]:
+    """Return the next runs behind the id *after* with a recorded verdict, by their ids."""
+    return [run_id for (run_id,) in connection.execute(_judged_sql(), (after, limit))]
+
+
+@cache
+def _marks_sql() -> str:
+    row = run_verdicts.c
+    named = row.run_id.in_(select(given_values("run_ids")))
+    return compiled(select(row.run_id, row.judged_at_us).where(named))
+
+
+def verdict_marks(connection: Connection, run_ids: Collection[str]) -> set[tuple[str, int]]:
+    """Return (run id, when it was judged, µs) of the recorded verdicts on some runs."""
+    found = connection.execute(_marks_sql(), (json.dumps(sorted(run_ids)),))
     return {(run_id, judged_at_us) for run_id, judged_at_us in found}
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import accumulate
 from operator import index
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 from astraguard_store.database.backend import Answering
 from astraguard_store.database.lists import Prunable, prunable_now, prunable_runs
@@ -25,7 +25,7 @@ from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["Pruning", "estimate", "prune"]
+__all__ = ["Pruning", "estimate", "prune", "report_of"]
 
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
@@ -67,8 +67,14 @@ class Pruning:
         """Return whether a run that would go stays for not being finished."""
         return run.state == "running" or (run.state != "finished" and not self.unfinished)
 
-    def chosen(self, database: Answering) -> tuple[list[Prunable], list[Prunable]]:
-        """Return (the runs it is about, oldest first; all runs)."""
+    def may_go(self, run: Prunable, now: Prunable) -> bool:
+        """Return whether a run that was chosen may still go, as it is *now*."""
+        return (
+            not now.is_pinned and not self.stays(now) and now.recorded_at_us == run.recorded_at_us
+        )
+
+    def chosen(self, database: Answering) -> _Chosen:
+        """Return which runs it is about."""
         runs = database.read(prunable_runs)
         age_us = (self.older_than or timedelta(0)) // timedelta(microseconds=1)
         # Without a limit of age no clock counts: a run may have been recorded by a fast one.
@@ -79,23 +85,48 @@ class Pruning:
             if (end_us is None or run.recorded_at_us < end_us)
             and (run.kept_rows or not self.measurements_only)
         ]
-        return chosen[::-1], runs
+        chosen.reverse()
+        unfinished = [run.run_id for run in chosen if self.stays(run)]
+        return _Chosen([run for run in chosen if not self.stays(run)], unfinished, runs)
+
+
+class _Chosen(NamedTuple):
+    """The runs that a pruning is about.
+
+    Attributes:
+        runs: Those that go but for the pinned ones, oldest first.
+        unfinished: The ids of those that stay for not being finished, oldest first.
+        all_runs: These and all others, newest first.
+    """
+
+    runs: list[Prunable]
+    unfinished: list[str]
+    all_runs: list[Prunable]
+
+    @property
+    def going(self) -> list[Prunable]:
+        """Those that aren't pinned."""
+        return [run for run in self.runs if not run.is_pinned]
+
+    @property
+    def pinned(self) -> list[str]:
+        """The ids of those that stay for being pinned."""
+        return [run.run_id for run in self.runs if run.is_pinned]
 
 
 def estimate(store: Store, pruning: Pruning) -> PruneReport:
     """Return what `prune` would do now; reads only."""
-    chosen, runs = pruning.chosen(store.database)
-    unfinished = [run.run_id for run in chosen if pruning.stays(run)]
-    chosen = [run for run in chosen if not pruning.stays(run)]
-    going = [run for run in chosen if not run.is_pinned]
+    chosen = pruning.chosen(store.database)
+    going = chosen.going
+    runs = chosen.all_runs
     files_of = [] if pruning.measurements_only else going
-    return _report(
+    return report_of(
         pruning,
         [run.run_id for run in going],
-        [run.run_id for run in chosen if run.is_pinned],
-        _noted_bytes(store, files_of),
-        _estimated_bytes(store, pruning, going, runs) if runs else 0,
-        unfinished=unfinished,
+        chosen.pinned,
+        chosen.unfinished,
+        file_bytes=_noted_bytes(store, files_of),
+        database_bytes=_estimated_bytes(store, pruning, going, runs) if runs else 0,
         dry_run=True,
     )
 
@@ -106,9 +137,7 @@ def prune(store: Store, pruning: Pruning, progress: Progress | None) -> PruneRep
     Oldest first, in batches of one transaction each: whenever it ends, no run is half
     deleted, and none went before an older one. In between others may save.
     """
-    chosen, _ = pruning.chosen(store.database)
-    unfinished = [run.run_id for run in chosen if pruning.stays(run)]
-    chosen = [run for run in chosen if not pruning.stays(run)]
+    chosen, unfinished, _ = pruning.chosen(store.database)
     gone: list[str] = []
     pinned: list[str] = []
     done, file_bytes, before = 0, 0, _database_size(store)
@@ -126,8 +155,14 @@ def prune(store: Store, pruning: Pruning, progress: Progress | None) -> PruneRep
     with interrupts_held_back():
         failure = _compact(store)
     freed = max(0, before - _database_size(store))
-    return _report(
-        pruning, gone, pinned, file_bytes, freed, unfinished=unfinished, failure=failure
+    return report_of(
+        pruning,
+        gone,
+        pinned,
+        unfinished,
+        file_bytes=file_bytes,
+        database_bytes=freed,
+        failure=failure,
     )
 
 
@@ -138,17 +173,18 @@ def _batch_of(chosen: list[Prunable], done: int) -> list[Prunable]:
     return batch[: max(1, bisect_right(kept_rows, _BATCH_ROWS))]
 
 
-def _report(
+def report_of(
     pruning: Pruning,
     gone: list[str],
     pinned: list[str],
-    file_bytes: int,
-    database_bytes: int,
-    *,
     unfinished: list[str],
+    *,
+    file_bytes: int = 0,
+    database_bytes: int = 0,
     failure: str | None = None,
     dry_run: bool = False,
 ) -> PruneReport:
+    """Return what a pruning did, or would do; the runs by their ids."""
     run_ids = tuple(gone)
     return PruneReport(
         deleted=() if pruning.measurements_only else run_ids,
@@ -173,13 +209,7 @@ def _prune_batch(
         now = store.database.read(partial(prunable_now, run_ids=run_ids))
         there = [(run, now[run.run_id]) for run in batch if run.run_id in now]
         pinned.extend(run.run_id for run, found in there if found.is_pinned)
-        return [
-            run.run_id
-            for run, found in there
-            if not found.is_pinned
-            and not pruning.stays(found)
-            and found.recorded_at_us == run.recorded_at_us
-        ]
+        return [run.run_id for run, found in there if pruning.may_go(run, found)]
 
     purpose = f"pruning {len(batch)} runs from {run_ids[0]!r} on"
     if not pruning.measurements_only:

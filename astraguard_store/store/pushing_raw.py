@@ -27,14 +27,14 @@ from astraguard_store.store.one_save import save_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RawTally", "push_raw"]
+__all__ = ["push_raw"]
 
 _ASKED_AT_ONCE: Final = 1_000
 # A file of 1,800 measurements is written in 5 ms, so as many are noted each half second.
 _NOTED_AT_ONCE: Final = 100
 
 
-class RawTally(Protocol):
+class _Tally(Protocol):
     """What is told of the files that a push writes."""
 
     raw: list[str]
@@ -58,7 +58,7 @@ def push_raw(
     store_id: str,
     place: RawPlace,
     measurements: Callable[[str], pl.DataFrame],
-    tally: RawTally,
+    tally: _Tally,
 ) -> None:
     """Write the files that are missing of the runs that are on the server.
 
@@ -114,7 +114,7 @@ def _write_some(
     work: _Work,
     marks: Sequence[SaveMark],
     before: dict[str, CataloguedFile],
-    tally: RawTally,
+    tally: _Tally,
 ) -> None:
     """Write the files of some runs, then their rows, and remove what they replace."""
     written: list[CataloguedFile] = []

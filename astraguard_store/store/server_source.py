@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from astraguard_store.artifacts.raw_places import read_raw
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
-from astraguard_store.database.lists import Prunable
+from astraguard_store.database.lists import Prunable, prunable_now
 from astraguard_store.database.lists import run_ids as all_run_ids
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.percentiles import Group
@@ -54,7 +53,7 @@ from astraguard_store.reports import (
 from astraguard_store.store.checking import Tally
 from astraguard_store.store.new_runs import NewRun
 from astraguard_store.store.percentiles import PercentilesQuestion
-from astraguard_store.store.pruning import Pruning
+from astraguard_store.store.pruning import Pruning, report_of
 from astraguard_store.store.pushing import Raw, push
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
@@ -244,16 +243,9 @@ class ServerSource:
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
-        chosen, unfinished = self._chosen(pruning)
-        going = [run.run_id for run in chosen if not run.is_pinned]
-        pinned = [run.run_id for run in chosen if run.is_pinned]
-        return _report(pruning, going, pinned, unfinished, dry_run=True)
-
-    def _chosen(self, pruning: Pruning) -> tuple[list[Prunable], list[str]]:
-        """Return what a pruning is about, and the ids of what stays for being unfinished."""
-        found, _ = pruning.chosen(self.database)
-        unfinished = [run.run_id for run in found if pruning.stays(run)]
-        return [run for run in found if not pruning.stays(run)], unfinished
+        chosen = pruning.chosen(self.database)
+        going = [run.run_id for run in chosen.going]
+        return report_of(pruning, going, chosen.pinned, chosen.unfinished, dry_run=True)
 
     def push(
         self,
@@ -324,24 +316,37 @@ class ServerSource:
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs, each by itself; the server's autovacuum reuses their room."""
-        chosen, unfinished = self._chosen(pruning)
+        chosen, unfinished, _ = pruning.chosen(self.database)
         gone: list[str] = []
         pinned: list[str] = []
         for done, run in enumerate(chosen):
             if progress:
                 progress(done, len(chosen))
-            if pruning.measurements_only and not run.is_pinned:
-                self.database.purge_measurements(run.run_id)
-                gone.append(run.run_id)
-            elif not pruning.measurements_only and self.database.delete(
-                run.run_id, unless_pinned=run.recorded_at_us
-            ):
-                gone.append(run.run_id)
-            elif run.is_pinned:
+            if run.is_pinned:
                 pinned.append(run.run_id)
+            elif self._prune_run(run, pruning, pinned):
+                gone.append(run.run_id)
         if progress:
             progress(len(chosen), len(chosen))
-        return _report(pruning, gone, pinned, unfinished, dry_run=False)
+        return report_of(pruning, gone, pinned, unfinished)
+
+    def _prune_run(self, run: Prunable, pruning: Pruning, pinned: list[str]) -> bool:
+        """Delete a run or its measurements if it is as it was chosen; return whether it was.
+
+        One that was pinned since is added to *pinned*.
+        """
+        if not pruning.measurements_only and self.database.delete(
+            run.run_id, if_recorded_at_us=run.recorded_at_us, if_state=run.state
+        ):
+            return True
+        look = partial(prunable_now, run_ids=[run.run_id])
+        now = self.database.read(look, one_statement=True).get(run.run_id)
+        if now is not None and now.is_pinned:
+            pinned.append(run.run_id)
+        if not pruning.measurements_only or now is None or not pruning.may_go(run, now):
+            return False
+        self.database.purge_measurements(run.run_id)
+        return True
 
     def adopt(
         self,
@@ -403,19 +408,18 @@ class ServerSource:
             rows = load_rows(connection, run_id)
             return rows, document_state(connection, run_id)
 
-        with suppress(RunNotFoundError):
-            rows, state = self.database.read(look)
-            if rows is None:
-                return  # deleted meanwhile
-            fault = why_not_written(rows)
-            if fault:
-                tally.fault("rows_disagree", run_id, fault, "push or save the run again")
-            elif state != "right" and fix:
-                self.database.renew_document(run_id)
-                tally.mended("wrong_document", run_id, f"its document is {state}", "written anew")
-            elif state != "right":
-                what = f"its document is {state}"
-                tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
+        rows, state = self.database.read(look)
+        if rows is None:
+            return  # deleted meanwhile
+        fault = why_not_written(rows)
+        if fault:
+            tally.fault("rows_disagree", run_id, fault, "push or save the run again")
+        elif state != "right" and fix:
+            self.database.renew_document(run_id)
+            tally.mended("wrong_document", run_id, f"its document is {state}", "written anew")
+        elif state != "right":
+            what = f"its document is {state}"
+            tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
 
 
 class _Judged:
@@ -428,23 +432,3 @@ class _Judged:
     def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
         """Return the result of *step*; all that it writes is kept, or nothing."""
         return self.database.change_judgements(step)
-
-
-def _report(
-    pruning: Pruning,
-    gone: list[str],
-    pinned: list[str],
-    unfinished: list[str],
-    *,
-    dry_run: bool,
-) -> PruneReport:
-    return PruneReport(
-        deleted=() if pruning.measurements_only else tuple(gone),
-        purged=tuple(gone) if pruning.measurements_only else (),
-        pinned=tuple(pinned),
-        file_bytes=0,
-        database_bytes=0,
-        not_compacted=None,
-        dry_run=dry_run,
-        unfinished=tuple(unfinished),
-    )

@@ -42,7 +42,8 @@ T = TypeVar("T")
 _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
 _PRUNE: Final = """
-DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(time_us)s
+DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(recorded_at_us)s
+    AND state = %(state)s AND live_token IS NULL
     AND NOT EXISTS (SELECT 1 FROM run_tags AS t
         WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
     AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
@@ -87,6 +88,8 @@ class ServerDatabase:
     def get(self, run_id: str) -> StoredRun:
         """Return the run: the same object until somebody changes it. One round trip.
 
+        One whose document was dropped, as somebody has changed its rows, takes more.
+
         Raises:
             RunNotFoundError: There is none.
         """
@@ -94,6 +97,9 @@ class ServerDatabase:
         found = self.read(
             lambda connection: runs.load_if_changed(connection, run_id, known), one_statement=True
         )
+        if isinstance(found, runs.Undocumented):
+            # Its row and its statistics must be of one save.
+            found = self.read(partial(runs.load_from_rows, run_id=run_id))
         if found is None:
             with self._lock:
                 self._known.pop(run_id, None)
@@ -189,21 +195,29 @@ class ServerDatabase:
         if not self.transact(step):
             raise RunNotFoundError(run_id, self.name)
 
-    def delete(self, run_id: str, *, unless_pinned: int | None = None) -> bool:
+    def delete(
+        self, run_id: str, *, if_recorded_at_us: int | None = None, if_state: str = "finished"
+    ) -> bool:
         """Delete a run with all its rows; return whether it was.
 
         Args:
             run_id: The run.
-            unless_pinned: Only a run that was recorded at this time, µs since 1970, and
-                neither is pinned nor has become one of a baseline meanwhile.
+            if_recorded_at_us: Only the run that was recorded at this time, µs since 1970,
+                and is neither pinned nor one of a baseline.
+            if_state: And only if it is in this state; without a time in any.
         """
-        if unless_pinned is None:
+        if if_recorded_at_us is None:
             return self.connections.again_if_stale(
                 lambda connection: connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
             )
 
         def step(connection: ServerConnection) -> bool:
-            bound = {"run_id": run_id, "time_us": unless_pinned, "pinned": lists.PINNED}
+            bound = {
+                "run_id": run_id,
+                "recorded_at_us": if_recorded_at_us,
+                "state": if_state,
+                "pinned": lists.PINNED,
+            }
             # Who pins it holds the row, so that the next statement sees what was pinned.
             connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", bound)
             return connection.run(_PRUNE, bound).fetchone() is not None
@@ -253,11 +267,15 @@ class ServerDatabase:
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""
+        return self.judge(lambda connection: step(Transaction(connection)))
+
+    def judge(self, step: Callable[[Any], T]) -> T:
+        """Do the same; *step* may also look at what the server has."""
 
         def alone(connection: Any) -> T:
             # Else of two that set a baseline at a time it might be a mixture.
             connection.run("LOCK TABLE baseline_runs IN SHARE ROW EXCLUSIVE MODE")
-            return step(Transaction(connection))
+            return step(connection)
 
         return self.connections.transact(alone, sync=self._sync, pipelined=False)
 

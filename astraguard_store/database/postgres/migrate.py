@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -17,9 +17,10 @@ from astraguard_store.database.postgres.connections import (
 )
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.server_url import ServerUrl
+from astraguard_store.database.sqlite.description import objects_of
 from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts
 from astraguard_store.exceptions import SchemaVersionError
-from astraguard_store.reports import DescribedColumn, DescribedObject
+from astraguard_store.reports import DescribedObject
 
 __all__ = [
     "check_server_revision",
@@ -117,15 +118,6 @@ def upgrade_server(url: ServerUrl) -> None:
 
 def described_on_server(connections: Connections) -> tuple[DescribedObject, ...]:
     """Return what the views and tables mean, each by name; one statement."""
-    rows = connections.read(lambda c: c.run(_DESCRIPTIONS).fetchall(), one_statement=True)
-    columns: dict[tuple[Any, ...], list[DescribedColumn]] = {}
-    for name, kind, column, unit, description in rows:
-        if column:
-            key = next(reversed(columns))
-            columns[key].append(DescribedColumn(column, unit, description))
-        else:
-            columns[name, kind, description] = []
-    return tuple(
-        DescribedObject(name, kind, description, tuple(of_one))
-        for (name, kind, description), of_one in columns.items()
+    return objects_of(
+        connections.read(lambda c: c.run(_DESCRIPTIONS).fetchall(), one_statement=True)
     )

@@ -15,13 +15,17 @@ from astraguard_store.database.postgres.tables import run_origins
 from astraguard_store.database.schema import artifacts, run_tags, runs
 from astraguard_store.database.whole_runs import RunRows, without_recorder
 
-__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags"]
+__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags", "runs_from"]
 
 _KNOWN: Final = """
 SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, r.state, r.last_written_at_us,
     o.store_id, o.tags
 FROM runs AS r LEFT JOIN run_origins AS o ON o.run_id = r.run_id
 WHERE r.run_id = ANY(%(run_ids)s::text[])
+"""
+_FROM: Final = """
+SELECT r.run_id FROM runs AS r JOIN run_origins AS o ON o.run_id = r.run_id
+WHERE r.run_id = ANY(%(run_ids)s::text[]) AND o.store_id = %(store_id)s
 """
 _ORIGIN: Final = """
 INSERT INTO origins (store_id, results_dir, host, first_pushed_at_us, last_pushed_at_us)
@@ -91,6 +95,24 @@ def known_runs(connection: ServerConnection, run_ids: Sequence[str]) -> dict[str
     }
 
 
+def runs_from(
+    connection: ServerConnection, store_id: str, run_ids: Sequence[str], *, hold: bool = False
+) -> set[str]:
+    """Return those of the runs that came from a store.
+
+    Args:
+        connection: In a transaction, to hold them.
+        store_id: The store.
+        run_ids: The runs.
+        hold: Whether nobody can delete them until the transaction ends; then those are left
+            out that somebody is about to delete. They aren't waited for: a delete waits for
+            the table of the baselines, while who writes that may wait for nobody's run.
+    """
+    bound = {"store_id": store_id, "run_ids": list(run_ids)}
+    held = " FOR KEY SHARE OF r SKIP LOCKED" if hold else ""
+    return {run_id for (run_id,) in connection.run(_FROM + held, bound)}
+
+
 @cache
 def _push_sql() -> str:
     changed = ", ".join(f'"{c.name}" = excluded."{c.name}"' for c in runs.c if c.name != "run_id")
@@ -100,7 +122,8 @@ def _push_sql() -> str:
         "AND 'running' IN (runs.state, excluded.state)) "
         "AND EXISTS (SELECT 1 FROM run_origins AS o "
         "WHERE o.run_id = runs.run_id AND o.store_id = %(origin)s) "
-        "RETURNING run_id"
+        # Of a row that is new nobody has been the locker, xmax; of one that is replaced we are.
+        "RETURNING run_id, xmax <> 0"
     )
 
 
@@ -120,11 +143,14 @@ def push_runs(
     connection.run(_ORIGIN, {**origin._asdict(), "now_us": now_us})
     new = [without_recorder(rows) for rows in new]
     bound = {**columns_of(runs, [rows.run for rows in new]), "origin": origin.store_id}
-    written = {run_id for (run_id,) in connection.run(_push_sql(), bound)}
+    # A run may have come, or been deleted, since *known* was asked for.
+    written = dict(connection.run(_push_sql(), bound).fetchall())
+    replaced = [run_id for run_id, was_there in written.items() if was_there]
     here = [_from(origin, rows) for rows in new if rows.run_id in written]
-    write_children(connection, here, replaced=[r.run_id for r in here if r.run_id in known])
+    write_children(connection, here, replaced=replaced)
     for rows in here:
-        _note(connection, origin, now_us, rows.run_id, _tags(rows), known.get(rows.run_id))
+        before = known.get(rows.run_id) if written[rows.run_id] else None
+        _note(connection, origin, now_us, rows.run_id, _tags(rows), before)
     return sorted(written)
 
 

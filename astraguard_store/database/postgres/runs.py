@@ -45,7 +45,17 @@ from astraguard_store.database.sql import compiled
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.provenance import UNIT_FIELDS
 
-__all__ = ["Answer", "compare", "load_if_changed", "load_rows_of", "save_runs", "write_children"]
+__all__ = [
+    "Answer",
+    "Undocumented",
+    "compare",
+    "insert_tags",
+    "load_from_rows",
+    "load_if_changed",
+    "renew_document",
+    "save_runs",
+    "write_children",
+]
 
 # What is set on a run, or said of it, stays when it is saved again.
 _OF_ONE_SAVE: Final = tuple(
@@ -55,7 +65,8 @@ _OF_ONE_SAVE: Final = tuple(
     and "run_id" in table.c
 )
 
-# Who changes a run or its document, in whichever way, changes one of these.
+# Who changes a run or its document changes one of these. Who changes rows below them
+# drops the document: of the first such change this tells, of the next ones it does not.
 _VERSION: Final = "r.xmin::text || ':' || coalesce(d.xmin::text, '')"
 
 
@@ -100,34 +111,65 @@ class Answer(NamedTuple):
     below: list[tuple[Any, ...]]
 
 
+class Undocumented(NamedTuple):
+    """The answer for a run whose parts only its rows can tell: see `load_from_rows`."""
+
+    run_id: str
+
+
+class _Row(NamedTuple):
+    """The row of a run, with what is below it, and its document if it isn't known."""
+
+    run_id: str
+    columns: Sequence[Any]
+    below: list[tuple[Any, ...]]
+    version: str
+    document: bytes | None
+
+    def answer(self, parts: RunParts) -> Answer:
+        """Return the run of this row and these parts."""
+        provenance = tuple(self.columns[_END_OF_RUN:_END_OF_PROVENANCE])
+        columns = tuple(self.columns[:_END_OF_RUN])
+        run = stored_run(self.run_id, columns, provenance, parts, self.below)
+        return Answer(run, self.version, self.below)
+
+
 def load_if_changed(
     connection: ServerConnection, run_id: str, known: Answer | None
-) -> Answer | None:
+) -> Answer | Undocumented | None:
     """Return the run, None if there is none; what is known already is not sent again.
 
-    One statement, whose answer is as new as can be. A run without a document needs its rows.
+    One statement, whose answer is as new as can be.
     """
-    bound = {"run_id": run_id, "known": known.version if known else None}
-    row = connection.run(_LOAD, bound).fetchone()
+    if known and known.version.endswith(":"):
+        known = None  # without a document no version tells of a change of its rows
+    row = _load_row(connection, run_id, known.version if known else None)
+    if row is None:
+        return None
+    if known and row.version == known.version:
+        if row.below == known.below:
+            return known
+        of_run = known.run.summary
+        return row.answer(RunParts(of_run.metrics, of_run.satellites, of_run.artifacts))
+    parts = None if row.document is None else decode(run_id, row.document)
+    return Undocumented(run_id) if parts is None else row.answer(parts)
+
+
+def load_from_rows(connection: ServerConnection, run_id: str) -> Answer | None:
+    """Return the run, None if there is none, whatever its document says; on one snapshot."""
+    row = _load_row(connection, run_id, None)
+    return None if row is None else row.answer(_parts_of_rows(connection, run_id))
+
+
+def _load_row(connection: ServerConnection, run_id: str, known: str | None) -> _Row | None:
+    row = connection.run(_LOAD, {"run_id": run_id, "known": known}).fetchone()
     if row is None:
         return None
     *columns, version, document = row
     below = [tuple(v) for rows in columns[_END_OF_PROVENANCE:_END_OF_TEXTS] for v in rows or ()]
     if columns[_END_OF_TEXTS] is not None:
         below.append(tuple(columns[_END_OF_TEXTS:]))
-    parts: RunParts | None = None
-    if known and version == known.version:
-        if below == known.below:
-            return known
-        of_run = known.run.summary
-        parts = RunParts(of_run.metrics, of_run.satellites, of_run.artifacts)
-    elif document is not None:
-        parts = decode(run_id, bytes(document))
-    if parts is None:
-        parts = load_rows_of(connection, run_id)
-    provenance = tuple(columns[_END_OF_RUN:_END_OF_PROVENANCE])
-    run = stored_run(run_id, tuple(columns[:_END_OF_RUN]), provenance, parts, below)
-    return Answer(run, version, below)
+    return _Row(run_id, columns, below, version, None if document is None else bytes(document))
 
 
 @cache
@@ -136,8 +178,7 @@ def _rows_sql(table: Table) -> str:
     return compiled(select(table).where(of_run))
 
 
-def load_rows_of(connection: ServerConnection, run_id: str) -> RunParts:
-    """Return what the rows of a run say, whatever its document does."""
+def _parts_of_rows(connection: ServerConnection, run_id: str) -> RunParts:
     return parts_of(
         *(
             connection.execute(_rows_sql(table), (run_id,)).fetchall()
@@ -148,7 +189,9 @@ def load_rows_of(connection: ServerConnection, run_id: str) -> RunParts:
 
 def renew_document(connection: ServerConnection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
-    document = encode(run_id, load_rows_of(connection, run_id))
+    # Else a save between the reading and the writing would have the document of the one before.
+    connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", {"run_id": run_id})
+    document = encode(run_id, _parts_of_rows(connection, run_id))
     connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
     if document is not None:
         insert_rows(connection, run_documents, [(run_id, document)])
