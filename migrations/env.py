@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import closing
 from logging.config import fileConfig
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,15 @@ from sqlalchemy import Connection, create_engine, make_url
 
 from astraguard_store.database.schema import VERSION_TABLE, metadata
 from astraguard_store.database.server_url import ServerUrl
-from astraguard_store.database.sqlite.engine import WRITES, driver_connection, url_engine
+from astraguard_store.database.sqlite.engine import (
+    WRITES,
+    connect,
+    driver_connection,
+    engine_of,
+)
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.options import names_server
+from astraguard_store.system.files import make_file
 
 DEFAULT_URL = "sqlite:///astraguard/hil/results/astraguard.db"
 
@@ -72,15 +79,17 @@ def migrate_url(url: str) -> None:
             migrate(connection)
         return
     file = make_url(url).database
-    if file and file != ":memory:" and url.startswith("sqlite"):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = url_engine(url)
-    with engine.connect() as connection:
-        writing = connection.execution_options(**{WRITES: True})
-        if engine.dialect.name == "sqlite":
-            driver_connection(writing).execute("PRAGMA foreign_keys=OFF")
-        migrate(writing)
-    engine.dispose()
+    if not url.startswith("sqlite") or file in {None, "", ":memory:"}:
+        raise CommandError(f"{url} names neither a SQLite file nor a PostgreSQL server")
+    path = Path(str(file))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(path):
+        # SQLite would make it 0644 whatever the umask: see `create_database`.
+        make_file(path)
+    with closing(connect(path, "rw")) as driver:
+        driver.execute("PRAGMA foreign_keys=OFF")
+        with engine_of(driver).connect() as connection:
+            migrate(connection.execution_options(**{WRITES: True}))
 
 
 def print_sql() -> None:

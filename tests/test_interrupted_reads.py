@@ -138,7 +138,7 @@ class TestQuestions:
             repository.query("SELECT load_extension('x'), upper('x')")
 
     @pytest.mark.parametrize(
-        ("name", "call"), [("__enter__", 3), ("__enter__", 4), ("__enter__", 5), ("do_close", 1)]
+        ("name", "call"), [("__enter__", 3), ("__enter__", 4), ("__enter__", 5), ("close", 4)]
     )
     def test_wherever_an_interrupt_strikes_nobody_waits_for_its_connection(
         self, repository: RunRepository, name: str, call: int

@@ -19,7 +19,7 @@ from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
 from astraguard_store.database.schema import HEAD_REVISION
-from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
+from astraguard_store.database.sqlite.engine import WRITES, connect, engine_of
 
 CHECKOUT = Path(__file__).parents[1]
 NAME = "astraguard.db"
@@ -98,9 +98,8 @@ def dump(database: Path) -> list[str]:
 def upgrade_as_the_store_does(scripts: Path, database: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts))
-    engine = database_engine(database, "rw")
-    with engine.connect() as connection:
-        driver_connection(connection).execute("PRAGMA foreign_keys=OFF")
+    with closing(connect(database, "rw")) as driver, engine_of(driver).connect() as connection:
+        driver.execute("PRAGMA foreign_keys=OFF")
         config.attributes["connection"] = connection.execution_options(**{WRITES: True})
         command.upgrade(config, "head")
 

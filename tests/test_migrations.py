@@ -23,7 +23,7 @@ from recordings import recorded
 
 from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionError
 from astraguard_store.database.schema import HEAD_REVISION
-from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.engine import WRITES, connect, engine_of
 from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance
 from astraguard_store.store.schema_versions import described_schema, upgrade_schema
 
@@ -209,8 +209,7 @@ class TestAlembicCheck:
     @staticmethod
     def check(database: Path) -> None:
         config = Config(str(CHECKOUT / "alembic.ini"))
-        engine = database_engine(database, "rw")
-        with engine.connect() as connection:
+        with closing(connect(database, "rw")) as driver, engine_of(driver).connect() as connection:
             config.attributes["connection"] = connection.execution_options(**{WRITES: True})
             command.check(config)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from other_process import OtherProcess
 from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunRepository, RunSummary
-from astraguard_store.database.sqlite.engine import WRITES, database_engine
+from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, connect
 
 TESTS = Path(__file__).parent
 
@@ -391,15 +392,15 @@ def locks_on(path: Path) -> list[list[str]]:
 def test_a_connection_that_takes_no_lock_drops_none_of_others(results: Path) -> None:
     RunRepository.open(results).close()
     database = results / "astraguard.db"
-    asleep = [database_engine(database, "immutable").connect()]
-    with database_engine(database, "rw").connect() as writer:
-        asleep.append(database_engine(database, "immutable").connect())
-        writer.execution_options(**{WRITES: True}).exec_driver_sql("SELECT 1")
+    asleep = [connect(database, "immutable")]
+    with closing(connect(database, "rw")) as writer:
+        asleep.append(connect(database, "immutable"))
+        writer.execute(BEGIN_TO_WRITE)
         files = database, results / "astraguard.db-shm"
         before = [locks_on(file) for file in files]
 
         for connection in asleep:
-            connection.exec_driver_sql("SELECT * FROM store").all()
+            connection.execute("SELECT * FROM store").fetchall()
             connection.close()
 
         assert all(before)

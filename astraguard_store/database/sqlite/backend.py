@@ -9,18 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.backup import back_up
 from astraguard_store.database.sqlite.compaction import compact
 from astraguard_store.database.sqlite.connections import FileReader, FileWriter, SqliteWrite
-from astraguard_store.database.sqlite.engine import (
-    BEGIN_TO_WRITE,
-    driver_connection,
-    memory_engine,
-)
+from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, connect_in_memory
 from astraguard_store.database.sqlite.errors import translated
 from astraguard_store.database.sqlite.migrate import (
     check_log_fits,
@@ -145,30 +139,29 @@ class SqliteFile(FileReader):
 
     def _drop_connections(self) -> None:
         super().close()
-        self._writer.drop()
+        self._writer.close()
 
 
 class SqliteMemory:
     """A database in memory: one connection, which its lock gives to one thread at a time."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self.path: Path | None = None
         self.name = "the database in memory"
         self._connection = connection
-        self._driver = driver_connection(connection)
         self._lock = threading.RLock()
 
     @classmethod
     def new(cls) -> SqliteMemory:
         """Return a new one, with the schema that the migrations make."""
-        engine = memory_engine()
-        migrate(engine)
-        return cls(engine.connect())
+        connection = connect_in_memory()
+        migrate(connection)
+        return cls(connection)
 
     def read(self, query: Query[T], *, one_statement: bool = False) -> T:  # noqa: ARG002
         """Return the result of *query*; the lock makes a snapshot of it."""
         with self._lock, translated(self.name):
-            return query(self._driver)
+            return query(self._connection)
 
     def ask(self, question: Question) -> QueryResult:
         """Return the answer from a copy, as there is but one connection to the original."""
@@ -191,8 +184,8 @@ class SqliteMemory:
         """Begin a write transaction; see `Backend.write`."""
         with self._lock:
             with translated(self.name):
-                self._driver.execute(BEGIN_TO_WRITE)
-                write = SqliteWrite(self._driver, self.name)
+                self._connection.execute(BEGIN_TO_WRITE)
+                write = SqliteWrite(self._connection, self.name)
             try:
                 with translated(self.name):
                     yield write
@@ -206,7 +199,7 @@ class SqliteMemory:
     def compact(self, options: StoreOptions) -> None:  # noqa: ARG002
         """Give back to the memory what deletions left free; see `Backend.compact`."""
         with self._lock, translated(self.name):
-            compact(self._driver, self.name)
+            compact(self._connection, self.name)
 
     def check_in_place(self) -> None:
         """Do nothing: memory doesn't go away."""
@@ -217,7 +210,6 @@ class SqliteMemory:
         """Close the connection, and with it the database."""
         with self._lock:
             self._connection.close()
-            self._connection.engine.dispose()
 
     def stop_writing(self) -> None:
         """Wait for a transaction to end, and keep everybody out."""

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
-from astraguard_store.database.sqlite.engine import database_engine, driver_connection
+from astraguard_store.database.sqlite.engine import connect
 from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
 from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
@@ -159,11 +157,10 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) ->
 
 def _check(where: Path | str, unfinished: Path, target: Path) -> None:
     try:
-        with database_engine(unfinished, "immutable").connect() as copy:
-            driver = driver_connection(copy)
-            problems = structural_problems(driver)
-            broken = driver.execute("PRAGMA foreign_key_check").fetchall()
-    except (sqlite3.Error, DBAPIError) as error:
+        with closing(connect(unfinished, "immutable")) as copy:
+            problems = structural_problems(copy)
+            broken = copy.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.Error as error:
         # A copy that isn't sound is a copy of what isn't.
         raise database_error(error, where if is_damage(error) else target) from error
     if problems or broken:

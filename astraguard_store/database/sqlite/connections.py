@@ -10,19 +10,16 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
-
-from sqlalchemy import Connection
 
 from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.engine import (
     BEGIN_TO_WRITE,
     Mode,
-    database_engine,
-    driver_connection,
+    connect,
     write_pragmas,
 )
 from astraguard_store.database.sqlite.errors import (
@@ -93,10 +90,9 @@ class FileReader:
         self._identity = os.stat(path)
         self.lock = threading.RLock()
         self._watch_lock = threading.RLock()
-        self._queries: Connection | None = None
-        self._queries_driver: sqlite3.Connection | None = None
+        self._queries: sqlite3.Connection | None = None
         self._queries_quiet: QuietState | None = None
-        self._watch: Connection | None = None
+        self._watch: sqlite3.Connection | None = None
         self._watch_cursor: sqlite3.Cursor | None = None
         self._watch_number = 0
         self._under_way: set[Asking] = set()
@@ -133,14 +129,14 @@ class FileReader:
     def _open_watch(self) -> sqlite3.Cursor:
         self._watch = self._connect("ro")
         self._watch_number += _VERSIONS
-        self._watch_cursor = driver_connection(self._watch).cursor()
+        self._watch_cursor = self._watch.cursor()
         return self._watch_cursor
 
     def read(self, query: Query[T], *, one_statement: bool = False) -> T:
         """Return the result of *query*, run on one snapshot; see `Backend.read`."""
         with self.lock:
             try:
-                connection = self._queries_driver
+                connection = self._queries
                 # An open connection keeps the log from being removed.
                 if connection is None or self._queries_quiet is not None:
                     if not self._may_be_written():
@@ -152,7 +148,7 @@ class FileReader:
             except BaseException as error:
                 # It may be in the middle of a snapshot, and would show that for ever. Out of
                 # reach first: closing it may be interrupted too.
-                broken, self._queries, self._queries_driver = self._queries, None, None
+                broken, self._queries = self._queries, None
                 if broken is not None:
                     broken.close()
                 if isinstance(error, DRIVER_ERRORS):
@@ -206,8 +202,8 @@ class FileReader:
                 self._under_way.discard(asking)
 
     def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
-        with translated(self._path), self._connect(_mode(quiet)) as own:
-            return answer(driver_connection(own), asking)
+        with translated(self._path), closing(self._connect(_mode(quiet))) as own:
+            return answer(own, asking)
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones.
@@ -222,7 +218,7 @@ class FileReader:
                 with asking.connected:
                     pass
             connections = self._queries, self._watch
-            self._queries = self._queries_driver = None
+            self._queries = None
             self._watch = self._watch_cursor = None
             for connection in connections:
                 if connection is not None:
@@ -245,16 +241,15 @@ class FileReader:
 
     def _connection(self, quiet: QuietState | None) -> sqlite3.Connection:
         """Return the connection for queries, opened for *quiet* or, if None, as usual."""
-        if self._queries_driver is None or self._queries_quiet != quiet:
+        if self._queries is None or self._queries_quiet != quiet:
             if self._queries is not None:
                 self._queries.close()
             self._queries = self._connect(_mode(quiet))
-            self._queries_driver = driver_connection(self._queries)
             self._queries_quiet = quiet
-        return self._queries_driver
+        return self._queries
 
-    def _connect(self, mode: Mode) -> Connection:
-        return database_engine(self._path, mode, busy_timeout_s=self._busy_timeout_s).connect()
+    def _connect(self, mode: Mode) -> sqlite3.Connection:
+        return connect(self._path, mode, busy_timeout_s=self._busy_timeout_s)
 
     def _quiet_state(self) -> QuietState | None:
         """Return the state of a file that nobody writes, None while somebody may."""
@@ -301,8 +296,6 @@ class FileReader:
 
 class SqliteWrite:
     """A write transaction that has begun: see `Write`.
-
-    Through SQLAlchemy it takes 60 µs more, and to end it.
 
     Args:
         connection: On which it writes.
@@ -357,7 +350,7 @@ class FileWriter:
         # Held for the moment that a look at the version takes, and to begin the work.
         self._look = threading.RLock()
         self._is_at_work = False
-        self._connection: Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self._options: StoreOptions | None = None
         self._number = 0
         self._files: OpenFiles | None = None
@@ -383,7 +376,7 @@ class FileWriter:
         """Open the connection.
 
         Raises:
-            DBAPIError: It can't be opened.
+            sqlite3.Error: It can't be opened.
             DatabaseError: This user may not write it.
         """
         if not os.access(self._path, os.W_OK, effective_ids=True):
@@ -393,20 +386,18 @@ class FileWriter:
             )
             failure.errno = errno.EACCES
             raise failure
-        engine = database_engine(
+        before = set(open_descriptors())
+        connection = connect(
             self._path,
             "rw",
             durability=options.durability,
             busy_timeout_s=options.busy_timeout_s,
         )
-        before = set(open_descriptors())
-        connection = engine.connect()
         try:
-            driver = driver_connection(connection)
             # A query, so that the log is there and readers see that somebody writes.
-            driver.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             with translated_os_errors(self._path):
-                self._files = OpenFiles(self._path, driver, before)
+                self._files = OpenFiles(self._path, connection, before)
         except BaseException:
             connection.close()
             raise
@@ -438,20 +429,18 @@ class FileWriter:
     def driver(self, options: StoreOptions) -> sqlite3.Connection:
         """Return the open connection with these settings."""
         assert self._connection is not None  # noqa: S101 - for the type checker
-        driver = driver_connection(self._connection)
         if self._options != options:
             for pragma in write_pragmas(options.durability, options.busy_timeout_s):
-                driver.execute(pragma)
+                self._connection.execute(pragma)
             self._options = options
-        return driver
+        return self._connection
 
     def version_of_others(self) -> int | None:
         """Return a number that moves with everybody's commits but this connection's."""
         with self._look:
             if self._is_at_work or self._connection is None:
                 return None
-            driver = driver_connection(self._connection)
-            version: int = driver.execute("PRAGMA data_version").fetchone()[0]
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             return self._number + version
 
     def log_bytes(self) -> int:
@@ -489,16 +478,9 @@ class FileWriter:
             logger.warning("%s: the write-ahead log could not be moved: %s", self._path, error)
 
     def close(self) -> None:
-        """Close the connection, who is at work; the next use opens another."""
+        """Close the connection, in whatever state it is; the next use opens another."""
         connection, self._connection, self._files = self._connection, None, None
         if connection is not None:
-            connection.close()
-
-    def drop(self) -> None:
-        """Close the connection, in whatever state it is."""
-        connection, self._connection, self._files = self._connection, None, None
-        if connection is not None:
-            connection.invalidate()
             connection.close()
 
     def stop(self) -> None:

@@ -1,29 +1,31 @@
-"""URL → SQLAlchemy engine, with the settings that SQLite needs to be trusted."""
+"""Path → connection, with the settings that SQLite needs to be trusted.
+
+SQLAlchemy's engines are for migrations alone, and imported for them: a third of a second.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
-
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.pool import NullPool, StaticPool
 
 from astraguard_store.database.sqlite.open_files import check_side_files
 from astraguard_store.options import Durability
-from astraguard_store.system.files import make_file
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 __all__ = [
     "BEGIN_TO_WRITE",
     "WRITES",
     "Mode",
-    "database_engine",
+    "connect",
+    "connect_in_memory",
     "driver_connection",
-    "memory_engine",
+    "engine_of",
     "sqlite_library_version",
-    "url_engine",
     "write_pragmas",
 ]
 
@@ -37,16 +39,16 @@ BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 in between, whatever the busy timeout."""
 
 
-_QUERIES: dict[Mode, dict[str, str]] = {
-    "alone": {"mode": "ro", "vfs": "unix-none"},
-    "immutable": {"mode": "ro", "immutable": "1"},
+_QUERIES: dict[Mode, str] = {
+    "alone": "mode=ro&vfs=unix-none",
+    "immutable": "mode=ro&immutable=1",
 }
 
 
-def database_engine(
+def connect(
     path: Path, mode: Mode, *, durability: Durability = "full", busy_timeout_s: float = 30.0
-) -> Engine:
-    """Return an engine for the SQLite file *path*; each connection is a new one.
+) -> sqlite3.Connection:
+    """Return a new connection to the SQLite file *path*.
 
     Args:
         path: The file.
@@ -57,39 +59,36 @@ def database_engine(
             a power cut may take the latest commits back.
         busy_timeout_s: How long SQLite waits for a lock that it needs.
     """
-    query = _QUERIES.get(mode) or {"mode": mode}
-    url = URL.create(
-        "sqlite", database=f"file:{quote(os.fsencode(path))}", query={**query, "uri": "true"}
+    check_side_files(path)
+    return _prepared(
+        sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?{_QUERIES.get(mode) or f'mode={mode}'}",
+            uri=True,
+            timeout=busy_timeout_s,
+            check_same_thread=False,
+        ),
+        _pragmas(mode, durability, busy_timeout_s),
     )
-    engine = create_engine(
-        url,
-        poolclass=NullPool,
-        connect_args={"check_same_thread": False, "timeout": busy_timeout_s},
-    )
-    _set_up(engine, _pragmas(mode, durability, busy_timeout_s))
-    _check_before_connecting(engine, path)
-    return engine
 
 
-def memory_engine() -> Engine:
-    """Return an engine for a database in memory: one connection, as long as the engine."""
-    engine = create_engine(
-        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-    )
-    _set_up(engine, ["PRAGMA foreign_keys=ON"])
-    return engine
+def connect_in_memory() -> sqlite3.Connection:
+    """Return a new database in memory, which is gone when it is closed."""
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    return _prepared(connection, ["PRAGMA foreign_keys=ON"])
 
 
-def url_engine(url: str) -> Engine:
-    """Return an engine for migrating the database at *url*; a SQLite file gets its settings."""
-    engine = create_engine(url, poolclass=NullPool)
-    if engine.dialect.name == "sqlite":
-        file = engine.url.database
-        if file and file != ":memory:" and not os.path.lexists(file):
-            # SQLite would make it 0644 whatever the umask: see `create_database`.
-            make_file(Path(file))
-        _set_up(engine, _pragmas("rw", "full", busy_timeout_s=30.0))
-        _check_before_connecting(engine, Path(file or ":memory:"))
+def engine_of(driver: sqlite3.Connection) -> Engine:
+    """Return an engine for migrating on *driver*, which stays open and the caller's."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("sqlite://", poolclass=StaticPool, creator=lambda: driver)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql(BEGIN_TO_WRITE if writes else "BEGIN")
+
     return engine
 
 
@@ -140,33 +139,22 @@ def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[
     ]
 
 
-def _check_before_connecting(engine: Engine, path: Path) -> None:
-    @event.listens_for(engine, "do_connect")
-    def check(*_connecting: Any) -> None:
-        check_side_files(path)
-
-
-def _set_up(engine: Engine, pragmas: list[str]) -> None:
-    @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: Any) -> None:
-        try:
-            prepare(connection)
-        except BaseException:
-            # Else the error's traceback keeps it open, and an empty log beside the file.
-            connection.close()
-            raise
-
-    def prepare(connection: sqlite3.Connection) -> None:
-        # Python's driver begins transactions at its own choice, and none for DDL.
-        connection.isolation_level = None
+def _prepared(connection: sqlite3.Connection, pragmas: list[str]) -> sqlite3.Connection:
+    # Python's driver begins transactions at its own choice, and none for DDL.
+    connection.isolation_level = None
+    try:
         for pragma in pragmas:
-            answer = connection.execute(pragma).fetchone()
-            if pragma == "PRAGMA journal_mode=WAL" and answer != ("wal",):
-                raise sqlite3.OperationalError(
-                    f"the file system can't hold a write-ahead log (journal_mode is {answer[0]})"
-                )
+            _set(connection, pragma)
+    except BaseException:
+        # Else the error's traceback keeps it open, and an empty log beside the file.
+        connection.close()
+        raise
+    return connection
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql(BEGIN_TO_WRITE if writes else "BEGIN")
+
+def _set(connection: sqlite3.Connection, pragma: str) -> None:
+    answer = connection.execute(pragma).fetchone()
+    if pragma == "PRAGMA journal_mode=WAL" and answer != ("wal",):
+        raise sqlite3.OperationalError(
+            f"the file system can't hold a write-ahead log (journal_mode is {answer[0]})"
+        )

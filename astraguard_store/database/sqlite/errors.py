@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
-
 from astraguard_store.exceptions import (
     DatabaseBusyError,
     DatabaseDamagedError,
@@ -26,7 +24,7 @@ __all__ = [
     "translated_os_errors",
 ]
 
-DRIVER_ERRORS = (sqlite3.Error, DBAPIError, UnicodeDecodeError)
+DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What a statement raises; the last, where the driver's words quote a damaged schema."""
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -78,7 +76,7 @@ def translated_os_errors(where: object) -> Iterator[None]:
 
 @contextmanager
 def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
-    """Turn what SQLite or SQLAlchemy raises inside into the store's errors."""
+    """Turn what SQLite raises inside into the store's errors."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -86,48 +84,41 @@ def translated(where: object, waited_s: float = 0.0) -> Iterator[None]:
 
 
 def database_error(
-    error: sqlite3.Error | DBAPIError | UnicodeDecodeError, where: object, waited_s: float = 0.0
+    error: sqlite3.Error | UnicodeDecodeError, where: object, waited_s: float = 0.0
 ) -> DatabaseError:
     """Return the store's error for *error* at the database *where*."""
     if isinstance(error, UnicodeDecodeError):
         return DatabaseDamagedError(str(where), f"a name in its schema is no text ({error})")
-    cause = _driver_error(error)
-    code = _primary_code(cause)
-    if (in_full := getattr(cause, "sqlite_errorcode", None)) in _CAUSES_IN_FULL:
+    code = _primary_code(error)
+    if (in_full := getattr(error, "sqlite_errorcode", None)) in _CAUSES_IN_FULL:
         wrong, mend = _CAUSES_IN_FULL[in_full]
-        return DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+        return DatabaseError(f"{where}: {wrong} ({error}); {mend}")
     if code in _BUSY:
         return DatabaseBusyError(str(where), waited_s)
     if code in _DAMAGED:
-        return DatabaseDamagedError(str(where), str(cause))
+        return DatabaseDamagedError(str(where), str(error))
     if code in _CAUSES:
         wrong, mend, number = _CAUSES[code]
         if code == sqlite3.SQLITE_CANTOPEN and len(os.fsencode(str(where))) > _LONGEST_PATH:
             mend = f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes"
             number = errno.ENAMETOOLONG
-        failure = DatabaseError(f"{where}: {wrong} ({cause}); {mend}")
+        failure = DatabaseError(f"{where}: {wrong} ({error}); {mend}")
         failure.errno = number
         return failure
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return DatabaseError(f"{where}: {cause}; {_IN_THE_WAY}")
-    return DatabaseError(f"{where}: {cause}")
+        return DatabaseError(f"{where}: {error}; {_IN_THE_WAY}")
+    return DatabaseError(f"{where}: {error}")
 
 
-def is_damage(error: sqlite3.Error | DBAPIError) -> bool:
+def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the file itself was the reason."""
-    return _primary_code(_driver_error(error)) in _DAMAGED
+    return _primary_code(error) in _DAMAGED
 
 
-def is_outside_fault(error: sqlite3.Error | DBAPIError) -> bool:
+def is_outside_fault(error: sqlite3.Error) -> bool:
     """Return whether the file, its locks or its disk were the reason, and not the statement."""
-    code = _primary_code(_driver_error(error))
+    code = _primary_code(error)
     return code in _BUSY or code in _DAMAGED or code in _CAUSES
-
-
-def _driver_error(error: sqlite3.Error | DBAPIError) -> BaseException:
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        return error.orig
-    return error
 
 
 def _primary_code(error: BaseException) -> int | None:

@@ -10,17 +10,16 @@ import logging
 import os
 import shlex
 import sqlite3
+from contextlib import closing
 from itertools import count
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import Connection, Engine
+from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.documents import renew_missing_documents
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up, remove_beside
 from astraguard_store.database.sqlite.connections import FileReader
-from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
+from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, WRITES, connect, engine_of
 from astraguard_store.database.sqlite.errors import translated, translated_os_errors
 from astraguard_store.database.sqlite.open_files import has_log_of_another
 from astraguard_store.exceptions import (
@@ -30,6 +29,9 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 from astraguard_store.system.files import make_file, sync_folder
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = [
     "KNOWN_REVISIONS",
@@ -115,23 +117,25 @@ def check_log_fits(path: Path) -> None:
         )
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the database behind *engine* to the newest schema, or leave it as it was.
+def migrate(driver: sqlite3.Connection) -> None:
+    """Bring the database behind *driver* to the newest schema, or leave it as it was.
 
     Raises:
         DatabaseError: After it rows would refer to runs that are gone.
     """
-    with engine.connect() as connection:
-        writing = connection.execution_options(**{WRITES: True})
-        driver = driver_connection(writing)
-        # With foreign keys on, rebuilding a table would delete its children; the
-        # setting can't be changed inside the transaction. The scripts' env.py
-        # checks the keys before it commits.
-        driver.execute("PRAGMA foreign_keys=OFF")
-        try:
-            run_scripts(writing)
-        finally:
-            driver.execute("PRAGMA foreign_keys=ON")
+    from sqlalchemy.exc import DBAPIError
+
+    # With foreign keys on, rebuilding a table would delete its children; the
+    # setting can't be changed inside the transaction. The scripts' env.py
+    # checks the keys before it commits.
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        with engine_of(driver).connect() as connection:
+            run_scripts(connection.execution_options(**{WRITES: True}))
+    except DBAPIError as error:
+        raise error.orig or error from error
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def create_database(path: Path) -> None:
@@ -151,12 +155,8 @@ def create_database(path: Path) -> None:
         # SQLite would make it 0644 whatever the umask, and gives its log the same rights:
         # users of one group couldn't save.
         make_file(new)
-        engine = database_engine(new, "rw")
-        try:
-            with translated(path):
-                migrate(engine)
-        finally:
-            engine.dispose()
+        with translated(path), closing(connect(new, "rw")) as driver:
+            migrate(driver)
         # Closing the last connection moves the log into the file, and says nothing
         # where that fails; without its log the file would be half a database.
         if new.with_name(f"{new.name}-wal").exists():
@@ -207,13 +207,9 @@ def upgrade_database(path: Path) -> Path | None:
         # Before the migration opens a connection: it may have taken the file for one
         # that nobody writes.
         reader.close()
-    engine = database_engine(path, "rw")
-    try:
-        with translated(path):
-            migrate(engine)
-        _renew_documents(engine, path)
-    finally:
-        engine.dispose()
+    with translated(path), closing(connect(path, "rw")) as driver:
+        migrate(driver)
+        _renew_documents(driver, path)
     return backup_path
 
 
@@ -300,18 +296,18 @@ def run_scripts(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _renew_documents(engine: Engine, path: Path) -> None:
+def _renew_documents(driver: sqlite3.Connection, path: Path) -> None:
     """Give runs the documents that the migrations dropped; without, they are read from rows.
 
     A part at a time: a process that dies has lost nothing, and the log stays small.
     """
-    writing = engine.execution_options(**{WRITES: True})
     last: str | None = ""
     try:
         with translated(path):
             while last is not None:
-                with writing.begin() as connection:
-                    last = renew_missing_documents(driver_connection(connection), last, most=1000)
+                driver.execute(BEGIN_TO_WRITE)
+                with driver:
+                    last = renew_missing_documents(driver, last, most=1000)
     except DatabaseError as error:
         logger.warning(
             "%s is upgraded, but not all documents are renewed (%s): such runs are read from "
