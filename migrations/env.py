@@ -13,7 +13,8 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, make_url
 
-from astraguard_store.database.schema import VERSION_TABLE, metadata
+from astraguard_store.database.revision import VERSION_TABLE
+from astraguard_store.database.schema import metadata
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.engine import (
     WRITES,

@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-
-from sqlalchemy import Engine, event
+from typing import Any
 
 
 class SeenSql:
@@ -56,7 +55,7 @@ class SeenSql:
         if self.before:
             self.before(statement)
 
-    def _connected(self, connection: sqlite3.Connection, _record: object) -> None:
+    def _connected(self, connection: sqlite3.Connection) -> None:
         self.connections.append(connection)
         connection.set_trace_callback(self._note)
 
@@ -65,8 +64,17 @@ class SeenSql:
 def seen_sql() -> Iterator[SeenSql]:
     """Watch all connections that the store opens inside."""
     seen = SeenSql()
-    event.listen(Engine, "connect", seen._connected)
+    connect = sqlite3.connect
+
+    def connected(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **named)
+        # Those that threads share: not what a test opens, nor what somebody's own SQL needs.
+        if named.get("check_same_thread") is False:
+            seen._connected(connection)
+        return connection
+
+    sqlite3.connect = connected  # type: ignore[assignment]
     try:
         yield seen
     finally:
-        event.remove(Engine, "connect", seen._connected)
+        sqlite3.connect = connect

@@ -100,6 +100,29 @@ except SystemExit:
         assert ours == {f"astraguard_store.cli.{name}" for name in {words[0], *shared}}
         assert imported & {"rich.console", "numpy", "polars", "alembic"} == set()
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["recent"],
+            ["recent", "--scenario", "swarm"],
+            ["recent", "--tag", "nightly"],
+            ["show", "run", "--json"],
+            ["compare", "run", "run"],
+            ["history", "fault_detection"],
+            ["changes", "fault_detection"],
+            ["tag", "run", "nightly"],
+            ["prune", "--keep", "5", "--dry-run"],
+        ],
+        ids=" ".join,
+    )
+    def test_statements_that_are_kept_need_no_sqlalchemy(
+        self, store: Path, words: list[str]
+    ) -> None:
+        imported = self.imported_by(store, *words, "--results", str(store))
+
+        assert "sqlite3" in imported
+        assert imported & {"sqlalchemy", "alembic"} == set()
+
     def test_a_verdict_imports_no_network(self, store: Path) -> None:
         imported = self.imported_by(
             store, "gate", "run", "--baseline", "x", "--results", str(store)

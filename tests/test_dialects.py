@@ -13,7 +13,7 @@ import astraguard_store
 from astraguard_store.database.schema import metadata
 
 PACKAGE = Path(astraguard_store.__file__).parent
-KNOWS = ("database/sql.py", "database/sqlite/", "database/postgres/")
+KNOWS = ("database/dialect.py", "database/sql.py", "database/sqlite/", "database/postgres/")
 SPEAKS = re.compile(r"\bPRAGMA\b|\bimport sqlite3|\bsqlite3\.\w|sqlalchemy\.dialects")
 
 

@@ -18,7 +18,7 @@ from alembic.config import Config
 from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
-from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.database.sqlite.engine import WRITES, connect, engine_of
 
 CHECKOUT = Path(__file__).parents[1]

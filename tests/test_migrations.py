@@ -22,7 +22,7 @@ from alembic.util import CommandError
 from recordings import recorded
 
 from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionError
-from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.database.sqlite.engine import WRITES, connect, engine_of
 from astraguard_store.provenance import PERCENTILE_DEFINITION, Provenance
 from astraguard_store.store.schema_versions import described_schema, upgrade_schema

@@ -238,7 +238,7 @@ def database(
 
 
 def plan(connection: sqlite3.Connection, shape: lists._Shape) -> list[str]:
-    sql = lists.filtered_sql(shape)
+    sql = lists.filtered_sql(shape=shape)
     bound = dict.fromkeys(re.findall(r":(\w+)", sql))
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", bound)]
 
@@ -309,11 +309,11 @@ class TestStatements:
 
     def test_a_shape_is_compiled_once(self, store: RunRepository) -> None:
         store.recent(scenario="swarm", since=START)
-        compiled = lists.filtered_sql.cache_info().misses
+        compiled = lists.filtered_sql.cache_info().misses  # type: ignore[attr-defined]
 
         store.recent(scenario="other", since=START + HOUR)
 
-        assert lists.filtered_sql.cache_info().misses == compiled
+        assert lists.filtered_sql.cache_info().misses == compiled  # type: ignore[attr-defined]
 
     def test_a_filter_on_scenarios_is_one_select(self, results: Path) -> None:
         with seen_sql() as seen, RunRepository.open(results) as repository:

@@ -16,7 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from astraguard_store import RunRepository
-from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE, metadata
+from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.schema import metadata
 from astraguard_store.database.sqlite.migrate import scripts_folder
 
 TABLES_BELOW_RUNS = [

@@ -30,7 +30,10 @@ measurements        columns ↔ the table of measurements
 rows                values → rows of statistics, files and buckets
 documents                         a run's rows as one value, beside them
 store_row           the one row about the database as a whole
+sql                 SQL text, kept in `statements.sql`, and how it is run
+core                what statements are written with, imported when the first one is
 schema              tables and indexes
-sql                 SQL text; with `sqlite/` all that knows a dialect or a driver
+revision            which schema that is
+dialect             what two databases spell differently; with `sqlite/` all that knows it
 ```
 """

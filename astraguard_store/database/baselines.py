@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, select
-
-from astraguard_store.database.schema import baseline_runs, run_verdicts
-from astraguard_store.database.sql import Connection, compiled, first, given_values, insert_rows
+from astraguard_store.database.core import (
+    baseline_runs,
+    bindparam,
+    compiled,
+    delete,
+    exists,
+    first,
+    given_values,
+    run_verdicts,
+    select,
+)
+from astraguard_store.database.sql import Connection, insert_rows, kept
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.verdict.values import Baseline, Judgements, RecordedVerdict
 
@@ -32,7 +39,7 @@ __all__ = [
 Row = tuple[Any, ...]
 
 
-@cache
+@kept()
 def _baselines_sql() -> str:
     row = baseline_runs.c
     # By the run: SQLite finds the names in an index and sorts them.
@@ -54,7 +61,7 @@ def baselines(connection: Connection) -> dict[str, Baseline]:
     }
 
 
-@cache
+@kept()
 def _delete_sql() -> str:
     return compiled(delete(baseline_runs).where(baseline_runs.c.baseline == bindparam("name")))
 
@@ -62,7 +69,7 @@ def _delete_sql() -> str:
 def set_baseline(connection: Connection, name: str, run_ids: Iterable[str], now_us: int) -> None:
     """Let *name* be these stored runs, and no others."""
     connection.execute(_delete_sql(), (name,))
-    insert_rows(connection, baseline_runs, [(run_id, name, now_us) for run_id in run_ids])
+    insert_rows(connection, "baseline_runs", [(run_id, name, now_us) for run_id in run_ids])
 
 
 def delete_baseline(connection: Connection, name: str) -> bool:
@@ -70,7 +77,7 @@ def delete_baseline(connection: Connection, name: str) -> bool:
     return connection.execute(_delete_sql(), (name,)).rowcount > 0
 
 
-@cache
+@kept()
 def _others_sql() -> str:
     row = baseline_runs.c
     return compiled(
@@ -89,17 +96,17 @@ def of_same_baselines(connection: Connection, rows: Iterable[Row]) -> list[Row]:
 
 def insert_verdicts(connection: Connection, rows: Iterable[Row]) -> None:
     """Write verdicts, in the order of the table's columns."""
-    insert_rows(connection, run_verdicts, rows)
+    insert_rows(connection, "run_verdicts", rows)
 
 
-@cache
+@kept()
 def _baselines_of_run_sql() -> str:
     row = baseline_runs.c
     of_run = row.run_id == bindparam("run_id")
     return compiled(select(row.baseline, row.set_at_us).where(of_run).order_by(row.baseline))
 
 
-@cache
+@kept()
 def _verdicts_of_run_sql() -> str:
     row = run_verdicts.c
     columns = (row[name] for name in RecordedVerdict._fields)
@@ -107,7 +114,7 @@ def _verdicts_of_run_sql() -> str:
     return compiled(select(*columns).where(of_run).order_by(row.judged_at_us))
 
 
-@cache
+@kept()
 def _judged_sql() -> str:
     row = run_verdicts.c
     after = row.run_id > bindparam("after")
@@ -119,7 +126,7 @@ def judged_run_ids(connection: Connection, after: str, limit: int) -> list[str]:
     return [run_id for (run_id,) in connection.execute(_judged_sql(), (after, limit))]
 
 
-@cache
+@kept()
 def _marks_sql() -> str:
     row = run_verdicts.c
     named = row.run_id.in_(select(given_values("run_ids")))
@@ -145,5 +152,5 @@ def judgements_of(connection: Connection, run_id: str) -> Judgements:
 def insert_judgements(connection: Connection, run_id: str, given: Judgements) -> None:
     """Write what another store noted of a run; a baseline of the same name here stays."""
     rows = [(run_id, *one) for one in given.baselines]
-    insert_rows(connection, baseline_runs, of_same_baselines(connection, rows))
+    insert_rows(connection, "baseline_runs", of_same_baselines(connection, rows))
     insert_verdicts(connection, [(run_id, *verdict) for verdict in given.verdicts])

@@ -14,22 +14,27 @@ Documents of format 1, packed by hand, aren't read either; `db upgrade` renews t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, or_, select
 
-from astraguard_store.database.schema import (
-    ALL_SATELLITES,
-    artifacts,
+from astraguard_store.database.core import (
+    bindparam,
+    compiled,
+    delete,
+    first,
+    func,
+    metadata,
+    or_,
     run_documents,
     runs,
-    statistics,
+    select,
+    upsert,
+    whole,
 )
-from astraguard_store.database.sql import Connection, compiled, first, upsert, whole
+from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
 from astraguard_store.model import (
     Artifact,
     ArtifactKind,
@@ -63,7 +68,7 @@ _RESIDUE: Final = 0x2144DF1C
 _MINUS_ZERO: Final = b"\xcb\x80" + bytes(7)
 
 
-_POSITION: Final = itemgetter(statistics.c.keys().index("position"))
+_POSITION: Final = itemgetter(3)  # which is the column `position` of statistics
 _NO_BOUNDS: Final = (None, None, None)
 _WITHOUT_BOUNDS: Final = len(MetricSummary._fields) - len(_NO_BOUNDS)
 
@@ -202,7 +207,7 @@ def decode(run_id: str, document: bytes) -> RunParts | None:
     )
 
 
-@cache
+@kept()
 def _write_sql() -> str:
     return compiled(upsert(run_documents))
 
@@ -218,7 +223,7 @@ def write_document(connection: Connection, run_id: str, parts: RunParts) -> None
         connection.execute(_write_sql(), (run_id, document))
 
 
-@cache
+@kept()
 def _delete_sql() -> str:
     return compiled(delete(run_documents).where(run_documents.c.run_id == bindparam("run_id")))
 
@@ -229,7 +234,7 @@ def renew_document(connection: Connection, run_id: str) -> None:
     write_document(connection, run_id, _stored_parts(connection, run_id))
 
 
-@cache
+@kept()
 def _missing_sql() -> str:
     document = run_documents.c.document
     beginning = func.substr(document, whole(1), whole(len(_BEGINNING)))
@@ -256,7 +261,7 @@ def renew_missing_documents(connection: Connection, after: str, most: int) -> st
     return found[-1][0] if found else None
 
 
-@cache
+@kept()
 def _document_sql() -> str:
     document = run_documents.c
     return compiled(select(document.document).where(document.run_id == bindparam("run_id")))
@@ -277,11 +282,15 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
     return "wrong" if stored[0].startswith(_BEGINNING) else "missing"
 
 
-@cache
-def _rows_sql() -> list[str]:
-    copied = (statistics, artifacts)
-    return [compiled(select(t).where(t.c.run_id == bindparam("run_id"))) for t in copied]
+_COPIED: Final = ("statistics", "artifacts")
+
+
+@kept(*({"table": table} for table in _COPIED))
+def _rows_sql(*, table: str) -> str:
+    copied = metadata.tables[table]
+    return compiled(select(copied).where(copied.c.run_id == bindparam("run_id")))
 
 
 def _stored_parts(connection: Connection, run_id: str) -> RunParts:
-    return parts_of(*(connection.execute(sql, (run_id,)).fetchall() for sql in _rows_sql()))
+    sqls = (_rows_sql(table=table) for table in _COPIED)
+    return parts_of(*(connection.execute(sql, (run_id,)).fetchall() for sql in sqls))

@@ -9,23 +9,28 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, literal_column, null, select
-
 from astraguard_store.buckets import BucketColumns, buckets_of
-from astraguard_store.database.schema import (
-    ALL_SATELLITES,
+from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
+    bindparam,
     buckets,
+    compiled,
+    exists,
+    first,
+    func,
+    given_values,
+    literal_column,
+    null,
     run_tags,
     run_verdicts,
     runs,
+    select,
     statistics,
     units,
 )
-from astraguard_store.database.sql import Connection, compiled, first, given_values
+from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
 from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
@@ -53,7 +58,7 @@ _SUMMARY: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "
 Row = tuple[Any, ...]
 
 
-@cache
+@kept()
 def _runs_sql() -> str:
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
@@ -64,14 +69,14 @@ def _runs_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _tags_sql() -> str:
     tag = run_tags.c
     given = select(given_values("run_ids"))
     return compiled(select(tag.run_id, tag.tag, tag.value).where(tag.run_id.in_(given)))
 
 
-@cache
+@kept()
 def _units_sql() -> str:
     unit = units.c
     given = select(given_values("run_ids"))
@@ -79,7 +84,7 @@ def _units_sql() -> str:
     return compiled(select(unit.run_id, unit.satellite_id, *columns).where(unit.run_id.in_(given)))
 
 
-@cache
+@kept()
 def _metrics_sql() -> str:
     columns = (statistics.c[name] for name in _SUMMARY)
     return compiled(
@@ -90,7 +95,7 @@ def _metrics_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _served_sql() -> str:
     """Return the statement for the most events on one satellite, and one satellite's name."""
     table = statistics.c
@@ -110,7 +115,7 @@ def _served_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _satellites_sql() -> str:
     table = statistics.c
     columns = (table[name] for name in _SUMMARY)
@@ -122,7 +127,7 @@ def _satellites_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _buckets_sql() -> str:
     bucket = buckets.c
     return compiled(
@@ -232,7 +237,7 @@ def _provenance(values: list[Any], of_run: Mapping[str, Unit]) -> Provenance:
     return Provenance.of_values(values, FrozenMapping(of_run))
 
 
-@cache
+@kept()
 def _history_sql() -> str:
     machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
     excluded = exists().where(
@@ -273,8 +278,15 @@ def history_ids(
     return [run_id for (run_id,) in connection.execute(_history_sql(), bound)]
 
 
-@cache
-def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
+@kept(
+    *(
+        {"statistic": statistic, "of_scenario": of_scenario, "since": since}
+        for statistic in SERIES_STATISTICS
+        for of_scenario in (False, True)
+        for since in (False, True)
+    )
+)
+def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> str:
     table = statistics.c
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
@@ -313,7 +325,9 @@ def series(
         scenario: Of this scenario only.
         since: Of runs that started then or later only; aware.
     """
-    sql = _series_sql(statistic, of_scenario=scenario is not None, since=since is not None)
+    sql = _series_sql(
+        statistic=statistic, of_scenario=scenario is not None, since=since is not None
+    )
     bound = {
         "metric_type": metric_type,
         "scenario": scenario,

@@ -9,32 +9,32 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import (
+from astraguard_store.database.core import (
+    OF_ALL_SATELLITES,
     ColumnElement,
     Select,
-    bindparam,
-    case,
-    exists,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
-
-from astraguard_store.database.schema import (
-    OF_ALL_SATELLITES,
     artifacts,
     attachments,
     baseline_runs,
+    bindparam,
+    case,
+    compiled,
+    exists,
+    first,
+    func,
+    given_values,
+    literal_column,
     measurements,
     run_tags,
     runs,
+    select,
     statistics,
+    tuple_,
+    whole,
 )
-from astraguard_store.database.sql import Connection, compiled, first, given_values, whole
+from astraguard_store.database.sql import Connection, kept
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
@@ -62,8 +62,7 @@ PINNED: Final = "pinned"
 _FEW: Final = 1_000
 
 _Tagged = Literal["", "name", "value"]
-_flown_us: Final = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
-_NEWEST_FIRST: Final = (runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
+_TAGGED: Final[tuple[_Tagged, ...]] = ("name", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +80,26 @@ class _Shape:
     recorded_since: bool = False
 
 
-@cache
+# Of a command's one option.
+_USUAL: Final = (
+    _Shape(scenario=True),
+    _Shape(since=True),
+    _Shape(before=True),
+    _Shape(state=True),
+    _Shape(until=True),
+    *(_Shape(tag=tag, few_tagged=few) for tag in _TAGGED for few in (False, True)),
+)
+
+
+@kept()
 def recent_sql() -> str:
     """Return the statement for the newest runs, whose limit is bound by position."""
     return compiled(_recent(_Shape()))
 
 
-@lru_cache(maxsize=256)
-def filtered_sql(shape: _Shape) -> str:
-    """Return the statement with filters; it compiles in 1 ms, and there are 1,440 shapes."""
+@kept(*({"shape": shape} for shape in _USUAL))
+def filtered_sql(*, shape: _Shape) -> str:
+    """Return the statement with filters; it compiles in 1 ms, and there are 2,880 shapes."""
     return compiled(_recent(shape), named=True)
 
 
@@ -102,7 +112,15 @@ def _recent(shape: _Shape) -> Select[Any]:
         runs.c.state,
         runs.c.last_written_at_us,
     )
-    return first(select(*columns).where(*_conditions(shape)).order_by(*_NEWEST_FIRST))
+    return first(select(*columns).where(*_conditions(shape)).order_by(*_newest_first()))
+
+
+def _newest_first() -> Sequence[ColumnElement[Any]]:
+    return runs.c.recorded_at_us.desc(), runs.c.run_id.desc()
+
+
+def _flown_us() -> ColumnElement[int]:
+    return func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 
 
 def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
@@ -149,7 +167,7 @@ def filtered_headers(
         until=filters.until is not None,
         recorded_since=filters.recorded_since is not None,
     )
-    return _headers(connection.execute(filtered_sql(shape), bound))
+    return _headers(connection.execute(filtered_sql(shape=shape), bound))
 
 
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
@@ -172,7 +190,7 @@ def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:
 
 
 def _are_few(connection: Connection, tagged: _Tagged, bound: dict[str, Any]) -> bool:
-    count: int = connection.execute(_count_sql(tagged), bound).fetchone()[0]
+    count: int = connection.execute(_count_sql(tag=tagged), bound).fetchone()[0]
     return count < _FEW
 
 
@@ -208,9 +226,9 @@ def _conditions_of_row(shape: _Shape) -> Iterator[ColumnElement[bool]]:
     if shape.state:
         yield runs.c.state == bindparam("state")
     if shape.since:
-        yield _flown_us >= bindparam("since_us")
+        yield _flown_us() >= bindparam("since_us")
     if shape.until:
-        yield _flown_us < bindparam("until_us")
+        yield _flown_us() < bindparam("until_us")
     if shape.recorded_since:
         yield runs.c.recorded_at_us >= bindparam("recorded_since_us")
 
@@ -220,13 +238,13 @@ def _tagged(tag: _Tagged) -> Sequence[ColumnElement[bool]]:
     return [named] if tag == "name" else [named, run_tags.c.value == bindparam("value")]
 
 
-@cache
-def _count_sql(tag: _Tagged) -> str:
+@kept(*({"tag": tag} for tag in _TAGGED))
+def _count_sql(*, tag: _Tagged) -> str:
     some = first(select(run_tags.c.run_id).where(*_tagged(tag)), whole(_FEW))
     return compiled(select(func.count()).select_from(some.subquery()), named=True)
 
 
-@cache
+@kept()
 def _run_ids_sql() -> str:
     return compiled(select(runs.c.run_id).order_by(runs.c.run_id))
 
@@ -258,7 +276,7 @@ class SaveMark(NamedTuple):
     tags: Mapping[str, str]
 
 
-@cache
+@kept()
 def _count_runs_sql() -> str:
     return compiled(select(func.count()).select_from(runs))
 
@@ -269,7 +287,7 @@ def count_runs(connection: Connection) -> int:
     return count
 
 
-@cache
+@kept()
 def _marks_sql() -> str:
     columns = (
         runs.c.run_id,
@@ -283,7 +301,7 @@ def _marks_sql() -> str:
     return compiled(first(select(*columns).where(after).order_by(runs.c.run_id)))
 
 
-@cache
+@kept()
 def _tags_between_sql() -> str:
     between = (run_tags.c.run_id > bindparam("after"), run_tags.c.run_id <= bindparam("last"))
     return compiled(select(run_tags.c.run_id, run_tags.c.tag, run_tags.c.value).where(*between))
@@ -318,7 +336,7 @@ class Prunable(NamedTuple):
     state: RunState = "finished"
 
 
-@cache
+@kept({"of_all": True}, {"of_all": False})
 def _prunable_sql(*, of_all: bool) -> str:
     pinned = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
@@ -335,7 +353,7 @@ def _prunable_sql(*, of_all: bool) -> str:
         case((runs.c.live_token.is_not(None), literal_column("'running'")), else_=runs.c.state),
     )
     if of_all:
-        return compiled(select(*columns).order_by(*_NEWEST_FIRST))
+        return compiled(select(*columns).order_by(*_newest_first()))
     named = runs.c.run_id.in_(select(given_values("run_ids")))
     return compiled(select(*columns).where(named), named=True)
 
@@ -352,7 +370,7 @@ def prunable_now(connection: Connection, run_ids: Iterable[str]) -> dict[str, Pr
     return {row[0]: Prunable._make(row) for row in rows}
 
 
-@cache
+@kept()
 def _noted_bytes_sql() -> str:
     # Each table in the order of its key, so nothing is sorted; few runs have attachments.
     of_artifacts, of_attachments = (

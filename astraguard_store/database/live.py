@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import bindparam, case, delete, exists, select, update
-
-from astraguard_store.database.rows import insert_surroundings
-from astraguard_store.database.runs import StoredRun, load_run, run_row, set_tags
-from astraguard_store.database.schema import (
-    attachments,
-    machine_noise,
+from astraguard_store.database.core import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    compiled,
+    exists,
+    insert_new,
     runs,
+    select,
     statistics,
+    update,
 )
-from astraguard_store.database.sql import Connection, compiled, insert_new
+from astraguard_store.database.rows import insert_surroundings
+from astraguard_store.database.runs import (
+    StoredRun,
+    delete_of_run_sql,
+    load_run,
+    run_row,
+    set_tags,
+)
+from astraguard_store.database.sql import Connection, kept
 from astraguard_store.exceptions import RunIsRunningError
 from astraguard_store.model import RunSummary, epoch_us
 
@@ -28,18 +38,21 @@ __all__ = [
     "touch_live",
 ]
 
-_has_statistics: Final = exists().where(statistics.c.run_id == runs.c.run_id)
-_of_recorder: Final[Any] = (runs.c.run_id == bindparam("this_run")) & (
-    runs.c.live_token == bindparam("token")
-)
+
+def _has_statistics() -> ColumnElement[bool]:
+    return exists().where(statistics.c.run_id == runs.c.run_id)
 
 
-@cache
+def _of_recorder() -> ColumnElement[bool]:
+    return and_(runs.c.run_id == bindparam("this_run"), runs.c.live_token == bindparam("token"))
+
+
+@kept()
 def _insert_sql() -> str:
     return compiled(insert_new(runs))
 
 
-@cache
+@kept()
 def _take_sql() -> str:
     values: dict[str, Any] = {
         "state": "running",
@@ -85,14 +98,14 @@ def begin_live(connection: Connection, run: StoredRun) -> StoredRun | None:
     return before
 
 
-@cache
+@kept()
 def _touch_sql() -> str:
     # What is stored of an earlier save keeps its own number.
     total = case(
-        (_has_statistics, runs.c.total_measurements), else_=bindparam("total_measurements_now")
+        (_has_statistics(), runs.c.total_measurements), else_=bindparam("total_measurements_now")
     )
     values = {"last_written_at_us": bindparam("written_at_us"), "total_measurements": total}
-    return compiled(update(runs).values(values).where(_of_recorder), named=True)
+    return compiled(update(runs).values(values).where(_of_recorder()), named=True)
 
 
 def touch_live(
@@ -108,15 +121,15 @@ def touch_live(
     connection.execute(_touch_sql(), bound)
 
 
-@cache
+@kept()
 def _is_new_sql() -> str:
-    return compiled(select(_has_statistics).where(_of_recorder), named=True)
+    return compiled(select(_has_statistics()).where(_of_recorder()), named=True)
 
 
-@cache
+@kept()
 def _end_sql() -> str:
     return compiled(
-        update(runs).values(live_token=bindparam("none")).where(_of_recorder), named=True
+        update(runs).values(live_token=bindparam("none")).where(_of_recorder()), named=True
     )
 
 
@@ -134,7 +147,7 @@ def end_live(connection: Connection, run_id: str, token: str) -> bool | None:
     return not found[0]
 
 
-@cache
+@kept()
 def _set_revision_sql() -> str:
     return compiled(
         update(runs)
@@ -150,7 +163,7 @@ def set_revision(connection: Connection, run_id: str, revision: int) -> None:
     connection.execute(_set_revision_sql(), bound)
 
 
-@cache
+@kept()
 def _note_end_sql() -> str:
     names = ("state", "error", "last_written_at_us")
     return compiled(
@@ -170,21 +183,13 @@ def end_without_measurements(connection: Connection, run: RunSummary) -> None:
         "new_last_written_at_us": run.last_written_at and epoch_us(run.last_written_at),
     }
     connection.execute(_note_end_sql(), bound)
-    for sql in _replaced_sql():
-        connection.execute(sql, (run.run_id,))
+    for table in ("attachments", "machine_noise"):
+        connection.execute(delete_of_run_sql(table=table), (run.run_id,))
     # Its units are there since it began.
     insert_surroundings(connection, run)
 
 
-@cache
-def _replaced_sql() -> tuple[str, ...]:
-    return tuple(
-        compiled(delete(t).where(t.c.run_id == bindparam("run_id")))
-        for t in (attachments, machine_noise)
-    )
-
-
-@cache
+@kept()
 def _live_runs_sql() -> str:
     found = select(runs.c.run_id, runs.c.live_token).where(runs.c.live_token.is_not(None))
     return compiled(found)

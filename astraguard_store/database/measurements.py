@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
-
 from astraguard_store.columns import ROW_BYTES, Batch, Columns, Label
-from astraguard_store.database.schema import OF_ALL_SATELLITES, measurements, statistics
-from astraguard_store.database.sql import Connection, compiled, insert_many
+from astraguard_store.database.core import (
+    OF_ALL_SATELLITES,
+    bindparam,
+    compiled,
+    measurements,
+    select,
+    statistics,
+)
+from astraguard_store.database.sql import Connection, insert_many, kept
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import MetricSummary
 
@@ -19,7 +23,7 @@ __all__ = ["insert_measurements", "kept_measurements", "packed_measurements"]
 _BATCH_ROWS = 65_536
 # As tuples of Python they take 200 bytes each.
 _READ_ROWS = 8_192
-_WIDTH = len(measurements.c)
+_WIDTH = 7  # columns of the table
 
 
 def insert_measurements(
@@ -37,7 +41,7 @@ def insert_measurements(
         columns: All names in them are in *satellites*.
     """
     for values in _batches(run_id, satellites, columns):
-        insert_many(connection, measurements, values)
+        insert_many(connection, "measurements", values)
 
 
 def packed_measurements(
@@ -89,7 +93,7 @@ def _values(
     return values
 
 
-@cache
+@kept()
 def _labels_sql() -> str:
     name = statistics.c
     columns = (name.position, name.metric_type, name.satellite_id)
@@ -98,7 +102,7 @@ def _labels_sql() -> str:
     return compiled(select(*columns).where(of_run, on_one))
 
 
-@cache
+@kept()
 def _rows_sql() -> str:
     row = measurements.c
     columns = (row.position, row.missed, row.timestamp, row.duration_ms, row.scenario_time_s)

@@ -13,35 +13,30 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import (
+from astraguard_store.buckets import BucketColumns, added_up
+from astraguard_store.database.core import (
+    OF_ALL_SATELLITES,
     ColumnElement,
     and_,
     bindparam,
-    exists,
-    func,
-    literal_column,
-    select,
-)
-
-from astraguard_store.buckets import BucketColumns, added_up
-from astraguard_store.database.schema import (
-    OF_ALL_SATELLITES,
     buckets,
-    runs,
-    statistics,
-    units,
-)
-from astraguard_store.database.sql import (
-    Connection,
     compiled,
     day_of,
+    exists,
     first,
+    func,
     given_values,
+    literal_column,
     month_of,
+    runs,
+    select,
+    statistics,
+    units,
     unsearched,
     week_of,
     whole,
 )
+from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import DatabaseError
 
 __all__ = [
@@ -245,13 +240,8 @@ def expression_of(name: str) -> ColumnElement[Any]:
         return units.c.serial
     if name in _PROVENANCE:
         return runs.c[name]
-    return _TIMES[name]
+    # The times of a question are those at which the runs were flown.
+    return _TIMES[name](func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us))
 
 
-# The times of a question are those at which the runs were flown.
-_flown_us: Final[Any] = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
-_TIMES: Final = {
-    "day": day_of(_flown_us),
-    "week": week_of(_flown_us),
-    "month": month_of(_flown_us),
-}
+_TIMES: Final = {"day": day_of, "week": week_of, "month": month_of}

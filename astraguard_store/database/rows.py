@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.documents import RunParts, write_document
-from astraguard_store.database.schema import (
-    ALL_SATELLITES,
-    artifacts,
-    attachments,
-    buckets,
-    machine_noise,
-    metadata,
-    statistics,
-    units,
-)
-from astraguard_store.database.sql import Connection, insert_rows
+from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
 
@@ -39,13 +29,13 @@ __all__ = [
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
     """Write the statistics of a run that has none."""
-    insert_rows(connection, statistics, _statistics_rows(summary))
+    insert_rows(connection, "statistics", _statistics_rows(summary))
 
 
 def insert_surroundings(connection: Connection, summary: RunSummary) -> None:
     """Write a run's attachments, units and noise; mostly there are none."""
     for table, rows in surrounding_rows(summary).items():
-        insert_rows(connection, metadata.tables[table], rows)
+        insert_rows(connection, table, rows)
 
 
 def surrounding_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
@@ -53,20 +43,20 @@ def surrounding_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]
     run_id, noise = summary.run_id, summary.noise
     rows: dict[str, Sequence[tuple[Any, ...]]] = {}
     if summary.attachments:
-        rows[attachments.name] = [(run_id, *attached) for attached in summary.attachments]
+        rows["attachments"] = [(run_id, *attached) for attached in summary.attachments]
     if summary.provenance.units:
-        rows[units.name] = [
+        rows["units"] = [
             (run_id, satellite_id, *unit.values())
             for satellite_id, unit in summary.provenance.units.items()
         ]
     if noise:
-        rows[machine_noise.name] = [(run_id, *(getattr(noise, name) for name in NOISE_FIELDS))]
+        rows["machine_noise"] = [(run_id, *(getattr(noise, name) for name in NOISE_FIELDS))]
     return rows
 
 
 def insert_files(connection: Connection, summary: RunSummary) -> None:
     """Write the rows of a run's files and, as all other rows are there, its document."""
-    insert_rows(connection, artifacts, _file_rows(summary))
+    insert_rows(connection, "artifacts", _file_rows(summary))
     parts = RunParts(summary.metrics, summary.satellites, summary.artifacts)
     write_document(connection, summary.run_id, parts)
 
@@ -74,8 +64,8 @@ def insert_files(connection: Connection, summary: RunSummary) -> None:
 def child_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:
     """Return {table: rows} of a run's statistics and files, in the order of the columns."""
     return {
-        statistics.name: list(_statistics_rows(summary)),
-        artifacts.name: list(_file_rows(summary)),
+        "statistics": list(_statistics_rows(summary)),
+        "artifacts": list(_file_rows(summary)),
     }
 
 
@@ -102,7 +92,7 @@ def file_row(run_id: str, artifact: Sequence[Any]) -> tuple[Any, ...]:
 
 def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of a run that has none yet."""
-    insert_rows(connection, buckets, bucket_rows(run_id, found))
+    insert_rows(connection, "buckets", bucket_rows(run_id, found))
 
 
 def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
@@ -113,7 +103,7 @@ def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
 
 def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
     """Write the buckets of the satellites of a run that has none of them yet."""
-    insert_rows(connection, buckets, _bucket_rows(run_id, found.satellite_buckets))
+    insert_rows(connection, "buckets", _bucket_rows(run_id, found.satellite_buckets))
 
 
 def _bucket_rows(

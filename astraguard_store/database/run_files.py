@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, exists, select, update
-
+from astraguard_store.database.core import (
+    OF_ALL_SATELLITES,
+    artifacts,
+    attachments,
+    bindparam,
+    buckets,
+    compiled,
+    exists,
+    first,
+    runs,
+    select,
+    statistics,
+    update,
+    whole,
+)
 from astraguard_store.database.documents import (
     DocumentState,
     document_state,
@@ -16,15 +28,7 @@ from astraguard_store.database.documents import (
 )
 from astraguard_store.database.rows import insert_buckets
 from astraguard_store.database.runs import load_run
-from astraguard_store.database.schema import (
-    OF_ALL_SATELLITES,
-    artifacts,
-    attachments,
-    buckets,
-    runs,
-    statistics,
-)
-from astraguard_store.database.sql import Connection, compiled, first, whole
+from astraguard_store.database.sql import Connection, kept
 from astraguard_store.model import Artifact, Attachment, MetricSummary
 
 if TYPE_CHECKING:
@@ -57,7 +61,7 @@ class FilesOfRun:
     attachments: tuple[Attachment, ...] = ()
 
 
-@cache
+@kept()
 def _one_sql() -> str:
     has_rows = (
         exists()
@@ -78,7 +82,7 @@ def files_of_run(connection: Connection, run_id: str) -> FilesOfRun | None:
     return None if row is None else _with_files(connection, *row)
 
 
-@cache
+@kept()
 def _files_sql() -> str:
     columns = (artifacts.c[name] for name in Artifact._fields)
     return compiled(select(*columns).where(artifacts.c.run_id == bindparam("run_id")))
@@ -101,13 +105,13 @@ def _with_files(
     )
 
 
-@cache
+@kept()
 def _attachments_sql() -> str:
     columns = (attachments.c[name] for name in Attachment._fields)
     return compiled(select(*columns).where(attachments.c.run_id == bindparam("run_id")))
 
 
-@cache
+@kept()
 def _note_csv_sql() -> str:
     # Parameters must not have the names of the columns that are set.
     return compiled(
@@ -123,7 +127,7 @@ def _note_csv_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _complete_satellite_sql() -> str:
     table = statistics
     return compiled(
@@ -175,7 +179,7 @@ def note_csv(
     return True
 
 
-@cache
+@kept()
 def _note_file_sql() -> str:
     return compiled(
         update(artifacts)
@@ -194,7 +198,7 @@ def note_file(connection: Connection, run_id: str, file: Artifact) -> None:
     renew_document(connection, run_id)
 
 
-@cache
+@kept()
 def _has_buckets_sql() -> str:
     row = buckets.c
     theirs = (row.run_id == bindparam("run_id")) & (row.satellite_id == OF_ALL_SATELLITES)

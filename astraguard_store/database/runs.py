@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, literal_column, null, select, union_all
-from sqlalchemy.sql.selectable import CTE
-
 from astraguard_store.columns import Columns
 from astraguard_store.comparison import Comparison, MetricChange
+from astraguard_store.database.core import (
+    OF_ALL_SATELLITES,
+    artifacts,
+    attachments,
+    bindparam,
+    buckets,
+    compiled,
+    delete,
+    exists,
+    literal_column,
+    machine_noise,
+    measurements,
+    metadata,
+    null,
+    run_documents,
+    run_tags,
+    runs,
+    select,
+    statistics,
+    union_all,
+    units,
+    upsert,
+    whole,
+)
 from astraguard_store.database.documents import RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
@@ -20,22 +40,7 @@ from astraguard_store.database.rows import (
     insert_statistics,
     insert_surroundings,
 )
-from astraguard_store.database.schema import (
-    OF_ALL_SATELLITES,
-    artifacts,
-    attachments,
-    baseline_runs,
-    buckets,
-    machine_noise,
-    measurements,
-    run_documents,
-    run_tags,
-    run_verdicts,
-    runs,
-    statistics,
-    units,
-)
-from astraguard_store.database.sql import Connection, compiled, upsert, whole
+from astraguard_store.database.sql import Connection, kept
 from astraguard_store.exceptions import DatabaseError, RunIsRunningError
 from astraguard_store.model import (
     NO_TAGS,
@@ -60,9 +65,12 @@ from astraguard_store.provenance import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy.sql.selectable import CTE
+
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "BELOW",
     "BELOW_RUN",
     "OF_NOISE",
     "OF_PROVENANCE",
@@ -154,7 +162,7 @@ _KEYS: Final = ("satellite_id", "metric_type")
 _FIRST = 1 + len(_KEYS)
 _MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
 _END_OF_RUN = 1 + len(RUN_COLUMNS)
-_END_OF_STATISTICS = len(statistics.c)
+_END_OF_STATISTICS = 4 + len(STATISTICS_COLUMNS)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
 _SIDES: Final = ("baseline", "candidate")
 _DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
@@ -174,15 +182,21 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 
 # Not the tags: they were set on the run, whichever of its saves is stored.
 _OF_ONE_SAVE: Final = (
-    statistics,
-    artifacts,
-    buckets,
-    measurements,
-    attachments,
-    units,
-    machine_noise,
+    "statistics",
+    "artifacts",
+    "buckets",
+    "measurements",
+    "attachments",
+    "units",
+    "machine_noise",
 )
-_run_id: Final[Any] = bindparam("run_id")
+# The documents first: triggers of the tables that they copy delete them, uncounted.
+BELOW: Final = ("run_documents", *_OF_ONE_SAVE, "run_tags", "baseline_runs", "run_verdicts")
+"""The tables below `runs`: all whose rows are of one run."""
+
+
+def _run_id() -> Any:
+    return bindparam("run_id")
 
 
 class StoredRun(NamedTuple):
@@ -219,7 +233,7 @@ def _order(answer: StoredRun | Comparison) -> object:
     return list(run.metrics), [(name, *metrics) for name, metrics in run.satellites.items()]
 
 
-@cache
+@kept()
 def run_with_document_sql() -> str:
     """Return the statement for a run's row, its document and its tags.
 
@@ -230,9 +244,9 @@ def run_with_document_sql() -> str:
     run = _padded(runs, _OF_RUN, columns, width)
     return compiled(
         union_all(
-            run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id),
+            run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id()),
             *(
-                _padded(table, what, names, width).where(table.c.run_id == _run_id)
+                _padded(table, what, names, width).where(table.c.run_id == _run_id())
                 for table, what, *names in BELOW_RUN
             ),
         )
@@ -251,7 +265,7 @@ def load_run(connection: Connection, run_id: str) -> StoredRun | None:
     return stored_run(run_id, run[1:_END_OF_RUN], run[_END_OF_RUN:-1], parts, rows[1:])
 
 
-@cache
+@kept()
 def run_rows_sql() -> str:
     """Return the statement for all rows of a run, of four tables, in as many columns each.
 
@@ -268,7 +282,7 @@ def run_rows_sql() -> str:
     return compiled(
         union_all(
             *(
-                _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id)
+                _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id())
                 for table, what, *columns in selects
             )
         )
@@ -352,10 +366,10 @@ def _provenance(row: tuple[Any, ...]) -> list[Any]:
     return values
 
 
-@cache
+@kept()
 def run_exists_sql() -> str:
     """Return the statement that finds a run's row."""
-    return compiled(select(runs.c.revision).where(runs.c.run_id == _run_id))
+    return compiled(select(runs.c.revision).where(runs.c.run_id == _run_id()))
 
 
 def run_exists(connection: Connection, run_id: str) -> bool:
@@ -368,7 +382,7 @@ def run_exists(connection: Connection, run_id: str) -> bool:
     return row is not None
 
 
-@cache
+@kept()
 def save_run_sql() -> str:
     """Return the statement that writes a run's row and returns its revision."""
     return compiled(
@@ -378,11 +392,13 @@ def save_run_sql() -> str:
     )
 
 
-@cache
+@kept()
 def _keeps_buckets_sql() -> str:
     return compiled(
         select(
-            exists().where(buckets.c.run_id == _run_id, buckets.c.satellite_id > OF_ALL_SATELLITES)
+            exists().where(
+                buckets.c.run_id == _run_id(), buckets.c.satellite_id > OF_ALL_SATELLITES
+            )
         )
     )
 
@@ -392,7 +408,7 @@ def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
     return bool(connection.execute(_keeps_buckets_sql(), (run_id,)).fetchone()[0])
 
 
-@cache
+@kept()
 def _find_save_sql() -> str:
     named = select(runs.c.run_id, runs.c.save_sha256).where(
         runs.c.save_id == bindparam("save_id"), runs.c.save_id.is_not(None)
@@ -406,10 +422,16 @@ def find_save(connection: Connection, save_id: str) -> tuple[str, str] | None:
     return row
 
 
-@cache
+@kept(*({"table": table} for table in _OF_ONE_SAVE))
+def delete_of_run_sql(*, table: str) -> str:
+    """Return the statement that deletes the rows of a run from a table."""
+    rows = metadata.tables[table]
+    return compiled(delete(rows).where(rows.c.run_id == _run_id()))
+
+
 def delete_of_one_save_sql() -> tuple[str, ...]:
     """Return the statements that delete what a save of a run replaces."""
-    return tuple(compiled(delete(t).where(t.c.run_id == _run_id)) for t in _OF_ONE_SAVE)
+    return tuple(delete_of_run_sql(table=table) for table in _OF_ONE_SAVE)
 
 
 def save_run(
@@ -487,10 +509,10 @@ def _provenance_row(provenance: Provenance) -> list[Any]:
     return values
 
 
-@cache
+@kept()
 def delete_run_sql() -> str:
     """Return the statement that deletes a run; a trigger deletes its other rows."""
-    return compiled(delete(runs).where(runs.c.run_id == _run_id, runs.c.live_token.is_(None)))
+    return compiled(delete(runs).where(runs.c.run_id == _run_id(), runs.c.live_token.is_(None)))
 
 
 def delete_run(connection: Connection, run_id: str) -> bool:
@@ -505,27 +527,24 @@ def delete_run(connection: Connection, run_id: str) -> bool:
     return is_deleted
 
 
-@cache
-def _delete_dangling_sql() -> dict[str, str]:
-    # The documents first: triggers of the tables that they copy delete them, uncounted.
-    return {
-        t.name: compiled(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
-        for t in (run_documents, *_OF_ONE_SAVE, run_tags, baseline_runs, run_verdicts)
-    }
+@kept(*({"table": table} for table in BELOW))
+def _delete_dangling_sql(*, table: str) -> str:
+    rows = metadata.tables[table]
+    return compiled(delete(rows).where(rows.c.run_id.not_in(select(runs.c.run_id))))
 
 
 def delete_dangling(connection: Connection) -> dict[str, int]:
     """Delete the rows whose run is missing; return {table: how many there were}."""
     deleted = {
-        table: connection.execute(sql).rowcount for table, sql in _delete_dangling_sql().items()
+        table: connection.execute(_delete_dangling_sql(table=table)).rowcount for table in BELOW
     }
     return {table: number for table, number in deleted.items() if number}
 
 
-@cache
+@kept()
 def purge_measurements_sql() -> str:
     """Return the statement that deletes the kept measurements of a run."""
-    return compiled(delete(measurements).where(measurements.c.run_id == _run_id))
+    return compiled(delete(measurements).where(measurements.c.run_id == _run_id()))
 
 
 def purge_measurements(connection: Connection, run_id: str) -> int:
@@ -537,11 +556,11 @@ def purge_measurements(connection: Connection, run_id: str) -> int:
     return connection.execute(purge_measurements_sql(), (run_id,)).rowcount
 
 
-@cache
+@kept()
 def tags_sql() -> str:
     """Return the statement for a run's tags."""
     tag = run_tags.c
-    return compiled(select(tag.tag, tag.value).where(tag.run_id == _run_id).order_by(tag.tag))
+    return compiled(select(tag.tag, tag.value).where(tag.run_id == _run_id()).order_by(tag.tag))
 
 
 def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
@@ -549,17 +568,17 @@ def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
     return dict(connection.execute(tags_sql(), (run_id,)))
 
 
-@cache
+@kept()
 def set_tag_sql() -> str:
     """Return the statement that writes a tag of a run."""
     return compiled(upsert(run_tags))
 
 
-@cache
+@kept()
 def remove_tag_sql() -> str:
     """Return the statement that deletes a tag of a run."""
     tag = run_tags.c
-    return compiled(delete(run_tags).where(tag.run_id == _run_id, tag.tag == bindparam("tag")))
+    return compiled(delete(run_tags).where(tag.run_id == _run_id(), tag.tag == bindparam("tag")))
 
 
 def set_tags(connection: Connection, run_id: str, tags: Mapping[str, str | None]) -> None:
@@ -577,7 +596,7 @@ class Missing(NamedTuple):
     run_id: str
 
 
-@cache
+@kept({"by_satellite": False}, {"by_satellite": True})
 def comparison_sql(*, by_satellite: bool) -> str:
     """Return the statement for both runs' rows side by side, and what the runs were.
 

@@ -26,13 +26,10 @@ from sqlalchemy import (
     text,
 )
 
-from astraguard_store.database.sql import BYTE_ORDERED_TEXT, DOUBLE, INTEGER_64
+from astraguard_store.database.dialect import BYTE_ORDERED_TEXT, DOUBLE, INTEGER_64
 
 __all__ = [
-    "ALL_SATELLITES",
-    "HEAD_REVISION",
     "OF_ALL_SATELLITES",
-    "VERSION_TABLE",
     "artifacts",
     "attachments",
     "baseline_runs",
@@ -50,16 +47,9 @@ __all__ = [
     "units",
 ]
 
-HEAD_REVISION: Final = "0008"
-"""The schema this code works with; a test holds it against the migrations."""
-
-VERSION_TABLE: Final = "astraguard_schema_version"
-
-ALL_SATELLITES: Final = ""
-"""In place of a satellite's id, in rows about all of them together; no satellite is named so."""
-
 OF_ALL_SATELLITES: Final[ColumnElement[str]] = literal_column("''", Text)
-"""The same in a statement, written out."""
+"""In place of a satellite's id, in rows about all of them together: `sql.ALL_SATELLITES`,
+written out."""
 
 metadata = MetaData(
     naming_convention={

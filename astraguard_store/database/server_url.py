@@ -6,9 +6,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
 from astraguard_store.exceptions import StoreNotFoundError
 
 __all__ = ["ServerUrl"]
@@ -44,6 +41,9 @@ class ServerUrl:
             StoreNotFoundError: It is none, or one of another kind of database. The message
                 doesn't hold the URL: who knows what in it is the password.
         """
+        from sqlalchemy import URL, make_url
+        from sqlalchemy.exc import ArgumentError
+
         scheme = text.partition(":")[0].lower()
         if scheme not in _SCHEMES:
             raise StoreNotFoundError(

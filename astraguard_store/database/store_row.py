@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from sqlalchemy import bindparam, select, update
-
-from astraguard_store.database.schema import store
-from astraguard_store.database.sql import Connection, compiled, whole
+from astraguard_store.database.core import bindparam, compiled, select, store, update, whole
+from astraguard_store.database.sql import Connection, kept
 
 __all__ = ["adopted", "fence", "mark_adopted", "set_store_id", "store_id"]
 
 
-@cache
+@kept()
 def _adopted_sql() -> str:
     return compiled(select(store.c.adopted_at_us))
 
@@ -23,7 +19,7 @@ def adopted(connection: Connection) -> bool:
     return row is not None and row[0] is not None
 
 
-@cache
+@kept()
 def _mark_adopted_sql() -> str:
     return compiled(update(store).values(adopted_at_us=bindparam("now_us")))
 
@@ -33,7 +29,7 @@ def mark_adopted(connection: Connection, now_us: int) -> None:
     connection.execute(_mark_adopted_sql(), (now_us,))
 
 
-@cache
+@kept()
 def _store_id_sql() -> str:
     return compiled(select(store.c.store_id))
 
@@ -44,7 +40,7 @@ def store_id(connection: Connection) -> str | None:
     return None if row is None else row[0]
 
 
-@cache
+@kept()
 def _set_store_id_sql() -> str:
     return compiled(update(store).values(store_id=bindparam("new_id")))
 
@@ -54,7 +50,7 @@ def set_store_id(connection: Connection, new_id: str) -> None:
     connection.execute(_set_store_id_sql(), (new_id,))
 
 
-@cache
+@kept()
 def _fence_sql() -> str:
     return compiled(update(store).values(fence=store.c.fence + whole(1)))
 

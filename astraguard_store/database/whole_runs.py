@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Table, bindparam, select
-
 from astraguard_store.database.baselines import of_same_baselines
+from astraguard_store.database.core import bindparam, compiled, insert_new, metadata, runs, select
 from astraguard_store.database.documents import parts_of, write_document
 from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
-from astraguard_store.database.runs import StoredRun, run_row
-from astraguard_store.database.schema import (
-    artifacts,
-    baseline_runs,
-    measurements,
-    metadata,
-    run_documents,
-    runs,
-    statistics,
+from astraguard_store.database.runs import (
+    BELOW,
+    PROVENANCE_COLUMNS,
+    RUN_COLUMNS,
+    StoredRun,
+    run_row,
 )
-from astraguard_store.database.sql import Connection, compiled, insert_many, insert_new
+from astraguard_store.database.sql import Connection, insert_many, kept
 from astraguard_store.model import Artifact
 
 __all__ = [
@@ -40,18 +35,16 @@ __all__ = [
 ]
 
 # Without the documents: they are made of the rows where these are written.
-_CHILDREN: Final = tuple(
-    table
-    for table in metadata.sorted_tables
-    if table not in {runs, run_documents} and "run_id" in table.c
-)
-_RUN_COLUMNS: Final = tuple(column.name for column in runs.c)
+_CHILDREN: Final = tuple(table for table in BELOW if table != "run_documents")
+# In the order of the table.
+_RUN_COLUMNS: Final = ("run_id", *RUN_COLUMNS[:5], *PROVENANCE_COLUMNS, *RUN_COLUMNS[5:])
 _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
 _OF_SAVE: Final = (*map(_RUN_COLUMNS.index, ("revision", "recorded_at_us")), _TOKEN)
 _OF_LIFE: Final = tuple(map(_RUN_COLUMNS.index, ("state", "last_written_at_us")))
 _LIVE_TOKEN: Final = _RUN_COLUMNS.index("live_token")
-# A million rows as tuples would take 250 MB, packed they take 41.
-_PACKED: Final = tuple({float: "d", int: "q"}.get(c.type.python_type) for c in measurements.c)
+# Of the columns of `measurements` but the run's id: a million rows as tuples would take
+# 250 MB, packed they take 41.
+_PACKED: Final = "qqdddq"
 _FETCHED_AT_A_TIME = 10_000
 
 Row = tuple[Any, ...]
@@ -101,7 +94,7 @@ def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifac
     """Return *rows* for a place where the run has these files, published by this token."""
     run = (*rows.run[:_TOKEN], staging_token, *rows.run[_TOKEN + 1 :])
     of_files = [file_row(rows.run_id, file) for file in files]
-    return rows._replace(run=run, children={**rows.children, artifacts.name: of_files})
+    return rows._replace(run=run, children={**rows.children, "artifacts": of_files})
 
 
 def without_recorder(rows: RunRows) -> RunRows:
@@ -110,30 +103,31 @@ def without_recorder(rows: RunRows) -> RunRows:
     return rows._replace(run=run)
 
 
-@cache
-def _select_sql(table: Table) -> str:
+@kept(*({"table": table} for table in ("runs", *_CHILDREN)))
+def _select_sql(*, table: str) -> str:
     # The columns by name: a database that was migrated may have them in another order.
-    of_run: Any = table.c.run_id == bindparam("run_id")
-    return compiled(select(table).where(of_run).order_by(*table.primary_key))
+    rows = metadata.tables[table]
+    of_run: Any = rows.c.run_id == bindparam("run_id")
+    return compiled(select(rows).where(of_run).order_by(*rows.primary_key))
 
 
 def load_rows(connection: Connection, run_id: str) -> RunRows | None:
     """Return all rows of a run, None if there is none; the caller gives one snapshot."""
-    run = connection.execute(_select_sql(runs), (run_id,)).fetchone()
+    run = connection.execute(_select_sql(table="runs"), (run_id,)).fetchone()
     if run is None:
         return None
     return RunRows(
         run,
         {
-            table.name: connection.execute(_select_sql(table), (run_id,)).fetchall()
+            table: connection.execute(_select_sql(table=table), (run_id,)).fetchall()
             for table in _CHILDREN
-            if table is not measurements
+            if table != "measurements"
         },
         _packed_measurements(connection, run_id),
     )
 
 
-@cache
+@kept()
 def _insert_new_run_sql() -> str:
     return compiled(insert_new(runs))
 
@@ -146,23 +140,23 @@ def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> li
         if connection.execute(_insert_new_run_sql(), rows.run).rowcount > 0
     ]
     for table in _CHILDREN:
-        if table is measurements:
+        if table == "measurements":
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
         else:
-            written = chain.from_iterable(rows.children.get(table.name, ()) for rows in new)
-        if table is baseline_runs:
+            written = chain.from_iterable(rows.children.get(table, ()) for rows in new)
+        if table == "baseline_runs":
             # A baseline of the same name here stays what it is.
             written = of_same_baselines(connection, written)
         insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
-        of_run = (rows.children.get(table.name, ()) for table in (statistics, artifacts))
+        of_run = (rows.children.get(table, ()) for table in ("statistics", "artifacts"))
         write_document(connection, rows.run_id, parts_of(*of_run))
     return [rows.run_id for rows in new]
 
 
 def _packed_measurements(connection: Connection, run_id: str) -> tuple[Sequence[float], ...]:
-    found = connection.execute(_select_sql(measurements), (run_id,))
-    columns: list[array[Any]] = [array(code) for code in _PACKED if code]
+    found = connection.execute(_select_sql(table="measurements"), (run_id,))
+    columns: list[array[Any]] = [array(code) for code in _PACKED]
     while some := found.fetchmany(_FETCHED_AT_A_TIME):
         for column, values in zip(columns, list(zip(*some, strict=True))[1:], strict=True):
             column.extend(values)

@@ -26,7 +26,6 @@ from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run, load_run_of_rows
-from astraguard_store.database.schema import attachments
 from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows, load_rows, with_files
@@ -356,7 +355,7 @@ class _FolderMerge(_Merge):
                 total = there.summary.total_measurements
                 staged.copy(SUMMARY_NAME, [rendered_summary(there)], total, time_us * 1000)
                 # They lie nowhere that is known.
-                rows = rows._replace(children={**rows.children, attachments.name: ()})
+                rows = rows._replace(children={**rows.children, "attachments": ()})
         except BaseException as error:
             staged.discard()
             if isinstance(error.__cause__, FileExistsError):

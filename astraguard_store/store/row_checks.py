@@ -20,8 +20,7 @@ from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.run_files import FilesOfRun, files_of_run
 from astraguard_store.database.runs import StoredRun, load_run_of_rows
-from astraguard_store.database.schema import ALL_SATELLITES, buckets
-from astraguard_store.database.sql import Connection
+from astraguard_store.database.sql import ALL_SATELLITES, Connection
 from astraguard_store.database.whole_runs import RunRows, load_rows
 from astraguard_store.exceptions import (
     DatabaseBusyError,
@@ -164,7 +163,7 @@ def why_csv_differs(
     summary = found.run.summary
     columns = read_columns(root / csv.path, csv)
     columns = plain_labels(columns, summary.metrics, summary.satellites)
-    kept = {tuple(row[1:3]): row[3] for row in found.rows.children[buckets.name]}
+    kept = {tuple(row[1:3]): row[3] for row in found.rows.children["buckets"]}
     of_satellites = any(satellite_id != ALL_SATELLITES for satellite_id, _ in kept)
     told = summarize(columns, satellite_buckets=of_satellites)
     reason = disagreement(told, summary, "the CSV")

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from astraguard_store.buckets import buckets_of
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.database.schema import ALL_SATELLITES, metadata
+from astraguard_store.database.core import metadata
+from astraguard_store.database.sql import ALL_SATELLITES
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us

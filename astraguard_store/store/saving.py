@@ -32,7 +32,6 @@ from astraguard_store.database.measurements import packed_measurements
 from astraguard_store.database.rows import bucket_rows
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.schema import buckets
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows, rows_of
 from astraguard_store.exceptions import (
@@ -166,7 +165,7 @@ def _rows_to_save(
     found = summarize(new.columns, satellite_buckets=options.satellite_buckets)
     summary = _summary(new, found, moment, new.tags)
     rows = rows_of(StoredRun(summary, moment.utc_offset_s, token, save_sha256=new.save_sha256))
-    rows.children[buckets.name] = bucket_rows(new.run_id, found)
+    rows.children["buckets"] = bucket_rows(new.run_id, found)
     if options.keep_measurements != "database":
         return summary, rows
     packed = packed_measurements(found.satellites, new.columns)

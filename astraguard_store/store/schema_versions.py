@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.description import (

@@ -27,7 +27,7 @@ from astraguard_store import (
     RunSummary,
     ValueChange,
 )
-from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION
 
 HERE = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from astraguard_store import RunRepository, StoreError
-from astraguard_store.database.schema import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.store.schema_versions import schema_status, upgrade_schema
 
 from .audit import DATABASE

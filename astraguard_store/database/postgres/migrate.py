@@ -15,7 +15,7 @@ from astraguard_store.database.postgres.connections import (
     driver,
     translated,
 )
-from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.description import objects_of
 from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts

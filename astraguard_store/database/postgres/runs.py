@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Table, bindparam, select
 
 from astraguard_store.comparison import Comparison
+from astraguard_store.database.dialect import compiled
 from astraguard_store.database.documents import RunParts, decode, encode, parts_of
 from astraguard_store.database.postgres.bulk import (
     columns_of,
@@ -41,7 +42,6 @@ from astraguard_store.database.schema import (
     runs,
     statistics,
 )
-from astraguard_store.database.sql import compiled
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.provenance import UNIT_FIELDS
 

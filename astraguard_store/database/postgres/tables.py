@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text
 
+from astraguard_store.database.dialect import BYTE_ORDERED_TEXT, INTEGER_64
 from astraguard_store.database.schema import metadata, runs
-from astraguard_store.database.sql import BYTE_ORDERED_TEXT, INTEGER_64
 
 __all__ = ["origins", "raw_files", "run_origins", "server_metadata"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from astraguard_store.database.schema import metadata
+from astraguard_store.database.core import metadata
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 
 __all__ = [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.documents import renew_missing_documents
-from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.sqlite.backup import back_up, remove_beside
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, WRITES, connect, engine_of

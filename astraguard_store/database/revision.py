@@ -1,0 +1,12 @@
+"""Which schema this code works with; known without importing the tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["HEAD_REVISION", "VERSION_TABLE"]
+
+HEAD_REVISION: Final = "0008"
+"""The schema this code works with; a test holds it against the migrations."""
+
+VERSION_TABLE: Final = "astraguard_schema_version"
