@@ -23,7 +23,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice, zip_longest
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -213,36 +213,37 @@ def added_up(texts: Iterable[str]) -> BucketColumns:
     some = list(islice(rest, _TEXTS_AT_A_TIME))
     if len(some) == 1:
         return buckets_of(some[0])
-    import numpy as np
-
-    sums = np.zeros((2, _BUCKETS), np.int64)
+    counts, missed = [0] * _BUCKETS, [0] * _BUCKETS
     while some:
-        _add(sums, some)
+        _add(counts, missed, some)
         some = list(islice(rest, _TEXTS_AT_A_TIME))
-    filled = (sums[0] | sums[1]).nonzero()[0]
-    counts, missed = sums[:, filled].tolist()
-    return BucketColumns((filled + ZERO_BUCKET).tolist(), counts, missed)
+    filled = [place for place in range(_BUCKETS) if counts[place] or missed[place]]
+    return BucketColumns(
+        [ZERO_BUCKET + place for place in filled],
+        [counts[place] for place in filled],
+        [missed[place] for place in filled],
+    )
 
 
-def _add(sums: NDArray[np.int64], texts: list[str]) -> None:
-    """Add the buckets of texts to *sums*, of which the rows are counts and missed."""
-    import numpy as np
+def _add(counts: list[int], missed: list[int], texts: Sequence[str]) -> None:
+    """Add the buckets of texts to *counts* and *missed*, which begin with the first bucket.
 
-    # All as one text: a parser called once, and one list of parts.
-    parts = _decode("[" + ",".join(text[1:-1] for text in texts) + "]")
-    sizes = np.fromiter(map(len, parts), np.intp, len(parts))
-    numbers = np.fromiter(chain.from_iterable(parts), np.int64, int(sizes.sum()))
-    starts = sizes.cumsum() - sizes
-    lengths = sizes - 2
-    if len(parts) and lengths.min() < 1:
-        raise ValueError("a part has no counts")
-    is_count = np.ones(len(numbers), bool)
-    is_count[starts] = is_count[starts + 1] = False
-    counts = numbers[is_count]
-    missed = np.repeat(numbers[starts + 1], lengths)
-    within = np.arange(len(counts)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    places = np.repeat(numbers[starts] - ZERO_BUCKET, lengths) + within
-    if len(places) and not 0 <= places.min() <= places.max() < _BUCKETS:
-        raise ValueError("a bucket is beyond the last one")
-    np.add.at(sums[0], places, counts)
-    np.add.at(sums[1], places, missed)
+    Parts that begin with the same bucket are added column by column: 10 ns a number, of which
+    reading it takes 7. With NumPy it took 19, as each number had to become one of NumPy's.
+    """
+    beginning: dict[int, list[list[int]]] = {}
+    # All as one text: a parser called once.
+    for part in _decode("[" + ",".join([text[1:-1] for text in texts]) + "]"):
+        if len(part) < 3:
+            raise ValueError("a part has no counts")
+        beginning.setdefault(part[0], []).append(part)
+    for bucket, parts in beginning.items():
+        first = bucket - ZERO_BUCKET
+        _, misses, *sums = map(sum, zip_longest(*parts, fillvalue=0))
+        if first < 0 or first + len(sums) > _BUCKETS:
+            raise ValueError("a bucket is beyond the last one")
+        for place, count in enumerate(sums, first):
+            counts[place] += count
+        for part in parts if misses else ():
+            for place in range(first, first + len(part) - 2):
+                missed[place] += part[1]

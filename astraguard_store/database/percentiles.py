@@ -209,7 +209,8 @@ def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) ->
         select(*groups, row.run_id, buckets.c.counts)
         .select_from(source)
         .where(*measured)
-        .order_by(*groups)
+        # In the order of the keys by which the other tables are searched, where nothing else is.
+        .order_by(*(groups or (runs.c.run_id,)))
     )
     finished = runs.c.state == literal_column("'finished'")
     wanted = finished if of_all else runs.c.run_id.in_(select(given))
