@@ -419,7 +419,7 @@ class TestBatches:
         assert sum(sql.startswith("COMMIT") for sql in seen.statements) < 16
 
     @pytest.mark.parametrize(
-        ("step", "call"), [("remove_files", 5), ("remove_files", 7), ("finish", 3)]
+        ("step", "call"), [("remove_files", 5), ("remove_files", 6), ("finish", 3)]
     )
     def test_what_dies_after_the_commit_is_finished_by_the_next_opening(
         self, store: RunRepository, results: Path, step: str, call: int

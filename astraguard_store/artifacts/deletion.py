@@ -24,18 +24,14 @@ class _Marker(NamedTuple):
 
 
 class StagedDeletion:
-    """The intent to remove the files of some runs: a marker for each, kept until they are removed.
-
-    Attributes:
-        removed_bytes: What the files had that are removed.
-    """
+    """The intent to remove the files of some runs: a marker for each, kept until they are gone."""
 
     def __init__(self, root: Path, run_ids: Iterable[str], *, durable: bool) -> None:
-        self.removed_bytes = 0
         self._root = root
         self._durable = durable
         self._markers: dict[str, _Marker] = {}
-        self._removed: list[str] = []
+        # (run id, bytes): threads add to it.
+        self._removed: list[tuple[str, int]] = []
         try:
             self._note(run_ids)
         except BaseException:
@@ -60,14 +56,18 @@ class StagedDeletion:
                 "was not deleted"
             ) from error
 
+    @property
+    def removed_bytes(self) -> int:
+        """What the files had that are removed."""
+        return sum(size for _, size in self._removed)
+
     def remove_files(self, run_id: str) -> None:
         """Remove the files of a run; its row's deletion is committed and the ticket held.
 
         Raises:
             OSError: A file couldn't be removed; recovery does it later.
         """
-        self.removed_bytes += remove_files(self._root, run_id)
-        self._removed.append(run_id)
+        self._removed.append((run_id, remove_files(self._root, run_id)))
 
     def finish(self) -> None:
         """Forget the runs whose files are removed, once nothing brings them back.
@@ -77,7 +77,7 @@ class StagedDeletion:
         """
         if self._durable:
             sync_folder(self._root)
-        for run_id in self._removed:
+        for run_id, _ in self._removed:
             self._markers[run_id].path.unlink()
 
     def discard(self, run_ids: Iterable[str]) -> None:

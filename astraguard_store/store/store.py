@@ -86,7 +86,10 @@ class Deletion(Protocol):
         """What the files had that are removed."""
 
     def remove_files(self, run_id: str) -> None:
-        """Remove those of a run; the deletion of its rows is committed and the ticket held."""
+        """Remove those of a run; the deletion of its rows is committed and the ticket held.
+
+        Threads may do so with several runs at a time.
+        """
 
     def finish(self) -> None:
         """Forget the runs whose files are removed."""
