@@ -57,6 +57,7 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
+from astraguard_store.shown import note_asked
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
@@ -464,7 +465,9 @@ class RunRepository:
             InvalidRunError: The id is not allowed.
             RunNotFoundError: There is no such run.
         """
-        return self._source().get(check_run_id(run_id))
+        run = self._source().get(check_run_id(run_id))
+        note_asked(run, self)
+        return run
 
     def recent(
         self,
@@ -531,7 +534,9 @@ class RunRepository:
             RunNotFoundError: There is no such run; the baseline is looked for first.
         """
         baseline, candidate = check_run_id(baseline), check_run_id(candidate)
-        return self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        comparison = self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        note_asked(comparison, self)
+        return comparison
 
     def percentiles(
         self,

@@ -41,8 +41,10 @@ def ticks_of(run: RunSummary) -> int:
     return max(counts, default=0)
 
 
-def interval_quantiles(events: int, q: float) -> tuple[float | None, float | None]:
-    """Return between which quantiles of the sample the true quantile *q* lies, with 95 %.
+def interval_quantiles(
+    events: int, q: float, confidence: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Return between which quantiles of the sample the true quantile *q* lies.
 
     By order statistics, whatever the distribution: how many of *events* independent ones
     are below the true quantile is binomial (David and Nagaraja 2003, section 7.1).
@@ -50,10 +52,11 @@ def interval_quantiles(events: int, q: float) -> tuple[float | None, float | Non
     Returns:
         (lower, upper), 0 to 1; None for an end that so few events don't give.
     """
-    # With no more than 2.5 % the true quantile lies below the first of these ranks, and
+    # With no more than this the true quantile lies below the first of these ranks, and
     # with no more above the second; ranks count from 1.
-    lower = _rank(events, q, 0.025)
-    upper = _rank(events, q, 0.975) + 1
+    tail = (1 - confidence) / 2
+    lower = _rank(events, q, tail)
+    upper = _rank(events, q, 1 - tail) + 1
     return (
         (lower - 1) / events if lower >= 1 else None,
         (upper - 1) / events if upper <= events else None,
