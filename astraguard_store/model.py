@@ -12,7 +12,7 @@ from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.ranks import PERCENTILES, rank_of
-from astraguard_store.shown import Plotted, Shown, asked_of, dict_of, html_of
+from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of
 
 if TYPE_CHECKING:
     import altair
@@ -27,6 +27,7 @@ __all__ = [
     "LatencyMeasurement",
     "MetricSummary",
     "RunHeader",
+    "RunHeaders",
     "RunState",
     "RunSummary",
     "epoch_us",
@@ -315,6 +316,16 @@ class RunHeader(NamedTuple):
 
     def _repr_html_(self) -> str:
         return html_of(self)
+
+
+class RunHeaders(list[RunHeader], Tabular):
+    """The list that `recent` gives: a list, which notebooks show as a table."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the runs as plain values, for JSON; nothing is rounded."""
+        return {"runs": [header.to_dict() for header in self]}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -27,7 +27,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
 from astraguard_store.formats.journal import JournalHead
-from astraguard_store.model import RunHeader, RunState, RunSummary
+from astraguard_store.model import RunHeader, RunHeaders, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -481,7 +481,7 @@ class RunRepository:
         state: RunState | None = None,
         until: datetime | None = None,
         recorded_since: datetime | None = None,
-    ) -> list[RunHeader]:
+    ) -> RunHeaders:
         """Return the newest runs, newest first; of those that pass all filters given.
 
         Walks the index on the recording time, or that on scenarios: the cost
@@ -505,7 +505,8 @@ class RunRepository:
             recorded_since: Recorded at this time or later; aware.
 
         Returns:
-            Run headers by recording time (UTC), ties by run id, newest first.
+            A list of run headers by recording time (UTC), ties by run id, newest first;
+            notebooks show it as a table, and it has ``to_polars()``.
 
         Raises:
             InvalidRunError: A filter can't be, or *limit* isn't a whole number.
@@ -518,7 +519,7 @@ class RunRepository:
         given = (scenario, tag, since, above, before, state, until, recorded_since)
         if given != _NO_FILTERS:
             filters = RunFilters(*given)
-        return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
+        return RunHeaders(source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else ())
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from one run to another, by one joined query.

@@ -58,13 +58,19 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
     if not polars_is_usable():
         raise ArtifactReadError("files are read by polars, which can't be used in a forked child")
     builder = ColumnsBuilder(reading)
+    paths = tuple(paths)
     for path in paths:
         try:
             for frame in _batches(path, form, builder):
                 builder.add(frame)
         except InvalidRunError as error:
             raise InvalidRunError(f"{path}: {error}") from error
-    return builder.columns()
+    columns = builder.columns()
+    if not columns.rows:
+        raise InvalidRunError(
+            f"No measurements in {', '.join(paths)}: there are names of columns, but no rows"
+        )
+    return columns
 
 
 def _batches(path: str, form: str | None, builder: ColumnsBuilder) -> Iterator[pl.DataFrame]:

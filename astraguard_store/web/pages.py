@@ -14,9 +14,9 @@ from astraguard_store.exceptions import (
     QueryError,
     RunNotFoundError,
 )
-from astraguard_store.history import GROUPS
+from astraguard_store.history import GROUPS, steps_of
 from astraguard_store.judging import find_standard, judge
-from astraguard_store.model import RunState, RunSummary
+from astraguard_store.model import RunHeaders, RunState, RunSummary
 from astraguard_store.over_time import over_time
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation.html import Html, table, tag
@@ -255,7 +255,7 @@ def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     if run_id is None:
         headers = repository.recent(_MOST_RUNNING, state="running")
     else:
-        headers = [repository.get(run_id).header]
+        headers = RunHeaders([repository.get(run_id).header])
     if run_id is not None and headers[0].state != "running":
         said = tag("p", f"The run is {headers[0].state}. ", _top(run_id, "Show what it measured"))
         return Page("Running", [said], {"runs": headers_shape(headers)}, is_part=True)
@@ -368,14 +368,14 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
     history = repository.history(metric, by=by, limit=_HISTORY_RUNS)
     unit = numbers.unit_of(point.summary.p95 for point in history.points)
-    changes = frozenset(history.changes())
+    steps = steps_of(history, "p95")
     rows = [
         [
             _run_link(point.run_id),
             text.time_text(point.recorded_at),
             point.group or "-",
             numbers.in_unit(point.summary.p95, unit),
-            "changed" if point in changes else "",
+            numbers.change_text(steps[point].change) if point in steps else "",
             numbers.count_text(point.summary.missed),
             (point.git_commit or "-")[:12],
         ]
@@ -385,7 +385,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         *text.words("run", "recorded (UTC)", by or "group"),
         *text.numbers(f"p95 {unit.name}"),
     ]
-    columns += [*text.words("change"), *text.numbers("missed"), *text.words("commit")]
+    columns += [*text.numbers("change", "missed"), *text.words("commit")]
     body = [
         form,
         tag("figure", history_svg(history)),
