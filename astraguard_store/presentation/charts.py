@@ -81,7 +81,7 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
-    """Return the trend over runs: a band of the usual, change points and new commits as lines."""
+    """Return the trend over runs: a band of the usual; changes and what is new as lines."""
     alt = _altair()
     points = _newest(history.points, MOST_MARKS // 4)
     unit = unit_of(value_of(point, statistic) for point in points)
@@ -92,11 +92,8 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
         run_id: number
         for number, (_, run_id) in enumerate(sorted({(p.recorded_at, p.run_id) for p in points}))
     }
-    commits: dict[str | None, str | None] = {}
     for point in points:
         value = value_of(point, statistic)
-        is_new = commits.get(point.group, point.git_commit) != point.git_commit
-        commits[point.group] = point.git_commit
         rows.append(
             {
                 "run": point.run_id,
@@ -104,7 +101,7 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
                 "group": point.group or "all",
                 "value": None if value is None else float(value) / unit.ms,
                 "commit": (point.git_commit or "-")[:12],
-                "event": "change" if point in changes else "new commit" if is_new else None,
+                "event": "change" if point in changes else history.news.get(point.run_id),
             }
         )
     base = alt.Chart(_data(alt, rows))

@@ -34,6 +34,7 @@ _MARKED: Final = (0.5, 0.95, 0.99)
 _NINES: Final = 3.0
 _MOST_POINTS: Final = 200
 _LEGEND_LINE: Final = 18
+_MOST_NEWS: Final = 6
 
 
 class _Axis(NamedTuple):
@@ -105,8 +106,29 @@ def history_svg(history: History, statistic: str = "p95") -> Html:
         colour = PALETTE[number % len(PALETTE)]
         parts += _trend(points, statistic, (x, y), colour, changes)
     parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "runs, in order of recording"))
+    news = {point.run_id: x(point) for point in history.points if point.run_id in history.news}
+    # More of them have no room.
+    is_said = len(news) <= _MOST_NEWS
+    for run_id, at in news.items():
+        parts += _new(at, history.news[run_id], is_said=is_said)
     legend = [(f"{history.by} {group or '-'}", "") for group in groups] if history.by else []
     return _svg([*parts, *_legend(legend)], len(legend), f"Trend of {history.metric_type} {name}")
+
+
+def _new(x: float, said: str, *, is_said: bool) -> list[Html]:
+    """Return a mark of what was new from here on."""
+    mark = tag(
+        "path",
+        tag("title", said),
+        d=f"M{x:.1f} {_TOP}v{_PLOT}",
+        stroke="currentColor",
+        stroke_dasharray="1 4",
+    )
+    if not is_said:
+        return [mark]
+    # Texts that begin at the right end would leave the picture.
+    anchor, beside = ("end", -4) if x > _WIDTH * 0.7 else ("start", 4)
+    return [mark, _text(x + beside, _TOP + _PLOT - 6, said, anchor)]
 
 
 def times_svg(metric_type: str, runs: Sequence[tuple[str, Sequence[TimeSlice]]]) -> Html:
@@ -377,7 +399,11 @@ def _trend(
 
 
 def _legend_text(run: RunDistribution, unit: Unit) -> str:
-    shown = [f"{quantile_text(q)} ≈ {in_unit(run.quantile(q), unit)}" for q in _MARKED]
+    known = [(quantile_text(q), run.quantile(q)) for q in _MARKED]
+    shown = [
+        f"{name} {'' if isinstance(value, AtLeast) else '≈ '}{in_unit(value, unit)}"
+        for name, value in known
+    ]
     missed = f", {count_text(run.missed)} missed" if run.missed else ""
     return f"{', '.join(shown)} {unit.name}{missed}"
 

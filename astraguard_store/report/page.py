@@ -9,7 +9,7 @@ from astraguard_store.distributions import Distribution
 from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.style import CSS
 from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
 from astraguard_store.presentation.tables import Table
@@ -88,13 +88,13 @@ def _sections(report: Report) -> Iterator[Html]:
 def _figures(report: Report, distribution: Distribution) -> Iterator[Html]:
     """Yield the charts of one metric type."""
     metric_type = distribution.metric_type
-    yield tag("figure", distribution_svg(distribution))
+    yield figure(distribution_svg(distribution))
     if report.baseline is not None:
         changes = quantile_changes(distribution, report.baseline, report.runs)
-        yield tag("figure", changes_svg(metric_type, report.baseline.run_id, changes))
+        yield figure(changes_svg(metric_type, report.baseline.run_id, changes))
     measured = [run.run_id for run in report.all_runs if metric_type in run.metrics]
     times = [(run_id, report.times[run_id].get(metric_type, ())) for run_id in measured]
-    yield tag("figure", times_svg(metric_type, times))
+    yield figure(times_svg(metric_type, times))
 
 
 def comparison_section(comparison: Comparison) -> Iterator[Html]:

@@ -19,7 +19,7 @@ from astraguard_store.judging import find_standard, judge
 from astraguard_store.model import RunHeaders, RunState, RunSummary
 from astraguard_store.over_time import over_time
 from astraguard_store.presentation import numbers, text
-from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     comparison_shape,
     headers_shape,
@@ -200,9 +200,9 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         body.append(tag("h2", metric_type))
         body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distribution = repository.distribution(metric_type, [run.run_id])
-        body.append(tag("figure", distribution_svg(distribution)))
+        body.append(figure(distribution_svg(distribution)))
         over = [(run.run_id, trends.get(metric_type, []))]
-        body.append(tag("figure", times_svg(metric_type, over)))
+        body.append(figure(times_svg(metric_type, over)))
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
         body.append(
@@ -321,9 +321,9 @@ def compare_page(
     body.append(tag("h2", "Distributions"))
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
-        body.append(tag("figure", distribution_svg(distribution)))
+        body.append(figure(distribution_svg(distribution)))
         changes = quantile_changes(distribution, baseline, others)
-        body.append(tag("figure", changes_svg(metric_type, baseline.run_id, changes)))
+        body.append(figure(changes_svg(metric_type, baseline.run_id, changes)))
     shapes = [comparison_shape(comparison, by_satellite=False) for comparison in comparisons]
     verdict = gate_shape(judged.report) if judged.report else None
     return Page("Comparison", body, {"comparisons": shapes, "verdict": verdict})
@@ -388,7 +388,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     columns += [*text.numbers("change", "missed"), *text.words("commit")]
     body = [
         form,
-        tag("figure", history_svg(history)),
+        figure(history_svg(history)),
         table(columns, rows, caption=f"{metric}, newest first"),
     ]
     return Page(f"History of {metric}", body, history_shape(history, "p95"))
