@@ -143,8 +143,8 @@ class TestTables:
             ("ix_runs_live_token", "runs"),
             ("ix_runs_recorded_at", "runs"),
             ("ix_runs_recorded_at_us_run_id", "runs"),
-            ("ix_runs_save_id", "runs"),
             ("ix_runs_scenario_recorded_at_us_run_id", "runs"),
+            ("ix_save_ids_save_id", "save_ids"),
         ]
 
     def test_the_index_covers_a_header(self, tables: sqlite3.Connection) -> None:

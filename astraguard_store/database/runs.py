@@ -32,6 +32,7 @@ from astraguard_store.database.schema import (
     run_tags,
     run_verdicts,
     runs,
+    save_ids,
     statistics,
     units,
 )
@@ -77,14 +78,16 @@ __all__ = [
     "comparison_of",
     "delete_dangling",
     "delete_run",
-    "find_save",
     "is_same",
     "keeps_satellite_buckets",
     "load_run",
     "load_run_of_rows",
+    "named_saves",
+    "note_save_ids",
     "purge_measurements",
     "run_exists",
     "run_row",
+    "save_ids_of",
     "save_run",
     "save_without_files",
     "set_tags",
@@ -172,7 +175,7 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 ]
 """Which columns of provenance aren't stored as they are, and how they are made."""
 
-# Not the tags: they were set on the run, whichever of its saves is stored.
+# Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
     statistics,
     artifacts,
@@ -393,17 +396,42 @@ def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
 
 
 @cache
-def _find_save_sql() -> str:
-    named = select(runs.c.run_id, runs.c.save_sha256).where(
-        runs.c.save_id == bindparam("save_id"), runs.c.save_id.is_not(None)
-    )
-    return compiled(named)
+def _named_saves_sql() -> str:
+    named = select(save_ids.c.run_id, save_ids.c.sha256)
+    return compiled(named.where(save_ids.c.save_id == bindparam("save_id")))
 
 
-def find_save(connection: Connection, save_id: str) -> tuple[str, str] | None:
-    """Return (run id, content's hash) of the stored save of that name, None if there is none."""
-    row: tuple[str, str] | None = connection.execute(_find_save_sql(), (save_id,)).fetchone()
-    return row
+def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
+    """Return (run id, content's hash) of each save that was ever given that name.
+
+    More than one where runs of several stores came together.
+    """
+    return connection.execute(_named_saves_sql(), (save_id,)).fetchall()
+
+
+@cache
+def _ids_of_run_sql() -> str:
+    named = select(save_ids.c.save_id, save_ids.c.sha256, save_ids.c.revision)
+    of_run = named.where(save_ids.c.run_id == _run_id)
+    return compiled(of_run.order_by(save_ids.c.revision, save_ids.c.save_id))
+
+
+def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int]]:
+    """Return (name, content's hash, revision) of each named save of a run, the oldest first."""
+    return connection.execute(_ids_of_run_sql(), (run_id,)).fetchall()
+
+
+@cache
+def _note_save_id_sql() -> str:
+    return compiled(upsert(save_ids))
+
+
+def note_save_ids(
+    connection: Connection, run_id: str, named: Iterable[tuple[str, str, int]]
+) -> None:
+    """Write (name, content's hash, revision) of named saves of a run."""
+    for one in named:
+        connection.execute(_note_save_id_sql(), (run_id, *one))
 
 
 @cache
@@ -452,6 +480,9 @@ def save_without_files(
     insert_statistics(connection, summary)
     set_tags(connection, summary.run_id, summary.tags)
     insert_surroundings(connection, summary)
+    if summary.save_id is not None and run.save_sha256 is not None:
+        named = (summary.save_id, run.save_sha256, revision)
+        note_save_ids(connection, summary.run_id, [named])
     if found:
         insert_buckets(connection, summary.run_id, found)
     if measurements:
@@ -510,7 +541,7 @@ def _delete_dangling_sql() -> dict[str, str]:
     # The documents first: triggers of the tables that they copy delete them, uncounted.
     return {
         t.name: compiled(delete(t).where(t.c.run_id.not_in(select(runs.c.run_id))))
-        for t in (run_documents, *_OF_ONE_SAVE, run_tags, baseline_runs, run_verdicts)
+        for t in (run_documents, *_OF_ONE_SAVE, run_tags, save_ids, baseline_runs, run_verdicts)
     }
 
 

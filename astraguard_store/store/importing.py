@@ -292,6 +292,7 @@ class _Source:
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
         if self.notes:
+            transaction.note_save_ids(self.run_id, self.notes.named_saves)
             transaction.insert_judgements(self.run_id, self.notes.judgements)
 
     def _stage(self, staged: StagedRun, recorded_at_us: int) -> None:

@@ -25,7 +25,12 @@ from astraguard_store.database.backend import Question
 from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
+from astraguard_store.database.runs import (
+    StoredRun,
+    keeps_satellite_buckets,
+    named_saves,
+    save_ids_of,
+)
 from astraguard_store.exceptions import (
     RunIsRunningError,
     RunNotFoundError,
@@ -78,7 +83,6 @@ if TYPE_CHECKING:
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
-    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
@@ -335,8 +339,8 @@ class MemorySource:
         for run in runs.values():
             # Only `save` names one, so it is the only run.
             if run.save_id is not None:
-                stored = self._database.read(partial(find_save, save_id=run.save_id))
-                if is_same_save(run, stored):
+                named = self._database.read(partial(named_saves, save_id=run.save_id))
+                if is_same_save(run, named):
                     return [self.get(run.run_id)]
         try:
             return save()
@@ -514,19 +518,16 @@ class FolderSource(MemorySource):
         dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
-        from astraguard_store.store.exporting import export
+        from astraguard_store.store.exporting import Noted, export
 
-        def keeps_buckets(run_id: str) -> bool:
-            return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
-
-        def judgements(run_id: str) -> Judgements:
-            return self._database.read(partial(judgements_of, run_id=run_id))
+        def noted(run_id: str) -> Noted:
+            asked = (keeps_satellite_buckets, judgements_of, save_ids_of)
+            return self._database.read(lambda c: Noted(*(ask(c, run_id) for ask in asked)))
 
         return export(
             self._root,
             self._load,
-            keeps_buckets,
-            judgements,
+            noted,
             self.measurements,
             run_ids,
             target,

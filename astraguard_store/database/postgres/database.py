@@ -22,8 +22,8 @@ from astraguard_store.database.runs import (
     Missing,
     StoredRun,
     delete_run_sql,
-    find_save,
     is_same,
+    named_saves,
     purge_measurements_sql,
 )
 from astraguard_store.database.server_url import ServerUrl
@@ -148,7 +148,7 @@ class ServerDatabase:
     def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
         """Save runs, all or none, and return their revisions and tags; two round trips.
 
-        One that is stored under its `save_id` already isn't saved, nor returned.
+        One whose `save_id` was given before isn't saved, nor returned.
         A save whose commit's outcome isn't known is looked up by its token, and saved
         again if it isn't there: so it is there once.
 
@@ -261,9 +261,9 @@ class ServerDatabase:
         """Write what has changed of the tags of pushed runs."""
         self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
 
-    def saved_as(self, save_id: str) -> tuple[str, str] | None:
-        """Return (run id, content's hash) of the stored save of that name; None without one."""
-        return self.read(partial(find_save, save_id=save_id), one_statement=True)
+    def named_saves(self, save_id: str) -> list[tuple[str, str]]:
+        """Return (run id, content's hash) of each save that was ever given that name."""
+        return self.read(partial(named_saves, save_id=save_id), one_statement=True)
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""

@@ -29,6 +29,7 @@ from astraguard_store.database.runs import (
     Missing,
     StoredRun,
     comparison_of,
+    named_saves,
     stored_run,
 )
 from astraguard_store.database.schema import (
@@ -39,6 +40,7 @@ from astraguard_store.database.schema import (
     run_tags,
     run_verdicts,
     runs,
+    save_ids,
     statistics,
 )
 from astraguard_store.database.sql import compiled
@@ -61,7 +63,7 @@ __all__ = [
 _OF_ONE_SAVE: Final = tuple(
     table
     for table in metadata.sorted_tables
-    if table not in {runs, run_documents, run_tags, baseline_runs, run_verdicts}
+    if table not in {runs, run_documents, run_tags, save_ids, baseline_runs, run_verdicts}
     and "run_id" in table.c
 )
 
@@ -260,7 +262,6 @@ def _save_sql() -> str:
     return (
         f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
         f"SET {changed}, revision = runs.revision + 1 "
-        "WHERE runs.save_id IS NULL OR runs.save_id IS DISTINCT FROM excluded.save_id "
         "RETURNING run_id, revision, "
         "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
     )
@@ -271,19 +272,23 @@ def save_runs(
 ) -> dict[str, tuple[int, dict[str, str]]]:
     """Write runs in place of what is stored under their ids; tags are set, others stay.
 
-    A run that is stored under the same `save_id` is left as it is.
+    A save whose name was given before isn't made.
 
     Returns:
         {run id: (revision, tags)}, of those that were written.
     """
+    new = [rows for rows in new if rows.named is None or _is_new_name(connection, *rows.named)]
+    if not new:
+        return {}
     bound = columns_of(runs, [rows.run for rows in new])
     saved = {
         run_id: (revision, tags or {})
         for run_id, revision, tags in connection.run(_save_sql(), bound)
     }
-    new = [rows for rows in new if rows.run_id in saved]
     again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
     write_children(connection, new, replaced=again)
+    named = [(r.run_id, *r.named, saved[r.run_id][0]) for r in new if r.named]
+    insert_rows(connection, save_ids, named)
     of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]
     insert_tags(connection, of_tags)
     if again:
@@ -294,6 +299,13 @@ def save_runs(
     for run_id, tag, value in of_tags:
         saved[run_id][1][tag] = value
     return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
+
+
+def _is_new_name(connection: ServerConnection, save_id: str, _sha256: str) -> bool:
+    """Return whether no save has that name; nobody else gives it until the transaction ends."""
+    # Of two that look at a time, both would find none.
+    connection.run("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 0))", {"id": save_id})
+    return not named_saves(connection, save_id)
 
 
 def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> None:
@@ -309,7 +321,7 @@ def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> 
 def write_children(
     connection: ServerConnection, new: Sequence[RunRows], *, replaced: Sequence[str]
 ) -> None:
-    """Write all rows of runs but for their tags; those of *replaced* go first."""
+    """Write all rows of runs but for tags and names of saves; those of *replaced* go first."""
     if replaced:
         # The documents by name: of a run that has measured nothing no row takes it along.
         for table in (*_OF_ONE_SAVE, run_documents):
