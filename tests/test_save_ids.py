@@ -214,12 +214,12 @@ class TestCarried:
             ((run_id, reason),) = new.import_runs([tmp_path / "runs"]).refused
 
         assert run_id == "run"
-        assert "'no hash' of save 'job 7'" in reason
+        assert "'job 7': its hash is 'no hash'" in reason
 
     def test_merge_keeps_both_of_two_stores(self, rig: RunRepository, tmp_path: Path) -> None:
         with RunRepository.open(tmp_path / "new") as new:
             new.save("mine", measured(9), save_id="job 7")
-            new.merge(tmp_path / "rig")
+            new.merge(rig.database_path or tmp_path)
 
             assert new.save("run", measured(5), save_id="job 7").revision == 2
             assert new.save("mine", measured(9), save_id="job 7").revision == 1
@@ -237,11 +237,10 @@ class TestCarried:
             assert there.check().is_sound
 
     def test_check_fix_removes_names_of_no_run(self, rig: RunRepository, tmp_path: Path) -> None:
-        with closing(sqlite3.connect(tmp_path / "rig" / "astraguard.db")) as connection:
-            with connection:
-                connection.execute(
-                    "INSERT INTO save_ids VALUES ('gone', 'job 1', ?, 1)", ("0" * 64,)
-                )
+        database = tmp_path / "rig" / "astraguard.db"
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            row = ("gone", "job 1", "0" * 64, 1)
+            connection.execute("INSERT INTO save_ids VALUES (?, ?, ?, ?)", row)
 
         assert not rig.check().is_sound
         assert rig.check(fix=True).is_sound

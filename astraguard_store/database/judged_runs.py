@@ -15,10 +15,12 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
+from astraguard_store.database.runs import WORST
 from astraguard_store.database.schema import (
     ALL_SATELLITES,
     OF_ALL_SATELLITES,
     buckets,
+    machine_noise,
     run_tags,
     run_verdicts,
     runs,
@@ -27,6 +29,7 @@ from astraguard_store.database.schema import (
 )
 from astraguard_store.database.sql import Connection, compiled, first, given_values
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
+from astraguard_store.noise import Worst
 from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
@@ -58,9 +61,9 @@ def _runs_sql() -> str:
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
     return compiled(
-        select(runs.c.run_id, started_us, *was).where(
-            runs.c.run_id.in_(select(given_values("run_ids")))
-        )
+        select(runs.c.run_id, started_us, *WORST, *was)
+        .select_from(runs.outerjoin(machine_noise))
+        .where(runs.c.run_id.in_(select(given_values("run_ids"))))
     )
 
 
@@ -216,8 +219,11 @@ def judged_runs(
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
             versions.get(run_id),
+            Worst(steal, pressure, load),
         )
-        for run_id, started_us, *was in connection.execute(_runs_sql(), given)
+        for run_id, started_us, steal, pressure, load, *was in connection.execute(
+            _runs_sql(), given
+        )
     }
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, literal_column, null, select, union_all
+from sqlalchemy import bindparam, delete, exists, func, literal_column, null, select, union_all
 from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
@@ -49,7 +49,7 @@ from astraguard_store.model import (
     utc_from_epoch_us,
     with_bounds,
 )
-from astraguard_store.noise import NOISE_FIELDS, MachineNoise
+from astraguard_store.noise import NOISE_FIELDS, WORST_FIELDS, MachineNoise
 from astraguard_store.provenance import (
     NO_UNITS,
     UNIT_FIELDS,
@@ -72,6 +72,7 @@ __all__ = [
     "PROVENANCE_COLUMNS",
     "RUN_COLUMNS",
     "STATISTICS_COLUMNS",
+    "WORST",
     "Missing",
     "StoredRun",
     "compare",
@@ -158,7 +159,9 @@ _FIRST = 1 + len(_KEYS)
 _MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
 _END_OF_RUN = 1 + len(RUN_COLUMNS)
 _END_OF_STATISTICS = len(statistics.c)
+_END_OF_ROW = _MIDDLE + len(STATISTICS_COLUMNS)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
+_END_OF_SIDE = _OF_SIDE + 1 + len(WORST_FIELDS)
 _SIDES: Final = ("baseline", "candidate")
 _DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 _NO_BOUNDS = (None, None, None)
@@ -174,6 +177,13 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
     *((moment, utc_from_epoch_us) for moment in _MOMENTS),
 ]
 """Which columns of provenance aren't stored as they are, and how they are made."""
+
+WORST: Final[tuple[Any, ...]] = (
+    machine_noise.c.steal_worst,
+    machine_noise.c.pressure_worst,
+    machine_noise.c.load_worst / func.nullif(machine_noise.c.processors, whole(0)),
+)
+"""The values of `Worst`."""
 
 # Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
@@ -625,11 +635,14 @@ def comparison_sql(*, by_satellite: bool) -> str:
         baseline.c.metric_type == candidate.c.metric_type
     )
     mark = whole(OF_STATISTICS)
+    width = max(_END_OF_ROW, _END_OF_SIDE)
+    padding = [null() for _ in range(width - _END_OF_ROW)]
     both = select(
         mark,
         *(baseline.c[key] for key in _KEYS),
         *(baseline.c[name] for name in STATISTICS_COLUMNS),
         *(candidate.c[name] for name in STATISTICS_COLUMNS),
+        *padding,
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
@@ -637,11 +650,11 @@ def comparison_sql(*, by_satellite: bool) -> str:
             *(candidate.c[key] for key in _KEYS),
             *(null() for _ in STATISTICS_COLUMNS),
             *(candidate.c[name] for name in STATISTICS_COLUMNS),
+            *padding,
         )
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    width = _MIDDLE + len(STATISTICS_COLUMNS)
     # The times differ between any two runs, so they aren't compared.
     was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
@@ -649,7 +662,7 @@ def comparison_sql(*, by_satellite: bool) -> str:
         _padded(
             runs,
             OF_PROVENANCE,
-            (name, *was, runs.c.state, machine_noise.c.steal_worst),
+            (name, *was, runs.c.state, *WORST),
             width,
         )
         .select_from(runs.outerjoin(machine_noise))
@@ -697,7 +710,7 @@ def comparison_of(
     changes = [
         tuple.__new__(
             MetricChange,
-            (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:])),
+            (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:_END_OF_ROW])),
         )
         for row in rows
         if row[0] == OF_STATISTICS
@@ -707,9 +720,10 @@ def comparison_of(
     of_units = [row for row in rows if row[0] == OF_UNIT]
     if of_units:
         of_provenance += changes_of_units(*(_units_of(of_units, side) for side in _SIDES))
-    how = {row[1]: row[_OF_SIDE : _OF_SIDE + 2] for row in rows if row[0] == OF_PROVENANCE}
-    states, steals = zip(*(how[side] for side in _SIDES), strict=True)
-    return Comparison(baseline, candidate, tuple(changes), of_provenance, *states, *steals)
+    how = {row[1]: row[_OF_SIDE:_END_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
+    pairs = zip(*(how[side] for side in _SIDES), strict=True)
+    doubtful = (value for pair in pairs for value in pair)
+    return Comparison(baseline, candidate, tuple(changes), of_provenance, *doubtful)
 
 
 def _units_of(rows: Iterable[tuple[Any, ...]], side: str) -> dict[str, Unit]:

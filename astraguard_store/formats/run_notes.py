@@ -146,10 +146,16 @@ def parse_run_notes(content: bytes) -> RunNotes:
         check_tags(notes.tags)
         for name, _ in notes.baselines:
             check_name(name, "baseline")
-        for name, sha256, _ in notes.named_saves:
-            check_name(name, "save_id")
-            if len(sha256) != _SHA256_DIGITS:
-                raise InvalidRunError(f"Invalid hash {sha256!r} of save {name!r}")
+        for named in notes.named_saves:
+            _check_named(*named)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes
+
+
+def _check_named(save_id: str, sha256: str, revision: int) -> None:
+    check_name(save_id, "save_id")
+    if len(sha256) != _SHA256_DIGITS or not revision >= 1:
+        raise InvalidRunError(
+            f"Invalid save {save_id!r}: its hash is {sha256!r}, its revision {revision}"
+        )

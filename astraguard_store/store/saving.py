@@ -250,9 +250,8 @@ def _write(
     token: str | None,
 ) -> RunSummary:
     """Write the rows of a run, but not what is noted of its files."""
-    if new.save_id is not None and new.save_sha256 is not None:
-        if is_same_save(new, transaction.named_saves(new.save_id)):
-            raise SavedAlreadyError(new.run_id)
+    if new.save_id is not None and is_same_save(new, transaction.named_saves(new.save_id)):
+        raise SavedAlreadyError(new.run_id)
     is_new = transaction.end_live(new.run_id, new.life.token) if new.life else None
     # Those of a recorder were set when it began, and may have been changed meanwhile.
     set_tags = new.tags if is_new is None else NO_TAGS

@@ -521,8 +521,13 @@ class FolderSource(MemorySource):
         from astraguard_store.store.exporting import Noted, export
 
         def noted(run_id: str) -> Noted:
-            asked = (keeps_satellite_buckets, judgements_of, save_ids_of)
-            return self._database.read(lambda c: Noted(*(ask(c, run_id) for ask in asked)))
+            return self._database.read(
+                lambda connection: Noted(
+                    keeps_satellite_buckets(connection, run_id),
+                    judgements_of(connection, run_id),
+                    save_ids_of(connection, run_id),
+                )
+            )
 
         return export(
             self._root,

@@ -212,12 +212,13 @@ def _comparison_sql(condition: str) -> str:
     of_unit = ", ".join(("satellite_id", *UNIT_FIELDS))
     of_side = (
         f"SELECT {OF_PROVENANCE}, '{{side}}', jsonb_build_array({of_run}, r.state), "  # noqa: S608
-        f"n.steal_worst, NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
+        "n.steal_worst, n.pressure_worst, n.load_worst / nullif(n.processors, 0), "
+        f"NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
         "ON n.run_id = r.run_id WHERE r.run_id = %({side})s"
     )
     of_units = (
         f"SELECT {OF_UNIT}, '{{side}}', jsonb_build_array({of_unit}), "  # noqa: S608
-        f"NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
+        f"NULL, NULL, NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
     )
     sides = [
         part.format(side=side)
@@ -229,7 +230,8 @@ def _comparison_sql(condition: str) -> str:
         of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
     )
     rows = (
-        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, NULL::float8, "  # noqa: S608 - of names
+        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, "  # noqa: S608 - of names
+        "NULL::float8, NULL::float8, NULL::float8, "
         "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
         f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
         "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
@@ -246,11 +248,13 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     bound = {"baseline": baseline, "candidate": candidate}
     rows: list[tuple[Any, ...]] = []
-    for what, side, was, steal, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
+    for what, side, was, steal, pressure, load, *numbers in connection.run(
+        _COMPARISONS[by_satellite], bound
+    ):
         if what == OF_STATISTICS:
             rows.append((what, *numbers))
         else:
-            rows.append((what, side, *was, steal))
+            rows.append((what, side, *was, steal, pressure, load))
     return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
 
 
@@ -301,7 +305,7 @@ def save_runs(
     return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
 
 
-def _is_new_name(connection: ServerConnection, save_id: str, _sha256: str) -> bool:
+def _is_new_name(connection: Any, save_id: str, _sha256: str) -> bool:
     """Return whether no save has that name; nobody else gives it until the transaction ends."""
     # Of two that look at a time, both would find none.
     connection.run("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 0))", {"id": save_id})
