@@ -41,8 +41,14 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
     InvalidRunError,
     RunNotFoundError,
+    SchemaVersionError,
+    StoreError,
+    StoreMismatchError,
     StoreNotFoundError,
 )
 from astraguard_store.formats.csv import plain_labels
@@ -66,6 +72,14 @@ from astraguard_store.system.interrupts import interrupts_held_back
 __all__ = ["import_paths"]
 
 _CHUNK_BYTES = 2**20
+# What keeps one run out would keep out all others, too.
+_OF_ALL_RUNS = (
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
+    SchemaVersionError,
+    StoreMismatchError,
+)
 
 
 def import_paths(
@@ -157,7 +171,9 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
             done.skipped += 1
             return
         source.save_into(store)
-    except (ArtifactReadError, InvalidRunError, OSError) as error:
+    except _OF_ALL_RUNS:
+        raise
+    except (StoreError, OSError) as error:
         done.refused.append((name, str(error)))
         return
     done.adopted.append(name)
