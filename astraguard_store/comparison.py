@@ -200,6 +200,7 @@ class Comparison(Tabular):
         ):
             if state != "finished":
                 yield f"the {side} is not finished: {run_id!r} {_UNFINISHED[state]}"
+        for side in ("baseline", "candidate"):
             worst = Worst(*(getattr(self, f"{side}_{name}") for name in WORST_FIELDS))
             for doubt in worst.doubts():
                 yield f"the {side} ran with {doubt}"

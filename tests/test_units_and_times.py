@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,11 @@ class TestNoise:
             recorder.stop_thread()
             meter = recorder._meter = NoiseMeter(tmp_path)
             frames: list[bytes] = []
-            recorder._write = lambda of_flush: frames.extend(of_flush())  # type: ignore[method-assign]
+
+            def write_frames(of_flush: Callable[[], Iterator[bytes]]) -> None:
+                frames.extend(of_flush())
+
+            recorder._write = write_frames  # type: ignore[assignment, method-assign]
             for load in ("1.50", "1.00", "9.00", "2.00"):
                 write(tmp_path, {"loadavg": f"{load} 1 1\n"})
                 meter.sample()

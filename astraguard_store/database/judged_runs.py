@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
-from astraguard_store.database.runs import WORST
+from astraguard_store.database.rows import WORST
 from astraguard_store.database.schema import (
     ALL_SATELLITES,
     OF_ALL_SATELLITES,

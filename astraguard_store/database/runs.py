@@ -7,7 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, func, literal_column, null, select, union_all
+from sqlalchemy import bindparam, delete, exists, literal_column, null, select, union_all
 from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
@@ -15,6 +15,7 @@ from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.database.documents import RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
+    WORST,
     insert_buckets,
     insert_files,
     insert_statistics,
@@ -72,7 +73,6 @@ __all__ = [
     "PROVENANCE_COLUMNS",
     "RUN_COLUMNS",
     "STATISTICS_COLUMNS",
-    "WORST",
     "Missing",
     "StoredRun",
     "compare",
@@ -177,13 +177,6 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
     *((moment, utc_from_epoch_us) for moment in _MOMENTS),
 ]
 """Which columns of provenance aren't stored as they are, and how they are made."""
-
-WORST: Final[tuple[Any, ...]] = (
-    machine_noise.c.steal_worst,
-    machine_noise.c.pressure_worst,
-    machine_noise.c.load_worst / func.nullif(machine_noise.c.processors, whole(0)),
-)
-"""The values of `Worst`."""
 
 # Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
