@@ -520,6 +520,9 @@ class RunRepository:
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from one run to another, by one joined query.
 
+        A run that isn't finished is compared as far as it came, because it was named:
+        ``.warnings`` says so, and what else makes the numbers doubtful.
+
         Args:
             baseline: The run to compare against.
             candidate: The run in question; differences are candidate − baseline.
@@ -632,7 +635,8 @@ class RunRepository:
             metric_type: Of what.
             by: Taken apart by ``scenario``, ``rig`` or ``satellite``; None for one trend.
             satellite_id: On which satellite; None for all together.
-            limit: How many of the newest runs, of those that pass the filters.
+            limit: How many of the newest runs, of those that pass the filters. Those of them
+                that aren't finished are left out: ``.unfinished`` says which.
             scenario: As in `recent`.
             tag: As in `recent`.
             since: As in `recent`.
@@ -786,7 +790,8 @@ class RunRepository:
         """Return the steps in the history of a statistic, by time.
 
         Runs of different scenarios, rigs or hosts have histories of their own. A step
-        shows once it has four runs, is of 5 % at least, and is proven.
+        shows once it has four runs, is of 5 % at least, and is proven. Runs that aren't
+        finished are left out.
 
         Args:
             metric_type: Of what.

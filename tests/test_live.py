@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from recordings import recorded
 
 from astraguard_store import (
@@ -32,6 +33,7 @@ from astraguard_store import (
     StoreNotFoundError,
     Unit,
 )
+from astraguard_store.cli import main
 
 KILLED = -signal.SIGKILL
 
@@ -699,6 +701,27 @@ class TestUnfinishedRuns:
 
         assert warnings[0] == "the baseline is not finished: 'running' is still being recorded"
 
+    def test_a_history_leaves_them_out_and_says_so(self, mixed: RunRepository) -> None:
+        found = mixed.history("thermal_recovery")
+        where = ["thermal_recovery", "--results", str(mixed.results_dir)]
+
+        done = CliRunner().invoke(main, ["history", *where])
+        told = CliRunner().invoke(main, ["history", *where, "--json"])
+
+        assert [point.run_id for point in found.points] == ["finished"]
+        assert found.unfinished == ("failed",)
+        assert "left out, for not being finished: failed" in done.stderr
+        assert json.loads(told.stdout)["unfinished"] == ["failed"]
+
+    def test_change_points_leave_them_out(self, repository: RunRepository) -> None:
+        for number in range(12):
+            with suppress(ZeroDivisionError), repository.run(f"run{number:02}") as run:
+                run.record("m", "S", 0.0, 1.0 if number < 6 else 2.0)
+                if number >= 6:
+                    raise ZeroDivisionError
+
+        assert repository.change_points("m") == ()
+
     def test_prune_leaves_them_and_says_so(self, mixed: RunRepository) -> None:
         expected = mixed.prune(keep=0, dry_run=True)
         report = mixed.prune(keep=0)
@@ -717,9 +740,6 @@ class TestUnfinishedRuns:
 
 
 def test_the_command_line_tells_states(repository: RunRepository) -> None:
-    from click.testing import CliRunner
-
-    from astraguard_store.cli import main
 
     repository.save("old", recorded(5))
     where = ["--results", str(repository.results_dir)]

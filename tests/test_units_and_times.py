@@ -14,7 +14,14 @@ import verdict_runs
 from click.testing import CliRunner
 from recordings import recorded
 
-from astraguard_store import InvalidRunError, MachineNoise, Provenance, RunRepository, Unit
+from astraguard_store import (
+    InvalidRunError,
+    LatencyCollector,
+    MachineNoise,
+    Provenance,
+    RunRepository,
+    Unit,
+)
 from astraguard_store.artifacts.journal import load_journal
 from astraguard_store.cli import main
 from astraguard_store.comparison import Comparison, compare
@@ -73,6 +80,25 @@ class TestUnits:
             ("y",): 10,
             ("z",): 5,
         }
+
+    def test_percentiles_of_a_unit_in_one_run_are_its_own(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            repository.save("without", recorded(6), provenance=units(SAT001="x"))
+            collector = LatencyCollector()
+            for satellite, duration_ms in (("SAT001", 1.0), ("SAT002", 9.0)):
+                for tick in range(20):
+                    collector.record_fault_detection(satellite, float(tick), duration_ms)
+            was = units(SAT001="x", SAT002="y")
+            repository.save("run", collector, provenance=was, satellite_buckets=True)
+        words = ["percentiles", "fault_detection", "--by", "serial", "--results", str(tmp_path)]
+
+        done = CliRunner().invoke(main, words)
+
+        rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+        for serial, duration_ms in (("x", 1.0), ("y", 9.0)):
+            found = [float(cell) for cell in rows[serial][-5:] if cell != "≈"]
+            assert found == pytest.approx([duration_ms] * 3, rel=0.01)
+        assert "`astraguard-store check --fix --satellite-buckets` counts them" in done.stderr
 
     @pytest.mark.parametrize(
         "wrong", [{"SAT001": "0042"}, {"": Unit()}, [("SAT001", Unit())], {1: Unit()}]

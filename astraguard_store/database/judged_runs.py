@@ -53,6 +53,9 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 _TIMES: Final = ("started_at", "finished_at")
 _SUMMARY: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 
+# What ended early is no measure of anything, unless somebody names it.
+_is_finished: Final = runs.c.state == literal_column("'finished'")
+
 Row = tuple[Any, ...]
 
 
@@ -256,6 +259,7 @@ def _history_sql() -> str:
                 machine == bindparam("machine"),
                 ~excluded,
                 ~regressed,
+                _is_finished,
             )
             .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
         ),
@@ -287,6 +291,7 @@ def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
     wanted = [
         table.metric_type == bindparam("metric_type"),
         table.satellite_id == OF_ALL_SATELLITES,
+        _is_finished,
     ]
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))

@@ -72,7 +72,8 @@ compare     results_dir, answers_from, baseline, candidate, by_satellite, change
             load (for each processor); where BASELINE is a baseline or several runs,
             verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
-            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
+            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change),
+            unfinished: [run id] (left out)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -230,6 +231,7 @@ def history_shape(history: History, statistic: str) -> Shape:
         "changes": [
             {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
         ],
+        "unfinished": list(history.unfinished),
     }
 
 
