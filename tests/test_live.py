@@ -494,12 +494,26 @@ class TestDeadRecorder:
         before = sorted(os.listdir(tmp_path / ".staging"))
 
         with RunRepository.open(tmp_path, read_only=True) as reader:
-            assert reader.get("run").state == "interrupted"
-            assert [header.state for header in reader.recent()] == ["interrupted"]
+            seen = reader.get("run")
+            (header,) = reader.recent()
             assert len(reader.recent(state="interrupted")) == 1
             assert reader.recent(state="running") == []
 
+        assert (seen.state, seen.total_measurements) == ("interrupted", 10_000)
+        assert (header.state, header.total_measurements) == ("interrupted", 10_000)
         assert sorted(os.listdir(tmp_path / ".staging")) == before
+
+    def test_a_reader_is_told_what_an_adoption_then_saves(self, tmp_path: Path) -> None:
+        assert run_child(tmp_path, DIES) == KILLED
+
+        with RunRepository.open(tmp_path, read_only=True) as reader:
+            seen = reader.get("run")
+        with RunRepository.open(tmp_path) as repository:
+            saved = repository.get("run")
+
+        same = ("state", "metrics", "satellites", "tags", "attachments", "noise")
+        assert [getattr(seen, name) for name in same] == [getattr(saved, name) for name in same]
+        assert saved.noise is not None
 
     @pytest.mark.parametrize(
         "change",

@@ -97,7 +97,7 @@ class TestUnits:
         rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
         for serial, duration_ms in (("x", 1.0), ("y", 9.0)):
             found = [float(cell) for cell in rows[serial][-5:] if cell != "≈"]
-            assert found == pytest.approx([duration_ms] * 3, rel=0.01)
+            assert found == pytest.approx([duration_ms] * 3, rel=0.02)
         assert "`astraguard-store check --fix --satellite-buckets` counts them" in done.stderr
 
     @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ from astraguard_store.store.recording import (
     FolderRecording,
     MemoryRecording,
     Recording,
+    as_journalled,
     end_lost_recordings,
     seen_alive,
     seen_alive_headers,
@@ -427,9 +428,11 @@ class FolderSource(MemorySource):
         if run.live_token is None:
             return run.summary
         seen = seen_alive(self._root, run)
-        if seen.state == "interrupted" and self._adopt_journals({run_id}):
+        if seen.state != "interrupted":
+            return seen
+        if self._adopt_journals({run_id}):
             return self._database.get(run_id, self._on_load).summary
-        return seen
+        return as_journalled(self._root, seen, run.live_token)
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -464,7 +467,7 @@ class FolderSource(MemorySource):
             for old, new in zip(headers, seen, strict=True)
             if old.state == "running" and new.state == "interrupted"
         }
-        if not dead or not self._adopt_journals(dead):
+        if not dead:
             return seen
         found = []
         for header in seen:
