@@ -355,7 +355,8 @@ class RunRepository:
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
                 measurements, as after an unknown outcome, it is one save, and what is
-                stored is returned.
+                stored now is returned. A name is known as long as its run exists, also
+                after newer saves of it.
 
         Returns:
             The run as `get` gives it.
