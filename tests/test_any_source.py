@@ -143,7 +143,7 @@ class TestFrames:
             ["20261127T040000Z", "20261127T040001,5", "20261127T050002+0100"],
             ["2026-11-27 05:00:00,0+01:00", "2026-11-27 03:00:01.5-01", "2026-11-27t04:00:02z"],
             ["2026-11-27T04:00Z", "2026-11-27 04:00:01,5 Z", "2026-11-27 05:00:02 +0100"],
-            ["20261127T0400", "20261127T040001.5Z", "20261126T200002-0800"],
+            ["2026-11-27 05:00 +0100", "20261127T040001.5Z", "20261126T200002-0800"],
             [1795752000, 1795752001.5, 1795752002],
             [1795752000_000, 1795752001_500, 1795752002_000],
             [1795752000_000_000, 1795752001_500_000, 1795752002_000_000],
@@ -351,6 +351,19 @@ class TestFiles:
 
         assert done.exit_code == 0, done.stderr
         assert len(stored(tmp_path / "results")) == 3
+
+    def test_a_full_temporary_folder_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text("duration_ms,scenario_time_s\n" + "1,0\n" * 200_000)
+        words = ["save", "run", "log.csv", "--metric", "a", "--satellite", "b"]
+        limited = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (2_000_000,) * 2); "
+        code = limited + f"from astraguard_store.cli import main; main({words})"
+
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "name a folder with room by TMPDIR" in done.stderr
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         done = save(tmp_path / "results", str(tmp_path / "none.csv"))

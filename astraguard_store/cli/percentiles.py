@@ -14,11 +14,11 @@ from astraguard_store.model import AtLeast
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.reports import Percentiles
 
-# What needs the buckets of single satellites.
-_OF_SATELLITES = frozenset({"satellite", "serial"})
-
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
+
+# What needs the buckets of single satellites.
+_OF_SATELLITES = frozenset({"satellite", "serial"})
 
 _Groups = Mapping[tuple[str | None, ...], Percentiles]
 # {(group, quantile): exact value} of the groups that are one run each.

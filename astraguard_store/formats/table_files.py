@@ -60,20 +60,30 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
         form: One of `FORMATS`; None to tell it by the names, and of standard input CSV.
 
     Raises:
-        ArtifactReadError: A file can't be read.
+        ArtifactReadError: A file can't be read, or there is no room for what was read.
         InvalidRunError: A column is missing, or a value can't be stored; the message says
             which, and in which row.
     """
     if not polars_is_usable():
         raise ArtifactReadError("files are read by polars, which can't be used in a forked child")
-    builder = ColumnsBuilder(reading, Spill())
-    for path in paths:
-        try:
-            for frame in _batches(path, form, builder):
-                builder.add(frame)
-        except InvalidRunError as error:
-            raise InvalidRunError(f"{path}: {error}") from error
+    try:
+        builder = ColumnsBuilder(reading, Spill())
+        for path in paths:
+            _add(path, form, builder)
+    except OSError as error:
+        raise ArtifactReadError(
+            f"rows can't be kept in a temporary file: {error.strerror or error}; name a folder "
+            "with room by TMPDIR"
+        ) from error
     return builder.columns()
+
+
+def _add(path: str, form: str | None, builder: ColumnsBuilder) -> None:
+    try:
+        for frame in _batches(path, form, builder):
+            builder.add(frame)
+    except InvalidRunError as error:
+        raise InvalidRunError(f"{path}: {error}") from error
 
 
 def _batches(path: str, form: str | None, builder: ColumnsBuilder) -> Iterator[pl.DataFrame]:

@@ -38,5 +38,6 @@ class Spill:
         self._bytes += len(content)
 
     def __del__(self) -> None:
-        # Else Python warns that nobody closed it.
-        self._file.close()
+        # Else Python warns that nobody closed it. It is missing where none could be made.
+        if hasattr(self, "_file"):
+            self._file.close()

@@ -146,9 +146,11 @@ class ServerDatabase:
         return answer(self.connections, question)
 
     def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
-        """Save runs, all or none, and return their revisions and tags; two round trips.
+        """Save runs, all or none, and return their revisions and tags.
 
-        One whose `save_id` was given before isn't saved, nor returned.
+        Two round trips, three with a name: one whose `save_id` was given before isn't saved,
+        nor returned.
+
         A save whose commit's outcome isn't known is looked up by its token, and saved
         again if it isn't there: so it is there once.
 

@@ -281,7 +281,7 @@ def save_runs(
     Returns:
         {run id: (revision, tags)}, of those that were written.
     """
-    new = [rows for rows in new if rows.named is None or _is_new_name(connection, *rows.named)]
+    new = [rows for rows in new if not rows.named or _is_new_name(connection, rows.named[0])]
     if not new:
         return {}
     bound = columns_of(runs, [rows.run for rows in new])
@@ -305,7 +305,7 @@ def save_runs(
     return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
 
 
-def _is_new_name(connection: Any, save_id: str, _sha256: str) -> bool:
+def _is_new_name(connection: Any, save_id: str) -> bool:
     """Return whether no save has that name; nobody else gives it until the transaction ends."""
     # Of two that look at a time, both would find none.
     connection.run("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 0))", {"id": save_id})
