@@ -15,6 +15,8 @@ import postgres
 import pytest
 
 _PORT = ".s.PGSQL.5432"
+# With this message a client takes its leave; it waits for no answer.
+_GOODBYE = b"X\x00\x00\x00\x04"
 
 
 class Network:
@@ -86,7 +88,7 @@ class Network:
                     data = sender.recv(1 << 16)
                     if not data:
                         return
-                    if sender is client and is_turn:
+                    if sender is client and is_turn and data != _GOODBYE:
                         self.turns += 1
                         time.sleep(self.delay_s)
                     if self.cut_after is not None and self.turns > self.cut_after:

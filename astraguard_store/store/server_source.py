@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,10 @@ class ServerSource:
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
         return self.database.get(run_id).summary
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there; one round trip for 256 of them."""
+        return {run_id: run.summary for run_id, run in self.database.get_all(run_ids).items()}
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""

@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
+# Of one statement: 256 documents of six satellites are some 300 kB.
+_LOADED_AT_ONCE: Final = 256
 _PRUNE: Final = """
 DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(recorded_at_us)s
     AND state = %(state)s AND live_token IS NULL
@@ -93,18 +95,31 @@ class ServerDatabase:
         Raises:
             RunNotFoundError: There is none.
         """
-        known = self._known.get(run_id)
-        found = self.read(
-            lambda connection: runs.load_if_changed(connection, run_id, known), one_statement=True
-        )
-        if isinstance(found, runs.Undocumented):
-            # Its row and its statistics must be of one save.
-            found = self.read(partial(runs.load_from_rows, run_id=run_id))
-        if found is None:
-            with self._lock:
-                self._known.pop(run_id, None)
+        found = self.get_all([run_id])
+        if not found:
             raise RunNotFoundError(run_id, self.name)
-        return self._kept(run_id, found, known)
+        return found[run_id]
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, StoredRun]:
+        """Return those of the runs that are there, as `get`; one round trip for 256 of them."""
+        found: dict[str, StoredRun] = {}
+        for first in range(0, len(run_ids), _LOADED_AT_ONCE):
+            known = {
+                run_id: self._known.get(run_id)
+                for run_id in run_ids[first : first + _LOADED_AT_ONCE]
+            }
+            answers = self.read(partial(runs.load_if_changed, asked=known), one_statement=True)
+            for run_id, before in known.items():
+                answer = answers.get(run_id)
+                if isinstance(answer, runs.Undocumented):
+                    # Its row and its statistics must be of one save.
+                    answer = self.read(partial(runs.load_from_rows, run_id=run_id))
+                if answer is not None:
+                    found[run_id] = self._kept(run_id, answer, before)
+                elif before:
+                    with self._lock:
+                        self._known.pop(run_id, None)
+        return found
 
     def recent(self, limit: int, filters: RunFilters | None) -> list[RunHeader]:
         """Return the newest runs that pass the filters, newest first. One round trip."""
