@@ -17,6 +17,7 @@ from recordings import recorded
 from astraguard_store import (
     ArtifactReadError,
     ClosedStoreError,
+    DatabaseError,
     History,
     InvalidRunError,
     LatencyCollector,
@@ -407,6 +408,27 @@ class TestWriting:
                 thread.join()
 
         assert saved[0] > 1
+
+    def test_of_several_hosts_the_one_that_takes_writes_is_asked(
+        self, server: postgres.Server, server_database: str
+    ) -> None:
+        if server.folder is None:
+            pytest.skip(f"{postgres.VARIABLE} names a server that is on no socket of ours")
+        hosts = f"host=/nowhere,{server.folder}&target_session_attrs=read-write"
+
+        with RunRepository.open(f"postgresql://{postgres.USER}@/{server_database}?{hosts}") as it:
+            assert it.save("run_1", recorded(3)).revision == 1
+            server.execute(
+                "postgres",
+                f"ALTER DATABASE {server_database} SET default_transaction_read_only = on",
+            )
+            it.close()
+
+        with (
+            pytest.raises(DatabaseError, match="read-only"),
+            RunRepository.open(f"postgresql://{postgres.USER}@/{server_database}?{hosts}"),
+        ):
+            pass
 
 
 class TestRoundTrips:
