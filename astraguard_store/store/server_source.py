@@ -94,7 +94,9 @@ def push_to(
         raw: What is wanted of raw measurements.
     """
     store_id, folder = origin
-    target = ServerDatabase.open(ServerUrl.parse(url), options)
+    # Durable whatever the rig's own store is: what a push was told is there must outlive the
+    # server's restart, as raw files are removed that it replaces. A commit is of 100 runs.
+    target = ServerDatabase.open(ServerUrl.parse(url), replace(options, durability="full"))
     try:
         where = Origin(store_id, None if folder is None else str(folder), gethostname())
         return push(source, target, where, progress, raw)
