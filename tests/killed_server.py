@@ -101,7 +101,8 @@ class KilledServer:
                 yield Fault("half", f"{run_id} is neither of before nor of now")
         for finding in there.check().findings:
             yield Fault("half", str(finding))
-        for run_id, location in there.query("SELECT run_id, location FROM raw_files").rows:
+        sql = "SELECT run_id, location FROM raw_files JOIN v_runs USING (run_id, revision)"
+        for run_id, location in there.query(sql).rows:
             if not Path(str(location)).is_file():
                 yield Fault("lost", f"the file of {run_id}, which the catalogue names")
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists
@@ -21,7 +21,6 @@ from astraguard_store.database.postgres.user_sql import answer
 from astraguard_store.database.runs import (
     Missing,
     StoredRun,
-    delete_run_sql,
     find_save,
     is_same,
     purge_measurements_sql,
@@ -35,7 +34,7 @@ from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo, QueryResult
 
-__all__ = ["ServerDatabase"]
+__all__ = ["DeletedRun", "ServerDatabase"]
 
 T = TypeVar("T")
 
@@ -43,14 +42,25 @@ _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
 # Of one statement: 256 documents of six satellites are some 300 kB.
 _LOADED_AT_ONCE: Final = 256
-_PRUNE: Final = """
+_DELETE: Final = f"DELETE FROM runs WHERE run_id = %(run_id)s RETURNING {raw_files.OF_DELETED}"  # noqa: S608
+_PRUNE: Final = f"""
 DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(recorded_at_us)s
     AND state = %(state)s AND live_token IS NULL
     AND NOT EXISTS (SELECT 1 FROM run_tags AS t
         WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
     AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
-RETURNING run_id
-"""
+RETURNING {raw_files.OF_DELETED}
+"""  # noqa: S608 - of names
+
+
+class DeletedRun(NamedTuple):
+    """A run that is deleted.
+
+    Attributes:
+        file: With its raw measurements, as it was catalogued; it is still there.
+    """
+
+    file: CataloguedFile | None
 
 
 class ServerDatabase:
@@ -212,8 +222,8 @@ class ServerDatabase:
 
     def delete(
         self, run_id: str, *, if_recorded_at_us: int | None = None, if_state: str = "finished"
-    ) -> bool:
-        """Delete a run with all its rows; return whether it was.
+    ) -> DeletedRun | None:
+        """Delete a run with all its rows; return what it was, None if it wasn't deleted.
 
         Args:
             run_id: The run.
@@ -223,10 +233,10 @@ class ServerDatabase:
         """
         if if_recorded_at_us is None:
             return self.connections.again_if_stale(
-                lambda connection: connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+                lambda connection: _deleted(connection, _DELETE, {"run_id": run_id})
             )
 
-        def step(connection: ServerConnection) -> bool:
+        def step(connection: ServerConnection) -> DeletedRun | None:
             bound = {
                 "run_id": run_id,
                 "recorded_at_us": if_recorded_at_us,
@@ -235,7 +245,7 @@ class ServerDatabase:
             }
             # Who pins it holds the row, so that the next statement sees what was pinned.
             connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", bound)
-            return connection.run(_PRUNE, bound).fetchone() is not None
+            return _deleted(connection, _PRUNE, bound)
 
         return self.transact(step)
 
@@ -334,3 +344,12 @@ class ServerDatabase:
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return found.run
+
+
+def _deleted(
+    connection: ServerConnection, sql: str, bound: Mapping[str, Any]
+) -> DeletedRun | None:
+    row = connection.run(sql, bound).fetchone()
+    if row is None:
+        return None
+    return DeletedRun(None if row[0] is None else CataloguedFile._make(row))
