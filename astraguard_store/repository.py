@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -466,6 +466,10 @@ class RunRepository:
             RunNotFoundError: There is no such run.
         """
         return self._source().get(check_run_id(run_id))
+
+    def _get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there: for the package's lists, which show many."""
+        return self._source().get_all(run_ids)
 
     def recent(
         self,

@@ -73,6 +73,15 @@ class TestFrames:
 
         assert repository.measurements("run").drop("timestamp").rows() == AS_STORED
 
+    def test_pandas_needs_no_pyarrow(
+        self, repository: RunRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+        repository.save("run", pd.DataFrame(ROWS))
+
+        assert repository.measurements("run").drop("timestamp").rows() == AS_STORED
+
     def test_anything_that_hands_out_arrow_is_taken(self, repository: RunRepository) -> None:
         class Anybodys:
             def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:

@@ -97,12 +97,15 @@ def _polars_frame(frame: Any) -> pl.DataFrame:
         return frame
     try:
         return pl.DataFrame(frame)
-    except ImportError:
-        # pandas hands out Arrow only beside pyarrow; its columns are had without. Mixed
-        # values become text, and the row of what is no number is named below.
-        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
     except pl.exceptions.PolarsError as error:
         raise InvalidRunError(f"Invalid frame: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        if not hasattr(frame, "iloc"):
+            raise InvalidRunError(f"Invalid frame: {error}") from error
+        # pandas hands out Arrow only beside pyarrow, and columns of mixed values not even
+        # then; its columns are had without. Mixed values become text, and the row of what is
+        # no number is named below.
+        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
 
 
 class ColumnsBuilder:

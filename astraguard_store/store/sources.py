@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -58,6 +58,7 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.one_by_one import one_by_one
 from astraguard_store.store.recording import (
     FolderRecording,
     MemoryRecording,
@@ -104,6 +105,9 @@ class Source(Protocol):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -218,6 +222,10 @@ class MemorySource:
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
         return self._database.get(run_id).summary
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
+        return one_by_one(self.get, run_ids)
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""

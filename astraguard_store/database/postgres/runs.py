@@ -84,15 +84,16 @@ def _below_sql(table: Table, what: int, *columns: str) -> str:
 *_TEXTS_BELOW, (_, _, *_NOISE) = BELOW_RUN
 # JSON has one kind of number, so what the machine's noise was has columns.
 _LOAD: Final = f"""
-SELECT {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
+SELECT r.run_id, {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
     {", ".join(_below_sql(*one) for one in _TEXTS_BELOW)},
     CASE WHEN n.run_id IS NOT NULL THEN {OF_NOISE} END,
     {", ".join(f"n.{name}" for name in _NOISE)},
     {_VERSION},
-    CASE WHEN {_VERSION} IS DISTINCT FROM %(known)s THEN d.document END
-FROM runs AS r LEFT JOIN run_documents AS d ON d.run_id = r.run_id
+    CASE WHEN {_VERSION} IS DISTINCT FROM asked.known THEN d.document END
+FROM unnest(%(run_ids)s::text[], %(known)s::text[]) AS asked(run_id, known)
+    JOIN runs AS r ON r.run_id = asked.run_id
+    LEFT JOIN run_documents AS d ON d.run_id = r.run_id
     LEFT JOIN machine_noise AS n ON n.run_id = r.run_id
-WHERE r.run_id = %(run_id)s
 """  # noqa: S608 - of names
 _END_OF_RUN: Final = len(RUN_COLUMNS)
 _END_OF_PROVENANCE: Final = _END_OF_RUN + len(PROVENANCE_COLUMNS)
@@ -137,41 +138,51 @@ class _Row(NamedTuple):
 
 
 def load_if_changed(
-    connection: ServerConnection, run_id: str, known: Answer | None
-) -> Answer | Undocumented | None:
-    """Return the run, None if there is none; what is known already is not sent again.
+    connection: ServerConnection, asked: Mapping[str, Answer | None]
+) -> dict[str, Answer | Undocumented]:
+    """Return those of the runs that are there; what is known already is not sent again.
 
     One statement, whose answer is as new as can be.
+
+    Args:
+        connection: To the server.
+        asked: What is known of each run.
     """
-    if known and known.version.endswith(":"):
-        known = None  # without a document no version tells of a change of its rows
-    row = _load_row(connection, run_id, known.version if known else None)
-    if row is None:
-        return None
+    # Without a document no version tells of a change of its rows.
+    known = {
+        id_: one if one and not one.version.endswith(":") else None for id_, one in asked.items()
+    }
+    versions = {run_id: one.version if one else None for run_id, one in known.items()}
+    rows = _load_rows(connection, versions)
+    return {row.run_id: _answer(row, known[row.run_id]) for row in rows}
+
+
+def _answer(row: _Row, known: Answer | None) -> Answer | Undocumented:
     if known and row.version == known.version:
         if row.below == known.below:
             return known
         of_run = known.run.summary
         return row.answer(RunParts(of_run.metrics, of_run.satellites, of_run.artifacts))
-    parts = None if row.document is None else decode(run_id, row.document)
-    return Undocumented(run_id) if parts is None else row.answer(parts)
+    parts = None if row.document is None else decode(row.run_id, row.document)
+    return Undocumented(row.run_id) if parts is None else row.answer(parts)
 
 
 def load_from_rows(connection: ServerConnection, run_id: str) -> Answer | None:
     """Return the run, None if there is none, whatever its document says; on one snapshot."""
-    row = _load_row(connection, run_id, None)
-    return None if row is None else row.answer(_parts_of_rows(connection, run_id))
+    for row in _load_rows(connection, {run_id: None}):
+        return row.answer(_parts_of_rows(connection, run_id))
+    return None
 
 
-def _load_row(connection: ServerConnection, run_id: str, known: str | None) -> _Row | None:
-    row = connection.run(_LOAD, {"run_id": run_id, "known": known}).fetchone()
-    if row is None:
-        return None
-    *columns, version, document = row
-    below = [tuple(v) for rows in columns[_END_OF_PROVENANCE:_END_OF_TEXTS] for v in rows or ()]
-    if columns[_END_OF_TEXTS] is not None:
-        below.append(tuple(columns[_END_OF_TEXTS:]))
-    return _Row(run_id, columns, below, version, None if document is None else bytes(document))
+def _load_rows(connection: ServerConnection, versions: Mapping[str, str | None]) -> Iterator[_Row]:
+    bound = {"run_ids": list(versions), "known": list(versions.values())}
+    for run_id, *columns, version, document in connection.run(_LOAD, bound):
+        texts = columns[_END_OF_PROVENANCE:_END_OF_TEXTS]
+        below = [tuple(values) for rows in texts for values in rows or ()]
+        if columns[_END_OF_TEXTS] is not None:
+            below.append(tuple(columns[_END_OF_TEXTS:]))
+        content = None if document is None else bytes(document)
+        yield _Row(run_id, columns, below, version, content)
 
 
 @cache
