@@ -99,7 +99,8 @@ def why_in_store(root: Path, target: Path, *, is_folder: bool = False) -> str | 
     # Not by `resolve`, to which a loop of links is a RuntimeError.
     real = Path(os.path.realpath(target))
     if is_folder and root in (real, *real.parents):
-        return "lies in the results folder, where it would be taken for a run; name a folder elsewhere"
+        where = "lies in the results folder, where it would be taken for a run"
+        return f"{where}; name a folder elsewhere"
     if root in real.parents[1:]:
         return "lies in a folder of the store; name a file elsewhere"
     if root == real.parent and real.name.startswith(DATABASE_NAME):

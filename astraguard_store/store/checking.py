@@ -413,7 +413,10 @@ class FileCheck:
 
     def _check_attachment(self, run: FilesOfRun, noted: Attachment) -> None:
         """Hold a file that was attached against its row; nothing can mend it."""
-        path = attachment_path(run.run_id, noted.name)
+        try:
+            path = attachment_path(run.run_id, noted.name)
+        except InvalidRunError:
+            return  # which is a contradiction within its rows
         advice = "restore it from a backup; nothing else has its content"
         try:
             found = attachment_state(self._root, run.run_id, noted.name)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from astraguard_store.buckets import buckets_of
-from astraguard_store.checks import check_name, check_run_id
+from astraguard_store.checks import check_attachment_name, check_name, check_run_id
 from astraguard_store.database.schema import ALL_SATELLITES, metadata
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError
@@ -53,6 +53,8 @@ def _faults(
     yield from _faults_of_types(run, children)
     yield from _faults_of_run(run)
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
+    for row in children.get("attachments", ()):
+        check_attachment_name(row["name"])
     is_saved = run["utc_offset_s"] is not None
     rows = children["statistics"]
     of_types = [row for row in rows if row["satellite_id"] == ALL_SATELLITES]
