@@ -29,6 +29,7 @@ __all__ = [
     "create_locked",
     "descriptor_of",
     "digest_of",
+    "give_back",
     "head_of",
     "is_locked",
     "is_same_file",
@@ -403,9 +404,14 @@ def is_locked(path: Path) -> bool:
 def unlock(descriptor: int) -> None:
     """Give the lock back and close; a forked child that has a copy doesn't keep it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        give_back(descriptor)
     finally:
         os.close(descriptor)
+
+
+def give_back(descriptor: int) -> None:
+    """Give the lock back that this process has on an open file, its forked children's too."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def still_names(path: Path | str, descriptor: int) -> bool:
