@@ -20,6 +20,7 @@ from astraguard_store.database.schema import (
 from astraguard_store.database.sql import Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
+from astraguard_store.ranks import PERCENTILES
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
@@ -128,9 +129,11 @@ def _bucket_rows(
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
     """Return the values of the columns of statistics: a percentile's number, or its bound."""
+    stored = summary[: -len(PERCENTILES)]
     if not summary.missed:
-        return summary[:8]
-    count, mean, p50, p95, p99, least, largest, missed, *above = summary
-    pairs = zip((p50, p95, p99), above, strict=True)
+        return stored
+    first = MetricSummary._fields.index("p50_ms")
+    end = first + len(PERCENTILES)
+    pairs = zip(stored[first:end], summary[-len(PERCENTILES) :], strict=True)
     percentiles = (number if bound is None else bound for number, bound in pairs)
-    return (count, mean, *percentiles, least, largest, missed)
+    return (*stored[:first], *percentiles, *stored[end:])
