@@ -61,6 +61,7 @@ class History(Tabular):
         metric_type: What was measured.
         by: What it is taken apart by: ``scenario``, ``rig``, ``satellite`` or None.
         points: Oldest first, the groups in the order of their names, None first.
+        unfinished: Ids of runs that were left out, as they didn't end well.
         news: {run id: what of its software and rig isn't as in the run before it}, such as
             ``firmware 4.2``; of runs with anything new.
     """
@@ -68,6 +69,7 @@ class History(Tabular):
     metric_type: str
     by: str | None
     points: tuple[HistoryPoint, ...]
+    unfinished: tuple[str, ...] = ()
     news: Mapping[str, str] = _NOTHING_NEW
 
     def __repr__(self) -> str:
@@ -151,7 +153,8 @@ def history_of(
         for group, summary in _measured(run, metric_type, by, satellite_id)
     ]
     points.sort(key=lambda point: (point.group or "", point.recorded_at, point.run_id))
-    return History(metric_type, by, tuple(points), FrozenMapping(_news(runs, by)))
+    news = FrozenMapping(_news(runs, by))
+    return History(metric_type, by, tuple(points), news=news)
 
 
 def _news(runs: Iterable[RunSummary], by: str | None) -> dict[str, str]:
