@@ -171,14 +171,13 @@ class FolderRuns:
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
-        from astraguard_store.store.exporting import export
+        from astraguard_store.store.exporting import Noted, export
         from astraguard_store.verdict.values import Judgements
 
         return export(
             self._root,
             self._stored,
-            lambda _: False,
-            lambda _: Judgements(),
+            lambda _: Noted(False, Judgements(), []),
             self.measurements,
             run_ids,
             target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,7 +63,11 @@ def history(
         check_name(satellite_id, "satellite_id")
     if by is not None and by not in GROUPS:
         raise InvalidRunError(f"Invalid by {by!r}: one of {', '.join(GROUPS)} is needed")
-    return history_of(summaries(repository, headers), metric_type, by, satellite_id)
+    headers = list(headers)
+    finished = [header for header in headers if header.state == "finished"]
+    left_out = {header.run_id for header in headers if header.state != "finished"}
+    found = history_of(summaries(repository, finished), metric_type, by, satellite_id)
+    return replace(found, unfinished=tuple(sorted(left_out)))
 
 
 def distribution(

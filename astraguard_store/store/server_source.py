@@ -417,7 +417,9 @@ class ServerSource:
         """Return the run if it is a named save that is stored."""
         for run in runs.values():
             # Only `save` names one, so it is the only run.
-            if run.save_id is not None and is_same_save(run, self.database.saved_as(run.save_id)):
+            if run.save_id is not None and is_same_save(
+                run, self.database.named_saves(run.save_id)
+            ):
                 return [self.get(run.run_id)]
         return None
 

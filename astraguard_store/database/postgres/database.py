@@ -21,8 +21,8 @@ from astraguard_store.database.postgres.user_sql import answer
 from astraguard_store.database.runs import (
     Missing,
     StoredRun,
-    find_save,
     is_same,
+    named_saves,
     purge_measurements_sql,
 )
 from astraguard_store.database.server_url import ServerUrl
@@ -171,9 +171,11 @@ class ServerDatabase:
         return answer(self.connections, question)
 
     def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
-        """Save runs, all or none, and return their revisions and tags; two round trips.
+        """Save runs, all or none, and return their revisions and tags.
 
-        One that is stored under its `save_id` already isn't saved, nor returned.
+        Two round trips, three with a name: one whose `save_id` was given before isn't saved,
+        nor returned.
+
         A save whose commit's outcome isn't known is looked up by its token, and saved
         again if it isn't there: so it is there once.
 
@@ -286,9 +288,9 @@ class ServerDatabase:
         """Write what has changed of the tags of pushed runs."""
         self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
 
-    def saved_as(self, save_id: str) -> tuple[str, str] | None:
-        """Return (run id, content's hash) of the stored save of that name; None without one."""
-        return self.read(partial(find_save, save_id=save_id), one_statement=True)
+    def named_saves(self, save_id: str) -> list[tuple[str, str]]:
+        """Return (run id, content's hash) of each save that was ever given that name."""
+        return self.read(partial(named_saves, save_id=save_id), one_statement=True)
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""

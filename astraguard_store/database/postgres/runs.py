@@ -29,6 +29,7 @@ from astraguard_store.database.runs import (
     Missing,
     StoredRun,
     comparison_of,
+    named_saves,
     stored_run,
 )
 from astraguard_store.database.schema import (
@@ -39,6 +40,7 @@ from astraguard_store.database.schema import (
     run_tags,
     run_verdicts,
     runs,
+    save_ids,
     statistics,
 )
 from astraguard_store.database.sql import compiled
@@ -63,7 +65,7 @@ __all__ = [
 _OF_ONE_SAVE: Final = tuple(
     table
     for table in metadata.sorted_tables
-    if table not in {runs, run_documents, run_tags, baseline_runs, run_verdicts}
+    if table not in {runs, run_documents, run_tags, save_ids, baseline_runs, run_verdicts}
     and "run_id" in table.c
 )
 
@@ -233,12 +235,13 @@ def _comparison_sql(condition: str) -> str:
     of_unit = ", ".join(("satellite_id", *UNIT_FIELDS))
     of_side = (
         f"SELECT {OF_PROVENANCE}, '{{side}}', jsonb_build_array({of_run}, r.state), "  # noqa: S608
-        f"n.steal_worst, NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
+        "n.steal_worst, n.pressure_worst, n.load_worst / nullif(n.processors, 0), "
+        f"NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
         "ON n.run_id = r.run_id WHERE r.run_id = %({side})s"
     )
     of_units = (
         f"SELECT {OF_UNIT}, '{{side}}', jsonb_build_array({of_unit}), "  # noqa: S608
-        f"NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
+        f"NULL, NULL, NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
     )
     sides = [
         part.format(side=side)
@@ -250,7 +253,8 @@ def _comparison_sql(condition: str) -> str:
         of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
     )
     rows = (
-        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, NULL::float8, "  # noqa: S608 - of names
+        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, "  # noqa: S608 - of names
+        "NULL::float8, NULL::float8, NULL::float8, "
         "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
         f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
         "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
@@ -267,11 +271,13 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     bound = {"baseline": baseline, "candidate": candidate}
     rows: list[tuple[Any, ...]] = []
-    for what, side, was, steal, *numbers in connection.run(COMPARISONS[by_satellite], bound):
+    for what, side, was, steal, pressure, load, *numbers in connection.run(
+        COMPARISONS[by_satellite], bound
+    ):
         if what == OF_STATISTICS:
             rows.append((what, *numbers))
         else:
-            rows.append((what, side, *was, steal))
+            rows.append((what, side, *was, steal, pressure, load))
     return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
 
 
@@ -283,7 +289,6 @@ def _save_sql() -> str:
     return (
         f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
         f"SET {changed}, revision = runs.revision + 1 "
-        "WHERE runs.save_id IS NULL OR runs.save_id IS DISTINCT FROM excluded.save_id "
         "RETURNING run_id, revision, "
         "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
     )
@@ -294,19 +299,23 @@ def save_runs(
 ) -> dict[str, tuple[int, dict[str, str]]]:
     """Write runs in place of what is stored under their ids; tags are set, others stay.
 
-    A run that is stored under the same `save_id` is left as it is.
+    A save whose name was given before isn't made.
 
     Returns:
         {run id: (revision, tags)}, of those that were written.
     """
+    new = [rows for rows in new if not rows.named or _is_new_name(connection, rows.named[0])]
+    if not new:
+        return {}
     bound = columns_of(runs, [rows.run for rows in new])
     saved = {
         run_id: (revision, tags or {})
         for run_id, revision, tags in connection.run(_save_sql(), bound)
     }
-    new = [rows for rows in new if rows.run_id in saved]
     again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
     write_children(connection, new, replaced=again)
+    named = [(r.run_id, *r.named, saved[r.run_id][0]) for r in new if r.named]
+    insert_rows(connection, save_ids, named)
     of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]
     insert_tags(connection, of_tags)
     if again:
@@ -317,6 +326,13 @@ def save_runs(
     for run_id, tag, value in of_tags:
         saved[run_id][1][tag] = value
     return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
+
+
+def _is_new_name(connection: Any, save_id: str) -> bool:
+    """Return whether no save has that name; nobody else gives it until the transaction ends."""
+    # Of two that look at a time, both would find none.
+    connection.run("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 0))", {"id": save_id})
+    return not named_saves(connection, save_id)
 
 
 def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> None:
@@ -332,7 +348,7 @@ def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> 
 def write_children(
     connection: ServerConnection, new: Sequence[RunRows], *, replaced: Sequence[str]
 ) -> None:
-    """Write all rows of runs but for their tags; those of *replaced* go first."""
+    """Write all rows of runs but for tags and names of saves; those of *replaced* go first."""
     if replaced:
         # The documents by name: of a run that has measured nothing no row takes it along.
         for table in (*_OF_ONE_SAVE, run_documents):
