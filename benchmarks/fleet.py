@@ -229,8 +229,8 @@ def lines(found: Measured, pushed: int) -> list[str]:
     where = f"{machine['cores']} cores that others used too, load {machine['load']}"
     return [
         (
-            f"{pushed:,} runs pushed a second, by the delay of a round trip: {by_delay}. To learn "
-            f"that none of them is new took {found.known_s:.2f} s."
+            f"Runs pushed a second, of {pushed:,}, by the delay of a round trip: {by_delay}. "
+            f"To learn that none of them is new took {found.known_s:.2f} s."
         ),
         "",
         f"| ms (× bare psycopg) | {' | '.join(heads)} | {heads[0]}, 10 ms |",
