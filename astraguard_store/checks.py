@@ -18,6 +18,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_CHARACTERS",
     "MAX_NAME_CHARACTERS",
+    "check_attachment_name",
     "check_name",
     "check_non_negative",
     "check_number",
@@ -29,6 +30,8 @@ __all__ = [
 FIRST_DATE_S = 946_684_800.0
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
+# What the file system takes, less what a copy on its way has in addition.
+_LONGEST_FILE_NAME_BYTES = 230
 # The words of the old class, which its callers' tests match.
 _NON_NEGATIVE = "non-negative number"
 
@@ -54,6 +57,21 @@ def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS
         )
     # Of an enum's member its value, as csv and json write it; str() may give its name.
     return str.__str__(value)
+
+
+def check_attachment_name(name: str) -> str:
+    """Return *name* if a file below `attachments` may have it.
+
+    Raises:
+        InvalidRunError: It may not.
+    """
+    check_name(name, "name of an attachment")
+    if "/" in name or name.startswith(".") or len(name.encode()) > _LONGEST_FILE_NAME_BYTES:
+        raise InvalidRunError(
+            f"Invalid name of an attachment {name!r:.80}: a file's name is needed, without "
+            f"slashes, without a dot in front, of {_LONGEST_FILE_NAME_BYTES} bytes at most"
+        )
+    return name
 
 
 def check_recorded_name(value: object, parameter: str) -> str:

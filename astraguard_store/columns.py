@@ -35,6 +35,7 @@ __all__ = [
     "Columns",
     "Label",
     "MeasurementLike",
+    "check_packed",
     "pack_row",
     "polars_is_usable",
     "polars_pays",
@@ -124,7 +125,7 @@ class Batch(NamedTuple):
     codes: NDArray[np.int64]
 
     @classmethod
-    def unpack(cls, packed: bytes | bytearray) -> Batch:
+    def unpack(cls, packed: bytes | bytearray | memoryview) -> Batch:
         """Return the columns of *packed* rows, 32 bytes from each value to the next."""
         # Imported where measurements are read: recording needs no NumPy.
         import numpy as np
@@ -235,6 +236,20 @@ class Columns:
                         code in self.missed_codes,
                     )
             position += length // ROW_BYTES
+
+
+def check_packed(packed: bytes | memoryview, labels: int) -> None:
+    """Raise InvalidRunError if these rows can't have been recorded under so many labels."""
+    import numpy as np
+
+    rows = Batch.unpack(packed)
+    numbers = (rows.timestamps, rows.durations_ms, rows.scenario_times_s)
+    if not (
+        all(np.isfinite(column).all() for column in numbers)
+        and all((column >= 0).all() for column in numbers[1:])
+        and ((rows.codes >= 0) & (rows.codes < labels)).all()
+    ):
+        raise InvalidRunError("rows hold a number or a label that nobody can have recorded")
 
 
 def _checked(

@@ -256,7 +256,9 @@ class TestNoise:
             if flushed:
                 run._recorder.flush()  # type: ignore[union-attr]
 
-            assert (load_journal(journal).noise is not None) == flushed
+            written = load_journal(journal)
+            assert written is not None
+            assert (written.noise is not None) == flushed
             run.record("m", "S", 0.0, 1.0)
             run.__exit__(None, None, None)
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.staging import new_token
-from astraguard_store.checks import check_name
-from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
+from astraguard_store.checks import check_attachment_name
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.model import Attachment
 from astraguard_store.system.files import (
@@ -30,28 +30,9 @@ __all__ = [
     "attach",
     "attachment_path",
     "attachment_state",
-    "check_attachment_name",
-    "copy_attachment",
+    "copy_attachments",
     "keep_attachments",
 ]
-
-# What the file system takes, less what a copy on its way has in addition.
-_LONGEST_NAME_BYTES = 230
-
-
-def check_attachment_name(name: str) -> str:
-    """Return *name* if a file below `attachments` may have it.
-
-    Raises:
-        InvalidRunError: It may not.
-    """
-    check_name(name, "name of an attachment")
-    if "/" in name or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
-        raise InvalidRunError(
-            f"Invalid name of an attachment {name!r:.80}: a file's name is needed, without "
-            f"slashes, without a dot in front, of {_LONGEST_NAME_BYTES} bytes at most"
-        )
-    return name
 
 
 def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -> Attachment:
@@ -106,8 +87,37 @@ def copy_attachment(
     return Attachment(name, size, digest.hexdigest())
 
 
+def copy_attachments(
+    root: Path, other: Path, run_id: str, attachments: Iterable[Attachment], *, durable: bool
+) -> None:
+    """Copy what is attached to a run of the results folder *other*.
+
+    A run that doesn't come leaves copies, and the next one that does replaces them.
+
+    Raises:
+        InvalidRunError: A name would lead elsewhere.
+        ArtifactReadError: One is missing, or isn't what is noted.
+        ArtifactWriteError: One can't be written.
+    """
+    for noted in attachments:
+        path = other / attachment_path(run_id, noted.name)
+        try:
+            with open_for_reading(path.parent, path.name) as descriptor:
+                chunks = chunks_of(descriptor)
+                copied = copy_attachment(root, run_id, noted.name, chunks, durable=durable)
+        except FileNotFoundError as error:
+            raise ArtifactReadError(f"its attachment {path} is missing") from error
+        if copied != noted:
+            raise ArtifactReadError(f"its attachment {path} was changed")
+
+
 def attachment_path(run_id: str, name: str) -> str:
-    """Return where an attachment lies, relative to the results folder."""
+    """Return where an attachment lies, relative to the results folder.
+
+    Raises:
+        InvalidRunError: Its name would lead elsewhere: another program has noted it.
+    """
+    check_attachment_name(name)
     return f"{run_id}/{ATTACHMENTS_NAME}/{name}"
 
 
@@ -115,15 +125,16 @@ def attachment_state(root: Path, run_id: str, name: str) -> Attachment:
     """Return what an attachment is now.
 
     Raises:
+        InvalidRunError: See `attachment_path`.
         FileNotFoundError: It isn't there.
         ArtifactReadError: It can't be read.
     """
-    folder = root / run_id / ATTACHMENTS_NAME
-    with open_for_reading(folder, name) as descriptor:
+    path = root / attachment_path(run_id, name)
+    with open_for_reading(path.parent, name) as descriptor:
         try:
             found = digest_of(descriptor)
         except OSError as error:
-            raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
+            raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
     return Attachment(name, found.bytes, found.sha256)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
-from astraguard_store.database.rows import WORST
+from astraguard_store.database.rows import STATISTICS_COLUMNS, WORST
 from astraguard_store.database.schema import (
     ALL_SATELLITES,
     OF_ALL_SATELLITES,
@@ -51,7 +51,6 @@ _PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "unit
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
-_SUMMARY: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 
 # What ended early is no measure of anything, unless somebody names it.
 _is_finished: Final = runs.c.state == literal_column("'finished'")
@@ -87,7 +86,7 @@ def _units_sql() -> str:
 
 @cache
 def _metrics_sql() -> str:
-    columns = (statistics.c[name] for name in _SUMMARY)
+    columns = (statistics.c[name] for name in STATISTICS_COLUMNS)
     return compiled(
         select(statistics.c.run_id, statistics.c.metric_type, *columns).where(
             statistics.c.run_id.in_(select(given_values("run_ids"))),
@@ -119,7 +118,7 @@ def _served_sql() -> str:
 @cache
 def _satellites_sql() -> str:
     table = statistics.c
-    columns = (table[name] for name in _SUMMARY)
+    columns = (table[name] for name in STATISTICS_COLUMNS)
     return compiled(
         select(table.run_id, table.metric_type, table.satellite_id, *columns).where(
             table.run_id.in_(select(given_values("run_ids"))),

@@ -22,11 +22,13 @@ from astraguard_store.database.schema import (
 from astraguard_store.database.sql import Connection, insert_rows, whole
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
+from astraguard_store.ranks import PERCENTILES
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "STATISTICS_COLUMNS",
     "WORST",
     "bucket_rows",
     "child_rows",
@@ -38,6 +40,9 @@ __all__ = [
     "insert_surroundings",
     "surrounding_rows",
 ]
+
+STATISTICS_COLUMNS: Final = tuple(name for name in MetricSummary._fields if name in statistics.c)
+"""The columns of statistics, in the order of the fields of `MetricSummary`."""
 
 WORST: Final[tuple[Any, ...]] = (
     machine_noise.c.steal_worst,
@@ -138,9 +143,11 @@ def _bucket_rows(
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
     """Return the values of the columns of statistics: a percentile's number, or its bound."""
+    stored = summary[: -len(PERCENTILES)]
     if not summary.missed:
-        return summary[:8]
-    count, mean, p50, p95, p99, least, largest, missed, *above = summary
-    pairs = zip((p50, p95, p99), above, strict=True)
+        return stored
+    first = MetricSummary._fields.index("p50_ms")
+    end = first + len(PERCENTILES)
+    pairs = zip(stored[first:end], summary[-len(PERCENTILES) :], strict=True)
     percentiles = (number if bound is None else bound for number, bound in pairs)
-    return (count, mean, *percentiles, least, largest, missed)
+    return (*stored[:first], *percentiles, *stored[end:])

@@ -12,9 +12,10 @@ from sqlalchemy.sql.selectable import CTE
 
 from astraguard_store.columns import Columns
 from astraguard_store.comparison import Comparison, MetricChange
-from astraguard_store.database.documents import RunParts, decode, parts_of
+from astraguard_store.database.documents import NO_BOUNDS, RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
+    STATISTICS_COLUMNS,
     WORST,
     insert_buckets,
     insert_files,
@@ -53,6 +54,7 @@ from astraguard_store.model import (
 from astraguard_store.noise import NOISE_FIELDS, WORST_FIELDS, MachineNoise
 from astraguard_store.provenance import (
     NO_UNITS,
+    PROVENANCE_FIELDS,
     UNIT_FIELDS,
     Provenance,
     ProvenanceChange,
@@ -72,7 +74,6 @@ __all__ = [
     "OF_UNIT",
     "PROVENANCE_COLUMNS",
     "RUN_COLUMNS",
-    "STATISTICS_COLUMNS",
     "Missing",
     "StoredRun",
     "compare",
@@ -96,33 +97,8 @@ __all__ = [
     "tags_of",
 ]
 
-STATISTICS_COLUMNS: Final = (
-    "count",
-    "mean_ms",
-    "p50_ms",
-    "p95_ms",
-    "p99_ms",
-    "min_ms",
-    "max_ms",
-    "missed",
-)
-"""The columns of statistics, in the order of the fields of `MetricSummary`."""
-
-PROVENANCE_COLUMNS: Final = (
-    "scenario",
-    "seed",
-    "software_version",
-    "git_commit",
-    "git_branch",
-    "git_dirty",
-    "host",
-    "platform",
-    "python",
-    "rig",
-    "firmware",
-    "started_at_us",
-    "finished_at_us",
-    "percentile_definition",
+PROVENANCE_COLUMNS: Final = tuple(
+    name if name in runs.c else f"{name}_us" for name in PROVENANCE_FIELDS
 )
 """The columns of provenance, in the order of the fields of `Provenance`."""
 
@@ -164,7 +140,6 @@ _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
 _END_OF_SIDE = _OF_SIDE + 1 + len(WORST_FIELDS)
 _SIDES: Final = ("baseline", "candidate")
 _DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
-_NO_BOUNDS = (None, None, None)
 BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (run_tags, OF_TAG, "tag", "value"),
     (attachments, OF_ATTACHMENT, *Attachment._fields),
@@ -727,7 +702,7 @@ def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:
     if numbers[0] is None:
         return None
     # Half the time of the class's own ways.
-    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + _NO_BOUNDS)
+    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + NO_BOUNDS)
     return with_bounds(summary) if numbers[-1] else summary
 
 

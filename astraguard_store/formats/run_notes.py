@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from astraguard_store.checks import check_name
+from astraguard_store.checks import check_attachment_name, check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
 from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us
@@ -148,6 +148,8 @@ def parse_run_notes(content: bytes) -> RunNotes:
             check_name(name, "baseline")
         for named in notes.named_saves:
             _check_named(*named)
+        for attached in notes.attachments:
+            check_attachment_name(attached.name)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes

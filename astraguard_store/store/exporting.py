@@ -18,6 +18,7 @@ from astraguard_store.artifacts.exports import (
     RunsTarget,
     ZipOfRuns,
     appearing,
+    why_in_store,
     write_parquet,
 )
 from astraguard_store.checks import check_run_id
@@ -71,6 +72,10 @@ def export(
     dataset: bool = False,
 ) -> ExportReport:
     """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    makes_file = target.suffix.lower() in {".zip", ".parquet"}
+    reason = why_in_store(root, target, is_folder=dataset or not makes_file)
+    if reason:
+        raise ArtifactWriteError(f"{target} {reason}")
     if dataset:
         return _export_dataset(load, measurements, run_ids, target, progress)
     if _OTHER_KINDS.fullmatch(target.suffix):
@@ -94,13 +99,6 @@ def _export_files(
     """Copy the files of runs into a new folder, or zip; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     is_zip = target.suffix.lower() == ".zip"
-    # Not by `resolve`, to which a loop of links is a RuntimeError.
-    real = Path(os.path.realpath(target))
-    if not is_zip and root in (real, *real.parents):
-        raise ArtifactWriteError(
-            f"{target} lies in the results folder, where it would be taken for a run; "
-            "name a folder elsewhere"
-        )
     with appearing(target) as beside:
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
@@ -128,17 +126,24 @@ def _copy_run(
         for file in files:
             copies.add(run.summary, file)
         for attached in run.summary.attachments:
-            content = _attached(root, run.summary.run_id, attached)
-            copies.add_beside(run.summary, f"{ATTACHMENTS_NAME}/{attached.name}", content)
+            path = _attachment(root, run.summary.run_id, attached)
+            name = f"{ATTACHMENTS_NAME}/{attached.name}"
+            copies.add_beside(run.summary, name, _content(path, attached))
         of_run = noted(run.summary.run_id)
         notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
 
 
-def _attached(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
+def _attachment(root: Path, run_id: str, noted: Attachment) -> Path:
+    try:
+        return root / attachment_path(run_id, noted.name)
+    except InvalidRunError as error:
+        raise ArtifactReadError(f"run {run_id!r} can't be exported: {error}") from error
+
+
+def _content(path: Path, noted: Attachment) -> Iterator[bytes]:
     """Yield the content of an attachment; at the end it raises if it isn't what was noted."""
-    path = root / attachment_path(run_id, noted.name)
     digest = hashlib.sha256()
     try:
         with open_for_reading(path.parent, path.name) as descriptor:

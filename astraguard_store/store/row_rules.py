@@ -12,8 +12,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from astraguard_store.buckets import buckets_of
-from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.database.schema import ALL_SATELLITES, metadata
+from astraguard_store.checks import check_attachment_name, check_name, check_run_id
+from astraguard_store.database.runs import PROVENANCE_COLUMNS
+from astraguard_store.database.schema import ALL_SATELLITES, metadata, runs
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
@@ -24,10 +25,7 @@ __all__ = ["why_not_written"]
 # A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
 _MOST_REVISIONS: Final = 2**31 - 1
 _DAY_S: Final = 86_400
-_TEXTS: Final = (
-    "scenario", "software_version", "git_commit", "git_branch", "host", "platform", "python",
-    "rig", "firmware", "percentile_definition",
-)  # fmt: skip
+_TEXTS: Final = tuple(name for name in PROVENANCE_COLUMNS if runs.c[name].type.python_type is str)
 
 Row = Mapping[str, Any]
 
@@ -53,6 +51,8 @@ def _faults(
     yield from _faults_of_types(run, children)
     yield from _faults_of_run(run)
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
+    for row in children.get("attachments", ()):
+        check_attachment_name(row["name"])
     is_saved = run["utc_offset_s"] is not None
     rows = children["statistics"]
     of_types = [row for row in rows if row["satellite_id"] == ALL_SATELLITES]

@@ -12,7 +12,6 @@ the files of a large run are written the ticket isn't taken: others would wait.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import time
@@ -57,6 +56,7 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
+from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
@@ -73,8 +73,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
-
-_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 class _Moment(NamedTuple):
@@ -203,7 +201,7 @@ def _stage(
         staged.wait_if_long()
     except BaseException as error:
         staged.discard()
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_FILES:
+        if is_file_limit(error):
             raise ArtifactWriteError(
                 f"{error}; save fewer runs at a time, or allow this process more open files "
                 "(`ulimit -n`)"

@@ -32,6 +32,8 @@ from astraguard_store.database.runs import (
     save_ids_of,
 )
 from astraguard_store.exceptions import (
+    ArtifactWriteError,
+    DatabaseError,
     RunIsRunningError,
     RunNotFoundError,
     StoreError,
@@ -42,7 +44,7 @@ from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
-from astraguard_store.options import StoreOptions
+from astraguard_store.options import StoreOptions, names_server
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -309,10 +311,16 @@ class MemorySource:
         self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
     ) -> PushReport:
         """Copy to a server what it doesn't have."""
+        from astraguard_store.artifacts.exports import why_in_store
         from astraguard_store.artifacts.raw_places import raw_place
         from astraguard_store.store.pushing import Raw
         from astraguard_store.store.server_source import push_to
 
+        _, root = self._origin()
+        if raw is not None and root is not None and not names_server(raw):
+            reason = why_in_store(root, Path(raw), is_folder=True)
+            if reason:
+                raise ArtifactWriteError(f"{os.fspath(raw)} {reason}")
         files = None if raw is None else Raw(raw_place(raw), self.measurements)
         return push_to(url, self._database, self._origin(), self._store.options, progress, files)
 
@@ -429,6 +437,15 @@ class FolderSource(MemorySource):
         self._root = store.root
         self._on_load = self._finish_publishing if writes else None
         self._documents: dict[str, tuple[StoredRun, dict[str, Any]]] = {}
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database to a new file, and not to a name of the store's own."""
+        from astraguard_store.artifacts.exports import why_in_store
+
+        reason = why_in_store(self._root, target)
+        if reason and not os.path.lexists(target):
+            raise DatabaseError(f"{target} {reason}")
+        super().back_up(target)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""

@@ -29,11 +29,13 @@ __all__ = [
     "create_locked",
     "descriptor_of",
     "digest_of",
+    "give_back",
     "head_of",
     "is_locked",
     "is_same_file",
     "lock",
     "make_folder",
+    "modified_ns",
     "most_open_files",
     "open_anybodys",
     "open_descriptors",
@@ -55,6 +57,8 @@ __all__ = [
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+# 2255-06-05: some file systems hold times that no calendar has.
+_LAST_NS = 2**53 * 1000
 _NEVER_A_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -206,6 +210,11 @@ def _rest_of(descriptor: int, limit: int) -> bytes:
     while len(rest) <= limit and (more := os.read(descriptor, _CHUNK_BYTES)):
         rest += more
     return rest
+
+
+def modified_ns(found: os.stat_result) -> int:
+    """Return a file's time, nanoseconds since 1970; the nearest one that a clock may have had."""
+    return min(max(found.st_mtime_ns, 0), _LAST_NS)
 
 
 def chunks_of(descriptor: int) -> Iterator[bytes]:
@@ -395,9 +404,14 @@ def is_locked(path: Path) -> bool:
 def unlock(descriptor: int) -> None:
     """Give the lock back and close; a forked child that has a copy doesn't keep it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        give_back(descriptor)
     finally:
         os.close(descriptor)
+
+
+def give_back(descriptor: int) -> None:
+    """Give the lock back that this process has on an open file, its forked children's too."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def still_names(path: Path | str, descriptor: int) -> bool:

@@ -17,6 +17,7 @@ from astraguard_store.database.postgres.bulk import (
     insert_sql,
 )
 from astraguard_store.database.postgres.connections import ServerConnection
+from astraguard_store.database.rows import STATISTICS_COLUMNS
 from astraguard_store.database.runs import (
     BELOW_RUN,
     OF_NOISE,
@@ -25,7 +26,6 @@ from astraguard_store.database.runs import (
     OF_UNIT,
     PROVENANCE_COLUMNS,
     RUN_COLUMNS,
-    STATISTICS_COLUMNS,
     Missing,
     StoredRun,
     comparison_of,

@@ -11,6 +11,7 @@ import os
 import shlex
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from functools import cache
 from itertools import count
@@ -21,7 +22,12 @@ from sqlalchemy import Connection, Engine
 
 from astraguard_store.database.documents import renew_missing_documents
 from astraguard_store.database.schema import HEAD_REVISION, VERSION_TABLE
-from astraguard_store.database.sqlite.backup import back_up, remove_beside
+from astraguard_store.database.sqlite.backup import (
+    BESIDE,
+    back_up,
+    remove_beside,
+    unfinished_name,
+)
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.engine import (
     WRITES,
@@ -264,6 +270,7 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         DatabaseError: It isn't sound, or can't be copied; the database is as it was.
     """
     new = path.with_name(f"{path.name}-restored")
+    _check_is_apart(backup, (path, new, unfinished_name(new)))
     try:
         new.unlink(missing_ok=True)
         remove_beside(new)
@@ -287,6 +294,17 @@ def restore_database(backup: Path, path: Path) -> Path | None:
     except OSError as error:
         raise DatabaseError(f"{path} can't be restored: {error.strerror}") from error
     return former
+
+
+def _check_is_apart(backup: Path, replaced: Iterable[Path]) -> None:
+    """Refuse a backup that restoring would remove or replace before it is copied."""
+    if backup.name.endswith(BESIDE) or any(
+        name.exists() and name.samefile(backup) for name in replaced
+    ):
+        raise DatabaseError(
+            f"{backup} has a name that the database itself has, its log, or the copy that is put "
+            "in its place; copy it to another name, and restore that"
+        )
 
 
 def finish_restoring(path: Path) -> None:
