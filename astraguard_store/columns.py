@@ -81,6 +81,13 @@ def polars_is_usable() -> bool:
     return not _forked_beside_polars
 
 
+class Block(Protocol):
+    """Packed rows in memory or elsewhere: bytes, which `system.spill` has in a file."""
+
+    def __getitem__(self, part: slice, /) -> bytes | bytearray | memoryview:
+        """Return some of its bytes."""
+
+
 class MeasurementLike(Protocol):
     """What a measurement of somebody else's collector has to offer.
 
@@ -144,7 +151,7 @@ class Columns:
 
     def __init__(
         self,
-        blocks: Iterable[tuple[bytes | bytearray | memoryview, int]],
+        blocks: Iterable[tuple[Block, int]],
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
         *,

@@ -55,11 +55,13 @@ class History(Tabular):
         metric_type: What was measured.
         by: What it is taken apart by: ``scenario``, ``rig``, ``satellite`` or None.
         points: Oldest first, the groups in the order of their names, None first.
+        unfinished: Ids of runs that were left out, as they didn't end well.
     """
 
     metric_type: str
     by: str | None
     points: tuple[HistoryPoint, ...]
+    unfinished: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         by = f" by {self.by}" if self.by else ""

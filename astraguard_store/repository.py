@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -355,7 +355,8 @@ class RunRepository:
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
                 measurements, as after an unknown outcome, it is one save, and what is
-                stored is returned.
+                stored now is returned. A name is known as long as its run exists, also
+                after newer saves of it.
 
         Returns:
             The run as `get` gives it.
@@ -466,6 +467,10 @@ class RunRepository:
         """
         return self._source().get(check_run_id(run_id))
 
+    def _get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there: for the package's lists, which show many."""
+        return self._source().get_all(run_ids)
+
     def recent(
         self,
         limit: int = 10,
@@ -519,6 +524,9 @@ class RunRepository:
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from one run to another, by one joined query.
+
+        A run that isn't finished is compared as far as it came, because it was named:
+        ``.warnings`` says so, and what else makes the numbers doubtful.
 
         Args:
             baseline: The run to compare against.
@@ -632,7 +640,8 @@ class RunRepository:
             metric_type: Of what.
             by: Taken apart by ``scenario``, ``rig`` or ``satellite``; None for one trend.
             satellite_id: On which satellite; None for all together.
-            limit: How many of the newest runs, of those that pass the filters.
+            limit: How many of the newest runs, of those that pass the filters. Those of them
+                that aren't finished are left out: ``.unfinished`` says which.
             scenario: As in `recent`.
             tag: As in `recent`.
             since: As in `recent`.
@@ -786,7 +795,8 @@ class RunRepository:
         """Return the steps in the history of a statistic, by time.
 
         Runs of different scenarios, rigs or hosts have histories of their own. A step
-        shows once it has four runs, is of 5 % at least, and is proven.
+        shows once it has four runs, is of 5 % at least, and is proven. Runs that aren't
+        finished are left out.
 
         Args:
             metric_type: Of what.

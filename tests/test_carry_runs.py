@@ -237,6 +237,23 @@ class TestPaths:
                 with pytest.raises(StoreNotFoundError, match="neither a folder"):
                     repository.import_runs([tmp_path / name])
 
+    def test_one_that_the_database_refuses_keeps_no_other_out(
+        self, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a", "b"], tmp_path / "runs")
+        notes = tmp_path / "runs" / "a" / NOTES_NAME
+        notes.write_text(notes.read_text().replace('"revision": 1,', '"revision": 0,', 1))
+        where = ["--results", str(tmp_path / "new")]
+
+        done = CliRunner().invoke(main, ["import", str(tmp_path / "runs"), *where])
+
+        assert done.exit_code == 1
+        assert "\na: " in done.output
+        with RunRepository.open(tmp_path / "new") as repository:
+            assert [header.run_id for header in repository.recent()] == ["b"]
+            assert repository.check(deep=True).is_sound
+
     def test_names_in_a_zip_lead_nowhere_else(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as evil:
             for name in ("../latency_raw.csv", "/latency_raw.csv", "a/../../x", ".staging/x"):

@@ -15,11 +15,12 @@ from typing import Any, Final
 from sqlalchemy import bindparam, exists, func, literal_column, null, select
 
 from astraguard_store.buckets import BucketColumns, buckets_of
-from astraguard_store.database.runs import STATISTICS_COLUMNS
+from astraguard_store.database.rows import STATISTICS_COLUMNS, WORST
 from astraguard_store.database.schema import (
     ALL_SATELLITES,
     OF_ALL_SATELLITES,
     buckets,
+    machine_noise,
     run_tags,
     run_verdicts,
     runs,
@@ -28,6 +29,7 @@ from astraguard_store.database.schema import (
 )
 from astraguard_store.database.sql import Connection, compiled, first, given_values
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
+from astraguard_store.noise import Worst
 from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
@@ -50,6 +52,9 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
 
+# What ended early is no measure of anything, unless somebody names it.
+_is_finished: Final = runs.c.state == literal_column("'finished'")
+
 Row = tuple[Any, ...]
 
 
@@ -58,9 +63,9 @@ def _runs_sql() -> str:
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
     return compiled(
-        select(runs.c.run_id, started_us, *was).where(
-            runs.c.run_id.in_(select(given_values("run_ids")))
-        )
+        select(runs.c.run_id, started_us, *WORST, *was)
+        .select_from(runs.outerjoin(machine_noise))
+        .where(runs.c.run_id.in_(select(given_values("run_ids"))))
     )
 
 
@@ -216,8 +221,11 @@ def judged_runs(
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
             versions.get(run_id),
+            Worst(steal, pressure, load),
         )
-        for run_id, started_us, *was in connection.execute(_runs_sql(), given)
+        for run_id, started_us, steal, pressure, load, *was in connection.execute(
+            _runs_sql(), given
+        )
     }
 
 
@@ -250,6 +258,7 @@ def _history_sql() -> str:
                 machine == bindparam("machine"),
                 ~excluded,
                 ~regressed,
+                _is_finished,
             )
             .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
         ),
@@ -281,6 +290,7 @@ def _series_sql(statistic: str, *, of_scenario: bool, since: bool) -> str:
     wanted = [
         table.metric_type == bindparam("metric_type"),
         table.satellite_id == OF_ALL_SATELLITES,
+        _is_finished,
     ]
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func
 
 from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.documents import RunParts, write_document
@@ -17,7 +19,7 @@ from astraguard_store.database.schema import (
     statistics,
     units,
 )
-from astraguard_store.database.sql import Connection, insert_rows
+from astraguard_store.database.sql import Connection, insert_rows, whole
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
 from astraguard_store.ranks import PERCENTILES
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "STATISTICS_COLUMNS",
+    "WORST",
     "bucket_rows",
     "child_rows",
     "file_row",
@@ -36,6 +40,16 @@ __all__ = [
     "insert_surroundings",
     "surrounding_rows",
 ]
+
+STATISTICS_COLUMNS: Final = tuple(name for name in MetricSummary._fields if name in statistics.c)
+"""The columns of statistics, in the order of the fields of `MetricSummary`."""
+
+WORST: Final[tuple[Any, ...]] = (
+    machine_noise.c.steal_worst,
+    machine_noise.c.pressure_worst,
+    machine_noise.c.load_worst / func.nullif(machine_noise.c.processors, whole(0)),
+)
+"""The values of `Worst`."""
 
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:

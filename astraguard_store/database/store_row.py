@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 from astraguard_store.database.schema import store
 from astraguard_store.database.sql import Connection, compiled, whole
 
-__all__ = ["adopted", "fence", "mark_adopted", "set_store_id", "store_id"]
+__all__ = ["adopted", "fence", "mark_adopted", "set_created", "set_store_id", "store_id"]
 
 
 @cache
@@ -31,6 +31,16 @@ def _mark_adopted_sql() -> str:
 def mark_adopted(connection: Connection, now_us: int) -> None:
     """Note that they have."""
     connection.execute(_mark_adopted_sql(), (now_us,))
+
+
+@cache
+def _set_created_sql() -> str:
+    return compiled(update(store).values(created_at_us=bindparam("now_us")))
+
+
+def set_created(connection: Connection, now_us: int) -> None:
+    """Note when the database was made."""
+    connection.execute(_set_created_sql(), (now_us,))
 
 
 @cache

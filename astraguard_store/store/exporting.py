@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from astraguard_store.artifacts.attachments import attachment_path
 from astraguard_store.artifacts.dataset import Dataset
@@ -36,7 +36,21 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Judgements
 
-__all__ = ["export"]
+__all__ = ["Noted", "export"]
+
+
+class Noted(NamedTuple):
+    """What of a run is neither in its summary nor in its files.
+
+    Attributes:
+        satellite_buckets: Whether it keeps buckets of satellites.
+        judgements: Its baselines, and what was said of it.
+        save_ids: (name, content's hash, revision) of each named save that it ever had.
+    """
+
+    satellite_buckets: bool
+    judgements: Judgements
+    save_ids: list[tuple[str, str, int]]
 
 
 # Names by which nobody means a folder.
@@ -49,8 +63,7 @@ _OTHER_KINDS = re.compile(
 def export(
     root: Path,
     load: Callable[[str], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
@@ -72,14 +85,13 @@ def export(
         )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, load, keeps_buckets, judgements, run_ids, target, progress)
+    return _export_files(root, load, noted, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
     load: Callable[[str], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -91,7 +103,7 @@ def _export_files(
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(load, run_id), keeps_buckets, judgements, copies)
+            files += _copy_run(root, partial(load, run_id), noted, copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
@@ -101,8 +113,7 @@ def _export_files(
 def _copy_run(
     root: Path,
     load: Callable[[], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     copies: RunsTarget,
 ) -> int:
     """Copy the files of one run; return how many it has."""
@@ -118,13 +129,8 @@ def _copy_run(
             path = _attachment(root, run.summary.run_id, attached)
             name = f"{ATTACHMENTS_NAME}/{attached.name}"
             copies.add_beside(run.summary, name, _content(path, attached))
-        notes = notes_of(
-            run.summary,
-            run.utc_offset_s,
-            run.save_sha256,
-            satellite_buckets=keeps_buckets(run.summary.run_id),
-            judgements=judgements(run.summary.run_id),
-        )
+        of_run = noted(run.summary.run_id)
+        notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
 

@@ -37,8 +37,14 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
     InvalidRunError,
     RunNotFoundError,
+    SchemaVersionError,
+    StoreError,
+    StoreMismatchError,
     StoreNotFoundError,
 )
 from astraguard_store.formats.csv import plain_labels
@@ -64,6 +70,14 @@ __all__ = ["import_paths"]
 _CHUNK_BYTES = 2**20
 # RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)
+# What keeps one run out would keep out all others, too.
+_OF_ALL_RUNS = (
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
+    SchemaVersionError,
+    StoreMismatchError,
+)
 
 
 def import_paths(
@@ -155,7 +169,9 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
             done.skipped += 1
             return
         source.save_into(store)
-    except (ArtifactReadError, InvalidRunError, OSError) as error:
+    except _OF_ALL_RUNS:
+        raise
+    except (StoreError, OSError) as error:
         done.refused.append((name, str(error)))
         return
     done.adopted.append(name)
@@ -296,6 +312,7 @@ class _Source:
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
         if self.notes:
+            transaction.note_save_ids(self.run_id, self.notes.named_saves)
             transaction.insert_judgements(self.run_id, self.notes.judgements)
 
     def _stage(self, staged: StagedRun, recorded_at_us: int) -> None:

@@ -45,6 +45,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.journal import Journal, JournalHead, head_frame
+from astraguard_store.formats.layout import JOURNAL_SUFFIX
 from astraguard_store.model import (
     NO_TAGS,
     Attachment,
@@ -69,6 +70,7 @@ __all__ = [
     "MemoryRecording",
     "Recording",
     "adopt_journal",
+    "as_journalled",
     "end_lost_recordings",
     "seen_alive",
     "seen_alive_headers",
@@ -451,6 +453,31 @@ def seen_alive(root: Path, run: StoredRun) -> RunSummary:
         last_written_at=(
             summary.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
         ),
+    )
+
+
+def as_journalled(root: Path, run: RunSummary, token: str) -> RunSummary:
+    """Return an interrupted run with what its journal tells, for who may not adopt it.
+
+    A run that was saved before keeps the numbers of that save until then.
+    """
+    if run.metrics:
+        return run
+    try:
+        journal = load_journal(StagedName(run.run_id, token, JOURNAL_SUFFIX).path(root))
+    except (FileNotFoundError, ArtifactReadError):
+        # Adopted meanwhile, or no journal.
+        return run
+    if journal is None:
+        return run
+    found = summarize(journal.columns)
+    return replace(
+        run,
+        total_measurements=found.total_measurements,
+        metrics=found.metrics,
+        satellites=found.satellites,
+        attachments=journal.attachments,
+        noise=journal.noise,
     )
 
 

@@ -179,8 +179,10 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         ),
         notes.provenance,
         notes.tags,
+        save_id=notes.save_id,
     )
-    run = StoredRun(summary, utc_offset_s(recorded_at_us), token)
+    offset_s = utc_offset_s(recorded_at_us)
+    run = StoredRun(summary, offset_s, token, save_sha256=notes.save_sha256)
     return KeptSave(
         run,
         statistics,

@@ -10,7 +10,10 @@ import logging
 import os
 import shlex
 import sqlite3
+import time
 from collections.abc import Iterable
+from contextlib import closing
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -26,9 +29,15 @@ from astraguard_store.database.sqlite.backup import (
     unfinished_name,
 )
 from astraguard_store.database.sqlite.connections import FileReader
-from astraguard_store.database.sqlite.engine import WRITES, database_engine, driver_connection
+from astraguard_store.database.sqlite.engine import (
+    WRITES,
+    database_engine,
+    driver_connection,
+    memory_engine,
+)
 from astraguard_store.database.sqlite.errors import translated, translated_os_errors
 from astraguard_store.database.sqlite.open_files import has_log_of_another
+from astraguard_store.database.store_row import set_created
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
@@ -42,6 +51,7 @@ __all__ = [
     "check_log_fits",
     "check_revision",
     "create_database",
+    "fill_new",
     "finish_restoring",
     "found_revision",
     "migrate",
@@ -140,6 +150,27 @@ def migrate(engine: Engine) -> None:
             driver.execute("PRAGMA foreign_keys=ON")
 
 
+def fill_new(engine: Engine) -> None:
+    """Make the empty database behind *engine* what the migrations make of one."""
+    with engine.connect() as connection, closing(sqlite3.connect(":memory:")) as new:
+        new.deserialize(_new_database())
+        set_created(new, time.time_ns() // 1000)
+        new.commit()
+        new.backup(driver_connection(connection))
+
+
+@cache
+def _new_database() -> bytes:
+    """Return the file that the migrations make of none: 160 ms, of which a copy takes 2."""
+    engine = memory_engine()
+    try:
+        migrate(engine)
+        with engine.connect() as connection:
+            return driver_connection(connection).serialize()
+    finally:
+        engine.dispose()
+
+
 def create_database(path: Path) -> None:
     """Create the database *path* by the migrations; the caller holds the write ticket.
 
@@ -160,7 +191,7 @@ def create_database(path: Path) -> None:
         engine = database_engine(new, "rw")
         try:
             with translated(path):
-                migrate(engine)
+                fill_new(engine)
         finally:
             engine.dispose()
         # Closing the last connection moves the log into the file, and says nothing
