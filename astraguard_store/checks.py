@@ -14,10 +14,12 @@ from string import ascii_letters, digits
 from astraguard_store.exceptions import InvalidRunError
 
 __all__ = [
+    "DAY_S",
     "FIRST_DATE_S",
     "MAX_BYTES",
     "MAX_CHARACTERS",
     "MAX_NAME_CHARACTERS",
+    "MOST_REVISIONS",
     "check_attachment_name",
     "check_name",
     "check_non_negative",
@@ -28,6 +30,9 @@ __all__ = [
 
 # 2000-01-01 UTC. Smaller numbers are seconds since a boot or since the start of a test.
 FIRST_DATE_S = 946_684_800.0
+# A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
+MOST_REVISIONS = 2**31 - 1
+DAY_S = 86_400
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
 # What the file system takes, less what a copy on its way has in addition.

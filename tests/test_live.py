@@ -21,6 +21,7 @@ from recordings import recorded
 
 from astraguard_store import (
     ArtifactReadError,
+    ArtifactWriteError,
     AsyncRunRepository,
     ClosedStoreError,
     InvalidRunError,
@@ -369,6 +370,25 @@ class TestAttachments:
             ("console.log", "run/attachments/console.log")
         ]
         assert repository.check().is_sound
+
+    def test_nothing_is_copied_through_a_link_in_the_place_of_their_folder(
+        self, repository: RunRepository, tmp_path: Path
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "log").write_bytes(b"somebody's")
+        (tmp_path / "log").write_bytes(b"ours")
+        assert repository.results_dir is not None
+        (repository.results_dir / "run").mkdir()
+        (repository.results_dir / "run" / "attachments").symlink_to(elsewhere)
+
+        with repository.run("run") as run:
+            fill(run)
+            with pytest.raises(ArtifactWriteError, match="nothing was attached"):
+                run.attach(tmp_path / "log")
+
+        assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"somebody's"]
+        assert repository.get("run").state == "finished"
 
     def test_one_of_the_same_name_is_replaced(
         self, repository: RunRepository, tmp_path: Path

@@ -22,7 +22,6 @@ from astraguard_store.system.files import (
     open_below,
     open_folder,
     sync,
-    sync_folder,
     write_all,
 )
 
@@ -46,6 +45,9 @@ def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -
     try:
         with open_anybodys(source) as descriptor:
             return copy_attachment(root, run_id, name, chunks_of(descriptor), durable=durable)
+    except ArtifactWriteError:
+        # An OSError too, and not the source's.
+        raise
     except OSError as error:
         raise ArtifactReadError(f"{source} can't be attached: {error.strerror}") from error
 
@@ -59,32 +61,40 @@ def copy_attachment(
         ArtifactWriteError: It can't be written.
     """
     folder = root / run_id / ATTACHMENTS_NAME
-    beside = folder / f".{name}~{new_token()}"
-    digest = hashlib.sha256()
-    size = 0
     try:
         make_folder(folder)
-        descriptor = create_file(beside)
-        try:
-            for chunk in chunks:
-                digest.update(chunk)
-                write_all(descriptor, chunk)
-                size += len(chunk)
+        # Through its descriptor: it must not be a link, and none may take its place.
+        with open_folder(folder) as parent:
+            found = _written(parent, name, chunks, durable=durable)
             if durable:
-                sync(descriptor)
-            beside.rename(folder / name)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
-        finally:
-            os.close(descriptor)
-        if durable:
-            sync_folder(folder)
+                sync(parent)
     except OSError as error:
         raise ArtifactWriteError(
             f"{folder / name} can't be written: {error.strerror}; nothing was attached"
         ) from error
+    return found
+
+
+def _written(folder: int, name: str, chunks: Iterable[bytes], *, durable: bool) -> Attachment:
+    """Write the file *name* in an open folder, under another name until it is whole."""
+    beside = f".{name}~{new_token()}"
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = create_file(beside, folder)
+    try:
+        for chunk in chunks:
+            digest.update(chunk)
+            write_all(descriptor, chunk)
+            size += len(chunk)
+        if durable:
+            sync(descriptor)
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=folder)
+        raise
+    finally:
+        os.close(descriptor)
     return Attachment(name, size, digest.hexdigest())
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from datetime import timedelta
+from typing import Annotated, Final
 
 import msgspec
 
-from astraguard_store.checks import check_attachment_name, check_name
+from astraguard_store.checks import DAY_S, MOST_REVISIONS, check_attachment_name, check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
-from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us
+from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.verdict.values import Judgements, RecordedVerdict
@@ -50,9 +51,9 @@ class RunNotes:
     """
 
     summary_sha256: str | None
-    revision: int
+    revision: Annotated[int, msgspec.Meta(ge=1, le=MOST_REVISIONS)]
     recorded_at_us: int
-    utc_offset_s: int | None
+    utc_offset_s: Annotated[int, msgspec.Meta(gt=-DAY_S, lt=DAY_S)] | None
     provenance: Provenance
     tags: Mapping[str, str]
     state: RunState = "finished"
@@ -150,7 +151,15 @@ def parse_run_notes(content: bytes) -> RunNotes:
             _check_named(*named)
         for attached in notes.attachments:
             check_attachment_name(attached.name)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
+        for time_us in (notes.recorded_at_us, notes.last_written_at_us or 0):
+            utc_from_epoch_us(time_us) + timedelta(seconds=notes.utc_offset_s or 0)
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+        InvalidRunError,
+        OverflowError,
+    ) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -67,6 +68,8 @@ from astraguard_store.system.interrupts import interrupts_held_back
 __all__ = ["import_paths"]
 
 _CHUNK_BYTES = 2**20
+# RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)
 # What keeps one run out would keep out all others, too.
 _OF_ALL_RUNS = (
     ClosedStoreError,
@@ -140,7 +143,7 @@ def _unzipped(path: Path) -> Iterator[Path]:
             try:
                 with zip_.open(member) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, _CHUNK_BYTES)
-            except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            except _ZIP_ERRORS as error:
                 raise ArtifactReadError(f"{path}: {member.filename}: {error}") from error
         yield Path(folder)
 

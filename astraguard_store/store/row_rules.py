@@ -12,7 +12,13 @@ from itertools import pairwise
 from typing import Any, Final
 
 from astraguard_store.buckets import buckets_of
-from astraguard_store.checks import check_attachment_name, check_name, check_run_id
+from astraguard_store.checks import (
+    DAY_S,
+    MOST_REVISIONS,
+    check_attachment_name,
+    check_name,
+    check_run_id,
+)
 from astraguard_store.database.runs import PROVENANCE_COLUMNS
 from astraguard_store.database.schema import ALL_SATELLITES, metadata, runs
 from astraguard_store.database.whole_runs import RunRows
@@ -22,9 +28,6 @@ from astraguard_store.provenance import Provenance, check_tags
 
 __all__ = ["why_not_written"]
 
-# A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
-_MOST_REVISIONS: Final = 2**31 - 1
-_DAY_S: Final = 86_400
 _TEXTS: Final = tuple(name for name in PROVENANCE_COLUMNS if runs.c[name].type.python_type is str)
 
 Row = Mapping[str, Any]
@@ -93,10 +96,10 @@ def _faults_of_types(run: Row, children: Mapping[str, list[Row]]) -> Iterator[st
 
 def _faults_of_run(run: Row) -> Iterator[str]:
     check_run_id(run["run_id"])
-    if not 1 <= run["revision"] <= _MOST_REVISIONS:
+    if not 1 <= run["revision"] <= MOST_REVISIONS:
         yield f"its revision is {run['revision']}"
     offset_s, token = run["utc_offset_s"], run["staging_token"]
-    if offset_s is not None and not -_DAY_S < offset_s < _DAY_S:
+    if offset_s is not None and not -DAY_S < offset_s < DAY_S:
         yield f"its UTC offset is {offset_s} s"
     if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
         yield f"its staging token is {token!r:.40}"

@@ -101,13 +101,14 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def create_file(path: Path) -> int:
-    """Return a descriptor of the new file *path*, to be written.
+def create_file(name: str, folder: int) -> int:
+    """Return a descriptor of the new file *name* in an open folder, to be written.
 
     Raises:
         OSError: It can't be made, or is there.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK
+    return os.open(name, flags, 0o666, dir_fd=folder)
 
 
 @contextmanager
