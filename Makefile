@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests wait for the disk and for processes that they start, so one more than processors.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help demo test lint types layers unit wheel test-lowest torture fuzz bench calibrate-demo docs clean
+.PHONY: help demo test lint types layers unit wheel test-lowest torture torture-cluster fuzz bench calibrate-demo docs clean
 
 help:
 	@echo "make demo     set up, fly a small swarm, compare two flights, write a report"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make docs     build all pages of docs/ as a site, in site/"
 	@echo "make torture  the fault tests at full length, with a table (long)"
+	@echo "make torture-cluster  kills leaders of a PostgreSQL cluster, and counts what is lost"
 	@echo "make fuzz     a minute of coverage-guided fuzzing for each reader of others' files"
 	@echo "make bench    the benchmarks at full length, with a table (a quarter of an hour)"
 	@echo "make calibrate-demo  60 short flights, and how often a verdict on them is wrong"
@@ -67,6 +68,16 @@ test-lowest: $(VENV)-lowest/.installed
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture
+
+# In an extra of its own: only this needs it, and it brings along eight packages.
+$(VENV)/.cluster-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[cluster]' \
+		|| { echo "torture-cluster: nothing was tried, as Patroni can't be installed here"; exit 1; }
+	@touch $@
+
+torture-cluster: $(VENV)/.cluster-installed
+	$(BIN)/python -m tests.cluster
 
 # In an extra of its own: it is 35 MB, and only this needs it.
 $(VENV)/.fuzz-installed: $(VENV)/.installed

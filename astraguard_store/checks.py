@@ -14,10 +14,13 @@ from string import ascii_letters, digits
 from astraguard_store.exceptions import InvalidRunError
 
 __all__ = [
+    "DAY_S",
     "FIRST_DATE_S",
     "MAX_BYTES",
     "MAX_CHARACTERS",
     "MAX_NAME_CHARACTERS",
+    "MOST_REVISIONS",
+    "check_attachment_name",
     "check_name",
     "check_non_negative",
     "check_number",
@@ -27,8 +30,13 @@ __all__ = [
 
 # 2000-01-01 UTC. Smaller numbers are seconds since a boot or since the start of a test.
 FIRST_DATE_S = 946_684_800.0
+# A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
+MOST_REVISIONS = 2**31 - 1
+DAY_S = 86_400
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
+# What the file system takes, less what a copy on its way has in addition.
+_LONGEST_FILE_NAME_BYTES = 230
 # The words of the old class, which its callers' tests match.
 _NON_NEGATIVE = "non-negative number"
 
@@ -54,6 +62,21 @@ def check_name(value: object, parameter: str, longest: int = MAX_NAME_CHARACTERS
         )
     # Of an enum's member its value, as csv and json write it; str() may give its name.
     return str.__str__(value)
+
+
+def check_attachment_name(name: str) -> str:
+    """Return *name* if a file below `attachments` may have it.
+
+    Raises:
+        InvalidRunError: It may not.
+    """
+    check_name(name, "name of an attachment")
+    if "/" in name or name.startswith(".") or len(name.encode()) > _LONGEST_FILE_NAME_BYTES:
+        raise InvalidRunError(
+            f"Invalid name of an attachment {name!r:.80}: a file's name is needed, without "
+            f"slashes, without a dot in front, of {_LONGEST_FILE_NAME_BYTES} bytes at most"
+        )
+    return name
 
 
 def check_recorded_name(value: object, parameter: str) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "Columns",
     "Label",
     "MeasurementLike",
+    "check_packed",
     "pack_row",
     "polars_is_usable",
     "polars_pays",
@@ -80,6 +81,13 @@ def polars_is_usable() -> bool:
     return not _forked_beside_polars
 
 
+class Block(Protocol):
+    """Packed rows in memory or elsewhere: bytes, which `system.spill` has in a file."""
+
+    def __getitem__(self, part: slice, /) -> bytes | bytearray | memoryview:
+        """Return some of its bytes."""
+
+
 class MeasurementLike(Protocol):
     """What a measurement of somebody else's collector has to offer.
 
@@ -117,7 +125,7 @@ class Batch(NamedTuple):
     codes: NDArray[np.int64]
 
     @classmethod
-    def unpack(cls, packed: bytes | bytearray) -> Batch:
+    def unpack(cls, packed: bytes | bytearray | memoryview) -> Batch:
         """Return the columns of *packed* rows, 32 bytes from each value to the next."""
         # Imported where measurements are read: recording needs no NumPy.
         import numpy as np
@@ -143,7 +151,7 @@ class Columns:
 
     def __init__(
         self,
-        blocks: Iterable[tuple[bytes | bytearray | memoryview, int]],
+        blocks: Iterable[tuple[Block, int]],
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
         *,
@@ -228,6 +236,20 @@ class Columns:
                         code in self.missed_codes,
                     )
             position += length // ROW_BYTES
+
+
+def check_packed(packed: bytes | memoryview, labels: int) -> None:
+    """Raise InvalidRunError if these rows can't have been recorded under so many labels."""
+    import numpy as np
+
+    rows = Batch.unpack(packed)
+    numbers = (rows.timestamps, rows.durations_ms, rows.scenario_times_s)
+    if not (
+        all(np.isfinite(column).all() for column in numbers)
+        and all((column >= 0).all() for column in numbers[1:])
+        and ((rows.codes >= 0) & (rows.codes < labels)).all()
+    ):
+        raise InvalidRunError("rows hold a number or a label that nobody can have recorded")
 
 
 def _checked(

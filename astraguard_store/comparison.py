@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.model import AtLeast, MetricSummary, RunState, RunSummary
+from astraguard_store.noise import WORST_FIELDS, Worst
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
-from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.shown import Plotted, asked_of, dict_of, html_of
 
 if TYPE_CHECKING:
     import altair
@@ -17,8 +18,6 @@ __all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
 # A repr is one line in a notebook.
 _SHOWN: Final = 3
-# Less than this share of the processors' time doesn't show in a latency.
-_STEAL_WARNED_OF: Final = 0.05
 _UNFINISHED: Final[Mapping[RunState, str]] = {
     "running": "is still being recorded",
     "failed": "ended with an error",
@@ -154,7 +153,7 @@ def _in_ms(change: ValueChange) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison(Tabular):
+class Comparison(Plotted):
     """What changed from one run to another.
 
     Attributes:
@@ -168,6 +167,11 @@ class Comparison(Tabular):
         baseline_steal: Worst share of its processors' time that went to other machines,
             0 to 1; None where that isn't known.
         candidate_steal: The same of the candidate.
+        baseline_pressure: Worst share of 10 s in which a thread of its machine waited for a
+            processor, 0 to 1; None where that isn't known.
+        candidate_pressure: The same of the candidate.
+        baseline_load: Worst load average for each processor; None where that isn't known.
+        candidate_load: The same of the candidate.
     """
 
     baseline: str
@@ -178,6 +182,10 @@ class Comparison(Tabular):
     candidate_state: RunState = "finished"
     baseline_steal: float | None = None
     candidate_steal: float | None = None
+    baseline_pressure: float | None = None
+    candidate_pressure: float | None = None
+    baseline_load: float | None = None
+    candidate_load: float | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -186,14 +194,16 @@ class Comparison(Tabular):
 
     def _doubts(self) -> Iterator[str]:
         """Yield what makes the numbers of one side doubtful."""
-        for side, run_id, state, steal in (
-            ("baseline", self.baseline, self.baseline_state, self.baseline_steal),
-            ("candidate", self.candidate, self.candidate_state, self.candidate_steal),
+        for side, run_id, state in (
+            ("baseline", self.baseline, self.baseline_state),
+            ("candidate", self.candidate, self.candidate_state),
         ):
             if state != "finished":
                 yield f"the {side} is not finished: {run_id!r} {_UNFINISHED[state]}"
-            if steal is not None and steal >= _STEAL_WARNED_OF:
-                yield f"the {side} ran with {steal * 100:.0f} % steal"
+        for side in ("baseline", "candidate"):
+            worst = Worst(*(getattr(self, f"{side}_{name}") for name in WORST_FIELDS))
+            for doubt in worst.doubts():
+                yield f"the {side} ran with {doubt}"
 
     def _differences(self) -> tuple[str, ...]:
         """Return what the runs were that forbids a comparison."""
@@ -226,14 +236,19 @@ class Comparison(Tabular):
         return f"<Comparison {'; '.join(parts)}>"
 
     def plot(self) -> altair.VConcatChart:
-        """Return the percentiles of both runs and their change, as a Vega-Altair chart.
+        """Return the percentiles of both runs and the difference by quantile, in Vega-Altair.
+
+        With its 95 % interval, of the events within the two runs, by order statistics: see
+        `RunRepository.percentile_intervals`. It comes from the runs' buckets: where there are
+        none, as by satellite or after the repository was closed, there are the changes of
+        p50, p95 and p99, and the chart says why.
 
         Raises:
             MissingExtraError: Altair isn't installed.
         """
         from astraguard_store.presentation.charts import comparison_chart
 
-        return comparison_chart(self)
+        return comparison_chart(self, asked_of(self))
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
         """Return the change of *metric_type* (on *satellite_id*).
@@ -259,6 +274,7 @@ def compare(baseline: RunSummary, candidate: RunSummary, by_satellite: bool = Fa
         candidate: The other.
         by_satellite: Whether to compare each satellite by itself, instead of all together.
     """
+    worst = (Worst.of(run.noise) for run in (baseline, candidate))
     before, after = (_by_key(run, by_satellite=by_satellite) for run in (baseline, candidate))
     return Comparison(
         baseline.run_id,
@@ -271,8 +287,7 @@ def compare(baseline: RunSummary, candidate: RunSummary, by_satellite: bool = Fa
         provenance_changes(baseline.provenance, candidate.provenance),
         baseline.state,
         candidate.state,
-        baseline.noise.steal_worst if baseline.noise else None,
-        candidate.noise.steal_worst if candidate.noise else None,
+        *(value for values in zip(*worst, strict=True) for value in values),
     )
 
 

@@ -35,6 +35,7 @@ from astraguard_store.options import (
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Collector, new_run
 from astraguard_store.store.saving import keep_run
+from astraguard_store.system.file_limit import is_file_limit, names_the_file_limit
 from astraguard_store.system.forks import in_forked_child
 
 __all__ = ["MetricsStorage"]
@@ -49,6 +50,7 @@ _UNUSABLE_ERRORS: Final = (
 )
 
 
+@names_the_file_limit
 class MetricsStorage:
     """The files and the answers of one run, with the names and shapes of the old class.
 
@@ -159,6 +161,7 @@ class MetricsStorage:
 
         Raises:
             InvalidRunError: *limit* isn't a whole number.
+            DatabaseError: This process may open no more files.
         """
         limit = check_whole_number(limit, "limit")
         if limit < 1:
@@ -173,6 +176,8 @@ class MetricsStorage:
         except FileNotFoundError:
             return []
         except OSError as error:
+            if is_file_limit(error):
+                raise
             logger.warning("%s can't be listed: %s", root, error.strerror)
             return []
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from astraguard_store.shown import Shown
 
-__all__ = ["NOISE_FIELDS", "MachineNoise"]
+__all__ = ["NOISE_FIELDS", "WORST_FIELDS", "MachineNoise", "Worst"]
+
+# A 95th percentile is what 5 % of the events are slower than: what happens in less of the
+# time can't move it.
+_STEAL_WARNED_OF: Final = 0.05
+# Any thread of the machine that waits counts. Were one in five of them recorded, these
+# were 5 % of the time again.
+_PRESSURE_WARNED_OF: Final = 0.25
+# Of two threads a processor each waits for as long as it runs.
+_LOAD_WARNED_OF: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +61,40 @@ class MachineNoise(Shown):
 
 NOISE_FIELDS: Final = tuple(field.name for field in fields(MachineNoise))
 """The names of its attributes: also those of its columns."""
+
+
+class Worst(NamedTuple):
+    """The worst that was seen of what makes a run slow.
+
+    Attributes:
+        steal: As `MachineNoise.steal_worst`.
+        pressure: As `MachineNoise.pressure_worst`.
+        load: `MachineNoise.load_worst` for each processor.
+    """
+
+    steal: float | None = None
+    pressure: float | None = None
+    load: float | None = None
+
+    @classmethod
+    def of(cls, noise: MachineNoise | None) -> Worst:
+        """Return that of a run; all None where its noise isn't known."""
+        if noise is None:
+            return cls()
+        load = noise.load_worst
+        load = load / noise.processors if load is not None and noise.processors else None
+        return cls(noise.steal_worst, noise.pressure_worst, load)
+
+    def doubts(self) -> list[str]:
+        """Return what makes the run's numbers doubtful, each to be read after "ran with"."""
+        steal, pressure, load = (-1.0 if value is None else value for value in self)
+        said = (
+            (steal >= _STEAL_WARNED_OF, f"{steal * 100:.0f} % steal"),
+            (pressure >= _PRESSURE_WARNED_OF, f"{pressure * 100:.0f} % waiting for processors"),
+            (load >= _LOAD_WARNED_OF, f"a load of {load:.1f} for each processor"),
+        )
+        return [text for is_doubtful, text in said if is_doubtful]
+
+
+WORST_FIELDS: Final = Worst._fields
+"""The names of its attributes."""

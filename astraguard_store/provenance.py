@@ -16,6 +16,7 @@ from astraguard_store.shown import Shown, dict_of, html_of
 __all__ = [
     "NO_UNITS",
     "PERCENTILE_DEFINITION",
+    "PROVENANCE_FIELDS",
     "UNKNOWN_PROVENANCE",
     "Provenance",
     "ProvenanceChange",
@@ -119,7 +120,7 @@ class Provenance(Shown):
     units: Mapping[str, Unit] = NO_UNITS
 
     def __post_init__(self) -> None:
-        for name in _FIELDS:
+        for name in PROVENANCE_FIELDS:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _checked(name, value))
@@ -145,11 +146,11 @@ class Provenance(Shown):
 
     def values(self) -> tuple[ProvenanceValue, ...]:
         """Return the values of all attributes but the units, in their order."""
-        return tuple(getattr(self, name) for name in _FIELDS)
+        return tuple(getattr(self, name) for name in PROVENANCE_FIELDS)
 
     def known(self) -> Iterator[tuple[str, ProvenanceValue]]:
         """Yield (name, value) of what is known but the units, in the order of the attributes."""
-        for name in _FIELDS:
+        for name in PROVENANCE_FIELDS:
             if (value := getattr(self, name)) is not None:
                 yield name, value
 
@@ -166,9 +167,9 @@ class Provenance(Shown):
 
 
 _GIT_FIELDS = frozenset({"git_commit", "git_branch", "git_dirty"})
-_FIELDS = tuple(field.name for field in fields(Provenance) if field.name != "units")
+PROVENANCE_FIELDS = tuple(field.name for field in fields(Provenance) if field.name != "units")
 # Of a frozen class: in a third of the time of `object.__setattr__`.
-_SETTERS = tuple(getattr(Provenance, name).__set__ for name in _FIELDS)
+_SETTERS = tuple(getattr(Provenance, name).__set__ for name in PROVENANCE_FIELDS)
 _SET_UNITS = Provenance.__dict__["units"].__set__
 
 UNKNOWN_PROVENANCE: Final = Provenance()
@@ -235,7 +236,7 @@ def changes_of_values(
     """Return the same of the values that `Provenance.values` gives."""
     return tuple(
         ProvenanceChange(name, before, after)
-        for name, before, after in zip(_FIELDS, baseline, candidate, strict=True)
+        for name, before, after in zip(PROVENANCE_FIELDS, baseline, candidate, strict=True)
         if before != after and name not in _TIMES
     )
 

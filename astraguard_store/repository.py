@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
 from astraguard_store.formats.journal import JournalHead
-from astraguard_store.model import RunHeader, RunState, RunSummary
+from astraguard_store.model import RunHeader, RunHeaders, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -57,6 +57,7 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
+from astraguard_store.shown import note_asked
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
@@ -355,7 +356,8 @@ class RunRepository:
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
                 measurements, as after an unknown outcome, it is one save, and what is
-                stored is returned.
+                stored now is returned. A name is known as long as its run exists, also
+                after newer saves of it.
 
         Returns:
             The run as `get` gives it.
@@ -464,7 +466,13 @@ class RunRepository:
             InvalidRunError: The id is not allowed.
             RunNotFoundError: There is no such run.
         """
-        return self._source().get(check_run_id(run_id))
+        run = self._source().get(check_run_id(run_id))
+        note_asked(run, self)
+        return run
+
+    def _get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there: for the package's lists, which show many."""
+        return self._source().get_all(run_ids)
 
     def recent(
         self,
@@ -478,7 +486,7 @@ class RunRepository:
         state: RunState | None = None,
         until: datetime | None = None,
         recorded_since: datetime | None = None,
-    ) -> list[RunHeader]:
+    ) -> RunHeaders:
         """Return the newest runs, newest first; of those that pass all filters given.
 
         Walks the index on the recording time, or that on scenarios: the cost
@@ -502,7 +510,8 @@ class RunRepository:
             recorded_since: Recorded at this time or later; aware.
 
         Returns:
-            Run headers by recording time (UTC), ties by run id, newest first.
+            A list of run headers by recording time (UTC), ties by run id, newest first;
+            notebooks show it as a table, and it has ``to_polars()``.
 
         Raises:
             InvalidRunError: A filter can't be, or *limit* isn't a whole number.
@@ -515,10 +524,13 @@ class RunRepository:
         given = (scenario, tag, since, above, before, state, until, recorded_since)
         if given != _NO_FILTERS:
             filters = RunFilters(*given)
-        return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
+        return RunHeaders(source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else ())
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from one run to another, by one joined query.
+
+        A run that isn't finished is compared as far as it came, because it was named:
+        ``.warnings`` says so, and what else makes the numbers doubtful.
 
         Args:
             baseline: The run to compare against.
@@ -531,7 +543,9 @@ class RunRepository:
             RunNotFoundError: There is no such run; the baseline is looked for first.
         """
         baseline, candidate = check_run_id(baseline), check_run_id(candidate)
-        return self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        comparison = self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        note_asked(comparison, self)
+        return comparison
 
     def percentiles(
         self,
@@ -632,7 +646,8 @@ class RunRepository:
             metric_type: Of what.
             by: Taken apart by ``scenario``, ``rig`` or ``satellite``; None for one trend.
             satellite_id: On which satellite; None for all together.
-            limit: How many of the newest runs, of those that pass the filters.
+            limit: How many of the newest runs, of those that pass the filters. Those of them
+                that aren't finished are left out: ``.unfinished`` says which.
             scenario: As in `recent`.
             tag: As in `recent`.
             since: As in `recent`.
@@ -786,7 +801,8 @@ class RunRepository:
         """Return the steps in the history of a statistic, by time.
 
         Runs of different scenarios, rigs or hosts have histories of their own. A step
-        shows once it has four runs, is of 5 % at least, and is proven.
+        shows once it has four runs, is of 5 % at least, and is proven. Runs that aren't
+        finished are left out.
 
         Args:
             metric_type: Of what.

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import fsum, isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.columns import Columns
@@ -215,7 +215,7 @@ def _summary_of_odd(
     """Return *summary* with what a missed event, or a sum beyond the largest double, changes."""
     if not isfinite(summary.mean_ms):
         summary = summary._replace(mean_ms=_mean_of_huge(ordered))
-    return _with_bounds(summary.count, summary.mean_ms, ordered, waits) if waits else summary
+    return _with_bounds(summary, ordered, waits) if waits else summary
 
 
 def _mean_of_huge(ordered: Sequence[float]) -> float:
@@ -225,22 +225,17 @@ def _mean_of_huge(ordered: Sequence[float]) -> float:
 
 
 def _with_bounds(
-    n: int, mean_ms: float, ordered: Sequence[float], waits: Sequence[float]
+    summary: MetricSummary, ordered: Sequence[float], waits: Sequence[float]
 ) -> MetricSummary:
-    """Return the statistics of *ordered* events, the missed ones among them at their *waits*."""
-    measured = n - len(waits)
-
-    numbers: list[float | None] = []
-    bounds: list[float | None] = []
-    for q in PERCENTILES.values():
-        rank = rank_of(n, q)
+    """Return *summary* of *ordered* events, the missed ones among them at their *waits*."""
+    measured = summary.count - len(waits)
+    found: dict[str, Any] = {"missed": len(waits)}
+    for name, q in PERCENTILES.items():
+        rank = rank_of(summary.count, q)
         is_bound = rank >= measured
-        numbers.append(None if is_bound else _measured(ordered, waits, rank))
-        bounds.append(ordered[rank] + 0.0 if is_bound else None)
-    shortest, longest = ordered[0] + 0.0, ordered[n - 1] + 0.0
-    return MetricSummary._make(
-        [n, mean_ms + 0.0, *numbers, shortest, longest, len(waits), *bounds]
-    )
+        found[f"{name}_ms"] = None if is_bound else _measured(ordered, waits, rank)
+        found[f"{name}_above_ms"] = ordered[rank] + 0.0 if is_bound else None
+    return summary._replace(**found)
 
 
 def _measured(ordered: Sequence[float], waits: Sequence[float], rank: int) -> float:

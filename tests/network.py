@@ -1,4 +1,4 @@
-"""A network between a client and a server on a socket: counted, delayed, or cut."""
+"""A network between a client and a server on a socket: counted, delayed, cut, or with a kill."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ import postgres
 import pytest
 
 _PORT = ".s.PGSQL.5432"
+# With this message a client takes its leave; it waits for no answer.
+_GOODBYE = b"X\x00\x00\x00\x04"
+# A statement executed, one that is a message by itself, and the end of a pipeline.
+_STEPS = (b"E", b"Q", b"S")
 
 
 class Network:
@@ -25,6 +29,9 @@ class Network:
         delay_s: How long each turn takes.
         cut_after: The number of turns after which all connections are cut; None for never.
         answers_last: Whether the server still gets what was sent in the last turn.
+        steps: How many statements and ends of transactions it has passed on.
+        kill_after: The number of steps after which *kill* is called, once; None for never.
+        kill: Ends the server.
     """
 
     def __init__(self, folder: Path, server: postgres.Server) -> None:
@@ -32,6 +39,9 @@ class Network:
         self.delay_s = 0.0
         self.cut_after: int | None = None
         self.answers_last = False
+        self.steps = 0
+        self.kill_after: int | None = None
+        self.kill: Callable[[], None] = server.kill
         self._folder = folder
         self._server = server
         self._listener = socket.socket(socket.AF_UNIX)
@@ -76,17 +86,17 @@ class Network:
         server = socket.socket(socket.AF_UNIX)
         with client, server, selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
             server.connect(f"{self._server.folder}/{_PORT}")
-            selector.register(client, selectors.EVENT_READ, server)
-            selector.register(server, selectors.EVENT_READ, client)
+            selector.register(client, selectors.EVENT_READ, (server, _Messages()))
+            selector.register(server, selectors.EVENT_READ, (client, None))
             is_turn = True
             while not self._closing:
                 for key, _ in selector.select(0.2):
-                    sender, receiver = key.fileobj, key.data
+                    sender, (receiver, messages) = key.fileobj, key.data
                     assert isinstance(sender, socket.socket)
                     data = sender.recv(1 << 16)
                     if not data:
                         return
-                    if sender is client and is_turn:
+                    if sender is client and is_turn and data != _GOODBYE:
                         self.turns += 1
                         time.sleep(self.delay_s)
                     if self.cut_after is not None and self.turns > self.cut_after:
@@ -95,4 +105,42 @@ class Network:
                             time.sleep(0.2)
                         return
                     is_turn = sender is server
-                    receiver.sendall(data)
+                    if not self._send(receiver, data, messages):
+                        return
+
+    def _send(self, receiver: socket.socket, data: bytes, of_client: _Messages | None) -> bool:
+        """Pass on what was sent, a client's step by step; False if the server was killed."""
+        if of_client is None:
+            receiver.sendall(data)
+            return True
+        for message in of_client.of(data):
+            receiver.sendall(message)
+            if message[:1] in _STEPS:
+                self.steps += 1
+                if self.steps == self.kill_after:
+                    # It does at once what it is told, and shall have done it.
+                    time.sleep(0.02)
+                    self.kill()
+                    return False
+        return True
+
+
+class _Messages:
+    """Takes apart what a client sends on one connection."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        # The first message begins with its length, every other one with its kind.
+        self._length_at = 0
+
+    def of(self, data: bytes) -> Iterator[bytes]:
+        """Yield the messages that are whole now."""
+        self._rest += data
+        while len(self._rest) >= self._length_at + 4:
+            length = int.from_bytes(self._rest[self._length_at : self._length_at + 4])
+            end = self._length_at + length
+            if len(self._rest) < end:
+                return
+            message, self._rest = self._rest[:end], self._rest[end:]
+            self._length_at = 1
+            yield message

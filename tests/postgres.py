@@ -141,13 +141,20 @@ class Server:
 
     def wait_for_waiting(self, database: str, sessions: int) -> None:
         """Wait until so many sessions wait for the locks of others."""
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        self._wait_for_sessions(database, sessions, "wait_event_type = 'Lock'")
+
+    def wait_for_idle(self, database: str) -> None:
+        """Wait until no session does anything; one that was left needs a moment to end."""
+        working = "state <> 'idle' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        self._wait_for_sessions(database, 0, working)
+
+    def _wait_for_sessions(self, database: str, sessions: int, which: str) -> None:
+        counted = (
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {which}"
         )
         end = time.monotonic() + 30
-        while self.execute(database, waiting) != [(sessions,)]:
-            assert time.monotonic() < end, f"{sessions} sessions don't come to wait"
+        while (found := self.execute(database, counted)) != [(sessions,)]:
+            assert time.monotonic() < end, f"{found} sessions for 30 s, not {sessions}: {which}"
             time.sleep(0.01)
 
     def new_database(self, template: str = "template0") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -72,6 +73,15 @@ class TestFrames:
 
         assert repository.measurements("run").drop("timestamp").rows() == AS_STORED
 
+    def test_pandas_needs_no_pyarrow(
+        self, repository: RunRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+        repository.save("run", pd.DataFrame(ROWS))
+
+        assert repository.measurements("run").drop("timestamp").rows() == AS_STORED
+
     def test_anything_that_hands_out_arrow_is_taken(self, repository: RunRepository) -> None:
         class Anybodys:
             def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -139,12 +149,16 @@ class TestFrames:
         "times",
         [
             ["2026-11-27T04:00:00Z", "2026-11-27 04:00:01.5", "2026-11-27T05:00:02+01:00"],
+            ["20261127T040000Z", "20261127T040001,5", "20261127T050002+0100"],
+            ["2026-11-27 05:00:00,0+01:00", "2026-11-27 03:00:01.5-01", "2026-11-27t04:00:02z"],
+            ["2026-11-27T04:00Z", "2026-11-27 04:00:01,5 Z", "2026-11-27 05:00:02 +0100"],
+            ["2026-11-27 05:00 +0100", "20261127T040001.5Z", "20261126T200002-0800"],
             [1795752000, 1795752001.5, 1795752002],
             [1795752000_000, 1795752001_500, 1795752002_000],
             [1795752000_000_000, 1795752001_500_000, 1795752002_000_000],
             [1795752000_000_000_000, 1795752001_500_000_000, 1795752002_000_000_000],
         ],
-        ids=["ISO", "s", "ms", "us", "ns"],
+        ids=["ISO", "compact", "comma", "spaces", "minutes", "s", "ms", "us", "ns"],
     )
     def test_times_are_taken_in_any_form(
         self, times: list[Any], repository: RunRepository
@@ -232,6 +246,7 @@ class TestFiles:
                 "'duration_ms': '1,234' may be thousands",
             ),
             ("", "it is empty"),
+            ("duration_ms,scenario_time_s\n1,0\n\nfast,1\n", "Row 2 .*'duration_ms': 'fast'"),
         ],
     )
     def test_an_error_is_one_line_that_says_what(
@@ -247,6 +262,74 @@ class TestFiles:
         assert len(done.stderr.splitlines()) == 1
         with pytest.raises(AssertionError, match=message):
             raise AssertionError(done.stderr)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"duration_ms,scenario_time_s\n1,0\n\n2,1\n\n\n",
+            b"duration_ms,scenario_time_s\r1,0\r2,1\r",
+            b"\xef\xbb\xbfduration_ms;scenario_time_s\r\n1,0;0\r\n;\r\n2;1\r\n",
+            "duration_ms\tscenario_time_s\r\n1\t0\r\n2\t1\r\n".encode("utf-16"),
+            codecs.BOM_UTF16_BE + "duration_ms;scenario_time_s\n1;0\n2;1".encode("utf-16-be"),
+        ],
+        ids=["blank lines", "CR", "empty cells", "UTF-16", "UTF-16BE"],
+    )
+    def test_text_of_other_programs_is_read(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_bytes(content)
+        names = ("--metric", "a", "--satellite", "b")
+
+        done = save(tmp_path / "results", str(tmp_path / "log.csv"), *names)
+
+        assert done.exit_code == 0, done.stderr
+        assert stored(tmp_path / "results") == [
+            ("a", "b", 1.0, 0.0, False),
+            ("a", "b", 2.0, 1.0, False),
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("delay_µs,scenario_time_s\n1,0\n".encode("latin-1"), "not in UTF-8. Convert it, as"),
+            (b"duration_ms,s\n" + b"1,0\n" * 90_000 + b"1,\xb5\n", "not in UTF-8. Convert it"),
+            ("duration_ms,s\n1,0\n".encode("utf-16-le"), "UTF-16 without a mark. Convert it"),
+        ],
+        ids=["Latin-1 name", "Latin-1 late", "UTF-16 without a mark"],
+    )
+    def test_text_that_is_not_read_is_to_be_converted(
+        self, content: bytes, message: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "log.csv").write_bytes(content)
+
+        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+
+        assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+        assert message in done.stderr
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (
+                '{"duration_ms": true}',
+                "Row 2 (the first is 1), column 'duration_ms': True is a truth",
+            ),
+            (
+                '{"duration_ms": [1]}',
+                "Row 2 (the first is 1), column 'duration_ms': [1] is a list",
+            ),
+            ('{"duration_ms": "fast"}', "Row 2 (the first is 1), column 'duration_ms': 'fast'"),
+            ("[1, 2]", "Row 2 (the first is 1) is no JSON object: [1, 2]"),
+            ('{"duration_ms":', "Row 2 (the first is 1) is no JSON: "),
+        ],
+    )
+    def test_lines_of_json_name_the_row(self, line: str, message: str, tmp_path: Path) -> None:
+        row = '{"metric_type": "a", "satellite_id": "b", "scenario_time_s": 0, "duration_ms": 4}'
+        content = f"{row}\n\n{line}\n{row}\n"
+        words = ("--format", "jsonl", "--metric", "a", "--satellite", "b")
+
+        done = save(tmp_path / "results", "-", *words, standard_input=content)
+
+        assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+        assert message in done.stderr
 
     def test_rows_are_numbered_in_each_file(self, tmp_path: Path) -> None:
         for name, second in (("a.csv", "2"), ("b.csv", "fast")):
@@ -277,6 +360,19 @@ class TestFiles:
 
         assert done.exit_code == 0, done.stderr
         assert len(stored(tmp_path / "results")) == 3
+
+    def test_a_full_temporary_folder_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text("duration_ms,scenario_time_s\n" + "1,0\n" * 200_000)
+        words = ["save", "run", "log.csv", "--metric", "a", "--satellite", "b"]
+        limited = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (2_000_000,) * 2); "
+        code = limited + f"from astraguard_store.cli import main; main({words})"
+
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "name a folder with room by TMPDIR" in done.stderr
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         done = save(tmp_path / "results", str(tmp_path / "none.csv"))

@@ -216,7 +216,7 @@ def test_a_name_that_is_that_of_a_log_is_refused(store: Path, suffix: str) -> No
         RunRepository.open(store, read_only=True) as repository,
         pytest.raises(DatabaseError, match=f"name a file that doesn't end in.*{suffix}"),
     ):
-        repository.back_up(store / f"{DATABASE}{suffix}")
+        repository.back_up(store / f"copy{suffix}")
 
     assert sorted(store.iterdir()) == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from contextlib import suppress
@@ -11,7 +12,13 @@ import pytest
 from click.testing import CliRunner
 from recordings import recorded
 
-from astraguard_store import Provenance, RunRepository, StoreNotFoundError, Unit
+from astraguard_store import (
+    ArtifactReadError,
+    Provenance,
+    RunRepository,
+    StoreNotFoundError,
+    Unit,
+)
 from astraguard_store.cli import main
 from astraguard_store.formats.run_notes import NOTES_NAME
 
@@ -230,6 +237,23 @@ class TestPaths:
                 with pytest.raises(StoreNotFoundError, match="neither a folder"):
                     repository.import_runs([tmp_path / name])
 
+    def test_one_that_the_database_refuses_keeps_no_other_out(
+        self, rig: Path, tmp_path: Path
+    ) -> None:
+        with RunRepository.open(rig) as repository:
+            repository.export(["a", "b"], tmp_path / "runs")
+        notes = tmp_path / "runs" / "a" / NOTES_NAME
+        notes.write_text(notes.read_text().replace('"revision": 1,', '"revision": 0,', 1))
+        where = ["--results", str(tmp_path / "new")]
+
+        done = CliRunner().invoke(main, ["import", str(tmp_path / "runs"), *where])
+
+        assert done.exit_code == 1
+        assert "\na: " in done.output
+        with RunRepository.open(tmp_path / "new") as repository:
+            assert [header.run_id for header in repository.recent()] == ["b"]
+            assert repository.check(deep=True).is_sound
+
     def test_names_in_a_zip_lead_nowhere_else(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as evil:
             for name in ("../latency_raw.csv", "/latency_raw.csv", "a/../../x", ".staging/x"):
@@ -308,3 +332,49 @@ class TestLostSummaries:
 
         assert [name for name, _ in report.refused] == ["b"]
         assert {path.name: path.read_bytes() for path in (folder / "b").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"revision": 2**62},
+        {"revision": 0},
+        {"recorded_at_us": 2**62},
+        {"last_written_at_us": -(2**62)},
+        {"utc_offset_s": 10**9},
+        {"attachments": [["../../x", 5, "0" * 64]]},
+        {"attachments": [["console.log", 5, "0" * 64]]},
+    ],
+    ids=lambda told: f"{next(iter(told))}",
+)
+def test_notes_that_no_store_exports_cost_one_run_and_the_others_come(
+    rig: Path, tmp_path: Path, told: dict[str, object]
+) -> None:
+    with RunRepository.open(rig) as repository:
+        repository.export(["a", "b"], tmp_path / "runs")
+    notes = tmp_path / "runs" / "a" / NOTES_NAME
+    notes.write_text(json.dumps({**json.loads(notes.read_text()), **told}))
+
+    with RunRepository.open(tmp_path / "new") as repository:
+        report = repository.import_runs([tmp_path / "runs"])
+
+        assert [header.run_id for header in repository.recent()] == ["b"]
+        assert [name for name, _ in report.refused] == ["a"]
+        assert repository.check().is_sound
+    assert not (tmp_path / "new" / "a" / "attachments").exists()
+
+
+def test_a_zip_that_cannot_be_unpacked_says_so(rig: Path, tmp_path: Path) -> None:
+    with RunRepository.open(rig) as repository:
+        repository.export(["a"], tmp_path / "runs.zip")
+    packed = bytearray((tmp_path / "runs.zip").read_bytes())
+    # The first bytes of what the first member holds: no deflate stream begins so.
+    start = 30 + len("a/latency_raw.csv")
+    packed[start : start + 8] = b"\xff" * 8
+    (tmp_path / "runs.zip").write_bytes(packed)
+
+    with (
+        RunRepository.open(tmp_path / "new") as repository,
+        pytest.raises(ArtifactReadError, match=r"latency_raw\.csv"),
+    ):
+        repository.import_runs([tmp_path / "runs.zip"])

@@ -14,6 +14,7 @@ import pytest
 from command_line import assert_one_line, command_line, on_terminal, run, run_json
 
 from astraguard_store import LatencyCollector, RunRepository
+from astraguard_store.noise import WORST_FIELDS
 
 STATISTICS = {"count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed"}
 BOUNDS = {"p50_above_ms", "p95_above_ms", "p99_above_ms"}
@@ -202,7 +203,7 @@ def test_compare_json_holds_each_statistic_of_both_sides(store: Path) -> None:
 
     origin = {"results_dir", "answers_from"}
     what_they_were = {"provenance_changes", "warnings"}
-    what_they_were |= {f"{side}_{what}" for side in SIDES for what in ("state", "steal")}
+    what_they_were |= {f"{side}_{what}" for side in SIDES for what in ("state", *WORST_FIELDS)}
     assert set(shape) == origin | what_they_were | {
         "baseline",
         "candidate",

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from recordings import recorded
 
-from astraguard_store import RunRepository
+from astraguard_store import DatabaseError, MetricsStorage, RunRepository
 
 # In a process of its own: what is imported on first use is imported once.
 USE_WITHOUT_DESCRIPTORS = """
 import errno, os, resource, sys
-from astraguard_store import DatabaseError, RunRepository
+from astraguard_store import MetricsStorage, RunRepository, StoreError
+from recordings import recorded
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 with RunRepository.open(sys.argv[1]) as repository:
-    use = eval("lambda: repository." + sys.argv[2])
+    use = eval("lambda: " + sys.argv[2])
     held = []
     try:
         while True:
@@ -28,7 +33,7 @@ with RunRepository.open(sys.argv[1]) as repository:
         pass
     try:
         use()
-    except DatabaseError as error:
+    except StoreError as error:
         print(error.errno == errno.EMFILE, error)
     for descriptor in held:
         os.close(descriptor)
@@ -36,14 +41,27 @@ with RunRepository.open(sys.argv[1]) as repository:
 """
 
 
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Let this process open no more files inside."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.parametrize(
     "use",
     [
-        "measurements('run')",
-        "check()",
-        "prune(keep=1, dry_run=True)",
-        "import_legacy()",
-        "percentiles([0.5], metric_type='fault_detection')",
+        "repository.measurements('run')",
+        "repository.check()",
+        "repository.prune(keep=1, dry_run=True)",
+        "repository.import_legacy()",
+        "repository.percentiles([0.5], metric_type='fault_detection')",
+        "MetricsStorage('new', sys.argv[1]).save_latency_stats(recorded(5))",
+        "MetricsStorage.get_recent_runs(sys.argv[1])",
     ],
 )
 def test_what_is_imported_on_its_first_use_says_so(results: Path, use: str) -> None:
@@ -59,10 +77,28 @@ def test_what_is_imported_on_its_first_use_says_so(results: Path, use: str) -> N
         check=True,
     )
 
-    assert told.stdout.startswith("True this process may open no more files")
+    assert told.stdout.startswith("True ")
     assert "ulimit -n" in told.stdout
 
 
+def test_a_database_that_cannot_be_opened_for_want_of_descriptors_says_so(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("run", recorded(3))
+        repository.query("SELECT 1")
+
+        with (
+            no_descriptors_left(),
+            pytest.raises(DatabaseError, match="may open no more files") as raised,
+        ):
+            repository.query("SELECT 1")
+
+        assert raised.value.errno == errno.EMFILE
+        assert repository.query("SELECT 1").rows == [(1,)]
+
+
 def test_methods_keep_their_signatures() -> None:
+    assert (
+        next(iter(inspect.signature(MetricsStorage.get_recent_runs).parameters)) == "results_dir"
+    )
     assert list(inspect.signature(RunRepository.get).parameters) == ["self", "run_id"]
     assert next(iter(inspect.signature(RunRepository.open).parameters)) == "results_dir"

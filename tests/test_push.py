@@ -13,6 +13,7 @@ from pathlib import Path
 import postgres
 import pytest
 from command_line import run, run_json
+from killed_server import KilledServer
 from network import Network
 from recordings import recorded
 
@@ -273,6 +274,12 @@ class TestInterrupted:
                 assert_same(rig, own.url(name))
         finally:
             own.remove()
+
+    def test_killed_at_a_step_nothing_is_lost_twice_or_half(self, tmp_path: Path) -> None:
+        # At each of some 80 steps: tests/torture/test_kill_server.py.
+        with KilledServer.new(tmp_path) as killed:
+            for step in (8, 27, 46, 65):
+                assert killed.push(kill_after=step) == (True, []), step
 
     def test_an_open_repository_outlives_a_restart(self) -> None:
         own = postgres.Server.new()

@@ -18,6 +18,7 @@ from astraguard_store import (
     ArtifactWriteError,
     DatabaseError,
     Provenance,
+    RunNotFoundError,
     RunRepository,
     StoreNotFoundError,
 )
@@ -219,6 +220,87 @@ class TestInterrupted:
         assert [run_id for run_id, _ in report.conflicts] == ["run_1"]
         assert "run_1" not in report.raw
         assert len(files(tmp_path)) == 4
+
+
+class TestDeletion:
+    """The file of a run that is deleted on the server."""
+
+    def test_it_goes_with_its_run(
+        self, rig: RunRepository, there: RunRepository, server_url: str, lake: str, tmp_path: Path
+    ) -> None:
+        rig.push(server_url, raw=lake)
+
+        there.delete("run_2")
+
+        names = [path.name.partition(".")[0] for path in files(tmp_path)]
+        assert sorted(names) == ["run_0", "run_1", "run_3", "run_4"]
+
+    def test_those_of_pruned_runs_go_and_are_counted(
+        self, rig: RunRepository, there: RunRepository, server_url: str, lake: str, tmp_path: Path
+    ) -> None:
+        rig.push(server_url, raw=lake)
+        before = {path.name: path.stat().st_size for path in files(tmp_path)}
+
+        expected = there.prune(keep=2, dry_run=True)
+        report = there.prune(keep=2)
+
+        left = {path.name: path.stat().st_size for path in files(tmp_path)}
+        assert sorted(name.partition(".")[0] for name in left) == ["run_3", "run_4"]
+        assert report.deleted == expected.deleted == ("run_0", "run_1", "run_2")
+        assert report.file_bytes == sum(before.values()) - sum(left.values())
+        assert report.file_bytes == expected.file_bytes
+
+    def test_one_of_a_save_of_before_goes_too(
+        self, rig: RunRepository, there: RunRepository, server_url: str, lake: str, tmp_path: Path
+    ) -> None:
+        rig.push(server_url, raw=lake)
+        rig.save("run_2", recorded(50))
+        rig.push(server_url)
+
+        there.delete("run_2")
+
+        assert len(files(tmp_path)) == 4
+
+    def test_one_that_can_not_be_reached_is_named(
+        self, rig: RunRepository, server_url: str, tmp_path: Path
+    ) -> None:
+        rig.push(server_url, raw=tmp_path / "lake")
+        (tmp_path / "lake").rename(tmp_path / "elsewhere")
+
+        result = run("delete", "run_1", "--yes", "--results", server_url)
+
+        assert (result.exit_code, result.stdout) == (0, "deleted run_1\n")
+        assert "run_1." in result.stderr
+        assert f"there is no folder {tmp_path / 'lake'} on this machine" in result.stderr
+
+    @pytest.mark.parametrize(
+        "name", ["precious", "rig=r/date=2026-01-01/run_2.a.parquet", "rig=r/date=d/run_1.a.csv"]
+    )
+    def test_what_no_push_writes_is_not_removed(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        server_url: str,
+        server: postgres.Server,
+        server_database: str,
+        tmp_path: Path,
+        name: str,
+    ) -> None:
+        rig.push(server_url, raw=tmp_path / "lake")
+        precious = tmp_path / "other" / name
+        precious.parent.mkdir(parents=True)
+        precious.write_text("of somebody else", encoding="utf-8")
+        server.execute(
+            server_database,
+            "UPDATE raw_files SET location = %s WHERE run_id = 'run_1'",
+            str(precious),
+        )
+
+        there.delete("run_1")
+
+        assert precious.is_file()
+        with pytest.raises(RunNotFoundError):
+            there.get("run_1")
 
 
 class TestCommand:

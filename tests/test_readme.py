@@ -20,11 +20,11 @@ DOCS = PROJECT / "docs"
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 # Whose Python blocks are one program each. The recipes have a test of their own, which also
-# compares what they print, and so has the page that needs a server.
+# compares what they print, and so have those for engines, and the page that needs a server.
 PAGES = {
     page.name: page.read_text(encoding="utf-8")
     for page in sorted(DOCS.glob("*.md"))
-    if page.name not in {"recipes.md", "fleet.md"}
+    if page.name not in {"recipes.md", "fleet.md", "lake.md"}
 }
 # The server that the documents name; the tests put a real one in its place.
 SERVER = "postgresql://rig@server/runs"

@@ -30,6 +30,7 @@ TABLES_BELOW_RUNS = [
     "run_tags",
     "baseline_runs",
     "run_verdicts",
+    "save_ids",
     "statistics",
     "units",
 ]
@@ -71,6 +72,7 @@ def tables(new_database: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
             INSERT INTO attachments VALUES ('run', 'console.log', 5, printf('%064d', 0));
             INSERT INTO units VALUES ('run', 'SAT', '0042', NULL, NULL);
             INSERT INTO machine_noise (run_id, processors) VALUES ('run', 2);
+            INSERT INTO save_ids VALUES ('run', 'job 7', printf('%064d', 0), 1);
             INSERT INTO buckets VALUES
                 ('run', '', 'a', '[[0,1,2]]'), ('run', 'SAT', 'a', '[[0,1,2]]');
             INSERT INTO measurements VALUES ('run', 0, 0, 1790000000.0, 1, 0, 0);
@@ -144,8 +146,8 @@ class TestTables:
             ("ix_runs_live_token", "runs"),
             ("ix_runs_recorded_at", "runs"),
             ("ix_runs_recorded_at_us_run_id", "runs"),
-            ("ix_runs_save_id", "runs"),
             ("ix_runs_scenario_recorded_at_us_run_id", "runs"),
+            ("ix_save_ids_save_id", "save_ids"),
         ]
 
     def test_the_index_covers_a_header(self, tables: sqlite3.Connection) -> None:

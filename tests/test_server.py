@@ -10,12 +10,15 @@ from pathlib import Path
 
 import postgres
 import pytest
+from command_line import run
 from network import Network
 from recordings import recorded
 
 from astraguard_store import (
     ArtifactReadError,
     ClosedStoreError,
+    DatabaseError,
+    History,
     InvalidRunError,
     LatencyCollector,
     Provenance,
@@ -406,6 +409,27 @@ class TestWriting:
 
         assert saved[0] > 1
 
+    def test_of_several_hosts_the_one_that_takes_writes_is_asked(
+        self, server: postgres.Server, server_database: str
+    ) -> None:
+        if server.folder is None:
+            pytest.skip(f"{postgres.VARIABLE} names a server that is on no socket of ours")
+        hosts = f"host=/nowhere,{server.folder}&target_session_attrs=read-write"
+
+        with RunRepository.open(f"postgresql://{postgres.USER}@/{server_database}?{hosts}") as it:
+            assert it.save("run_1", recorded(3)).revision == 1
+            server.execute(
+                "postgres",
+                f"ALTER DATABASE {server_database} SET default_transaction_read_only = on",
+            )
+            it.close()
+
+        with (
+            pytest.raises(DatabaseError, match="read-only"),
+            RunRepository.open(f"postgresql://{postgres.USER}@/{server_database}?{hosts}"),
+        ):
+            pass
+
 
 class TestRoundTrips:
     """What a network's delay multiplies."""
@@ -451,6 +475,48 @@ class TestRoundTrips:
         found = missing_some(5)
 
         assert network.turns_of(lambda: there.save(run_id, found, tags={"a": "b"})) == 2
+
+    @pytest.mark.parametrize(
+        ("command", "most"),
+        [
+            # A connection takes one to begin, the schema is looked at, then the list, and
+            # what is shown of its runs; `watch` also looks for those that are recorded.
+            (["recent", "--limit", "100"], 4),
+            (["watch", "--times", "1", "--limit", "100"], 5),
+            (["history", FAULTS, "--limit", "100"], 4),
+        ],
+    )
+    def test_a_list_of_many_runs_takes_as_few_as_one_of_three(
+        self,
+        there: RunRepository,
+        network: Network,
+        server_database: str,
+        command: list[str],
+        most: int,
+    ) -> None:
+        url = network.url(server_database)
+        of_three = network.turns_of(lambda: run(*command, "--results", url))
+        there.save_many([(f"more_{number}", missing_some(number)) for number in range(60)])
+
+        of_many = network.turns_of(lambda: run(*command, "--results", url))
+
+        assert of_many == of_three <= most
+
+    def test_many_runs_are_had_by_one_and_are_those_that_get_gives(
+        self, there: RunRepository, network: Network, server: postgres.Server, server_database: str
+    ) -> None:
+        found: list[History] = []
+        server.execute(server_database, "DELETE FROM run_documents WHERE run_id = 'run_1'")
+        there.get("run_0")
+        there.get("run_1")
+
+        # The list, the runs, and the rows of the one that has no document: a snapshot of four.
+        turns = network.turns_of(lambda: found.append(there.history(FAULTS)))
+
+        assert turns <= 2 + 5
+        assert [point.summary for point in found[0].points] == [
+            there.get(f"run_{number}").metrics[FAULTS] for number in range(3)
+        ]
 
     def test_a_push_of_a_hundred_runs_takes_four(
         self, network: Network, server_database: str

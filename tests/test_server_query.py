@@ -176,13 +176,7 @@ class TestAttacks:
         with pytest.raises(QueryError):
             asked.query("SELECT 1 / 0")
 
-        left = server.execute(
-            database,
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND state <> 'idle' AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
-        )
-
-        assert left == [(0,)]
+        server.wait_for_idle(database)
 
 
 class TestAllowed:

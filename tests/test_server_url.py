@@ -21,6 +21,7 @@ MALFORMED = [
     f"postgresql:/rig:{SECRET}@server/runs",
     f"postgresql:rig:{SECRET}@server/runs",
     f"postgresql://rig:{SECRET}@[::1/runs",
+    f"postgresql://rig:{SECRET}@a:5432,{SECRET}:b/runs",
 ]
 OTHERS = [f"mysql://rig:{SECRET}@server/runs", f"sqlite:///{SECRET}", f"http://x:{SECRET}@y/z"]
 UNREACHABLE = [
@@ -28,6 +29,7 @@ UNREACHABLE = [
     f"postgresql://rig@/runs?host=/nowhere&password={SECRET}",
     f"postgresql+psycopg://rig:{SECRET}@127.0.0.1:1/runs",
     f"postgres://rig:{SECRET}@127.0.0.1:1/runs?connect_timeout=2",
+    f"postgresql://rig:{SECRET}@127.0.0.1:1,127.0.0.1:2/runs",
     f"postgresql://rig:{SECRET}@127.0.0.1:1/runs?nonsense={SECRET}",
 ]
 
@@ -58,6 +60,25 @@ class TestParse:
             "password": "a@b/%",
             "dbname": "runs",
         }
+
+    @pytest.mark.parametrize(
+        ("hosts", "ports"),
+        [("a:5433,b,10.0.0.7:1", "5433,5432,1"), ("a,b,10.0.0.7", "5432,5432,5432")],
+    )
+    def test_several_hosts_are_listed_as_libpq_lists_them(self, hosts: str, ports: str) -> None:
+        url = f"postgresql://rig:{SECRET}@{hosts}/runs?target_session_attrs=read-write"
+
+        parsed = ServerUrl.parse(url)
+
+        assert parsed.parameters == {
+            "host": "a,b,10.0.0.7",
+            "port": ports,
+            "user": "rig",
+            "password": SECRET,
+            "dbname": "runs",
+            "target_session_attrs": "read-write",
+        }
+        assert SECRET not in parsed.shown
 
     def test_its_repr_has_no_password(self) -> None:
         assert SECRET not in repr(ServerUrl.parse(f"postgresql://rig:{SECRET}@server/runs"))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from observing import in_child
@@ -121,3 +125,72 @@ def test_a_lock_file_that_is_removed_meanwhile_is_made_again(
         pytest.raises(BlockingIOError),
     ):
         fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class StruckError(Exception):
+    """Raised in the middle of anything, as by a second Ctrl-C or another thread."""
+
+
+def is_free(lock_file: Path) -> bool:
+    with lock_file.open() as again:
+        try:
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("line", range(40))
+def test_wherever_an_exception_strikes_the_lock_is_free_after_and_can_be_had(
+    ticket: WriteTicket, tmp_path: Path, line: int
+) -> None:
+    (tmp_path / "db.lock").touch()
+
+    with struck_at_line(line), suppress(StruckError), ticket.held("saving", 1.0):
+        pass
+
+    assert is_free(tmp_path / "db.lock")
+    with ticket.held("saving", 1.0):
+        assert not is_free(tmp_path / "db.lock")
+    assert is_free(tmp_path / "db.lock")
+
+
+@contextmanager
+def struck_at_line(wanted: int) -> Iterator[None]:
+    """Raise StruckError before one of the lines of the ticket's module that run inside."""
+    seen = 0
+
+    def strike(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith("/ticket.py"):
+            return None
+        if event == "line":
+            seen += 1
+            if seen == wanted + 1:
+                sys.settrace(None)
+                raise StruckError
+        return strike
+
+    before = sys.gettrace()
+    sys.settrace(strike)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def test_one_who_waited_in_vain_does_not_get_the_lock_later(
+    ticket: WriteTicket, tmp_path: Path
+) -> None:
+    path = tmp_path / "db.lock"
+    with path.open("w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(DatabaseBusyError) as kept, ticket.held("waiting", 0.1):
+            pass
+
+    # Whoever waited in the kernel's queue goes away with the file.
+    deadline = time.monotonic() + 10
+    while not is_free(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_free(path)
+    assert kept.value.waited_s >= 0.1

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import verdict_runs
 from click.testing import CliRunner
 from recordings import recorded
 
-from astraguard_store import InvalidRunError, MachineNoise, Provenance, RunRepository, Unit
+from astraguard_store import (
+    InvalidRunError,
+    LatencyCollector,
+    MachineNoise,
+    Provenance,
+    RunRepository,
+    Unit,
+)
+from astraguard_store.artifacts.journal import load_journal
 from astraguard_store.cli import main
-from astraguard_store.comparison import Comparison
+from astraguard_store.comparison import Comparison, compare
+from astraguard_store.noise import Worst
 from astraguard_store.system.noise import NoiseMeter
 
 FLOWN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -69,6 +80,25 @@ class TestUnits:
             ("y",): 10,
             ("z",): 5,
         }
+
+    def test_percentiles_of_a_unit_in_one_run_are_its_own(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            repository.save("without", recorded(6), provenance=units(SAT001="x"))
+            collector = LatencyCollector()
+            for satellite, duration_ms in (("SAT001", 1.0), ("SAT002", 9.0)):
+                for tick in range(20):
+                    collector.record_fault_detection(satellite, float(tick), duration_ms)
+            was = units(SAT001="x", SAT002="y")
+            repository.save("run", collector, provenance=was, satellite_buckets=True)
+        words = ["percentiles", "fault_detection", "--by", "serial", "--results", str(tmp_path)]
+
+        done = CliRunner().invoke(main, words)
+
+        rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+        for serial, duration_ms in (("x", 1.0), ("y", 9.0)):
+            found = [float(cell) for cell in rows[serial][-5:] if cell != "≈"]
+            assert found == pytest.approx([duration_ms] * 3, rel=0.02)
+        assert "`astraguard-store check --fix --satellite-buckets` counts them" in done.stderr
 
     @pytest.mark.parametrize(
         "wrong", [{"SAT001": "0042"}, {"": Unit()}, [("SAT001", Unit())], {1: Unit()}]
@@ -216,10 +246,92 @@ class TestNoise:
         assert noise is not None
         assert rows == [(noise.processors, noise.load_worst)]
 
-    def test_a_comparison_warns_of_steal(self) -> None:
-        compared = Comparison("a", "b", (), candidate_steal=0.3, baseline_steal=0.01)
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_a_recorder_that_dies_has_noted_it_with_its_first_flush(
+        self, tmp_path: Path, *, flushed: bool
+    ) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            run = repository.run("run", flush_every_s=1000.0).__enter__()
+            (journal,) = (tmp_path / ".staging").glob("*.journal")
+            if flushed:
+                run._recorder.flush()  # type: ignore[union-attr]
 
-        assert compared.warnings == ("the candidate ran with 30 % steal",)
+            written = load_journal(journal)
+            assert written is not None
+            assert (written.noise is not None) == flushed
+            run.record("m", "S", 0.0, 1.0)
+            run.__exit__(None, None, None)
+
+    def test_a_flush_notes_it_again_where_the_worst_got_worse(self, tmp_path: Path) -> None:
+        write(tmp_path, PROC)
+        with RunRepository.in_memory() as repository, repository.run("run") as run:
+            recorder = run._recorder
+            assert recorder is not None
+            recorder.stop_thread()
+            meter = recorder._meter = NoiseMeter(tmp_path)
+            frames: list[bytes] = []
+
+            def write_frames(of_flush: Callable[[], Iterator[bytes]]) -> None:
+                frames.extend(of_flush())
+
+            recorder._write = write_frames  # type: ignore[assignment, method-assign]
+            for load in ("1.50", "1.00", "9.00", "2.00"):
+                write(tmp_path, {"loadavg": f"{load} 1 1\n"})
+                meter.sample()
+                recorder.flush()
+
+            assert [frame[:1] for frame in frames] == [b"M", b"M"]
+            assert b'"load_worst":9.0' in frames[1]
+
+    @pytest.mark.parametrize(
+        ("worst", "said"),
+        [
+            (Worst(steal=0.3), "30 % steal"),
+            (Worst(steal=0.05), "5 % steal"),
+            (Worst(pressure=0.4), "40 % waiting for processors"),
+            (Worst(load=2.5), "a load of 2.5 for each processor"),
+            (Worst(steal=0.04, pressure=0.24, load=1.9), None),
+            (Worst(), None),
+        ],
+    )
+    def test_a_comparison_and_a_verdict_warn_of_it(self, worst: Worst, said: str | None) -> None:
+        of_candidate = {f"candidate_{name}": value for name, value in worst._asdict().items()}
+        compared = Comparison("a", "b", (), **of_candidate)
+        runs = verdict_runs.of_medians(0, [4.0, 4.0])
+        sides = verdict_runs.sides(runs[:1], [runs[1]._replace(worst=worst)])
+
+        warned = [warning for warning in sides.warnings() if " ran with " in warning]
+
+        assert compared.warnings == ((f"the candidate ran with {said}",) if said else ())
+        assert warned == ([f"run_001 ran with {said}"] if said else [])
+
+    def test_stored_noise_is_warned_of(self, tmp_path: Path) -> None:
+        write(tmp_path / "proc", PROC)
+        with RunRepository.open(tmp_path / "results") as repository:
+            repository.save("quiet", recorded(40))
+            with repository.run("noisy") as run:
+                for one in recorded(40).measurements:
+                    run.record(one.metric_type, one.satellite_id, 0.0, one.duration_ms)
+                recorder = run._recorder
+                assert recorder is not None
+                recorder.stop_thread()
+                recorder._meter = NoiseMeter(tmp_path / "proc")
+                stat = "cpu  120 0 110 740 0 0 0 130 0 0\n"
+                write(tmp_path / "proc", {"stat": stat, "loadavg": "4000 1 1\n"})
+
+            compared = repository.compare("quiet", "noisy")
+            judged = repository.gate("noisy", baseline="quiet")
+            defined = compare(repository.get("quiet"), repository.get("noisy"))
+
+        assert compared.candidate_steal == 0.3
+        assert compared.warnings[0] == "the candidate ran with 30 % steal"
+        assert compared.warnings[1].startswith("the candidate ran with a load of ")
+        assert compared == defined
+        assert "noisy ran with 30 % steal" in judged.warnings
+
+    def test_a_run_that_is_saved_at_once_has_none(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path) as repository:
+            assert repository.save("run", recorded(5)).noise is None
 
     def test_show_prints_it(self, tmp_path: Path) -> None:
         with RunRepository.open(tmp_path) as repository, repository.run("run") as run:

@@ -67,6 +67,7 @@ COLUMNS = {
     ),
     "v_attachments": "run_id name path bytes sha256",
     "v_units": "run_id satellite_id serial hardware firmware",
+    "v_save_ids": "run_id save_id sha256 revision",
     "v_machine_noise": (
         "run_id processors load_start load_end load_worst steal_start steal_end steal_worst "
         "pressure_start pressure_end pressure_worst frequency_mhz_start frequency_mhz_end "

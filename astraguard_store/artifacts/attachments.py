@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.staging import new_token
-from astraguard_store.checks import check_name
-from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
+from astraguard_store.checks import check_attachment_name
+from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
 from astraguard_store.model import Attachment
 from astraguard_store.system.files import (
@@ -19,39 +19,20 @@ from astraguard_store.system.files import (
     digest_of,
     make_folder,
     open_anybodys,
+    open_below,
     open_folder,
-    open_for_reading,
     sync,
-    sync_folder,
     write_all,
 )
 
 __all__ = [
     "attach",
+    "attachment_chunks",
     "attachment_path",
     "attachment_state",
-    "check_attachment_name",
-    "copy_attachment",
+    "copy_attachments",
     "keep_attachments",
 ]
-
-# What the file system takes, less what a copy on its way has in addition.
-_LONGEST_NAME_BYTES = 230
-
-
-def check_attachment_name(name: str) -> str:
-    """Return *name* if a file below `attachments` may have it.
-
-    Raises:
-        InvalidRunError: It may not.
-    """
-    check_name(name, "name of an attachment")
-    if "/" in name or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
-        raise InvalidRunError(
-            f"Invalid name of an attachment {name!r:.80}: a file's name is needed, without "
-            f"slashes, without a dot in front, of {_LONGEST_NAME_BYTES} bytes at most"
-        )
-    return name
 
 
 def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -> Attachment:
@@ -64,6 +45,9 @@ def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -
     try:
         with open_anybodys(source) as descriptor:
             return copy_attachment(root, run_id, name, chunks_of(descriptor), durable=durable)
+    except ArtifactWriteError:
+        # An OSError too, and not the source's.
+        raise
     except OSError as error:
         raise ArtifactReadError(f"{source} can't be attached: {error.strerror}") from error
 
@@ -77,37 +61,74 @@ def copy_attachment(
         ArtifactWriteError: It can't be written.
     """
     folder = root / run_id / ATTACHMENTS_NAME
-    beside = folder / f".{name}~{new_token()}"
-    digest = hashlib.sha256()
-    size = 0
     try:
         make_folder(folder)
-        descriptor = create_file(beside)
-        try:
-            for chunk in chunks:
-                digest.update(chunk)
-                write_all(descriptor, chunk)
-                size += len(chunk)
+        # Through its descriptor: it must not be a link, and none may take its place.
+        with open_folder(folder) as parent:
+            found = _written(parent, name, chunks, durable=durable)
             if durable:
-                sync(descriptor)
-            beside.rename(folder / name)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
-        finally:
-            os.close(descriptor)
-        if durable:
-            sync_folder(folder)
+                sync(parent)
     except OSError as error:
         raise ArtifactWriteError(
             f"{folder / name} can't be written: {error.strerror}; nothing was attached"
         ) from error
+    return found
+
+
+def _written(folder: int, name: str, chunks: Iterable[bytes], *, durable: bool) -> Attachment:
+    """Write the file *name* in an open folder, under another name until it is whole."""
+    beside = f".{name}~{new_token()}"
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = create_file(beside, folder)
+    try:
+        for chunk in chunks:
+            digest.update(chunk)
+            write_all(descriptor, chunk)
+            size += len(chunk)
+        if durable:
+            sync(descriptor)
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=folder)
+        raise
+    finally:
+        os.close(descriptor)
     return Attachment(name, size, digest.hexdigest())
 
 
+def copy_attachments(
+    root: Path, other: Path, run_id: str, attachments: Iterable[Attachment], *, durable: bool
+) -> None:
+    """Copy what is attached to a run of the results folder *other*.
+
+    A run that doesn't come leaves copies, and the next one that does replaces them.
+
+    Raises:
+        InvalidRunError: A name would lead elsewhere.
+        ArtifactReadError: One is missing, or isn't what is noted.
+        ArtifactWriteError: One can't be written.
+    """
+    for noted in attachments:
+        path = other / attachment_path(run_id, noted.name)
+        try:
+            with open_below(other, run_id, ATTACHMENTS_NAME, noted.name) as descriptor:
+                chunks = chunks_of(descriptor)
+                copied = copy_attachment(root, run_id, noted.name, chunks, durable=durable)
+        except FileNotFoundError as error:
+            raise ArtifactReadError(f"its attachment {path} is missing") from error
+        if copied != noted:
+            raise ArtifactReadError(f"its attachment {path} was changed")
+
+
 def attachment_path(run_id: str, name: str) -> str:
-    """Return where an attachment lies, relative to the results folder."""
+    """Return where an attachment lies, relative to the results folder.
+
+    Raises:
+        InvalidRunError: Its name would lead elsewhere: another program has noted it.
+    """
+    check_attachment_name(name)
     return f"{run_id}/{ATTACHMENTS_NAME}/{name}"
 
 
@@ -115,16 +136,42 @@ def attachment_state(root: Path, run_id: str, name: str) -> Attachment:
     """Return what an attachment is now.
 
     Raises:
+        InvalidRunError: See `attachment_path`.
         FileNotFoundError: It isn't there.
         ArtifactReadError: It can't be read.
     """
-    folder = root / run_id / ATTACHMENTS_NAME
-    with open_for_reading(folder, name) as descriptor:
-        try:
-            found = digest_of(descriptor)
-        except OSError as error:
-            raise ArtifactReadError(f"{folder / name} can't be read: {error.strerror}") from error
-    return Attachment(name, found.bytes, found.sha256)
+    with open_below(root, run_id, ATTACHMENTS_NAME, name) as descriptor:
+        return _state(descriptor, root / attachment_path(run_id, name))
+
+
+def attachment_chunks(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
+    """Yield the content of an attachment, 1 MB at a time.
+
+    The first chunk is empty: whoever has got it knows that the file was checked.
+
+    Raises:
+        ArtifactReadError: It isn't there, can't be read, or isn't what was attached.
+        InvalidRunError: Nothing can be attached by its name.
+    """
+    name = check_attachment_name(noted.name)
+    path = root / attachment_path(run_id, name)
+    try:
+        with open_below(root, run_id, ATTACHMENTS_NAME, name) as descriptor:
+            if _state(descriptor, path) != noted:
+                raise ArtifactReadError(f"{path} was changed since it was attached")
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            yield b""
+            yield from chunks_of(descriptor)
+    except FileNotFoundError as error:
+        raise ArtifactReadError(f"{path} is missing; restore it from a backup") from error
+
+
+def _state(descriptor: int, path: Path) -> Attachment:
+    try:
+        found = digest_of(descriptor)
+    except OSError as error:
+        raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+    return Attachment(path.name, found.bytes, found.sha256)
 
 
 def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> int:

@@ -22,12 +22,13 @@ from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
+from astraguard_store.options import DATABASE_NAME
 from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "write_parquet"]
+__all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "why_in_store", "write_parquet"]
 
 # The earliest and the latest that a zip can tell.
 _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -85,6 +86,26 @@ def appearing(target: Path) -> Iterator[Path]:
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.unlink(missing_ok=True)
+
+
+def why_in_store(root: Path, target: Path, *, is_folder: bool = False) -> str | None:
+    """Return why nothing may be made at *target* for the results folder's sake; None if it may.
+
+    Args:
+        root: The real path of the results folder.
+        target: Where something is to be made.
+        is_folder: Whether it is a folder, or a file.
+    """
+    # Not by `resolve`, to which a loop of links is a RuntimeError.
+    real = Path(os.path.realpath(target))
+    if is_folder and root in (real, *real.parents):
+        where = "lies in the results folder, where it would be taken for a run"
+        return f"{where}; name a folder elsewhere"
+    if root in real.parents[1:]:
+        return "lies in a folder of the store; name a file elsewhere"
+    if root == real.parent and real.name.startswith(DATABASE_NAME):
+        return "has a name of the store's own files; name a file elsewhere"
+    return None
 
 
 def _check_free(target: Path) -> None:

@@ -19,6 +19,7 @@ from astraguard_store.formats.layout import JOURNAL_SUFFIX
 from astraguard_store.system.files import (
     create_locked,
     is_locked,
+    modified_ns,
     open_for_reading,
     sync,
     sync_folder,
@@ -106,8 +107,8 @@ class JournalFile:
             os.close(descriptor)
 
 
-def load_journal(path: Path) -> Journal:
-    """Return what a journal tells.
+def load_journal(path: Path) -> Journal | None:
+    """Return what a journal tells; None if its recorder died before there was anything in it.
 
     Raises:
         FileNotFoundError: It isn't there.
@@ -139,4 +140,4 @@ def journal_written_at_us(root: Path, run_id: str, token: str) -> int | None:
         status = os.stat(StagedName(run_id, token, JOURNAL_SUFFIX).path(root))
     except OSError:
         return None
-    return status.st_mtime_ns // 1000
+    return modified_ns(status) // 1000

@@ -26,10 +26,11 @@ from astraguard_store.exceptions import (
 from astraguard_store.options import names_server
 from astraguard_store.system.files import make_folder, sync_folder
 
-__all__ = ["RawPlace", "raw_place", "read_raw"]
+__all__ = ["RawPlace", "raw_place", "read_raw", "remove_raw"]
 
 # Of a name in a place: see `dataset.dataset_name`.
 _PARTS = 3
+_SUFFIX = ".parquet"
 
 
 class _RawFile(NamedTuple):
@@ -97,6 +98,31 @@ def read_raw(location: str) -> bytes:
         return bytes(bucket.obstore.get(bucket.store, name).bytes())
     except Exception as error:
         raise ArtifactReadError(f"{location} can't be read: {_reason(error)}") from error
+
+
+def remove_raw(location: str, run_id: str) -> str | None:
+    """Remove the file of a run that is deleted; return why it stays, None if it is gone.
+
+    What a catalogue names and no push writes isn't touched: others write catalogues, too.
+    """
+    base, name = _split(location)
+    rig, date, file = name.split("/") if name.count("/") == _PARTS - 1 else ("", "", "")
+    is_ours = rig.startswith("rig=") and date.startswith("date=") and file.endswith(_SUFFIX)
+    if not is_ours or file.removesuffix(_SUFFIX).rpartition(".")[0] != run_id:
+        return "no push gives a file such a name"
+    try:
+        if names_server(location):
+            bucket = _Bucket(base)
+            bucket.obstore.delete(bucket.store, name)
+        elif not os.path.isdir(base):
+            return f"there is no folder {base} on this machine"
+        else:
+            Path(location).unlink(missing_ok=True)
+    except (OSError, MissingExtraError, StoreNotFoundError) as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - obstore's have no common base
+        return _reason(error)
+    return None
 
 
 class _Folder:

@@ -51,7 +51,8 @@ def changes(
 ) -> int:
     """Say when METRIC became slower or faster for good: the steps in its history.
 
-    A step shows once it has four runs, and is of 5 % at least.
+    A step shows once it has four runs, and is of 5 % at least. Runs that aren't finished are
+    left out.
 
     Exit code 0; 1 where no run measured METRIC; 2 for an error.
     """

@@ -66,7 +66,8 @@ def history(
     """Show how METRIC went from run to run, oldest first, and where it changed.
 
     A change is a step that stays and is proven, as of `changes`, among the runs that are
-    shown. The commit is shown where it isn't that of the run before.
+    shown. The commit is shown where it isn't that of the run before. Runs that aren't
+    finished are left out.
 
     Exit code 0; 1 where no run measured it; 2 for an error.
     """
@@ -88,6 +89,8 @@ def history(
         output.print_json({**origin, **shapes.history_shape(found, statistic)})
     elif found.points:
         _print_history(found, statistic, markdown=as_markdown)
+    if found.unfinished:
+        complain(text.left_out(found.unfinished))
     if not found.points:
         complain(mistyped or f"none of the runs measured {metric!r}")
         return ANSWER_IS_NO

@@ -17,6 +17,9 @@ from astraguard_store.reports import Percentiles
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
 
+# What needs the buckets of single satellites.
+_OF_SATELLITES = frozenset({"satellite", "serial"})
+
 _Groups = Mapping[tuple[str | None, ...], Percentiles]
 # {(group, quantile): exact value} of the groups that are one run each.
 _Exact = Mapping[tuple[tuple[str | None, ...], float], float | AtLeast | None]
@@ -27,12 +30,19 @@ _KEPT = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 _MOST_RUNS_LOOKED_INTO = 1_000
 _GROUPINGS = (
     *("run", "satellite", "scenario", "host", "rig", "firmware", "software_version"),
-    *("git_branch", "git_commit", "platform", "python", "day", "week", "month"),
+    *("git_branch", "git_commit", "platform", "python", "serial", "day", "week", "month"),
 )
 
 
 def _names(listed: str | None) -> tuple[str, ...] | None:
-    return None if listed is None else tuple([name.strip() for name in listed.split(",")])
+    if listed is None:
+        return None
+    names = tuple(name.strip() for name in listed.split(","))
+    for name in names:
+        if name not in _GROUPINGS:
+            known = ", ".join(_GROUPINGS)
+            raise click.UsageError(f"Invalid --by {name!r}: one of {known} is needed.")
+    return names
 
 
 @click.command(
@@ -116,7 +126,9 @@ def percentiles(
         output.print_json({**origin, **_shape(by, groups)})
     elif is_measured:
         _print(by, groups, exact, markdown=as_markdown)
-    if not _complain_of_gaps(groups.values()) and not is_measured:
+    of_satellites = satellite is not None or not _OF_SATELLITES.isdisjoint(by or ())
+    has_gaps = _complain_of_gaps(groups.values(), of_satellites=of_satellites)
+    if not has_gaps and not is_measured:
         where = f" on a satellite {satellite!r}" if satellite else ""
         complain(mistyped or f"none of the runs measured {metric!r}{where}")
     return OK if is_measured else ANSWER_IS_NO
@@ -143,7 +155,8 @@ def _exact(
         metrics = run.metrics if satellite is None else run.satellites.get(satellite, {})
         for quantile, name in _KEPT.items():
             summary = metrics.get(answer.metric_type)
-            if summary is not None:
+            # A serial number's events are fewer than those of all satellites.
+            if summary is not None and summary.count == answer.count:
                 exact[group, quantile] = getattr(summary, name)
     return exact
 
@@ -237,19 +250,18 @@ def _print_percentiles(answer: Percentiles, exact: _Exact, *, markdown: bool) ->
     output.print_table(text.numbers("quantile", unit.name), rows, markdown=markdown)
 
 
-def _complain_of_gaps(answers: Collection[Percentiles]) -> bool:
+def _complain_of_gaps(answers: Collection[Percentiles], *, of_satellites: bool) -> bool:
     """Warn of runs without buckets; return whether there are any."""
     # A run is in several groups where these are satellites.
     without = sorted({run_id for answer in answers for run_id in answer.runs_without_buckets})
     if without:
+        of_what, how = (" of satellites", " --satellite-buckets") if of_satellites else ("", "")
         complain(
-            f"warning: {text.counted(len(without), 'run')} without buckets can't be in it: "
-            f"{text.few_names(without)}; `{PROGRAM} check --fix` counts them from the CSVs"
+            f"warning: {text.counted(len(without), 'run')} without buckets{of_what} can't be in "
+            f"it: {text.few_names(without)}; `{PROGRAM} check --fix{how}` counts them from the "
+            "CSVs"
         )
     unfinished = sorted({run_id for answer in answers for run_id in answer.unfinished})
     if unfinished:
-        complain(
-            f"left out, for not being finished: {text.few_names(unfinished)}; name them to have "
-            "them in it"
-        )
+        complain(f"{text.left_out(unfinished)}; name them to have them in it")
     return bool(without)

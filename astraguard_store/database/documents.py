@@ -44,6 +44,7 @@ from astraguard_store.model import (
 )
 
 __all__ = [
+    "NO_BOUNDS",
     "DocumentState",
     "RunParts",
     "decode",
@@ -69,8 +70,8 @@ _MINUS_ZERO: Final = b"\xcb\x80" + bytes(7)
 
 
 _POSITION: Final = itemgetter(3)  # which is the column `position` of statistics
-_NO_BOUNDS: Final = (None, None, None)
-_WITHOUT_BOUNDS: Final = len(MetricSummary._fields) - len(_NO_BOUNDS)
+NO_BOUNDS: Final = (None, None, None)
+_WITHOUT_BOUNDS: Final = len(MetricSummary._fields) - len(NO_BOUNDS)
 
 
 class RunParts(NamedTuple):
@@ -136,7 +137,7 @@ def parts_of(statistics: Iterable[Row], artifacts: Iterable[Row]) -> RunParts:
     metrics: dict[str, MetricSummary] = {}
     satellites: dict[str, dict[str, MetricSummary]] = {}
     for _, satellite_id, metric_type, _, *numbers in sorted(statistics, key=_POSITION):
-        summary = MetricSummary._make([*numbers, *_NO_BOUNDS])
+        summary = MetricSummary._make([*numbers, *NO_BOUNDS])
         of_one = (
             metrics if satellite_id == ALL_SATELLITES else satellites.setdefault(satellite_id, {})
         )

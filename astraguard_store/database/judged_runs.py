@@ -22,6 +22,7 @@ from astraguard_store.database.core import (
     func,
     given_values,
     literal_column,
+    machine_noise,
     null,
     run_tags,
     run_verdicts,
@@ -30,8 +31,10 @@ from astraguard_store.database.core import (
     statistics,
     units,
 )
+from astraguard_store.database.rows import STATISTICS_COLUMNS, worst
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
+from astraguard_store.noise import Worst
 from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
@@ -53,7 +56,9 @@ _PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "unit
 _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
-_SUMMARY: Final = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
+
+# What ended early is no measure of anything, unless somebody names it.
+_is_finished: Final = runs.c.state == literal_column("'finished'")
 
 Row = tuple[Any, ...]
 
@@ -63,9 +68,9 @@ def _runs_sql() -> str:
     started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
     was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
     return compiled(
-        select(runs.c.run_id, started_us, *was).where(
-            runs.c.run_id.in_(select(given_values("run_ids")))
-        )
+        select(runs.c.run_id, started_us, *worst(), *was)
+        .select_from(runs.outerjoin(machine_noise))
+        .where(runs.c.run_id.in_(select(given_values("run_ids"))))
     )
 
 
@@ -86,7 +91,7 @@ def _units_sql() -> str:
 
 @kept()
 def _metrics_sql() -> str:
-    columns = (statistics.c[name] for name in _SUMMARY)
+    columns = (statistics.c[name] for name in STATISTICS_COLUMNS)
     return compiled(
         select(statistics.c.run_id, statistics.c.metric_type, *columns).where(
             statistics.c.run_id.in_(select(given_values("run_ids"))),
@@ -118,7 +123,7 @@ def _served_sql() -> str:
 @kept()
 def _satellites_sql() -> str:
     table = statistics.c
-    columns = (table[name] for name in _SUMMARY)
+    columns = (table[name] for name in STATISTICS_COLUMNS)
     return compiled(
         select(table.run_id, table.metric_type, table.satellite_id, *columns).where(
             table.run_id.in_(select(given_values("run_ids"))),
@@ -221,8 +226,11 @@ def judged_runs(
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
             versions.get(run_id),
+            Worst(steal, pressure, load),
         )
-        for run_id, started_us, *was in connection.execute(_runs_sql(), given)
+        for run_id, started_us, steal, pressure, load, *was in connection.execute(
+            _runs_sql(), given
+        )
     }
 
 
@@ -255,6 +263,7 @@ def _history_sql() -> str:
                 machine == bindparam("machine"),
                 ~excluded,
                 ~regressed,
+                _is_finished,
             )
             .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
         ),
@@ -293,6 +302,7 @@ def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> str:
     wanted = [
         table.metric_type == bindparam("metric_type"),
         table.satellite_id == OF_ALL_SATELLITES,
+        _is_finished,
     ]
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))

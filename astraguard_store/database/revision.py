@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["HEAD_REVISION", "VERSION_TABLE"]
 
-HEAD_REVISION: Final = "0008"
+HEAD_REVISION: Final = "0009"
 """The schema this code works with; a test holds it against the migrations."""
 
 VERSION_TABLE: Final = "astraguard_schema_version"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.buckets import BucketColumns, text_of
-from astraguard_store.database.documents import RunParts, write_document
+from astraguard_store.database.core import func, machine_noise, whole
+from astraguard_store.database.documents import NO_BOUNDS, RunParts, write_document
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
 from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
+from astraguard_store.ranks import PERCENTILES
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
 __all__ = [
+    "STATISTICS_COLUMNS",
     "bucket_rows",
     "child_rows",
     "file_row",
@@ -24,7 +27,18 @@ __all__ = [
     "insert_statistics",
     "insert_surroundings",
     "surrounding_rows",
+    "worst",
 ]
+
+STATISTICS_COLUMNS: Final = MetricSummary._fields[: -len(NO_BOUNDS)]
+"""The columns of statistics, in the order of the fields of `MetricSummary`."""
+
+
+def worst() -> tuple[Any, ...]:
+    """Return the values of `Worst`, for a statement."""
+    noise = machine_noise.c
+    load = noise.load_worst / func.nullif(noise.processors, whole(0))
+    return noise.steal_worst, noise.pressure_worst, load
 
 
 def insert_statistics(connection: Connection, summary: RunSummary) -> None:
@@ -118,9 +132,11 @@ def _bucket_rows(
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:
     """Return the values of the columns of statistics: a percentile's number, or its bound."""
+    stored = summary[: -len(PERCENTILES)]
     if not summary.missed:
-        return summary[:8]
-    count, mean, p50, p95, p99, least, largest, missed, *above = summary
-    pairs = zip((p50, p95, p99), above, strict=True)
+        return stored
+    first = MetricSummary._fields.index("p50_ms")
+    end = first + len(PERCENTILES)
+    pairs = zip(stored[first:end], summary[-len(PERCENTILES) :], strict=True)
     percentiles = (number if bound is None else bound for number, bound in pairs)
-    return (count, mean, *percentiles, least, largest, missed)
+    return (*stored[:first], *percentiles, *stored[end:])

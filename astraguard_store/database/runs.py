@@ -25,6 +25,7 @@ from astraguard_store.database.core import (
     run_documents,
     run_tags,
     runs,
+    save_ids,
     select,
     statistics,
     union_all,
@@ -32,13 +33,15 @@ from astraguard_store.database.core import (
     upsert,
     whole,
 )
-from astraguard_store.database.documents import RunParts, decode, parts_of
+from astraguard_store.database.documents import NO_BOUNDS, RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
+    STATISTICS_COLUMNS,
     insert_buckets,
     insert_files,
     insert_statistics,
     insert_surroundings,
+    worst,
 )
 from astraguard_store.database.sql import Connection, kept
 from astraguard_store.exceptions import DatabaseError, RunIsRunningError
@@ -53,9 +56,10 @@ from astraguard_store.model import (
     utc_from_epoch_us,
     with_bounds,
 )
-from astraguard_store.noise import NOISE_FIELDS, MachineNoise
+from astraguard_store.noise import NOISE_FIELDS, WORST_FIELDS, MachineNoise
 from astraguard_store.provenance import (
     NO_UNITS,
+    PROVENANCE_FIELDS,
     UNIT_FIELDS,
     Provenance,
     ProvenanceChange,
@@ -78,21 +82,22 @@ __all__ = [
     "OF_UNIT",
     "PROVENANCE_COLUMNS",
     "RUN_COLUMNS",
-    "STATISTICS_COLUMNS",
     "Missing",
     "StoredRun",
     "compare",
     "comparison_of",
     "delete_dangling",
     "delete_run",
-    "find_save",
     "is_same",
     "keeps_satellite_buckets",
     "load_run",
     "load_run_of_rows",
+    "named_saves",
+    "note_save_ids",
     "purge_measurements",
     "run_exists",
     "run_row",
+    "save_ids_of",
     "save_run",
     "save_without_files",
     "set_tags",
@@ -100,33 +105,8 @@ __all__ = [
     "tags_of",
 ]
 
-STATISTICS_COLUMNS: Final = (
-    "count",
-    "mean_ms",
-    "p50_ms",
-    "p95_ms",
-    "p99_ms",
-    "min_ms",
-    "max_ms",
-    "missed",
-)
-"""The columns of statistics, in the order of the fields of `MetricSummary`."""
-
-PROVENANCE_COLUMNS: Final = (
-    "scenario",
-    "seed",
-    "software_version",
-    "git_commit",
-    "git_branch",
-    "git_dirty",
-    "host",
-    "platform",
-    "python",
-    "rig",
-    "firmware",
-    "started_at_us",
-    "finished_at_us",
-    "percentile_definition",
+PROVENANCE_COLUMNS: Final = tuple(
+    f"{name}_us" if name in {"started_at", "finished_at"} else name for name in PROVENANCE_FIELDS
 )
 """The columns of provenance, in the order of the fields of `Provenance`."""
 
@@ -163,10 +143,11 @@ _FIRST = 1 + len(_KEYS)
 _MIDDLE = _FIRST + len(STATISTICS_COLUMNS)
 _END_OF_RUN = 1 + len(RUN_COLUMNS)
 _END_OF_STATISTICS = 4 + len(STATISTICS_COLUMNS)
+_END_OF_ROW = _MIDDLE + len(STATISTICS_COLUMNS)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
+_END_OF_SIDE = _OF_SIDE + 1 + len(WORST_FIELDS)
 _SIDES: Final = ("baseline", "candidate")
 _DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
-_NO_BOUNDS = (None, None, None)
 BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (run_tags, OF_TAG, "tag", "value"),
     (attachments, OF_ATTACHMENT, *Attachment._fields),
@@ -180,7 +161,7 @@ _VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
 ]
 """Which columns of provenance aren't stored as they are, and how they are made."""
 
-# Not the tags: they were set on the run, whichever of its saves is stored.
+# Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
     "statistics",
     "artifacts",
@@ -191,7 +172,14 @@ _OF_ONE_SAVE: Final = (
     "machine_noise",
 )
 # The documents first: triggers of the tables that they copy delete them, uncounted.
-BELOW: Final = ("run_documents", *_OF_ONE_SAVE, "run_tags", "baseline_runs", "run_verdicts")
+BELOW: Final = (
+    "run_documents",
+    *_OF_ONE_SAVE,
+    "run_tags",
+    "save_ids",
+    "baseline_runs",
+    "run_verdicts",
+)
 """The tables below `runs`: all whose rows are of one run."""
 
 
@@ -409,17 +397,42 @@ def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
 
 
 @kept()
-def _find_save_sql() -> str:
-    named = select(runs.c.run_id, runs.c.save_sha256).where(
-        runs.c.save_id == bindparam("save_id"), runs.c.save_id.is_not(None)
-    )
-    return compiled(named)
+def _named_saves_sql() -> str:
+    named = select(save_ids.c.run_id, save_ids.c.sha256)
+    return compiled(named.where(save_ids.c.save_id == bindparam("save_id")))
 
 
-def find_save(connection: Connection, save_id: str) -> tuple[str, str] | None:
-    """Return (run id, content's hash) of the stored save of that name, None if there is none."""
-    row: tuple[str, str] | None = connection.execute(_find_save_sql(), (save_id,)).fetchone()
-    return row
+def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
+    """Return (run id, content's hash) of each save that was ever given that name.
+
+    More than one where runs of several stores came together.
+    """
+    return connection.execute(_named_saves_sql(), (save_id,)).fetchall()
+
+
+@kept()
+def _ids_of_run_sql() -> str:
+    named = select(save_ids.c.save_id, save_ids.c.sha256, save_ids.c.revision)
+    of_run = named.where(save_ids.c.run_id == _run_id())
+    return compiled(of_run.order_by(save_ids.c.revision, save_ids.c.save_id))
+
+
+def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int]]:
+    """Return (name, content's hash, revision) of each named save of a run, the oldest first."""
+    return connection.execute(_ids_of_run_sql(), (run_id,)).fetchall()
+
+
+@kept()
+def _note_save_id_sql() -> str:
+    return compiled(upsert(save_ids))
+
+
+def note_save_ids(
+    connection: Connection, run_id: str, named: Iterable[tuple[str, str, int]]
+) -> None:
+    """Write (name, content's hash, revision) of named saves of a run."""
+    for one in named:
+        connection.execute(_note_save_id_sql(), (run_id, *one))
 
 
 @kept(*({"table": table} for table in _OF_ONE_SAVE))
@@ -474,6 +487,9 @@ def save_without_files(
     insert_statistics(connection, summary)
     set_tags(connection, summary.run_id, summary.tags)
     insert_surroundings(connection, summary)
+    if summary.save_id is not None and run.save_sha256 is not None:
+        named = (summary.save_id, run.save_sha256, revision)
+        note_save_ids(connection, summary.run_id, [named])
     if found:
         insert_buckets(connection, summary.run_id, found)
     if measurements:
@@ -613,11 +629,14 @@ def comparison_sql(*, by_satellite: bool) -> str:
         baseline.c.metric_type == candidate.c.metric_type
     )
     mark = whole(OF_STATISTICS)
+    width = max(_END_OF_ROW, _END_OF_SIDE)
+    padding = [null() for _ in range(width - _END_OF_ROW)]
     both = select(
         mark,
         *(baseline.c[key] for key in _KEYS),
         *(baseline.c[name] for name in STATISTICS_COLUMNS),
         *(candidate.c[name] for name in STATISTICS_COLUMNS),
+        *padding,
     ).select_from(baseline.outerjoin(candidate, same))
     only_candidate = (
         select(
@@ -625,11 +644,11 @@ def comparison_sql(*, by_satellite: bool) -> str:
             *(candidate.c[key] for key in _KEYS),
             *(null() for _ in STATISTICS_COLUMNS),
             *(candidate.c[name] for name in STATISTICS_COLUMNS),
+            *padding,
         )
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    width = _MIDDLE + len(STATISTICS_COLUMNS)
     # The times differ between any two runs, so they aren't compared.
     was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
@@ -637,7 +656,7 @@ def comparison_sql(*, by_satellite: bool) -> str:
         _padded(
             runs,
             OF_PROVENANCE,
-            (name, *was, runs.c.state, machine_noise.c.steal_worst),
+            (name, *was, runs.c.state, *worst()),
             width,
         )
         .select_from(runs.outerjoin(machine_noise))
@@ -685,7 +704,7 @@ def comparison_of(
     changes = [
         tuple.__new__(
             MetricChange,
-            (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:])),
+            (row[2], row[1] or None, _side(row[_FIRST:_MIDDLE]), _side(row[_MIDDLE:_END_OF_ROW])),
         )
         for row in rows
         if row[0] == OF_STATISTICS
@@ -695,9 +714,10 @@ def comparison_of(
     of_units = [row for row in rows if row[0] == OF_UNIT]
     if of_units:
         of_provenance += changes_of_units(*(_units_of(of_units, side) for side in _SIDES))
-    how = {row[1]: row[_OF_SIDE : _OF_SIDE + 2] for row in rows if row[0] == OF_PROVENANCE}
-    states, steals = zip(*(how[side] for side in _SIDES), strict=True)
-    return Comparison(baseline, candidate, tuple(changes), of_provenance, *states, *steals)
+    how = {row[1]: row[_OF_SIDE:_END_OF_SIDE] for row in rows if row[0] == OF_PROVENANCE}
+    pairs = zip(*(how[side] for side in _SIDES), strict=True)
+    doubtful = (value for pair in pairs for value in pair)
+    return Comparison(baseline, candidate, tuple(changes), of_provenance, *doubtful)
 
 
 def _units_of(rows: Iterable[tuple[Any, ...]], side: str) -> dict[str, Unit]:
@@ -708,7 +728,7 @@ def _side(numbers: tuple[Any, ...]) -> MetricSummary | None:
     if numbers[0] is None:
         return None
     # Half the time of the class's own ways.
-    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + _NO_BOUNDS)
+    summary: MetricSummary = tuple.__new__(MetricSummary, numbers + NO_BOUNDS)
     return with_bounds(summary) if numbers[-1] else summary
 
 

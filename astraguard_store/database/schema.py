@@ -41,6 +41,7 @@ __all__ = [
     "run_tags",
     "run_verdicts",
     "runs",
+    "save_ids",
     "schema_doc",
     "statistics",
     "store",
@@ -107,7 +108,7 @@ runs = _table(
     Column("last_written_at_us", INTEGER_64),
     # The journal that a recorder writes; NULL as soon as the run is saved.
     Column("live_token", Text),
-    # What the caller named the save, and the hash of what it held: so a retry is known.
+    # Of the save that is stored, if the caller named it; `save_ids` has all of them.
     Column("save_id", Text),
     Column("save_sha256", Text),
     CheckConstraint("run_id <> ''", name="run_id_not_empty"),
@@ -132,9 +133,8 @@ Index(
     runs.c.started_at_us,
 )
 
-# The few that are being recorded, and the saves that were named.
+# The few that are being recorded.
 Index("ix_runs_live_token", runs.c.live_token, sqlite_where=runs.c.live_token.is_not(None))
-Index("ix_runs_save_id", runs.c.save_id, sqlite_where=runs.c.save_id.is_not(None))
 
 # The recent runs of a scenario; runs without one don't take room in it.
 Index(
@@ -268,6 +268,19 @@ units = _table(
     Column("hardware", Text),
     Column("firmware", Text),
 )
+
+# Every name that a save of a run was given, and the hash of what it held: so a retry is
+# known, also after newer saves. Two stores may have given one name to two runs.
+save_ids = _table(
+    "save_ids",
+    _run_key(),
+    Column("save_id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    CheckConstraint("length(sha256) = 64", name="sha256_length"),
+)
+
+Index("ix_save_ids_save_id", save_ids.c.save_id)
 
 # What else the machine did that recorded a run: see `MachineNoise`.
 machine_noise = _table(

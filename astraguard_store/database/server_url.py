@@ -16,6 +16,11 @@ _FORM: Final = "postgresql://user@host:5432/database"
 # the end of it isn't one.
 _HOST: Final = re.compile(r"[\w.:,%/+~-]*")
 _SHOWN: Final = ("host", "port")
+# Servers of which one takes writes, as libpq lists them; SQLAlchemy knows them without ports.
+_HOSTS: Final = re.compile(
+    r"(//(?:[^/?@]*@)?)([\w.~-]+(?::\d+)?(?:,[\w.~-]+(?::\d+)?)+)(?=[/?]|$)"
+)
+_PORT: Final = "5432"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,10 @@ class ServerUrl:
             raise StoreNotFoundError(
                 f"a URL of {scheme}: is no store; name a results folder, or a server as {_FORM}"
             )
+        rest, hosts = _without_hosts(text.partition(":")[2])
         try:
             # libpq takes both names of the scheme, SQLAlchemy one.
-            url = make_url("postgresql:" + text.partition(":")[2])
+            url = make_url("postgresql:" + rest).update_query_dict(hosts)
         except (ArgumentError, ValueError):
             raise _malformed() from None
         if not _HOST.fullmatch(url.host or ""):
@@ -76,6 +82,19 @@ class ServerUrl:
             if "password" in name and value:
                 message = message.replace(str(value), "***")
         return " ".join(message.split())
+
+
+def _without_hosts(rest: str) -> tuple[str, dict[str, str]]:
+    """Return what follows the scheme without its list of servers, and these as parameters."""
+    found = _HOSTS.match(rest)
+    if found is None:
+        return rest, {}
+    pairs = [host.partition(":") for host in found[2].split(",")]
+    hosts = {
+        "host": ",".join(host for host, _, _ in pairs),
+        "port": ",".join(port or _PORT for _, _, port in pairs),
+    }
+    return found[1] + rest[found.end() :], hosts
 
 
 def _malformed() -> StoreNotFoundError:

@@ -72,7 +72,7 @@ WHERE runs.scenario = :scenario AND coalesce(nullif(runs.rig, ''), runs.host) = 
 FROM run_tags
 WHERE run_tags.run_id = runs.run_id AND run_tags.tag = :excluded)) AND NOT (EXISTS (SELECT *
 FROM run_verdicts
-WHERE run_verdicts.run_id = runs.run_id AND run_verdicts.verdict = 'regressed')) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+WHERE run_verdicts.run_id = runs.run_id AND run_verdicts.verdict = 'regressed')) AND runs.state = 'finished' ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
  LIMIT :limit OFFSET 0
 
 -- judged_runs._metrics_sql
@@ -82,8 +82,8 @@ WHERE statistics.run_id IN (SELECT given.value
 FROM json_each(?) AS given) AND statistics.satellite_id = ''
 
 -- judged_runs._runs_sql
-SELECT runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_1, runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition
-FROM runs
+SELECT runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_1, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_1, runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_2, NULL AS anon__1, runs.percentile_definition
+FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
 WHERE runs.run_id IN (SELECT given.value
 FROM json_each(?) AS given)
 
@@ -96,82 +96,82 @@ FROM json_each(?) AS given) AND statistics.satellite_id != ''
 -- judged_runs._series_sql of_scenario=False since=False statistic=mean
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.mean_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=False statistic=p50
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p50_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=False statistic=p95
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p95_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=False statistic=p99
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p99_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=True statistic=mean
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.mean_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=True statistic=p50
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p50_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=True statistic=p95
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p95_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=False since=True statistic=p99
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p99_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=False statistic=mean
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.mean_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=False statistic=p50
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p50_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=False statistic=p95
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p95_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=False statistic=p99
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p99_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=True statistic=mean
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.mean_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=True statistic=p50
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p50_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=True statistic=p95
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p95_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._series_sql of_scenario=True since=True statistic=p99
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.p99_ms
 FROM statistics JOIN runs ON runs.run_id = statistics.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
+WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' AND runs.scenario = :scenario AND coalesce(runs.started_at_us, runs.recorded_at_us) >= :since_us ORDER BY coalesce(runs.started_at_us, runs.recorded_at_us), runs.run_id
 
 -- judged_runs._served_sql
 SELECT statistics.run_id, statistics.metric_type, max(statistics.count) AS max_1, min(statistics.satellite_id) AS min_1, max(statistics.satellite_id) AS max_2
@@ -436,6 +436,10 @@ FROM runs))
 DELETE FROM run_verdicts WHERE (run_verdicts.run_id NOT IN (SELECT runs.run_id
 FROM runs))
 
+-- runs._delete_dangling_sql table=save_ids
+DELETE FROM save_ids WHERE (save_ids.run_id NOT IN (SELECT runs.run_id
+FROM runs))
+
 -- runs._delete_dangling_sql table=statistics
 DELETE FROM statistics WHERE (statistics.run_id NOT IN (SELECT runs.run_id
 FROM runs))
@@ -444,15 +448,23 @@ FROM runs))
 DELETE FROM units WHERE (units.run_id NOT IN (SELECT runs.run_id
 FROM runs))
 
--- runs._find_save_sql
-SELECT runs.run_id, runs.save_sha256
-FROM runs
-WHERE runs.save_id = ? AND runs.save_id IS NOT NULL
+-- runs._ids_of_run_sql
+SELECT save_ids.save_id, save_ids.sha256, save_ids.revision
+FROM save_ids
+WHERE save_ids.run_id = ? ORDER BY save_ids.revision, save_ids.save_id
 
 -- runs._keeps_buckets_sql
 SELECT EXISTS (SELECT *
 FROM buckets
 WHERE buckets.run_id = ? AND buckets.satellite_id > '') AS anon_1
+
+-- runs._named_saves_sql
+SELECT save_ids.run_id, save_ids.sha256
+FROM save_ids
+WHERE save_ids.save_id = ?
+
+-- runs._note_save_id_sql
+INSERT INTO save_ids (run_id, save_id, sha256, revision) VALUES (?, ?, ?, ?) ON CONFLICT (run_id, save_id) DO UPDATE SET sha256 = excluded.sha256, revision = excluded.revision
 
 -- runs.comparison_sql by_satellite=False
 WITH baseline AS NOT MATERIALIZED
@@ -463,16 +475,16 @@ candidate AS NOT MATERIALIZED
 (SELECT statistics.satellite_id AS satellite_id, statistics.metric_type AS metric_type, statistics.count AS count, statistics.mean_ms AS mean_ms, statistics.p50_ms AS p50_ms, statistics.p95_ms AS p95_ms, statistics.p99_ms AS p99_ms, statistics.min_ms AS min_ms, statistics.max_ms AS max_ms, statistics.missed AS missed
 FROM statistics
 WHERE statistics.run_id = ? AND statistics.satellite_id = '')
- SELECT 2, baseline.satellite_id, baseline.metric_type, baseline.count, baseline.mean_ms, baseline.p50_ms, baseline.p95_ms, baseline.p99_ms, baseline.min_ms, baseline.max_ms, baseline.missed, candidate.count AS count_1, candidate.mean_ms AS mean_ms_1, candidate.p50_ms AS p50_ms_1, candidate.p95_ms AS p95_ms_1, candidate.p99_ms AS p99_ms_1, candidate.min_ms AS min_ms_1, candidate.max_ms AS max_ms_1, candidate.missed AS missed_1
-FROM baseline LEFT OUTER JOIN candidate ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type UNION ALL SELECT 2, candidate.satellite_id, candidate.metric_type, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, candidate.count, candidate.mean_ms, candidate.p50_ms, candidate.p95_ms, candidate.p99_ms, candidate.min_ms, candidate.max_ms, candidate.missed
+ SELECT 2, baseline.satellite_id, baseline.metric_type, baseline.count, baseline.mean_ms, baseline.p50_ms, baseline.p95_ms, baseline.p99_ms, baseline.min_ms, baseline.max_ms, baseline.missed, candidate.count AS count_1, candidate.mean_ms AS mean_ms_1, candidate.p50_ms AS p50_ms_1, candidate.p95_ms AS p95_ms_1, candidate.p99_ms AS p99_ms_1, candidate.min_ms AS min_ms_1, candidate.max_ms AS max_ms_1, candidate.missed AS missed_1, NULL AS anon_1
+FROM baseline LEFT OUTER JOIN candidate ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type UNION ALL SELECT 2, candidate.satellite_id, candidate.metric_type, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, candidate.count, candidate.mean_ms, candidate.p50_ms, candidate.p95_ms, candidate.p99_ms, candidate.min_ms, candidate.max_ms, candidate.missed, NULL AS anon__8
 FROM candidate LEFT OUTER JOIN baseline ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type
-WHERE baseline.metric_type IS NULL UNION ALL SELECT 1, 'baseline', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, NULL AS anon__2
+WHERE baseline.metric_type IS NULL UNION ALL SELECT 1, 'baseline', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_2
 FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
-WHERE runs.run_id = ? UNION ALL SELECT 1, 'candidate', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, NULL AS anon__2
+WHERE runs.run_id = ? UNION ALL SELECT 1, 'candidate', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_3
 FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
-WHERE runs.run_id = ? UNION ALL SELECT 6, 'baseline', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12
+WHERE runs.run_id = ? UNION ALL SELECT 6, 'baseline', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12, NULL AS anon__13
 FROM units
-WHERE units.run_id = ? UNION ALL SELECT 6, 'candidate', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12
+WHERE units.run_id = ? UNION ALL SELECT 6, 'candidate', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12, NULL AS anon__13
 FROM units
 WHERE units.run_id = ?
 
@@ -485,16 +497,16 @@ candidate AS NOT MATERIALIZED
 (SELECT statistics.satellite_id AS satellite_id, statistics.metric_type AS metric_type, statistics.count AS count, statistics.mean_ms AS mean_ms, statistics.p50_ms AS p50_ms, statistics.p95_ms AS p95_ms, statistics.p99_ms AS p99_ms, statistics.min_ms AS min_ms, statistics.max_ms AS max_ms, statistics.missed AS missed
 FROM statistics
 WHERE statistics.run_id = ? AND statistics.satellite_id > '')
- SELECT 2, baseline.satellite_id, baseline.metric_type, baseline.count, baseline.mean_ms, baseline.p50_ms, baseline.p95_ms, baseline.p99_ms, baseline.min_ms, baseline.max_ms, baseline.missed, candidate.count AS count_1, candidate.mean_ms AS mean_ms_1, candidate.p50_ms AS p50_ms_1, candidate.p95_ms AS p95_ms_1, candidate.p99_ms AS p99_ms_1, candidate.min_ms AS min_ms_1, candidate.max_ms AS max_ms_1, candidate.missed AS missed_1
-FROM baseline LEFT OUTER JOIN candidate ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type UNION ALL SELECT 2, candidate.satellite_id, candidate.metric_type, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, candidate.count, candidate.mean_ms, candidate.p50_ms, candidate.p95_ms, candidate.p99_ms, candidate.min_ms, candidate.max_ms, candidate.missed
+ SELECT 2, baseline.satellite_id, baseline.metric_type, baseline.count, baseline.mean_ms, baseline.p50_ms, baseline.p95_ms, baseline.p99_ms, baseline.min_ms, baseline.max_ms, baseline.missed, candidate.count AS count_1, candidate.mean_ms AS mean_ms_1, candidate.p50_ms AS p50_ms_1, candidate.p95_ms AS p95_ms_1, candidate.p99_ms AS p99_ms_1, candidate.min_ms AS min_ms_1, candidate.max_ms AS max_ms_1, candidate.missed AS missed_1, NULL AS anon_1
+FROM baseline LEFT OUTER JOIN candidate ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type UNION ALL SELECT 2, candidate.satellite_id, candidate.metric_type, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, candidate.count, candidate.mean_ms, candidate.p50_ms, candidate.p95_ms, candidate.p99_ms, candidate.min_ms, candidate.max_ms, candidate.missed, NULL AS anon__8
 FROM candidate LEFT OUTER JOIN baseline ON baseline.satellite_id = candidate.satellite_id AND baseline.metric_type = candidate.metric_type
-WHERE baseline.metric_type IS NULL UNION ALL SELECT 1, 'baseline', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, NULL AS anon__2
+WHERE baseline.metric_type IS NULL UNION ALL SELECT 1, 'baseline', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_2
 FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
-WHERE runs.run_id = ? UNION ALL SELECT 1, 'candidate', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, NULL AS anon__2
+WHERE runs.run_id = ? UNION ALL SELECT 1, 'candidate', runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_1, NULL AS anon__1, runs.percentile_definition, runs.state, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_3
 FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
-WHERE runs.run_id = ? UNION ALL SELECT 6, 'baseline', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12
+WHERE runs.run_id = ? UNION ALL SELECT 6, 'baseline', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12, NULL AS anon__13
 FROM units
-WHERE units.run_id = ? UNION ALL SELECT 6, 'candidate', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12
+WHERE units.run_id = ? UNION ALL SELECT 6, 'candidate', units.satellite_id, units.serial, units.hardware, units.firmware, NULL AS anon_1, NULL AS anon__1, NULL AS anon__2, NULL AS anon__3, NULL AS anon__4, NULL AS anon__5, NULL AS anon__6, NULL AS anon__7, NULL AS anon__8, NULL AS anon__9, NULL AS anon__10, NULL AS anon__11, NULL AS anon__12, NULL AS anon__13
 FROM units
 WHERE units.run_id = ?
 
@@ -616,6 +628,9 @@ UPDATE store SET fence=(store.fence + 1)
 -- store_row._mark_adopted_sql
 UPDATE store SET adopted_at_us=?
 
+-- store_row._set_created_sql
+UPDATE store SET created_at_us=?
+
 -- store_row._set_store_id_sql
 UPDATE store SET store_id=?
 
@@ -670,6 +685,11 @@ WHERE run_verdicts.run_id = ? ORDER BY run_verdicts.run_id, run_verdicts.judged_
 SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.utc_offset_s, runs.staging_token, runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, runs.started_at_us, runs.finished_at_us, runs.percentile_definition, runs.state, runs.error, runs.last_written_at_us, runs.live_token, runs.save_id, runs.save_sha256
 FROM runs
 WHERE runs.run_id = ? ORDER BY runs.run_id
+
+-- whole_runs._select_sql table=save_ids
+SELECT save_ids.run_id, save_ids.save_id, save_ids.sha256, save_ids.revision
+FROM save_ids
+WHERE save_ids.run_id = ? ORDER BY save_ids.run_id, save_ids.save_id
 
 -- whole_runs._select_sql table=statistics
 SELECT statistics.run_id, statistics.satellite_id, statistics.metric_type, statistics.position, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed

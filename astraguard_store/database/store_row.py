@@ -5,7 +5,7 @@ from __future__ import annotations
 from astraguard_store.database.core import bindparam, compiled, select, store, update, whole
 from astraguard_store.database.sql import Connection, kept
 
-__all__ = ["adopted", "fence", "mark_adopted", "set_store_id", "store_id"]
+__all__ = ["adopted", "fence", "mark_adopted", "set_created", "set_store_id", "store_id"]
 
 
 @kept()
@@ -27,6 +27,16 @@ def _mark_adopted_sql() -> str:
 def mark_adopted(connection: Connection, now_us: int) -> None:
     """Note that they have."""
     connection.execute(_mark_adopted_sql(), (now_us,))
+
+
+@kept()
+def _set_created_sql() -> str:
+    return compiled(update(store).values(created_at_us=bindparam("now_us")))
+
+
+def set_created(connection: Connection, now_us: int) -> None:
+    """Note when the database was made."""
+    connection.execute(_set_created_sql(), (now_us,))
 
 
 @kept()

@@ -86,9 +86,13 @@ class Transaction:
         self._changed.update(written)
         return written
 
-    def find_save(self, save_id: str) -> tuple[str, str] | None:
-        """Return (run id, content's hash) of the stored save of that name; None without one."""
-        return runs.find_save(self._connection, save_id)
+    def named_saves(self, save_id: str) -> list[tuple[str, str]]:
+        """Return (run id, content's hash) of each save that was ever given that name."""
+        return runs.named_saves(self._connection, save_id)
+
+    def note_save_ids(self, run_id: str, named: Sequence[tuple[str, str, int]]) -> None:
+        """Write (name, content's hash, revision) of named saves of a run."""
+        runs.note_save_ids(self._connection, run_id, named)
 
     def begin_live(self, run: StoredRun) -> StoredRun | None:
         """Let the row of *run* say that it is being recorded; return what was stored before.

@@ -42,6 +42,7 @@ _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
 _OF_SAVE: Final = (*map(_RUN_COLUMNS.index, ("revision", "recorded_at_us")), _TOKEN)
 _OF_LIFE: Final = tuple(map(_RUN_COLUMNS.index, ("state", "last_written_at_us")))
 _LIVE_TOKEN: Final = _RUN_COLUMNS.index("live_token")
+_OF_NAME: Final = tuple(map(_RUN_COLUMNS.index, ("save_id", "save_sha256")))
 # Of the columns of `measurements` but the run's id: a million rows as tuples would take
 # 250 MB, packed they take 41.
 _PACKED: Final = "qqdddq"
@@ -73,6 +74,12 @@ class RunRows(NamedTuple):
         """What another save of the run would change: its revision, time and token."""
         revision, recorded_at_us, token = (self.run[place] for place in _OF_SAVE)
         return revision, recorded_at_us, token
+
+    @property
+    def named(self) -> tuple[str, str] | None:
+        """The save's name and its content's hash; None where it has no name."""
+        save_id, sha256 = (self.run[place] for place in _OF_NAME)
+        return None if save_id is None or sha256 is None else (save_id, sha256)
 
     @property
     def life(self) -> tuple[str, int | None]:

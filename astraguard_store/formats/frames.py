@@ -1,7 +1,7 @@
 """Frames of anybody's → measurements: columns by name, checked value by value.
 
 A frame is anything with ``__arrow_c_stream__``: of polars, pandas or Arrow. It is read in
-batches, so that a long file needs no more memory than its measurements take.
+batches; what comes of a long file is kept in another file, and not in memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from astraguard_store.checks import check_name
 from astraguard_store.columns import ROW_BYTES, Columns, Label, polars_is_usable
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.formats.csv import FIELDS_WITH_MISSED
+from astraguard_store.system.spill import Spill
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +32,18 @@ TIME_UNITS: Final[dict[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1
 _EPOCHS: Final = ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6))
 _FIRST_OF_FINER_S: Final = 1e8
 _THOUSANDS: Final = r"^\s*\d{1,3}(,\d{3})+\s*$"
+# ISO 8601's other ways → the one that is parsed: a space for the T, no hyphens and colons,
+# no seconds, a decimal comma, and zones as +0100 and +01.
+_ISO_FORMS: Final = (
+    (r"^(\d{4}-?\d\d-?\d\d)[ t]", "${1}T"),
+    (r"^(\d{4})(\d\d)(\d\d)T", "${1}-${2}-${3}T"),
+    (r"T(\d\d)(\d\d)(\d\d)?", "T${1}:${2}:${3}"),
+    (r"T(\d\d:\d\d):?( ?(?:Z|z|[+-]|$))", "T${1}:00${2}"),
+    (r"(T\d\d:\d\d:\d\d),(\d)", "${1}.${2}"),
+    (r" ?(z|Z)$", "Z"),
+    (r"(T.*\d) ?([+-]\d\d)(\d\d)?$", "${1}${2}:${3}"),
+    (r"([+-]\d\d):$", "${1}:00"),
+)
 _TRUE: Final = ("1", "true", "yes", "y", "t")
 _FALSE: Final = ("0", "false", "no", "n", "f", "")
 
@@ -84,12 +97,15 @@ def _polars_frame(frame: Any) -> pl.DataFrame:
         return frame
     try:
         return pl.DataFrame(frame)
-    except ImportError:
-        # pandas hands out Arrow only beside pyarrow; its columns are had without. Mixed
-        # values become text, and the row of what is no number is named below.
-        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
     except pl.exceptions.PolarsError as error:
         raise InvalidRunError(f"Invalid frame: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        if not hasattr(frame, "iloc"):
+            raise InvalidRunError(f"Invalid frame: {error}") from error
+        # pandas hands out Arrow only beside pyarrow, and columns of mixed values not even
+        # then; its columns are had without. Mixed values become text, and the row of what is
+        # no number is named below.
+        return pl.DataFrame({str(name): frame[name].tolist() for name in frame}, strict=False)
 
 
 class ColumnsBuilder:
@@ -97,10 +113,12 @@ class ColumnsBuilder:
 
     Args:
         reading: How they are read.
+        spill: Where they are kept; None for memory.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, spill: Spill | None = None) -> None:
         self._reading = reading
+        self._spill = spill
         self._blocks: list[bytes] = []
         self._codes: dict[tuple[str, str, bool], int] = {}
         self._rows = reading.first_row
@@ -123,15 +141,17 @@ class ColumnsBuilder:
     def add(self, frame: pl.DataFrame) -> None:
         """Add the rows of a frame; raises as `columns_of_frame`."""
         if frame.height:
-            self._blocks.append(self._packed(frame))
+            (self._blocks if self._spill is None else self._spill).append(self._packed(frame))
             self._rows += frame.height
 
     def columns(self) -> Columns:
         """Return all of them."""
         labels: list[Label] = [(metric, satellite) for metric, satellite, _ in self._codes]
         missed = [code for (_, _, is_missed), code in self._codes.items() if is_missed]
-        blocks = [(block, len(block)) for block in self._blocks]
-        return Columns(blocks, labels, missed, is_timed=self._is_timed)
+        kept = self._blocks if self._spill is None else [self._spill]
+        return Columns(
+            [(block, len(block)) for block in kept], labels, missed, is_timed=self._is_timed
+        )
 
     def _packed(self, frame: pl.DataFrame) -> bytes:
         import numpy as np
@@ -327,9 +347,10 @@ def _parsed_times(column: pl.Series) -> pl.Series:
     import polars as pl
 
     text = column.str.strip_chars()
-    zoned = text.str.contains(r"(Z|[+-]\d\d:?\d\d)$")
-    # Without a zone UTC is meant. A day's time may follow a T or a space.
+    for pattern, extended in _ISO_FORMS:
+        text = text.str.replace(pattern, extended)
+    # Without a zone UTC is meant.
+    zoned = text.str.contains(r"(Z|[+-]\d\d:\d\d)$")
     full = pl.select(pl.when(zoned).then(text).otherwise(text + "Z")).to_series()
-    full = full.str.replace(" ", "T", literal=True)
     times = full.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
     return times.dt.epoch("us") / 1e6

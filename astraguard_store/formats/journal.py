@@ -18,15 +18,16 @@ E    how the recording ended, as JSON: [state, error]; the last frame
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from struct import Struct
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from astraguard_store.columns import ROW_BYTES, Columns, Label
+from astraguard_store.checks import check_attachment_name, check_name
+from astraguard_store.columns import ROW_BYTES, Columns, Label, check_packed
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
 from astraguard_store.model import Attachment, RunState
@@ -64,6 +65,8 @@ class JournalHead:
         in_database: Whether the measurements are to be kept in the table too.
         state_before: How far the stored run of that name came; None if there was none.
         error_before: Its error.
+        replaces: What tells the stored run from all others, so that one which a restored
+            backup brings back is known.
     """
 
     began_at_us: int
@@ -73,6 +76,7 @@ class JournalHead:
     in_database: bool = False
     state_before: RunState | None = None
     error_before: str | None = None
+    replaces: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Journal:
         attachments: The files that were attached, by name.
         noise: The machine's, as far as it was noted.
         end: (state, error), if the recording ended.
+        is_torn_within: Whether whole frames come after one that is damaged: not the end of a
+            recorder that died, but of a disk. They don't count.
     """
 
     head: JournalHead
@@ -92,6 +98,7 @@ class Journal:
     attachments: tuple[Attachment, ...] = ()
     noise: MachineNoise | None = None
     end: tuple[RunState, str | None] | None = None
+    is_torn_within: bool = False
 
 
 def _frame(kind: _Kind, content: bytes) -> bytes:
@@ -112,6 +119,7 @@ def head_frame(head: JournalHead) -> bytes:
                 "in_database": head.in_database,
                 "state_before": head.state_before,
                 "error_before": head.error_before,
+                "replaces": sorted(head.replaces),
             }
         ),
     )
@@ -147,38 +155,58 @@ def end_frame(state: RunState, error: str | None) -> bytes:
     return _frame(b"E", msgspec.json.encode([state, error]))
 
 
-def read_journal(content: bytes | mmap.mmap) -> Journal:
-    """Return what the whole frames of a journal tell.
+def read_journal(content: bytes | mmap.mmap) -> Journal | None:
+    """Return what the whole frames of a journal tell; None if its recorder came to write none.
 
     Raises:
-        ArtifactReadError: Not even its first frame is whole, or a frame holds what no
-            recorder writes.
+        ArtifactReadError: It is damaged before there is anything to be had of it, or a frame
+            holds what no recorder writes.
     """
     reader = _Reader()
+    position = 0
     try:
-        for kind, told in _frames(content):
-            reader.take(kind, told)
+        while frame := _whole_frame(content, position):
+            reader.take(frame.kind, frame.content)
+            position = frame.end
+        if reader.head is not None:
+            return reader.journal(reader.head, is_torn_within=_goes_on_after(content, position))
     except (msgspec.MsgspecError, InvalidRunError, ValueError, TypeError) as error:
         raise ArtifactReadError(f"no journal of a recorder: {error}") from error
-    if reader.head is None:
-        raise ArtifactReadError("no journal of a recorder: its first frame is not whole")
-    return reader.journal(reader.head)
+    if _goes_on_after(content, 0) or (
+        len(content) >= _end_of_frame(content, 0) and any(memoryview(content))
+    ):
+        raise ArtifactReadError("no journal of a recorder: its first frame is damaged")
+    return None
 
 
-def _frames(content: bytes | mmap.mmap) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield (kind, content) of the frames up to the first that isn't whole."""
-    position = 0
-    view = memoryview(content)
-    while position + _FRAME.size <= len(content):
-        kind, length, checksum = _FRAME.unpack_from(content, position)
-        end = position + _FRAME.size + length
-        if length > _MOST_BYTES or end > len(content):
-            return
-        told = view[position + _FRAME.size : end]
-        if crc32(told, crc32(kind + length.to_bytes(4, "little"))) != checksum:
-            return
-        yield kind, told
-        position = end
+class _Frame(NamedTuple):
+    kind: bytes
+    content: memoryview
+    end: int
+
+
+def _end_of_frame(content: bytes | mmap.mmap, position: int) -> int:
+    """Return where the frame ends that begins there, by the length that it tells."""
+    if position + _FRAME.size > len(content):
+        return len(content) + 1
+    _, length, _ = _FRAME.unpack_from(content, position)
+    return position + _FRAME.size + int(length)
+
+
+def _whole_frame(content: bytes | mmap.mmap, position: int) -> _Frame | None:
+    end = _end_of_frame(content, position)
+    if end > len(content) or end - position > _MOST_BYTES:
+        return None
+    kind, length, checksum = _FRAME.unpack_from(content, position)
+    told = memoryview(content)[position + _FRAME.size : end]
+    if crc32(told, crc32(kind + length.to_bytes(4, "little"))) != checksum:
+        return None
+    return _Frame(kind, told, end)
+
+
+def _goes_on_after(content: bytes | mmap.mmap, position: int) -> bool:
+    """Return whether a whole frame follows the damaged one that begins there."""
+    return _whole_frame(content, _end_of_frame(content, position)) is not None
 
 
 class _Reader:
@@ -211,7 +239,7 @@ class _Reader:
             raise ValueError(f"a frame is of the unknown kind {kind!r}")
         take(content)
 
-    def journal(self, head: JournalHead) -> Journal:
+    def journal(self, head: JournalHead, *, is_torn_within: bool) -> Journal:
         """Return what all frames told."""
         return Journal(
             head,
@@ -219,6 +247,7 @@ class _Reader:
             tuple(sorted(self._attachments.values())),
             self._noise,
             self._end,
+            is_torn_within,
         )
 
     def _take_head(self, content: memoryview) -> None:
@@ -229,6 +258,8 @@ class _Reader:
         for metric_type, satellite_id, missed in msgspec.json.decode(
             content, type=list[tuple[str, str, bool]]
         ):
+            check_name(metric_type, "metric_type")
+            check_name(satellite_id, "satellite_id")
             if missed:
                 self._missed.append(len(self._labels))
             self._labels.append((metric_type, satellite_id))
@@ -236,6 +267,7 @@ class _Reader:
     def _take_rows(self, content: memoryview) -> None:
         if len(content) % ROW_BYTES:
             raise ValueError("a frame of rows ends within one")
+        check_packed(content, len(self._labels))
         self._blocks.append((content, len(content)))
 
     def _forget(self, _: memoryview) -> None:
@@ -243,11 +275,13 @@ class _Reader:
 
     def _take_attachment(self, content: memoryview) -> None:
         name, size, sha256 = msgspec.json.decode(content, type=tuple[str, int, str])
-        self._attachments[name] = Attachment(name, size, sha256)
+        self._attachments[check_attachment_name(name)] = Attachment(name, size, sha256)
 
     def _take_noise(self, content: memoryview) -> None:
         self._noise = msgspec.json.decode(content, type=MachineNoise)
 
     def _take_end(self, content: memoryview) -> None:
         state, error = msgspec.json.decode(content, type=tuple[RunState, str | None])
+        if state == "running":
+            raise ValueError("it ends as one that is running")
         self._end = (state, error)

@@ -28,6 +28,8 @@ class SaveNotes:
             summary's SHA-256, and the tokens of saves of the run that were kept before.
         is_sure: Whether the database said so, so that any other stored save is a later one.
         recorded_at_us: When it was, microseconds since 1970; copies lose a file's time.
+        save_id: What the caller named it.
+        save_sha256: Of what a named save held.
     """
 
     provenance: Provenance
@@ -37,6 +39,8 @@ class SaveNotes:
     replaces: frozenset[str] = frozenset()
     is_sure: bool = False
     recorded_at_us: int | None = None
+    save_id: str | None = None
+    save_sha256: str | None = None
 
 
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
@@ -59,6 +63,8 @@ def render_notes(notes: SaveNotes) -> bytes:
             "replaces": sorted(notes.replaces),
             "is_sure": notes.is_sure,
             "recorded_at_us": notes.recorded_at_us,
+            "save_id": notes.save_id,
+            "save_sha256": notes.save_sha256,
         }
     )
 

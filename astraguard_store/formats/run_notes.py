@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from datetime import timedelta
+from typing import Annotated, Final
 
 import msgspec
 
-from astraguard_store.checks import check_name
+from astraguard_store.checks import DAY_S, MOST_REVISIONS, check_attachment_name, check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
-from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us
+from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.verdict.values import Judgements, RecordedVerdict
@@ -20,6 +21,9 @@ __all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_
 
 NOTES_NAME: Final = "astraguard_run.json"
 """The file's name in the folder of an exported run."""
+
+
+_SHA256_DIGITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,13 @@ class RunNotes:
         noise: The machine's.
         baselines: As in `Judgements`.
         verdicts: As in `Judgements`.
+        save_ids: (name, content's hash, revision) of each named save that it ever had.
     """
 
     summary_sha256: str | None
-    revision: int
+    revision: Annotated[int, msgspec.Meta(ge=1, le=MOST_REVISIONS)]
     recorded_at_us: int
-    utc_offset_s: int | None
+    utc_offset_s: Annotated[int, msgspec.Meta(gt=-DAY_S, lt=DAY_S)] | None
     provenance: Provenance
     tags: Mapping[str, str]
     state: RunState = "finished"
@@ -61,6 +66,14 @@ class RunNotes:
     noise: MachineNoise | None = None
     baselines: tuple[tuple[str, int], ...] = ()
     verdicts: tuple[RecordedVerdict, ...] = ()
+    save_ids: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def named_saves(self) -> tuple[tuple[str, str, int], ...]:
+        """All named saves; notes of an older export know the stored one alone."""
+        if self.save_ids or self.save_id is None or self.save_sha256 is None:
+            return self.save_ids
+        return ((self.save_id, self.save_sha256, self.revision),)
 
     @property
     def judgements(self) -> Judgements:
@@ -73,6 +86,7 @@ def notes_of(
     utc_offset_s: int | None,
     save_sha256: str | None,
     *,
+    save_ids: Iterable[tuple[str, str, int]],
     satellite_buckets: bool,
     judgements: Judgements,
 ) -> RunNotes:
@@ -94,6 +108,7 @@ def notes_of(
         run.attachments,
         run.noise,
         *judgements,
+        save_ids=tuple(save_ids),
     )
 
 
@@ -111,6 +126,7 @@ def render_run_notes(notes: RunNotes) -> bytes:
         "last_written_at_us": notes.last_written_at_us,
         "save_id": notes.save_id,
         "save_sha256": notes.save_sha256,
+        "save_ids": notes.save_ids,
         "satellite_buckets": notes.satellite_buckets,
         "attachments": [list(attached) for attached in notes.attachments],
         "noise": None if notes.noise is None else asdict(notes.noise),
@@ -131,6 +147,26 @@ def parse_run_notes(content: bytes) -> RunNotes:
         check_tags(notes.tags)
         for name, _ in notes.baselines:
             check_name(name, "baseline")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRunError) as error:
+        for named in notes.named_saves:
+            _check_named(*named)
+        for attached in notes.attachments:
+            check_attachment_name(attached.name)
+        for time_us in (notes.recorded_at_us, notes.last_written_at_us or 0):
+            utc_from_epoch_us(time_us) + timedelta(seconds=notes.utc_offset_s or 0)
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+        InvalidRunError,
+        OverflowError,
+    ) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes
+
+
+def _check_named(save_id: str, sha256: str, revision: int) -> None:
+    check_name(save_id, "save_id")
+    if len(sha256) != _SHA256_DIGITS or not revision >= 1:
+        raise InvalidRunError(
+            f"Invalid save {save_id!r}: its hash is {sha256!r}, its revision {revision}"
+        )

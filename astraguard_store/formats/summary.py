@@ -271,7 +271,7 @@ def _metrics(
         numbers: tuple[Any, ...] = msgspec.structs.astuple(found)
         if not found.missed:
             # Without missed events the keys of bounds mean nothing, whatever they hold.
-            numbers = numbers[:_OF_RUN]
+            numbers = (*numbers[:_OF_RUN], 0, *numbers[_OF_RUN + 1 : -len(PERCENTILES)])
         if found.missed or None in numbers[:needed]:
             _check_complete(found, f"{where}.{name}", MetricSummary._fields[:needed])
         metrics[name] = MetricSummary(*numbers)

@@ -68,10 +68,12 @@ changes     results_dir, answers_from, metric_type, statistic, changes: [{run_id
             started_at, before_ms, after_ms, change, runs_before, runs_after, p_value}]
 compare     results_dir, answers_from, baseline, candidate, by_satellite, changes: [CHANGE],
             provenance_changes: [DIFFERENCE], warnings: [sentence], and, with baseline_ or
-            candidate_ in front, state and steal (worst, 0 to 1); where BASELINE is a baseline or
-            several runs, verdict: as gate from verdict to rests_on_assumed_noise (null: none)
+            candidate_ in front, state and, of the machine's worst, steal, pressure (0 to 1) and
+            load (for each processor); where BASELINE is a baseline or several runs,
+            verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
-            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change)
+            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change),
+            unfinished: [run id] (left out)
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -124,6 +126,7 @@ from typing import Any
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
+from astraguard_store.noise import WORST_FIELDS
 from astraguard_store.presentation.text import STATISTICS, side_present
 from astraguard_store.reports import (
     CheckReport,
@@ -179,8 +182,11 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
         "warnings": list(comparison.warnings),
         "baseline_state": comparison.baseline_state,
         "candidate_state": comparison.candidate_state,
-        "baseline_steal": comparison.baseline_steal,
-        "candidate_steal": comparison.candidate_steal,
+        **{
+            f"{side}_{name}": getattr(comparison, f"{side}_{name}")
+            for name in WORST_FIELDS
+            for side in ("baseline", "candidate")
+        },
     }
 
 
@@ -225,6 +231,7 @@ def history_shape(history: History, statistic: str) -> Shape:
         "changes": [
             {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
         ],
+        "unfinished": list(history.unfinished),
     }
 
 

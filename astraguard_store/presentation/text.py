@@ -234,6 +234,11 @@ def few_names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def left_out(unfinished: Sequence[str]) -> str:
+    """Return which runs an answer leaves out."""
+    return f"left out, for not being finished: {few_names(unfinished)}"
+
+
 def printable(text: str) -> str:
     """Return *text* with control characters escaped: names come from files, not from us."""
     if text.isprintable():

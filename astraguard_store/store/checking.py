@@ -83,10 +83,8 @@ _ADVICE_ROWS = (
     "elsewhere, `astraguard-store delete` the run, put the folder back and `astraguard-store "
     "import` it (provenance and tags are then to be set again)"
 )
-_ADVICE = {
-    "raw_csv": "restore it from a backup; the run's statistics are in the database",
-    "raw_parquet": "restore it from a backup; the CSV has the same measurements",
-}
+_ADVICE_CSV = "restore it from a backup; the run's statistics are in the database"
+_ADVICE_COPY = "restore it from a backup; the CSV has the same measurements"
 
 
 def check_folder(
@@ -413,7 +411,10 @@ class FileCheck:
 
     def _check_attachment(self, run: FilesOfRun, noted: Attachment) -> None:
         """Hold a file that was attached against its row; nothing can mend it."""
-        path = attachment_path(run.run_id, noted.name)
+        try:
+            path = attachment_path(run.run_id, noted.name)
+        except InvalidRunError:
+            return  # which is a contradiction within its rows
         advice = "restore it from a backup; nothing else has its content"
         try:
             found = attachment_state(self._root, run.run_id, noted.name)
@@ -484,7 +485,7 @@ class FileCheck:
     def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
         path = fault.noted.path
         if fault.noted.kind != "summary_json":
-            advice = _ADVICE[fault.noted.kind]
+            advice = _ADVICE_CSV if fault.noted.kind == "raw_csv" else _ADVICE_COPY
             self._tally.fault(fault.kind, path, fault.what, advice)
         elif self._mender is None:
             advice = f"{_FIX} writes it anew from its row, and keeps a changed one beside it"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from astraguard_store.artifacts.attachments import attachment_path
 from astraguard_store.artifacts.dataset import Dataset
@@ -18,6 +18,7 @@ from astraguard_store.artifacts.exports import (
     RunsTarget,
     ZipOfRuns,
     appearing,
+    why_in_store,
     write_parquet,
 )
 from astraguard_store.checks import check_run_id
@@ -35,7 +36,21 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Judgements
 
-__all__ = ["export"]
+__all__ = ["Noted", "export"]
+
+
+class Noted(NamedTuple):
+    """What of a run is neither in its summary nor in its files.
+
+    Attributes:
+        satellite_buckets: Whether it keeps buckets of satellites.
+        judgements: Its baselines, and what was said of it.
+        save_ids: (name, content's hash, revision) of each named save that it ever had.
+    """
+
+    satellite_buckets: bool
+    judgements: Judgements
+    save_ids: list[tuple[str, str, int]]
 
 
 # Names by which nobody means a folder.
@@ -48,8 +63,7 @@ _OTHER_KINDS = re.compile(
 def export(
     root: Path,
     load: Callable[[str], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
@@ -58,6 +72,10 @@ def export(
     dataset: bool = False,
 ) -> ExportReport:
     """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    makes_file = target.suffix.lower() in {".zip", ".parquet"}
+    reason = why_in_store(root, target, is_folder=dataset or not makes_file)
+    if reason:
+        raise ArtifactWriteError(f"{target} {reason}")
     if dataset:
         return _export_dataset(load, measurements, run_ids, target, progress)
     if _OTHER_KINDS.fullmatch(target.suffix):
@@ -67,14 +85,13 @@ def export(
         )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, load, keeps_buckets, judgements, run_ids, target, progress)
+    return _export_files(root, load, noted, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
     load: Callable[[str], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -82,18 +99,11 @@ def _export_files(
     """Copy the files of runs into a new folder, or zip; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     is_zip = target.suffix.lower() == ".zip"
-    # Not by `resolve`, to which a loop of links is a RuntimeError.
-    real = Path(os.path.realpath(target))
-    if not is_zip and root in (real, *real.parents):
-        raise ArtifactWriteError(
-            f"{target} lies in the results folder, where it would be taken for a run; "
-            "name a folder elsewhere"
-        )
     with appearing(target) as beside:
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(load, run_id), keeps_buckets, judgements, copies)
+            files += _copy_run(root, partial(load, run_id), noted, copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
@@ -103,8 +113,7 @@ def _export_files(
 def _copy_run(
     root: Path,
     load: Callable[[], StoredRun],
-    keeps_buckets: Callable[[str], bool],
-    judgements: Callable[[str], Judgements],
+    noted: Callable[[str], Noted],
     copies: RunsTarget,
 ) -> int:
     """Copy the files of one run; return how many it has."""
@@ -117,22 +126,24 @@ def _copy_run(
         for file in files:
             copies.add(run.summary, file)
         for attached in run.summary.attachments:
-            content = _attached(root, run.summary.run_id, attached)
-            copies.add_beside(run.summary, f"{ATTACHMENTS_NAME}/{attached.name}", content)
-        notes = notes_of(
-            run.summary,
-            run.utc_offset_s,
-            run.save_sha256,
-            satellite_buckets=keeps_buckets(run.summary.run_id),
-            judgements=judgements(run.summary.run_id),
-        )
+            path = _attachment(root, run.summary.run_id, attached)
+            name = f"{ATTACHMENTS_NAME}/{attached.name}"
+            copies.add_beside(run.summary, name, _content(path, attached))
+        of_run = noted(run.summary.run_id)
+        notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
 
 
-def _attached(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
+def _attachment(root: Path, run_id: str, noted: Attachment) -> Path:
+    try:
+        return root / attachment_path(run_id, noted.name)
+    except InvalidRunError as error:
+        raise ArtifactReadError(f"run {run_id!r} can't be exported: {error}") from error
+
+
+def _content(path: Path, noted: Attachment) -> Iterator[bytes]:
     """Yield the content of an attachment; at the end it raises if it isn't what was noted."""
-    path = root / attachment_path(run_id, noted.name)
     digest = hashlib.sha256()
     try:
         with open_for_reading(path.parent, path.name) as descriptor:

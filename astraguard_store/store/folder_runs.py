@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ from astraguard_store.reports import (
     QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
+from astraguard_store.store.one_by_one import one_by_one
 from astraguard_store.store.percentiles import PercentilesQuestion
 from astraguard_store.store.pruning import Pruning
 
@@ -72,6 +73,10 @@ class FolderRuns:
             return found_run(self._root, run_id, file, time_us)
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
+        return one_by_one(self.get, run_ids)
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest runs, newest first; a run that can't be read is logged.
@@ -166,14 +171,13 @@ class FolderRuns:
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
-        from astraguard_store.store.exporting import export
+        from astraguard_store.store.exporting import Noted, export
         from astraguard_store.verdict.values import Judgements
 
         return export(
             self._root,
             self._stored,
-            lambda _: False,
-            lambda _: Judgements(),
+            lambda _: Noted(False, Judgements(), []),
             self.measurements,
             run_ids,
             target,

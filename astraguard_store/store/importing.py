@@ -11,17 +11,13 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from astraguard_store.artifacts.attachments import (
-    attachment_path,
-    check_attachment_name,
-    copy_attachment,
-    keep_attachments,
-)
+from astraguard_store.artifacts.attachments import copy_attachments, keep_attachments
 from astraguard_store.artifacts.reader import (
     SummaryFile,
     found_run,
@@ -35,14 +31,20 @@ from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import sync_staging
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.artifacts.writer import check_target
-from astraguard_store.checks import check_run_id
+from astraguard_store.checks import check_attachment_name, check_run_id
 from astraguard_store.columns import Columns
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
     InvalidRunError,
     RunNotFoundError,
+    SchemaVersionError,
+    StoreError,
+    StoreMismatchError,
     StoreNotFoundError,
 )
 from astraguard_store.formats.csv import plain_labels
@@ -60,12 +62,22 @@ from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.rebuilding import csv_of, document_of
 from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
-from astraguard_store.system.files import chunks_of, open_for_reading, read_file
+from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
 from astraguard_store.system.interrupts import interrupts_held_back
 
 __all__ = ["import_paths"]
 
 _CHUNK_BYTES = 2**20
+# RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)
+# What keeps one run out would keep out all others, too.
+_OF_ALL_RUNS = (
+    ClosedStoreError,
+    CommitOutcomeUnknownError,
+    DatabaseDamagedError,
+    SchemaVersionError,
+    StoreMismatchError,
+)
 
 
 def import_paths(
@@ -131,7 +143,7 @@ def _unzipped(path: Path) -> Iterator[Path]:
             try:
                 with zip_.open(member) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, _CHUNK_BYTES)
-            except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            except _ZIP_ERRORS as error:
                 raise ArtifactReadError(f"{path}: {member.filename}: {error}") from error
         yield Path(folder)
 
@@ -157,7 +169,9 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
             done.skipped += 1
             return
         source.save_into(store)
-    except (ArtifactReadError, InvalidRunError, OSError) as error:
+    except _OF_ALL_RUNS:
+        raise
+    except (StoreError, OSError) as error:
         done.refused.append((name, str(error)))
         return
     done.adopted.append(name)
@@ -251,7 +265,7 @@ class _Source:
         if self.summary:
             return run_time_us(self.root, self.run_id, self.summary)
         measured = last_measured_us(self.root, self.run_id)
-        return measured or (self.root / self.run_id).stat().st_mtime_ns // 1000
+        return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 
     def save_into(self, store: FolderStore) -> None:
         """Save it with its files as they are; raises as `RunRepository.save`."""
@@ -270,7 +284,13 @@ class _Source:
             with store.turn(purpose):
                 self._check_absent(store)
                 is_absent = True
-                self._copy_attachments(store)
+                copy_attachments(
+                    store.root,
+                    self.root,
+                    self.run_id,
+                    self.notes.attachments if self.notes else (),
+                    durable=store.options.sync,
+                )
                 with store.write(purpose) as transaction:
                     self._write(transaction, run)
                 what = f"publishing the files of run {self.run_id!r}"
@@ -292,6 +312,7 @@ class _Source:
         transaction.save(run, self.statistics)
         transaction.set_revision(self.run_id, run.summary.revision)
         if self.notes:
+            transaction.note_save_ids(self.run_id, self.notes.named_saves)
             transaction.insert_judgements(self.run_id, self.notes.judgements)
 
     def _stage(self, staged: StagedRun, recorded_at_us: int) -> None:
@@ -303,10 +324,11 @@ class _Source:
                 suppress(FileNotFoundError),
                 open_for_reading(self.root / self.run_id, name) as descriptor,
             ):
-                modified_ns = os.fstat(descriptor).st_mtime_ns
+                time_ns = modified_ns(os.fstat(descriptor))
                 # Its time says when the run was, where a save set it.
                 was_saved = self.notes is not None and self.notes.utc_offset_s is not None
-                time_ns = recorded_at_us * 1000 if was_saved else modified_ns
+                if was_saved:
+                    time_ns = recorded_at_us * 1000
                 staged.copy(name, chunks_of(descriptor), rows, time_ns)
         if self.summary is None and self.statistics:
             staged.compression = compression_of(csv_of(self.root, self.run_id) or "")
@@ -351,26 +373,6 @@ class _Source:
         with suppress(RunNotFoundError):
             store.database.get(self.run_id)
             raise InvalidRunError("it was saved here meanwhile; import again")
-
-    def _copy_attachments(self, store: FolderStore) -> None:
-        for noted in self.notes.attachments if self.notes else ():
-            name = check_attachment_name(noted.name)
-            folder = (self.root / attachment_path(self.run_id, name)).parent
-            try:
-                with open_for_reading(folder, name) as descriptor:
-                    copied = copy_attachment(
-                        store.root,
-                        self.run_id,
-                        name,
-                        chunks_of(descriptor),
-                        durable=store.options.sync,
-                    )
-            except FileNotFoundError as error:
-                raise ArtifactReadError(f"its attachment {name!r} is missing") from error
-            if copied != noted:
-                raise ArtifactReadError(
-                    f"its attachment {name!r} is not the one that was exported"
-                )
 
 
 def _summary(root: Path, run_id: str) -> SummaryFile | None:

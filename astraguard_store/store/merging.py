@@ -7,7 +7,6 @@ settled by `recovery` like a save that died, and the next one goes on.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from zipfile import is_zipfile
 
-from astraguard_store.artifacts.attachments import attachment_path, copy_attachment
+from astraguard_store.artifacts.attachments import copy_attachments
 from astraguard_store.artifacts.reader import read_summary_bytes
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
@@ -41,7 +40,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAME
-from astraguard_store.model import Artifact, RunSummary, epoch_us
+from astraguard_store.model import Artifact, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
 from astraguard_store.store.identity import rendered_summary, why_another
@@ -51,7 +50,7 @@ from astraguard_store.store.row_checks import why_summary_differs
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import close_all
 from astraguard_store.store.store import FolderStore, Store, folder_store
-from astraguard_store.system.files import chunks_of, open_for_reading
+from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.threads import run_all
 
@@ -121,14 +120,6 @@ class _InTheWayError(ArtifactReadError):
 
 class _TooManyFilesError(ArtifactWriteError):
     """The process may not open as many files as one batch of runs has."""
-
-
-def _is_out_of_files(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-            return True
-        error = error.__cause__
-    return False
 
 
 class _Merge:
@@ -205,7 +196,7 @@ class _Merge:
             raise
         # What rows of another store hold that no save writes may be too large, or no text.
         except (StoreError, ArithmeticError, TypeError, ValueError, OSError) as error:
-            if _is_out_of_files(error):
+            if is_file_limit(error):
                 raise _TooManyFilesError(
                     f"run {run_id!r} could not be merged: too many files are open; allow more "
                     "(`ulimit -n`) and merge again"
@@ -350,7 +341,13 @@ class _FolderMerge(_Merge):
                 staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
             if files:
                 _check_summary(there, staged)
-                self._copy_attachments(there.summary)
+                copy_attachments(
+                    root,
+                    self.source.root,
+                    run_id,
+                    there.summary.attachments,
+                    durable=self._folder.options.sync,
+                )
             else:
                 total = there.summary.total_measurements
                 staged.copy(SUMMARY_NAME, [rendered_summary(there)], total, time_us * 1000)
@@ -362,24 +359,6 @@ class _FolderMerge(_Merge):
                 raise _InTheWayError("another merge brings it; merge again") from error
             raise
         return _Taken(there, rows, staged.token, staged, without_files=not files)
-
-    def _copy_attachments(self, run: RunSummary) -> None:
-        """Copy what was attached; a run that doesn't come leaves copies, and the next replaces."""
-        for noted in run.attachments:
-            path = self.source.root / attachment_path(run.run_id, noted.name)
-            try:
-                with open_for_reading(path.parent, path.name) as descriptor:
-                    copied = copy_attachment(
-                        self._folder.root,
-                        run.run_id,
-                        noted.name,
-                        chunks_of(descriptor),
-                        durable=self._folder.options.sync,
-                    )
-            except FileNotFoundError as error:
-                raise ArtifactReadError(f"its attachment {path} is missing") from error
-            if copied != noted:
-                raise ArtifactReadError(f"its attachment {path} was changed")
 
     def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""

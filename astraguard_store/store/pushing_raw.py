@@ -1,7 +1,8 @@
 """Raw measurements of pushed runs → a folder or object storage, catalogued on the server.
 
 The file comes first, and then the row that names it. So a push that dies in between leaves
-a file that the next one finds by its name, and no row names a file that isn't there.
+a file that the next one finds by its name, and no row of a run's present save names a file
+that isn't there.
 """
 
 from __future__ import annotations
@@ -116,7 +117,11 @@ def _write_some(
     before: dict[str, CataloguedFile],
     tally: _Tally,
 ) -> None:
-    """Write the files of some runs, then their rows, and remove what they replace."""
+    """Write the files of some runs, remove what they replace, and write their rows.
+
+    In this order, as a row that has lost its file tells the next push what to do, and a file
+    that has lost its row is found by nobody. The row of a save of before is read by nobody.
+    """
     written: list[CataloguedFile] = []
     for mark in marks:
         try:
@@ -125,8 +130,12 @@ def _write_some(
             # Its row is on the server all the same.
             tally.refused.append((mark.run_id, f"its measurements are not pushed: {error}"))
             continue
-        if file is not None:
-            written.append(file)
+        if file is None:
+            continue
+        written.append(file)
+        former = before.get(mark.run_id)
+        if former is not None and former.location != file.location:
+            work.place.remove(former.location)
     if not written:
         return
     noted = set(work.target.catalogue(work.store_id, written))
@@ -134,9 +143,6 @@ def _write_some(
         if file.run_id not in noted:
             continue  # deleted there, or saved again here, meanwhile: the next push sees to it
         tally.raw.append(file.run_id)
-        former = before.get(file.run_id)
-        if former is not None and former.location != file.location:
-            work.place.remove(former.location)
 
 
 def _write(work: _Work, mark: SaveMark) -> CataloguedFile | None:

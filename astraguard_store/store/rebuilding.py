@@ -26,6 +26,7 @@ from astraguard_store.formats.summary import (
 from astraguard_store.model import Artifact, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.store import FolderStore
+from astraguard_store.system.files import modified_ns
 
 __all__ = ["csv_of", "document_of", "needs_summary", "rebuild_summary"]
 
@@ -81,7 +82,7 @@ def rebuild_summary(store: FolderStore, run_id: str) -> None:
     statistics = summarize(columns)
     recorded_at_us = last_measured_us(root, run_id)
     if recorded_at_us is None:
-        recorded_at_us = (root / run_id / csv).stat().st_mtime_ns // 1000
+        recorded_at_us = modified_ns((root / run_id / csv).stat()) // 1000
     noted = Artifact(
         SUMMARY, f"{run_id}/{file_name(SUMMARY, compression_of(csv))}", 0, None, columns.rows
     )

@@ -24,7 +24,7 @@ from astraguard_store.formats.journal import (
 )
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import Attachment, RunState
-from astraguard_store.noise import MachineNoise
+from astraguard_store.noise import NOISE_FIELDS, MachineNoise
 from astraguard_store.store.recording import Recording
 from astraguard_store.system.forks import (
     in_forked_child,
@@ -38,7 +38,7 @@ __all__ = ["Recorder"]
 logger = logging.getLogger("astraguard_store")
 
 _SAMPLE_EVERY_S: Final = 1.0
-# How often the row and the journal say that the recorder lives, and what the noise was.
+# How often the row says that the recorder lives, and the journal what the noise is now.
 _BEAT_EVERY_S: Final = 10.0
 
 
@@ -60,6 +60,7 @@ class Recorder:
         self._meter = NoiseMeter()
         self._written: list[tuple[bytearray, int]] = []
         self._labels = 0
+        self._noted: list[float | None] | None = None
         self._has_failed = False
         # Held while the journal is written, by its thread or by who attaches or ends.
         self._journal_lock = threading.Lock()
@@ -99,12 +100,15 @@ class Recorder:
 
     def flush(self) -> None:
         """Write what is new; a failure is said in the log, and tried again the next time."""
+        noise = self._meter.noise()
+        worst = None if noise is None else _worst_of(noise)
+        is_known = worst == self._noted
         try:
-            self._write(lambda: self._frames(None))
+            self._write(lambda: self._frames(None if is_known else noise))
         except OSError as error:
             self._warn(error)
         else:
-            self._has_failed = False
+            self._noted, self._has_failed = worst, False
 
     def _write(self, frames: Callable[[], Iterator[bytes]]) -> None:
         journal = self._recording.journal
@@ -209,6 +213,10 @@ class Recorder:
                 journal and journal.path,
                 error.strerror,
             )
+
+
+def _worst_of(noise: MachineNoise) -> list[float | None]:
+    return [getattr(noise, name) for name in NOISE_FIELDS if name.endswith("_worst")]
 
 
 _recorders: WeakSet[Recorder] = WeakSet()

@@ -22,7 +22,6 @@ from typing import Final, Protocol
 
 from astraguard_store.artifacts.attachments import (
     attach,
-    check_attachment_name,
     keep_attachments,
 )
 from astraguard_store.artifacts.journal import (
@@ -34,6 +33,7 @@ from astraguard_store.artifacts.journal import (
 )
 from astraguard_store.artifacts.staging import StagedName, new_token
 from astraguard_store.artifacts.writer import check_target
+from astraguard_store.checks import check_attachment_name
 from astraguard_store.columns import Columns
 from astraguard_store.database.live import live_runs
 from astraguard_store.database.runs import StoredRun
@@ -44,7 +44,8 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.formats.journal import JournalHead, head_frame
+from astraguard_store.formats.journal import Journal, JournalHead, head_frame
+from astraguard_store.formats.layout import JOURNAL_SUFFIX
 from astraguard_store.model import (
     NO_TAGS,
     Attachment,
@@ -57,8 +58,9 @@ from astraguard_store.model import (
 from astraguard_store.noise import MachineNoise
 from astraguard_store.options import StoreOptions
 from astraguard_store.provenance import UNKNOWN_PROVENANCE
+from astraguard_store.statistics import summarize
 from astraguard_store.store.new_runs import Life, NewRun, times_of
-from astraguard_store.store.saving import save_rows, save_runs, told_of_life
+from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import claim, unlock
 
@@ -68,6 +70,7 @@ __all__ = [
     "MemoryRecording",
     "Recording",
     "adopt_journal",
+    "as_journalled",
     "end_lost_recordings",
     "seen_alive",
     "seen_alive_headers",
@@ -77,6 +80,8 @@ logger = logging.getLogger("astraguard_store")
 
 # A recorder doesn't wait for savers to say that it lives.
 _BEAT_PATIENCE_S: Final = 0.05
+# Of a journal that its disk damaged, for people: nothing reads it.
+_DAMAGED_SUFFIX: Final = ".damaged"
 # Who only asks whether a recorder lives holds the lock for microseconds.
 _ASKED_AGAIN_AFTER_S: Final = 0.002
 
@@ -123,7 +128,7 @@ class MemoryRecording:
     def __init__(self, store: Store, run_id: str, head: JournalHead) -> None:
         self._store = store
         self._run_id = run_id
-        self._head = head
+        self._head = head = _beside_stored(head, _stored(store, run_id))
         self._token = self._new_token()
         self._last_written_at_us = head.began_at_us
         self._begin()
@@ -194,6 +199,7 @@ class FolderRecording(MemoryRecording):
     def __init__(self, store: FolderStore, run_id: str, head: JournalHead) -> None:
         self._folder = store
         check_target(store.root, run_id)
+        head = _beside_stored(head, _stored(store, run_id))
         self._file = self.journal = JournalFile(
             store.root, run_id, head_frame(head), durable=store.options.sync
         )
@@ -299,35 +305,54 @@ def adopt_journal(store: FolderStore, name: StagedName) -> None:
         if not is_claimed:
             return
         stored = _stored(store, name.run_id)
-        try:
-            journal = load_journal(path)
-        except ArtifactReadError:
-            if stored is None or stored.live_token != name.token:
-                # Its recorder died before its first frame, so nothing was recorded.
-                path.unlink()
-                return
-            raise
-        written_at_us = journal_written_at_us(store.root, name.run_id, name.token) or 0
-        if _is_to_be_adopted(stored, name.token, journal.head.began_at_us, journal.columns.rows):
-            state, error = journal.end or ("interrupted", None)
-            ending = Ending(state, error, journal.columns, journal.attachments, journal.noise)
-            run = ended_run(
-                name.run_id, name.token, journal.head, ending, written_at_us, written_at_us
-            )
-            if run.columns.rows:
-                save_runs(store, {name.run_id: run}, options_of(store.options, journal.head))
-            else:
-                end_empty(store, run, journal.head)
-                _tidy_folder(store, name.run_id, journal.attachments)
-            logger.warning(
-                "%s: run %r is %s: its recorder died, and what it had written is saved "
-                "(%d measurements)",
-                store.root,
-                name.run_id,
-                state,
-                run.columns.rows,
-            )
-        path.unlink(missing_ok=True)
+        journal = load_journal(path)
+        if journal is None:
+            if stored is not None and stored.live_token == name.token:
+                raise ArtifactReadError(f"{path} was cut off: it doesn't say what the run is")
+            # Its recorder died before its first frame, so nothing was recorded.
+            path.unlink()
+            return
+        is_wanted = _is_to_be_adopted(stored, name.token, journal)
+        if is_wanted is None:
+            _warn_of_doubt(store, name)
+            return
+        if is_wanted:
+            _save_adopted(store, name, journal)
+        if journal.is_torn_within:
+            kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
+            logger.warning("%s is damaged: what comes after is not in run %r", kept, name.run_id)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _save_adopted(store: FolderStore, name: StagedName, journal: Journal) -> None:
+    written_at_us = journal_written_at_us(store.root, name.run_id, name.token) or 0
+    state, error = journal.end or ("interrupted", None)
+    ending = Ending(state, error, journal.columns, journal.attachments, journal.noise)
+    run = ended_run(name.run_id, name.token, journal.head, ending, written_at_us, written_at_us)
+    if run.columns.rows:
+        save_runs(store, {name.run_id: run}, options_of(store.options, journal.head))
+    else:
+        end_empty(store, run, journal.head)
+        _tidy_folder(store, name.run_id, journal.attachments)
+    logger.warning(
+        "%s: run %r is %s: its recorder died, and what it had written is saved (%d measurements)",
+        store.root,
+        name.run_id,
+        state,
+        run.columns.rows,
+    )
+
+
+def _warn_of_doubt(store: FolderStore, name: StagedName) -> None:
+    logger.warning(
+        "%s: run %r is stored, and %s holds a recording of it that was not. Which of both is "
+        "later can't be known, so both stay. To take the recording, delete the run and open the "
+        "store again; to drop it, remove this file",
+        store.root,
+        name.run_id,
+        name.path(store.root),
+    )
 
 
 def _tidy_folder(store: FolderStore, run_id: str, attached: tuple[Attachment, ...]) -> None:
@@ -338,20 +363,25 @@ def _tidy_folder(store: FolderStore, run_id: str, attached: tuple[Attachment, ..
         (store.root / run_id).rmdir()
 
 
-def _is_to_be_adopted(
-    stored: StoredRun | None, token: str, began_at_us: int, measurements: int
-) -> bool:
-    if stored is None:
-        return measurements > 0
-    if stored.live_token == token:
+def _is_to_be_adopted(stored: StoredRun | None, token: str, journal: Journal) -> bool | None:
+    """Return whether a journal's run is to be saved: no if it was; None if it can't be known."""
+    if stored is not None and stored.live_token == token:
         return True
-    # Its row went with a former database, and this one was made from an older folder.
-    return (
-        measurements > 0
-        and stored.live_token is None
+    if not journal.columns.rows:
+        return False
+    if stored is None:
+        return True
+    if stored.summary.metrics == summarize(journal.columns).metrics:
+        return False
+    # Its row went with a former database: with one that a backup has replaced, or with one that
+    # was lost, and this one was made from an older folder.
+    is_what_it_replaces = bool(identity_of(stored) & journal.head.replaces)
+    is_older_folder = (
+        stored.live_token is None
         and stored.staging_token is None
-        and epoch_us(stored.summary.recorded_at) < began_at_us
+        and epoch_us(stored.summary.recorded_at) < journal.head.began_at_us
     )
+    return True if is_what_it_replaces or is_older_folder else None
 
 
 @contextmanager
@@ -366,6 +396,19 @@ def _claimed(path: Path) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             unlock(descriptor)
+
+
+def _beside_stored(head: JournalHead, stored: StoredRun | None) -> JournalHead:
+    """Return what a recorder knows when a run of its name may be stored already."""
+    if stored is None:
+        return head
+    summary = stored.summary
+    return replace(
+        head,
+        state_before=summary.state,
+        error_before=summary.error,
+        replaces=frozenset(identity_of(stored)),
+    )
 
 
 def _stored(store: Store, run_id: str) -> StoredRun | None:
@@ -410,6 +453,31 @@ def seen_alive(root: Path, run: StoredRun) -> RunSummary:
         last_written_at=(
             summary.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
         ),
+    )
+
+
+def as_journalled(root: Path, run: RunSummary, token: str) -> RunSummary:
+    """Return an interrupted run with what its journal tells, for who may not adopt it.
+
+    A run that was saved before keeps the numbers of that save until then.
+    """
+    if run.metrics:
+        return run
+    try:
+        journal = load_journal(StagedName(run.run_id, token, JOURNAL_SUFFIX).path(root))
+    except (FileNotFoundError, ArtifactReadError):
+        # Adopted meanwhile, or no journal.
+        return run
+    if journal is None:
+        return run
+    found = summarize(journal.columns)
+    return replace(
+        run,
+        total_measurements=found.total_measurements,
+        metrics=found.metrics,
+        satellites=found.satellites,
+        attachments=journal.attachments,
+        noise=journal.noise,
     )
 
 

@@ -9,11 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from astraguard_store.buckets import buckets_of
-from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.database.core import metadata
+from astraguard_store.checks import (
+    DAY_S,
+    MOST_REVISIONS,
+    check_attachment_name,
+    check_name,
+    check_run_id,
+)
+from astraguard_store.database.core import metadata, runs
+from astraguard_store.database.runs import PROVENANCE_COLUMNS
 from astraguard_store.database.sql import ALL_SATELLITES
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError
@@ -21,14 +28,6 @@ from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
 __all__ = ["why_not_written"]
-
-# A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
-_MOST_REVISIONS: Final = 2**31 - 1
-_DAY_S: Final = 86_400
-_TEXTS: Final = (
-    "scenario", "software_version", "git_commit", "git_branch", "host", "platform", "python",
-    "rig", "firmware", "percentile_definition",
-)  # fmt: skip
 
 Row = Mapping[str, Any]
 
@@ -54,6 +53,8 @@ def _faults(
     yield from _faults_of_types(run, children)
     yield from _faults_of_run(run)
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
+    for row in children.get("attachments", ()):
+        check_attachment_name(row["name"])
     is_saved = run["utc_offset_s"] is not None
     rows = children["statistics"]
     of_types = [row for row in rows if row["satellite_id"] == ALL_SATELLITES]
@@ -94,10 +95,10 @@ def _faults_of_types(run: Row, children: Mapping[str, list[Row]]) -> Iterator[st
 
 def _faults_of_run(run: Row) -> Iterator[str]:
     check_run_id(run["run_id"])
-    if not 1 <= run["revision"] <= _MOST_REVISIONS:
+    if not 1 <= run["revision"] <= MOST_REVISIONS:
         yield f"its revision is {run['revision']}"
     offset_s, token = run["utc_offset_s"], run["staging_token"]
-    if offset_s is not None and not -_DAY_S < offset_s < _DAY_S:
+    if offset_s is not None and not -DAY_S < offset_s < DAY_S:
         yield f"its UTC offset is {offset_s} s"
     if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
         yield f"its staging token is {token!r:.40}"
@@ -107,7 +108,7 @@ def _faults_of_run(run: Row) -> Iterator[str]:
                 utc_from_epoch_us(run[name]) + timedelta(seconds=offset_s or 0)
             except OverflowError:
                 yield f"its {name} is {run[name]}, which is in no year from 1 to 9999"
-    Provenance(**{name: run[name] for name in _TEXTS}, seed=run["seed"])
+    Provenance(**{name: run[name] for name in _texts()}, seed=run["seed"])
 
 
 def _faults_of_positions(where: str, rows: list[Row]) -> Iterator[str]:
@@ -184,3 +185,8 @@ def _faults_of_measurements(
 def _label(row: Row) -> str:
     on = f" on {row['satellite_id']!r}" if row["satellite_id"] else ""
     return f"{row['metric_type']!r}{on}"
+
+
+def _texts() -> list[str]:
+    """Return which columns of provenance are texts."""
+    return [name for name in PROVENANCE_COLUMNS if runs.c[name].type.python_type is str]

@@ -12,7 +12,6 @@ the files of a large run are written the ticket isn't taken: others would wait.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import time
@@ -56,6 +55,7 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
+from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
@@ -72,8 +72,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("astraguard_store")
-
-_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 class _Moment(NamedTuple):
@@ -202,7 +200,7 @@ def _stage(
         staged.wait_if_long()
     except BaseException as error:
         staged.discard()
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_FILES:
+        if is_file_limit(error):
             raise ArtifactWriteError(
                 f"{error}; save fewer runs at a time, or allow this process more open files "
                 "(`ulimit -n`)"
@@ -249,10 +247,8 @@ def _write(
     token: str | None,
 ) -> RunSummary:
     """Write the rows of a run, but not what is noted of its files."""
-    if new.save_id is not None and new.save_sha256 is not None:
-        stored = transaction.find_save(new.save_id)
-        if is_same_save(new, stored):
-            raise SavedAlreadyError(new.run_id)
+    if new.save_id is not None and is_same_save(new, transaction.named_saves(new.save_id)):
+        raise SavedAlreadyError(new.run_id)
     is_new = transaction.end_live(new.run_id, new.life.token) if new.life else None
     # Those of a recorder were set when it began, and may have been changed meanwhile.
     set_tags = new.tags if is_new is None else NO_TAGS
@@ -268,33 +264,31 @@ def _write(
 
 
 class SavedAlreadyError(Exception):
-    """A save of this name and content is stored; nothing is written."""
+    """A save of this name and content was made; nothing is written."""
 
 
-def is_same_save(new: NewRun, stored: tuple[str, str] | None) -> bool:
-    """Return whether a named save is stored already.
+def is_same_save(new: NewRun, named: Sequence[tuple[str, str]]) -> bool:
+    """Return whether a named save was made already.
 
     Args:
         new: What is to be saved.
-        stored: (run id, content's hash) of the stored save of that name; None: there is none.
+        named: (run id, content's hash) of each save that was ever given its name.
 
     Raises:
         InvalidRunError: It is a save of something else.
     """
-    if stored is None:
-        return False
-    run_id, sha256 = stored
-    if run_id != new.run_id:
+    hashes = dict(named)
+    if not hashes or hashes.get(new.run_id) == new.save_sha256:
+        return bool(hashes)
+    if new.run_id in hashes:
         raise InvalidRunError(
-            f"Invalid save_id {new.save_id!r}: it names a save of run {run_id!r}, and not of "
-            f"{new.run_id!r}; use another for each save"
-        )
-    if sha256 != new.save_sha256:
-        raise InvalidRunError(
-            f"Invalid save_id {new.save_id!r}: run {run_id!r} was saved under it with other "
+            f"Invalid save_id {new.save_id!r}: run {new.run_id!r} was saved under it with other "
             "measurements; use another for another save"
         )
-    return True
+    raise InvalidRunError(
+        f"Invalid save_id {new.save_id!r}: it names a save of run {min(hashes)!r}, and not of "
+        f"{new.run_id!r}; use another for each save"
+    )
 
 
 def told_of_life(life: Life | None) -> dict[str, Any]:
@@ -362,6 +356,8 @@ def _notes(
             frozenset(replaces | (stored or set())),
             is_sure=stored is not None,
             recorded_at_us=moment.now_us,
+            save_id=run.save_id,
+            save_sha256=run.save_sha256,
         )
     )
 

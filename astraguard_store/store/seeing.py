@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
 from astraguard_store.distributions import Bucket, Distribution, RunDistribution
-from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, RunNotFoundError
+from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.history import GROUPS, History, history_of
 from astraguard_store.model import RunHeader, RunSummary
 
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-__all__ = ["Answers", "distribution", "history", "over_time", "summaries"]
+__all__ = ["Answers", "distribution", "history", "summaries"]
 
 # How many runs a distribution shows where none are named: what a reader can tell apart.
 _SHOWN = 10
+# How many runs are had at once: on a server in one round trip.
+_AT_ONCE = 256
 
 
 class Answers(Protocol):
@@ -27,6 +31,9 @@ class Answers(Protocol):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
+
+    def _get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
 
     def recent(self, limit: int) -> list[RunHeader]:
         """Return the newest runs."""
@@ -37,11 +44,10 @@ class Answers(Protocol):
 
 def summaries(repository: Answers, headers: Iterable[RunHeader]) -> Iterator[RunSummary]:
     """Yield the listed runs; one that was deleted since is left out."""
-    for header in headers:
-        try:
-            yield repository.get(header.run_id)
-        except RunNotFoundError:
-            continue
+    rest = iter(headers)
+    while some := [header.run_id for header in islice(rest, _AT_ONCE)]:
+        found = repository._get_all(some)
+        yield from (found[run_id] for run_id in some if run_id in found)
 
 
 def history(
@@ -57,7 +63,11 @@ def history(
         check_name(satellite_id, "satellite_id")
     if by is not None and by not in GROUPS:
         raise InvalidRunError(f"Invalid by {by!r}: one of {', '.join(GROUPS)} is needed")
-    return history_of(summaries(repository, headers), metric_type, by, satellite_id)
+    headers = list(headers)
+    finished = [header for header in headers if header.state == "finished"]
+    left_out = {header.run_id for header in headers if header.state != "finished"}
+    found = history_of(summaries(repository, finished), metric_type, by, satellite_id)
+    return replace(found, unfinished=tuple(sorted(left_out)))
 
 
 def distribution(
@@ -113,26 +123,3 @@ def _counted(
     durations = frame["duration_ms"].to_list()
     waits = frame.filter(frame["missed"])["duration_ms"].to_list()
     return count_by_bucket(durations, waits)
-
-
-def over_time(repository: Answers, run_id: str, slices: int) -> dict[str, list[float | None]]:
-    """Return {metric type: its p95 in each of so many equally long parts of the run, ms}.
-
-    A part without events has None; a missed event counts as what was waited for it. A run
-    whose measurements aren't kept gives an empty dict.
-    """
-    import polars as pl
-
-    try:
-        frame = repository.measurements(run_id)
-    except ArtifactReadError:
-        return {}
-    time = pl.col("scenario_time_s")
-    span = time.max() - time.min()
-    place = ((time - time.min()) / span * slices).floor().clip(0, slices - 1)
-    parts = frame.with_columns(pl.when(span > 0).then(place).otherwise(0).alias("part"))
-    p95 = pl.col("duration_ms").quantile(0.95, interpolation="higher")
-    found: dict[str, list[float | None]] = {}
-    for metric_type, part, value in parts.group_by("metric_type", "part").agg(p95).iter_rows():
-        found.setdefault(metric_type, [None] * slices)[int(part)] = value
-    return found

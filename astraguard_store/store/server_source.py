@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from astraguard_store.artifacts.raw_places import read_raw
+from astraguard_store.artifacts.raw_places import read_raw, remove_raw
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
@@ -20,7 +21,7 @@ from astraguard_store.database.lists import Prunable, prunable_now
 from astraguard_store.database.lists import run_ids as all_run_ids
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.postgres.database import ServerDatabase
+from astraguard_store.database.postgres.database import DeletedRun, ServerDatabase
 from astraguard_store.database.postgres.pushed import Origin
 from astraguard_store.database.postgres.raw_files import CataloguedFile
 from astraguard_store.database.run_database import RunDatabase
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSource", "push_to", "shown"]
 
+logger = logging.getLogger("astraguard_store")
+
 T = TypeVar("T")
 
 
@@ -94,7 +97,9 @@ def push_to(
         raw: What is wanted of raw measurements.
     """
     store_id, folder = origin
-    target = ServerDatabase.open(ServerUrl.parse(url), options)
+    # Durable whatever the rig's own store is: what a push was told is there must outlive the
+    # server's restart, as raw files are removed that it replaces. A commit is of 100 runs.
+    target = ServerDatabase.open(ServerUrl.parse(url), replace(options, durability="full"))
     try:
         where = Origin(store_id, None if folder is None else str(folder), gethostname())
         return push(source, target, where, progress, raw)
@@ -133,6 +138,10 @@ class ServerSource:
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
         return self.database.get(run_id).summary
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there; one round trip for 256 of them."""
+        return {run_id: run.summary for run_id, run in self.database.get_all(run_ids).items()}
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -245,7 +254,15 @@ class ServerSource:
         """Return what a pruning would delete."""
         chosen = pruning.chosen(self.database)
         going = [run.run_id for run in chosen.going]
-        return report_of(pruning, going, chosen.pinned, chosen.unfinished, dry_run=True)
+        files = {} if pruning.measurements_only else self.database.raw_files(going)
+        return report_of(
+            pruning,
+            going,
+            chosen.pinned,
+            chosen.unfinished,
+            file_bytes=sum(file.bytes for file in files.values()),
+            dry_run=True,
+        )
 
     def push(
         self,
@@ -310,43 +327,54 @@ class ServerSource:
         return self.database.purge_measurements(run_id)
 
     def delete(self, run_id: str) -> None:
-        """Delete a run."""
-        if not self.database.delete(run_id):
+        """Delete a run, and then the file of its raw measurements if that can be."""
+        gone = self.database.delete(run_id)
+        if gone is None:
             raise RunNotFoundError(run_id, self.shown)
+        _remove_file(gone)
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
         """Delete old runs, each by itself; the server's autovacuum reuses their room."""
         chosen, unfinished, _ = pruning.chosen(self.database)
         gone: list[str] = []
         pinned: list[str] = []
+        file_bytes = 0
         for done, run in enumerate(chosen):
             if progress:
                 progress(done, len(chosen))
             if run.is_pinned:
                 pinned.append(run.run_id)
-            elif self._prune_run(run, pruning, pinned):
-                gone.append(run.run_id)
+            else:
+                freed_bytes = self._prune_run(run, pruning, pinned)
+                if freed_bytes is not None:
+                    gone.append(run.run_id)
+                    file_bytes += freed_bytes
         if progress:
             progress(len(chosen), len(chosen))
-        return report_of(pruning, gone, pinned, unfinished)
+        return report_of(pruning, gone, pinned, unfinished, file_bytes=file_bytes)
 
-    def _prune_run(self, run: Prunable, pruning: Pruning, pinned: list[str]) -> bool:
-        """Delete a run or its measurements if it is as it was chosen; return whether it was.
+    def _prune_run(self, run: Prunable, pruning: Pruning, pinned: list[str]) -> int | None:
+        """Delete a run or its measurements if it is as it was chosen; None if it wasn't deleted.
 
         One that was pinned since is added to *pinned*.
+
+        Returns:
+            What the file that went with it held, bytes.
         """
-        if not pruning.measurements_only and self.database.delete(
-            run.run_id, if_recorded_at_us=run.recorded_at_us, if_state=run.state
-        ):
-            return True
+        if not pruning.measurements_only:
+            gone = self.database.delete(
+                run.run_id, if_recorded_at_us=run.recorded_at_us, if_state=run.state
+            )
+            if gone is not None:
+                return _remove_file(gone)
         look = partial(prunable_now, run_ids=[run.run_id])
         now = self.database.read(look, one_statement=True).get(run.run_id)
         if now is not None and now.is_pinned:
             pinned.append(run.run_id)
         if not pruning.measurements_only or now is None or not pruning.may_go(run, now):
-            return False
+            return None
         self.database.purge_measurements(run.run_id)
-        return True
+        return 0
 
     def adopt(
         self,
@@ -389,7 +417,9 @@ class ServerSource:
         """Return the run if it is a named save that is stored."""
         for run in runs.values():
             # Only `save` names one, so it is the only run.
-            if run.save_id is not None and is_same_save(run, self.database.saved_as(run.save_id)):
+            if run.save_id is not None and is_same_save(
+                run, self.database.named_saves(run.save_id)
+            ):
                 return [self.get(run.run_id)]
         return None
 
@@ -420,6 +450,19 @@ class ServerSource:
         elif state != "right":
             what = f"its document is {state}"
             tally.fault("wrong_document", run_id, what, "`check --fix` writes it anew")
+
+
+def _remove_file(gone: DeletedRun) -> int:
+    """Remove the file of a run that is deleted, or say where it is; return its bytes."""
+    if gone.file is None:
+        return 0
+    why = remove_raw(gone.file.location, gone.file.run_id)
+    if why is None:
+        return gone.file.bytes
+    logger.warning(
+        "run %r is deleted, but not its file %s: %s", gone.file.run_id, gone.file.location, why
+    )
+    return 0
 
 
 class _Judged:

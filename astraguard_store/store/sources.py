@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,8 +25,15 @@ from astraguard_store.database.backend import Question
 from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
 from astraguard_store.database.percentiles import Group
-from astraguard_store.database.runs import StoredRun, find_save, keeps_satellite_buckets
+from astraguard_store.database.runs import (
+    StoredRun,
+    keeps_satellite_buckets,
+    named_saves,
+    save_ids_of,
+)
 from astraguard_store.exceptions import (
+    ArtifactWriteError,
+    DatabaseError,
     RunIsRunningError,
     RunNotFoundError,
     StoreError,
@@ -37,7 +44,7 @@ from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
-from astraguard_store.options import StoreOptions
+from astraguard_store.options import StoreOptions, names_server
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
@@ -53,10 +60,12 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
+from astraguard_store.store.one_by_one import one_by_one
 from astraguard_store.store.recording import (
     FolderRecording,
     MemoryRecording,
     Recording,
+    as_journalled,
     end_lost_recordings,
     seen_alive,
     seen_alive_headers,
@@ -78,7 +87,6 @@ if TYPE_CHECKING:
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
-    from astraguard_store.verdict.values import Judgements
 
 __all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
 
@@ -99,6 +107,9 @@ class Source(Protocol):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -214,6 +225,10 @@ class MemorySource:
         """Return a run."""
         return self._database.get(run_id).summary
 
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
+        """Return those of the runs that are there, by id."""
+        return one_by_one(self.get, run_ids)
+
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
         if filters is None:
@@ -296,10 +311,16 @@ class MemorySource:
         self, url: str, progress: Progress | None, raw: str | os.PathLike[str] | None
     ) -> PushReport:
         """Copy to a server what it doesn't have."""
+        from astraguard_store.artifacts.exports import why_in_store
         from astraguard_store.artifacts.raw_places import raw_place
         from astraguard_store.store.pushing import Raw
         from astraguard_store.store.server_source import push_to
 
+        _, root = self._origin()
+        if raw is not None and root is not None and not names_server(raw):
+            reason = why_in_store(root, Path(raw), is_folder=True)
+            if reason:
+                raise ArtifactWriteError(f"{os.fspath(raw)} {reason}")
         files = None if raw is None else Raw(raw_place(raw), self.measurements)
         return push_to(url, self._database, self._origin(), self._store.options, progress, files)
 
@@ -335,8 +356,8 @@ class MemorySource:
         for run in runs.values():
             # Only `save` names one, so it is the only run.
             if run.save_id is not None:
-                stored = self._database.read(partial(find_save, save_id=run.save_id))
-                if is_same_save(run, stored):
+                named = self._database.read(partial(named_saves, save_id=run.save_id))
+                if is_same_save(run, named):
                     return [self.get(run.run_id)]
         try:
             return save()
@@ -417,15 +438,26 @@ class FolderSource(MemorySource):
         self._on_load = self._finish_publishing if writes else None
         self._documents: dict[str, tuple[StoredRun, dict[str, Any]]] = {}
 
+    def back_up(self, target: Path) -> None:
+        """Copy the database to a new file, and not to a name of the store's own."""
+        from astraguard_store.artifacts.exports import why_in_store
+
+        reason = why_in_store(self._root, target)
+        if reason and not os.path.lexists(target):
+            raise DatabaseError(f"{target} {reason}")
+        super().back_up(target)
+
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
         run = self._database.get(run_id, self._on_load)
         if run.live_token is None:
             return run.summary
         seen = seen_alive(self._root, run)
-        if seen.state == "interrupted" and self._adopt_journals({run_id}):
+        if seen.state != "interrupted":
+            return seen
+        if self._adopt_journals({run_id}):
             return self._database.get(run_id, self._on_load).summary
-        return seen
+        return as_journalled(self._root, seen, run.live_token)
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -460,7 +492,7 @@ class FolderSource(MemorySource):
             for old, new in zip(headers, seen, strict=True)
             if old.state == "running" and new.state == "interrupted"
         }
-        if not dead or not self._adopt_journals(dead):
+        if not dead:
             return seen
         found = []
         for header in seen:
@@ -514,19 +546,21 @@ class FolderSource(MemorySource):
         dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
-        from astraguard_store.store.exporting import export
+        from astraguard_store.store.exporting import Noted, export
 
-        def keeps_buckets(run_id: str) -> bool:
-            return self._database.read(partial(keeps_satellite_buckets, run_id=run_id))
-
-        def judgements(run_id: str) -> Judgements:
-            return self._database.read(partial(judgements_of, run_id=run_id))
+        def noted(run_id: str) -> Noted:
+            return self._database.read(
+                lambda connection: Noted(
+                    keeps_satellite_buckets(connection, run_id),
+                    judgements_of(connection, run_id),
+                    save_ids_of(connection, run_id),
+                )
+            )
 
         return export(
             self._root,
             self._load,
-            keeps_buckets,
-            judgements,
+            noted,
             self.measurements,
             run_ids,
             target,

@@ -32,7 +32,7 @@ from astraguard_store.formats.summary import (
 )
 from astraguard_store.model import ArtifactKind, MetricSummary, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
-from astraguard_store.system.files import open_for_reading, read_file
+from astraguard_store.system.files import modified_ns, open_for_reading, read_file
 
 __all__ = ["KeptSave", "is_complete", "is_kept", "read_kept", "read_notes"]
 
@@ -163,7 +163,7 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
     statistics = summarize(columns, satellite_buckets=notes.satellite_buckets)
     recorded_at_us = notes.recorded_at_us
     if recorded_at_us is None:
-        recorded_at_us = os.stat(names[0].path(root)).st_mtime_ns // 1000
+        recorded_at_us = modified_ns(os.stat(names[0].path(root))) // 1000
     summary = RunSummary(
         run_id,
         0,
@@ -179,8 +179,10 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         ),
         notes.provenance,
         notes.tags,
+        save_id=notes.save_id,
     )
-    run = StoredRun(summary, utc_offset_s(recorded_at_us), token)
+    offset_s = utc_offset_s(recorded_at_us)
+    run = StoredRun(summary, offset_s, token, save_sha256=notes.save_sha256)
     return KeptSave(
         run,
         statistics,

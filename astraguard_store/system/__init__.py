@@ -3,6 +3,7 @@
 ```
 files       open without following links, read, hash, sync, make folders, lock
   ├─ ticket     whose turn it is to write: a queue in front of SQLite's lock
+  ├─ spill      bytes that grow in a temporary file
   └─ mounts     which file system a folder lies on, and whether it tells A from a
 threads     a few that are kept: they write files and wait for the disk
 interrupts  Ctrl-C and SIGTERM wait for a write to end
@@ -23,7 +24,7 @@ What a port to macOS would need:
 - `mounts`: `statfs` in place of /proc/self/mountinfo.
 - `noise`: `getloadavg` and `host_statistics` in place of /proc; it has no steal.
 - `machine`: a temporary file in place of `memfd_create`.
-- `ticket`, `threads`, `interrupts`, `file_limit`: nothing.
+- `ticket`, `threads`, `interrupts`, `file_limit`, `spill`: nothing.
 - `forks`: nothing, but other libraries' threads make a fork unsafe; spawn.
 
 What a port to Windows would need:
@@ -37,6 +38,7 @@ What a port to Windows would need:
 - `noise`: `GetSystemTimes` in place of /proc.
 - `machine`: `platform` in place of `os.uname`; git without a shell, in a job object in
   place of a process group.
+- `spill`: `seek` and `read` in place of `os.pread`.
 - `interrupts`: SIGINT alone, and no mask of signals.
 - `threads`: nothing. `forks`: there is no fork. `file_limit`: its own errno for it.
 """

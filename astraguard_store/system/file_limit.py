@@ -8,15 +8,35 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from astraguard_store.exceptions import DatabaseError, StoreError
+from astraguard_store.exceptions import ArtifactReadError, DatabaseError, StoreError
 
-__all__ = ["names_the_file_limit"]
+__all__ = ["is_at_file_limit", "is_file_limit", "names_the_file_limit"]
 
 T = TypeVar("T")
 
 _NUMBERS = frozenset({errno.EMFILE, errno.ENFILE})
 # Of an import of a shared library only the words are left.
 _WORDS = tuple(os.strerror(number) for number in sorted(_NUMBERS))
+
+
+def is_file_limit(error: BaseException | None) -> bool:
+    """Return whether *error*, or what caused it, is that no more files may be open."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NUMBERS:
+            return True
+        if isinstance(error, ImportError) and any(words in str(error) for words in _WORDS):
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_at_file_limit() -> bool:
+    """Return whether this process may open no more files now; who asks got no reason."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in _NUMBERS
+    return False
 
 
 def names_the_file_limit(public: type[T]) -> type[T]:
@@ -28,8 +48,8 @@ def names_the_file_limit(public: type[T]) -> type[T]:
     for name, member in list(vars(public).items()):
         if name.startswith("_"):
             continue
-        if isinstance(member, classmethod):
-            setattr(public, name, classmethod(_telling(member.__func__)))
+        if isinstance(member, classmethod | staticmethod):
+            setattr(public, name, type(member)(_telling(member.__func__)))
         elif callable(member):
             setattr(public, name, _telling(member))
     return public
@@ -40,8 +60,9 @@ def _telling(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
-        except (OSError, ImportError) as error:
-            if isinstance(error, StoreError) or not _is_limit(error):
+        except (OSError, ImportError, ArtifactReadError) as error:
+            has_number = isinstance(error, OSError) and isinstance(error, StoreError)
+            if has_number or not is_file_limit(error):
                 raise
             failure = DatabaseError(
                 f"this process may open no more files ({error}); close some, or allow more "
@@ -51,9 +72,3 @@ def _telling(method: Callable[..., Any]) -> Callable[..., Any]:
             raise failure from error
 
     return call
-
-
-def _is_limit(error: OSError | ImportError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _NUMBERS
-    return any(words in str(error) for words in _WORDS)

@@ -14,7 +14,7 @@ import resource
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +29,16 @@ __all__ = [
     "create_locked",
     "descriptor_of",
     "digest_of",
+    "give_back",
     "head_of",
     "is_locked",
     "is_same_file",
     "lock",
     "make_folder",
+    "modified_ns",
     "most_open_files",
     "open_anybodys",
+    "open_below",
     "open_descriptors",
     "open_folder",
     "open_for_reading",
@@ -55,6 +58,8 @@ __all__ = [
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+# 2255-06-05: some file systems hold times that no calendar has.
+_LAST_NS = 2**53 * 1000
 _NEVER_A_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -96,13 +101,14 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def create_file(path: Path) -> int:
-    """Return a descriptor of the new file *path*, to be written.
+def create_file(name: str, folder: int) -> int:
+    """Return a descriptor of the new file *name* in an open folder, to be written.
 
     Raises:
         OSError: It can't be made, or is there.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK
+    return os.open(name, flags, 0o666, dir_fd=folder)
 
 
 @contextmanager
@@ -165,6 +171,38 @@ def open_for_reading(folder: Path, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def open_below(root: Path, *names: str) -> Iterator[int]:
+    """Give a descriptor of the regular file ``root/names[0]/names[1]/…``.
+
+    Only *root* may be reached through a link: none that lies below it is followed, wherever
+    it leads.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ArtifactReadError: It is there but can't be read; the message says why.
+    """
+    path = "/".join((str(root), *names))
+    with ExitStack() as opened:
+        try:
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, folder)
+            for name in names[:-1]:
+                flags = os.O_RDONLY | os.O_DIRECTORY | _NEVER_A_LINK
+                folder = os.open(name, flags, dir_fd=folder)
+                opened.callback(os.close, folder)
+            flags = os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK
+            descriptor = os.open(names[-1], flags, dir_fd=folder)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+        opened.callback(os.close, descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ArtifactReadError(f"{path} is not a file")
+        yield descriptor
+
+
 def read_file(folder: Path | str, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[bytes, int]:
     """Return the content of the file *name* in *folder*, and its time in ns since 1970.
 
@@ -206,6 +244,11 @@ def _rest_of(descriptor: int, limit: int) -> bytes:
     while len(rest) <= limit and (more := os.read(descriptor, _CHUNK_BYTES)):
         rest += more
     return rest
+
+
+def modified_ns(found: os.stat_result) -> int:
+    """Return a file's time, nanoseconds since 1970; the nearest one that a clock may have had."""
+    return min(max(found.st_mtime_ns, 0), _LAST_NS)
 
 
 def chunks_of(descriptor: int) -> Iterator[bytes]:
@@ -395,9 +438,14 @@ def is_locked(path: Path) -> bool:
 def unlock(descriptor: int) -> None:
     """Give the lock back and close; a forked child that has a copy doesn't keep it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        give_back(descriptor)
     finally:
         os.close(descriptor)
+
+
+def give_back(descriptor: int) -> None:
+    """Give the lock back that this process has on an open file, its forked children's too."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def still_names(path: Path | str, descriptor: int) -> bool:

@@ -13,17 +13,19 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from astraguard_store.exceptions import DatabaseBusyError, DatabaseError
 from astraguard_store.system.files import (
+    give_back,
     lock,
     open_lock_file,
     still_names,
     try_lock,
-    unlock,
 )
 from astraguard_store.system.forks import around_forks
 
@@ -48,7 +50,8 @@ class WriteTicket:
         self._database = database
         around_forks(self)
         self._threads = threading.RLock()
-        self._depth = 0
+        # Alive while the ticket is held, and not counted: an exception may strike anywhere.
+        self._held: weakref.ref[_LockFile] | None = None
 
     @contextmanager
     def held(self, purpose: str, timeout_s: float) -> Iterator[None]:
@@ -65,47 +68,41 @@ class WriteTicket:
         started = time.monotonic()
         if not self._threads.acquire(timeout=timeout_s):
             raise DatabaseBusyError(self._database, timeout_s, self._holder())
-        self._depth += 1
         try:
-            if self._depth > 1 or self._path is None:
+            if self._path is None or (self._held is not None and self._held() is not None):
                 yield
-            else:
-                with self._file_locked(self._path, purpose, started, timeout_s):
-                    yield
+                return
+            file = self._locked_file(self._path, started + timeout_s, started)
+            self._held = weakref.ref(file)
+            try:
+                waited_s = time.monotonic() - started
+                if waited_s > _LONG_WAIT_S:
+                    logger.warning(
+                        "%s: waited %.1f s for the write lock", self._database, waited_s
+                    )
+                _note_holder(file.fileno(), purpose)
+                yield
+            finally:
+                self._held = None
+                file.unlock()
         finally:
-            self._depth -= 1
             self._threads.release()
 
-    @contextmanager
-    def _file_locked(
-        self, path: Path, purpose: str, started: float, timeout_s: float
-    ) -> Iterator[None]:
-        descriptor = self._lock_file(path, started + timeout_s, started)
-        try:
-            waited_s = time.monotonic() - started
-            if waited_s > _LONG_WAIT_S:
-                logger.warning("%s: waited %.1f s for the write lock", self._database, waited_s)
-            _note_holder(descriptor, purpose)
-            yield
-        finally:
-            unlock(descriptor)
-
-    def _lock_file(self, path: Path, deadline: float, started: float) -> int:
-        while True:
-            try:
-                descriptor = open_lock_file(path)
-                is_locked = _locked_within(descriptor, deadline - time.monotonic())
-            except OSError as error:
-                raise _lock_error(path, error) from error
-            if not is_locked:
-                raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
-            try:
-                if still_names(path, descriptor):
-                    return descriptor
-            except OSError as error:
-                unlock(descriptor)
-                raise _lock_error(path, error) from error
-            unlock(descriptor)
+    def _locked_file(self, path: Path, deadline: float, started: float) -> _LockFile:
+        is_locked = True
+        while is_locked:
+            with _lock_errors(path):
+                file = _LockFile(open_lock_file(path), "r+b")
+                try:
+                    is_locked = _locked_within(file, deadline - time.monotonic())
+                    if is_locked and still_names(path, file.fileno()):
+                        return file
+                except BaseException:
+                    file.close()
+                    raise
+                # A thread may wait for its lock still: that ends with the file.
+                file.close()
+        raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
 
     def stop_writing(self) -> None:
         """Nothing: a save of another thread may take long, and goes on in the parent."""
@@ -117,7 +114,7 @@ class WriteTicket:
         """Forget in a child what threads of the parent hold."""
         if in_child:
             self._threads = threading.RLock()
-            self._depth = 0
+            self._held = None
 
     def go_on_writing(self) -> None:
         """Nothing, as above."""
@@ -134,8 +131,12 @@ class WriteTicket:
         return f"process {pid} ({purpose}, for {held_s:.0f} s)"
 
 
-def _lock_error(path: Path, error: OSError) -> DatabaseError:
-    return DatabaseError(f"{path}: the write lock can't be had: {error.strerror}")
+@contextmanager
+def _lock_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseError(f"{path}: the write lock can't be had: {error.strerror}") from error
 
 
 def _note_holder(descriptor: int, purpose: str) -> None:
@@ -148,70 +149,66 @@ def _note_holder(descriptor: int, purpose: str) -> None:
         logger.debug("the holder of the write lock could not be noted", exc_info=True)
 
 
-def _locked_within(descriptor: int, timeout_s: float) -> bool:
-    """Lock *descriptor* within *timeout_s*; closes it if that fails."""
-    try:
-        is_locked = try_lock(descriptor)
-    except OSError:
-        # A file system without locks, or out of them.
-        os.close(descriptor)
-        raise
-    if is_locked:
+class _LockFile(FileIO):
+    """The open lock file: where an exception strikes between two steps, it closes as it goes.
+
+    With it goes its lock. So a second Ctrl-C, or an exception out of another thread, can't
+    leave the lock taken for as long as the process lives.
+    """
+
+    def unlock(self) -> None:
+        """Give the lock back and close; a forked child that has a copy doesn't keep it."""
+        give_back(self.fileno())
+        self.close()
+
+    # Not in Python, where an exception might strike again; and `FileIO` warns of files left open.
+    __del__ = FileIO.close
+
+
+def _locked_within(file: _LockFile, timeout_s: float) -> bool:
+    """Lock *file* within *timeout_s*; return whether it is.
+
+    Raises:
+        OSError: A file system without locks, or out of them.
+    """
+    if try_lock(file.fileno()):
         return True
     if sys.is_finalizing():
         # Python 3.11 waits for ever for a thread that begins now.
-        return _lock_by_asking(descriptor, timeout_s)
-    return _lock_in_turn(descriptor, timeout_s)
+        return _lock_by_asking(file, timeout_s)
+    return _lock_in_turn(file, timeout_s)
 
 
-def _lock_in_turn(descriptor: int, timeout_s: float) -> bool:
+def _lock_in_turn(file: _LockFile, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
-    gate = threading.Lock()
-    state = {"locked": False, "given_up": False}
+    is_over = threading.Event()
     refused: list[OSError] = []
 
-    def wait() -> None:
+    def wait(file: _LockFile) -> None:
         try:
-            lock(descriptor)
+            lock(file.fileno())
         except OSError as error:
-            os.close(descriptor)
             refused.append(error)
-            return
-        with gate:
-            state["locked"] = True
-            if state["given_up"]:
-                unlock(descriptor)
+        finally:
+            is_over.set()
 
-    thread = threading.Thread(target=wait, name="astraguard-store-ticket", daemon=True)
+    thread = threading.Thread(
+        target=wait, args=(file,), name="astraguard-store-ticket", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError:
         # No new threads while the interpreter exits, or for want of memory.
-        return _lock_by_asking(descriptor, timeout_s)
-    try:
-        thread.join(max(0.0, timeout_s))
-    except BaseException:
-        # Ctrl-C: the lock may have come just now.
-        with gate:
-            state["given_up"] = True
-            if state["locked"]:
-                unlock(descriptor)
-        raise
+        return _lock_by_asking(file, timeout_s)
+    is_locked = is_over.wait(max(0.0, timeout_s))
     if refused:
         raise refused[0]
-    with gate:
-        state["given_up"] = not state["locked"]
-        return state["locked"]
+    return is_locked
 
 
-def _lock_by_asking(descriptor: int, timeout_s: float) -> bool:
-    """Ask for the lock again and again, out of turn; closes *descriptor* if that fails."""
+def _lock_by_asking(file: _LockFile, timeout_s: float) -> bool:
+    """Ask for the lock again and again, out of turn."""
     deadline = time.monotonic() + timeout_s
-    is_locked = False
-    try:
-        while not (is_locked := try_lock(descriptor)) and time.monotonic() < deadline:
-            time.sleep(_ASK_EVERY_S)
-    finally:
-        if not is_locked:
-            os.close(descriptor)
+    while not (is_locked := try_lock(file.fileno())) and time.monotonic() < deadline:
+        time.sleep(_ASK_EVERY_S)
     return is_locked

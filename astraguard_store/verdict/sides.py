@@ -317,6 +317,9 @@ class Sides:
             for what in _COMPARED
             if len({getattr(run.provenance, what) for run in side}) > 1
         ]
+        found += [
+            f"{run.run_id} ran with {doubt}" for run in self.runs for doubt in run.worst.doubts()
+        ]
         found += self._reference_warnings()
         found += [
             f"{run.run_id} has {share:.0%} of the usual events: was it finished?"

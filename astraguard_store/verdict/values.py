@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from astraguard_store.model import MetricSummary
+from astraguard_store.noise import Worst
 from astraguard_store.provenance import Provenance, ProvenanceChange
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
@@ -50,6 +51,7 @@ class JudgedRun(NamedTuple):
             satellites were served. Events of one tick share what the machine does then.
         reference: The version of the workload behind its metric type ``reference``;
             None where it has none.
+        worst: What its machine did.
     """
 
     run_id: str
@@ -59,6 +61,7 @@ class JudgedRun(NamedTuple):
     cells: Cells
     ticks: int
     reference: str | None = None
+    worst: Worst = Worst()
 
 
 class Settling(NamedTuple):

@@ -25,6 +25,8 @@ depends_on = None
 
 HERE = Path(__file__).parent
 COPIED = ("statistics", "artifacts")
+# Tables of this package that later revisions make.
+LATER = {"save_ids"}
 # An event has both tables of its rows in SQLite; here a trigger for each.
 EVENTS = {
     "insert": ("INSERT", "NEW"),
@@ -45,12 +47,15 @@ def views() -> list[str]:
     return [part for part in text.split(";\n") if "CREATE VIEW" in part]
 
 
-def tables() -> list[sa.MetaData]:
-    """Return the tables of a server, those that SQLite has too first."""
+def tables() -> list[tuple[sa.MetaData, list[sa.Table]]]:
+    """Return the tables of a server as of this revision, those that SQLite has too first."""
     from astraguard_store.database.postgres.tables import server_metadata
     from astraguard_store.database.schema import metadata
 
-    return [metadata, server_metadata]
+    return [
+        (some, [table for table in some.sorted_tables if table.name not in LATER])
+        for some in (metadata, server_metadata)
+    ]
 
 
 def run_statement(statement: str) -> None:
@@ -75,9 +80,11 @@ def create_triggers() -> None:
 
 
 def described() -> dict[str, dict[str, Any]]:
-    """Return {table or view: kind, description, columns} as all revisions together say."""
+    """Return {table or view: kind, description, columns} as all revisions up to here say."""
     texts: dict[str, dict[str, Any]] = {}
     for file in sorted(HERE.glob("*_schema_doc.toml")):
+        if file.name[:4] > revision:
+            break
         for name, entry in tomllib.loads(file.read_text(encoding="utf-8")).items():
             columns = {**texts.get(name, {}).get("columns", {}), **entry["columns"]}
             texts[name] = {**texts.get(name, {}), **entry, "columns": columns}
@@ -108,8 +115,8 @@ def upgrade() -> None:
     if not is_server():
         return
     connection = op.get_bind()
-    for some in tables():
-        some.create_all(connection, checkfirst=False)
+    for some, of_revision in tables():
+        some.create_all(connection, of_revision, checkfirst=False)
     create_triggers()
     for view in views():
         run_statement(view)
@@ -134,6 +141,6 @@ def downgrade() -> None:
     for view in reversed(views()):
         name = view.partition("CREATE VIEW ")[2].split()[0]
         run_statement(f"DROP VIEW {name}")
-    for some in reversed(tables()):
-        some.drop_all(op.get_bind(), checkfirst=False)
+    for some, of_revision in reversed(tables()):
+        some.drop_all(op.get_bind(), of_revision, checkfirst=False)
     run_statement("DROP FUNCTION astraguard_drop_documents()")

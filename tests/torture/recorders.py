@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +61,32 @@ def trace_recording(case: Case, trace: Path) -> None:
     RunRepository.open(case.results).close()
     shim.note("0")
     record(case.results, log, lambda rows: shim.note(str(rows)))
+
+
+def record_until_killed(case: Case, trace: Path | None = None) -> None:
+    """Record a run in a store, and die when all of it is flushed; keep a trace if wanted."""
+    log = case.root / LOG
+    log.write_text("hello")
+    if trace:
+        Shim(case.disk).trace(trace)
+
+    def die_at_the_end(rows: int) -> None:
+        if rows == FLUSHES * ROWS_OF_A_FLUSH:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    record(case.results, log, die_at_the_end)
+
+
+def adopt_once(case: Case, fault: Fault) -> None:
+    """Open a store on a faulty disk, which adopts what a dead recorder left."""
+    with Shim(case.disk).armed(fault):
+        RunRepository.open(case.results).close()
+
+
+def trace_adoption(case: Case, trace: Path) -> None:
+    """Open a store, which adopts what a dead recorder left; the trace goes on."""
+    Shim(case.disk).trace(trace)
+    RunRepository.open(case.results).close()
 
 
 def note(case: Case, rows: int) -> None:

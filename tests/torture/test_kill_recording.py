@@ -14,14 +14,36 @@ from .audit import left_over
 from .cases import Case, new_case
 from .children import Children
 from .power_loss import CrashState, Names, crash_states, in_fair_order
-from .recorders import FLUSHES, LOG, ROWS_OF_A_FLUSH, noted, record_once, trace_recording
-from .report import Finding, Harm, Table
+from .recorders import (
+    FLUSHES,
+    LOG,
+    ROWS_OF_A_FLUSH,
+    adopt_once,
+    noted,
+    record_once,
+    record_until_killed,
+    trace_adoption,
+    trace_recording,
+)
+from .report import Finding, Harm, Table, Tally
 from .savers import NEW, prepare
 from .shim import Action
-from .test_kill import kill_at_steps
+from .test_kill import KILLED, kill_at_steps
 from .trace import Note, read_trace
 
 ALL_ROWS = FLUSHES * ROWS_OF_A_FLUSH
+
+strides = [
+    pytest.param(9, id="bounded"),
+    pytest.param(1, id="full", marks=pytest.mark.torture),
+]
+mosts = pytest.mark.parametrize(
+    "most",
+    [
+        pytest.param(40, id="bounded"),
+        pytest.param(2_000, id="full", marks=pytest.mark.torture),
+    ],
+)
 
 
 def judge(results: Path, flushed: int) -> list[Finding]:
@@ -68,13 +90,7 @@ def judge_run(found: RunSummary | None, rows: int, flushed: int) -> list[Finding
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "stride",
-    [
-        pytest.param(9, id="bounded"),
-        pytest.param(1, id="full", marks=pytest.mark.torture),
-    ],
-)
+@pytest.mark.parametrize("stride", strides)
 @pytest.mark.parametrize("action", [Action.KILL, Action.TORN])
 def test_what_was_flushed_survives_a_kill(
     action: Action, stride: int, tmp_path: Path, children: Children, table: Table
@@ -96,13 +112,7 @@ def test_what_was_flushed_survives_a_kill(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(
-    "most",
-    [
-        pytest.param(40, id="bounded"),
-        pytest.param(2_000, id="full", marks=pytest.mark.torture),
-    ],
-)
+@mosts
 @pytest.mark.parametrize("rule", list(Names))
 def test_what_was_flushed_survives_a_power_cut(
     rule: Names, most: int, tmp_path: Path, memory: Path, children: Children, table: Table
@@ -114,16 +124,68 @@ def test_what_was_flushed_survives_a_power_cut(
     steps = read_trace(trace, case.disk)
     # What a cut in the store's creation leaves has a test of its own.
     created = next(n for n, step in enumerate(steps, 1) if isinstance(step, Note))
-    states: list[CrashState] = list(crash_states(steps, rule, created))
-    tally.states = len(states)
+    states = list(crash_states(steps, rule, created))
 
-    place = memory / "state"
+    try_recordings(states, most, memory / "state", tally)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stride", strides)
+def test_a_killed_adoption_is_done_again_and_once(
+    stride: int, tmp_path: Path, children: Children, table: Table
+) -> None:
+    prepared = new_case(tmp_path / "prepared")
+    assert children.run(prepare, prepared) == 0
+    assert children.run(record_until_killed, prepared) == KILLED
+    tally = table.row("kill in the adoption of a recording")
+
+    kill_at_steps(
+        prepared,
+        lambda case, fault: children.run(adopt_once, case, fault),
+        Action.KILL,
+        stride,
+        tally,
+        lambda case: judge(case.results, ALL_ROWS),
+    )
+
+    tally.check()
+
+
+@pytest.mark.timeout(3600)
+@mosts
+@pytest.mark.parametrize("rule", list(Names))
+def test_what_was_flushed_survives_a_power_cut_in_its_adoption(
+    rule: Names, most: int, tmp_path: Path, memory: Path, children: Children, table: Table
+) -> None:
+    case: Case = new_case(tmp_path / "traced")
+    trace = case.root / "trace"
+    assert children.run(record_until_killed, case, trace) == KILLED
+    killed_at = len(read_trace(trace, case.disk))
+    assert children.run(trace_adoption, case, trace) == 0
+    tally = table.row(f"power cut in the adoption of a recording, {rule.value} names")
+    states = list(crash_states(read_trace(trace, case.disk), rule, killed_at))
+
+    try_recordings(states, most, memory / "state", tally, flushed=ALL_ROWS)
+
+
+def try_recordings(
+    states: list[CrashState], most: int, place: Path, tally: Tally, flushed: int | None = None
+) -> None:
+    """Open the stores in *most* of the folders that *states* leave.
+
+    Args:
+        states: After power cuts.
+        most: So many at most.
+        place: A folder that isn't there yet.
+        tally: Of the findings.
+        flushed: How many measurements were flushed; None where notes of the trace say it.
+    """
+    tally.states = len(states)
     for state in islice(in_fair_order(states, 1), most):
         tally.drawn += 1
         place.mkdir()
         state.layout().fill(place)
-        flushed = max((int(text) for text in state.notes), default=0)
-        tally.add(judge(place / "results", flushed), state.when)
+        noted = max((int(text) for text in state.notes), default=0)
+        tally.add(judge(place / "results", noted if flushed is None else flushed), state.when)
         shutil.rmtree(place)
-
     tally.check()

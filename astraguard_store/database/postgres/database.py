@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists
@@ -21,9 +21,8 @@ from astraguard_store.database.postgres.user_sql import answer
 from astraguard_store.database.runs import (
     Missing,
     StoredRun,
-    delete_run_sql,
-    find_save,
     is_same,
+    named_saves,
     purge_measurements_sql,
 )
 from astraguard_store.database.server_url import ServerUrl
@@ -35,20 +34,33 @@ from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo, QueryResult
 
-__all__ = ["ServerDatabase"]
+__all__ = ["DeletedRun", "ServerDatabase"]
 
 T = TypeVar("T")
 
 _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
-_PRUNE: Final = """
+# Of one statement: 256 documents of six satellites are some 300 kB.
+_LOADED_AT_ONCE: Final = 256
+_DELETE: Final = f"DELETE FROM runs WHERE run_id = %(run_id)s RETURNING {raw_files.OF_DELETED}"  # noqa: S608
+_PRUNE: Final = f"""
 DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(recorded_at_us)s
     AND state = %(state)s AND live_token IS NULL
     AND NOT EXISTS (SELECT 1 FROM run_tags AS t
         WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
     AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
-RETURNING run_id
-"""
+RETURNING {raw_files.OF_DELETED}
+"""  # noqa: S608 - of names
+
+
+class DeletedRun(NamedTuple):
+    """A run that is deleted.
+
+    Attributes:
+        file: With its raw measurements, as it was catalogued; it is still there.
+    """
+
+    file: CataloguedFile | None
 
 
 class ServerDatabase:
@@ -93,18 +105,31 @@ class ServerDatabase:
         Raises:
             RunNotFoundError: There is none.
         """
-        known = self._known.get(run_id)
-        found = self.read(
-            lambda connection: runs.load_if_changed(connection, run_id, known), one_statement=True
-        )
-        if isinstance(found, runs.Undocumented):
-            # Its row and its statistics must be of one save.
-            found = self.read(partial(runs.load_from_rows, run_id=run_id))
-        if found is None:
-            with self._lock:
-                self._known.pop(run_id, None)
+        found = self.get_all([run_id])
+        if not found:
             raise RunNotFoundError(run_id, self.name)
-        return self._kept(run_id, found, known)
+        return found[run_id]
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, StoredRun]:
+        """Return those of the runs that are there, as `get`; one round trip for 256 of them."""
+        found: dict[str, StoredRun] = {}
+        for first in range(0, len(run_ids), _LOADED_AT_ONCE):
+            known = {
+                run_id: self._known.get(run_id)
+                for run_id in run_ids[first : first + _LOADED_AT_ONCE]
+            }
+            answers = self.read(partial(runs.load_if_changed, asked=known), one_statement=True)
+            for run_id, before in known.items():
+                answer = answers.get(run_id)
+                if isinstance(answer, runs.Undocumented):
+                    # Its row and its statistics must be of one save.
+                    answer = self.read(partial(runs.load_from_rows, run_id=run_id))
+                if answer is not None:
+                    found[run_id] = self._kept(run_id, answer, before)
+                elif before:
+                    with self._lock:
+                        self._known.pop(run_id, None)
+        return found
 
     def recent(self, limit: int, filters: RunFilters | None) -> list[RunHeader]:
         """Return the newest runs that pass the filters, newest first. One round trip."""
@@ -146,9 +171,11 @@ class ServerDatabase:
         return answer(self.connections, question)
 
     def save(self, new: Sequence[RunRows]) -> dict[str, tuple[int, dict[str, str]]]:
-        """Save runs, all or none, and return their revisions and tags; two round trips.
+        """Save runs, all or none, and return their revisions and tags.
 
-        One that is stored under its `save_id` already isn't saved, nor returned.
+        Two round trips, three with a name: one whose `save_id` was given before isn't saved,
+        nor returned.
+
         A save whose commit's outcome isn't known is looked up by its token, and saved
         again if it isn't there: so it is there once.
 
@@ -197,8 +224,8 @@ class ServerDatabase:
 
     def delete(
         self, run_id: str, *, if_recorded_at_us: int | None = None, if_state: str = "finished"
-    ) -> bool:
-        """Delete a run with all its rows; return whether it was.
+    ) -> DeletedRun | None:
+        """Delete a run with all its rows; return what it was, None if it wasn't deleted.
 
         Args:
             run_id: The run.
@@ -208,10 +235,10 @@ class ServerDatabase:
         """
         if if_recorded_at_us is None:
             return self.connections.again_if_stale(
-                lambda connection: connection.execute(delete_run_sql(), (run_id,)).rowcount > 0
+                lambda connection: _deleted(connection, _DELETE, {"run_id": run_id})
             )
 
-        def step(connection: ServerConnection) -> bool:
+        def step(connection: ServerConnection) -> DeletedRun | None:
             bound = {
                 "run_id": run_id,
                 "recorded_at_us": if_recorded_at_us,
@@ -220,7 +247,7 @@ class ServerDatabase:
             }
             # Who pins it holds the row, so that the next statement sees what was pinned.
             connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", bound)
-            return connection.run(_PRUNE, bound).fetchone() is not None
+            return _deleted(connection, _PRUNE, bound)
 
         return self.transact(step)
 
@@ -261,9 +288,9 @@ class ServerDatabase:
         """Write what has changed of the tags of pushed runs."""
         self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
 
-    def saved_as(self, save_id: str) -> tuple[str, str] | None:
-        """Return (run id, content's hash) of the stored save of that name; None without one."""
-        return self.read(partial(find_save, save_id=save_id), one_statement=True)
+    def named_saves(self, save_id: str) -> list[tuple[str, str]]:
+        """Return (run id, content's hash) of each save that was ever given that name."""
+        return self.read(partial(named_saves, save_id=save_id), one_statement=True)
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""
@@ -319,3 +346,12 @@ class ServerDatabase:
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return found.run
+
+
+def _deleted(
+    connection: ServerConnection, sql: str, bound: Mapping[str, Any]
+) -> DeletedRun | None:
+    row = connection.run(sql, bound).fetchone()
+    if row is None:
+        return None
+    return DeletedRun(None if row[0] is None else CataloguedFile._make(row))

@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from astraguard_store.database.postgres.bulk import columns_of, insert_rows, insert_sql
+from astraguard_store.database.postgres.bulk import (
+    columns_of,
+    delete_sql,
+    insert_rows,
+    insert_sql,
+)
 from astraguard_store.database.postgres.connections import ServerConnection
 from astraguard_store.database.postgres.runs import insert_tags, write_children
 from astraguard_store.database.postgres.tables import run_origins
-from astraguard_store.database.schema import artifacts, run_tags, runs
+from astraguard_store.database.schema import artifacts, run_tags, runs, save_ids
 from astraguard_store.database.whole_runs import RunRows, without_recorder
 
 __all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags", "runs_from"]
@@ -148,6 +153,10 @@ def push_runs(
     replaced = [run_id for run_id, was_there in written.items() if was_there]
     here = [_from(origin, rows) for rows in new if rows.run_id in written]
     write_children(connection, here, replaced=replaced)
+    if replaced:
+        connection.run(delete_sql(save_ids), {"run_ids": replaced})
+    named = [row for rows in here for row in rows.children.get(save_ids.name, ())]
+    insert_rows(connection, save_ids, named)
     for rows in here:
         before = known.get(rows.run_id) if written[rows.run_id] else None
         _note(connection, origin, now_us, rows.run_id, _tags(rows), before)

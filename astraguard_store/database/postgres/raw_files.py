@@ -9,26 +9,7 @@ from astraguard_store.database.postgres.bulk import columns_of, insert_sql
 from astraguard_store.database.postgres.connections import ServerConnection
 from astraguard_store.database.postgres.tables import raw_files
 
-__all__ = ["CataloguedFile", "catalogue", "file_of", "files_of"]
-
-_COLUMNS: Final = "f.run_id, f.revision, f.location, f.bytes, f.sha256, f.rows"
-_FILES: Final = f"SELECT {_COLUMNS} FROM raw_files AS f WHERE f.run_id = ANY(%(run_ids)s::text[])"  # noqa: S608
-# One of another save than the run's isn't read.
-_FILE: Final = (
-    f"SELECT {_COLUMNS} FROM raw_files AS f JOIN runs AS r "  # noqa: S608
-    "ON r.run_id = f.run_id AND r.revision = f.revision "
-    "WHERE f.run_id = %(run_id)s AND r.state <> 'running'"
-)
-# Only of runs that this store has pushed, and as they are now.
-_CATALOGUE: Final = f"""
-{insert_sql(raw_files).replace(" SELECT * FROM ", " SELECT given.* FROM ")}
-    AS given(run_id, revision, location, bytes, sha256, rows)
-JOIN runs AS r ON r.run_id = given.run_id AND r.revision = given.revision
-JOIN run_origins AS o ON o.run_id = given.run_id AND o.store_id = %(store_id)s
-ON CONFLICT (run_id) DO UPDATE SET revision = excluded.revision, location = excluded.location,
-    bytes = excluded.bytes, sha256 = excluded.sha256, rows = excluded.rows
-RETURNING run_id
-"""  # noqa: S608 - of names
+__all__ = ["OF_DELETED", "CataloguedFile", "catalogue", "file_of", "files_of"]
 
 
 class CataloguedFile(NamedTuple):
@@ -49,6 +30,31 @@ class CataloguedFile(NamedTuple):
     bytes: int
     sha256: str
     rows: int
+
+
+_COLUMNS: Final = ", ".join(f"f.{name}" for name in CataloguedFile._fields)
+_FILES: Final = f"SELECT {_COLUMNS} FROM raw_files AS f WHERE f.run_id = ANY(%(run_ids)s::text[])"  # noqa: S608
+# One of another save than the run's isn't read.
+_FILE: Final = (
+    f"SELECT {_COLUMNS} FROM raw_files AS f JOIN runs AS r "  # noqa: S608
+    "ON r.run_id = f.run_id AND r.revision = f.revision "
+    "WHERE f.run_id = %(run_id)s AND r.state <> 'running'"
+)
+# What a DELETE of a run returns of its file, which it sees as it was before: of any save.
+OF_DELETED: Final = ", ".join(
+    f"(SELECT {name} FROM raw_files AS f WHERE f.run_id = runs.run_id)"  # noqa: S608 - of names
+    for name in _COLUMNS.split(", ")
+)
+# Only of runs that this store has pushed, and as they are now.
+_CATALOGUE: Final = f"""
+{insert_sql(raw_files).replace(" SELECT * FROM ", " SELECT given.* FROM ")}
+    AS given(run_id, revision, location, bytes, sha256, rows)
+JOIN runs AS r ON r.run_id = given.run_id AND r.revision = given.revision
+JOIN run_origins AS o ON o.run_id = given.run_id AND o.store_id = %(store_id)s
+ON CONFLICT (run_id) DO UPDATE SET revision = excluded.revision, location = excluded.location,
+    bytes = excluded.bytes, sha256 = excluded.sha256, rows = excluded.rows
+RETURNING run_id
+"""  # noqa: S608 - of names
 
 
 def files_of(connection: ServerConnection, run_ids: Sequence[str]) -> dict[str, CataloguedFile]:

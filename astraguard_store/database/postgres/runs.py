@@ -18,6 +18,7 @@ from astraguard_store.database.postgres.bulk import (
     insert_sql,
 )
 from astraguard_store.database.postgres.connections import ServerConnection
+from astraguard_store.database.rows import STATISTICS_COLUMNS
 from astraguard_store.database.runs import (
     BELOW_RUN,
     OF_NOISE,
@@ -26,10 +27,10 @@ from astraguard_store.database.runs import (
     OF_UNIT,
     PROVENANCE_COLUMNS,
     RUN_COLUMNS,
-    STATISTICS_COLUMNS,
     Missing,
     StoredRun,
     comparison_of,
+    named_saves,
     stored_run,
 )
 from astraguard_store.database.schema import (
@@ -40,12 +41,15 @@ from astraguard_store.database.schema import (
     run_tags,
     run_verdicts,
     runs,
+    save_ids,
     statistics,
 )
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.provenance import UNIT_FIELDS
 
 __all__ = [
+    "COMPARISONS",
+    "LOAD_ONE",
     "Answer",
     "Undocumented",
     "compare",
@@ -61,7 +65,7 @@ __all__ = [
 _OF_ONE_SAVE: Final = tuple(
     table
     for table in metadata.sorted_tables
-    if table not in {runs, run_documents, run_tags, baseline_runs, run_verdicts}
+    if table not in {runs, run_documents, run_tags, save_ids, baseline_runs, run_verdicts}
     and "run_id" in table.c
 )
 
@@ -82,16 +86,22 @@ def _below_sql(table: Table, what: int, *columns: str) -> str:
 *_TEXTS_BELOW, (_, _, *_NOISE) = BELOW_RUN
 # JSON has one kind of number, so what the machine's noise was has columns.
 _LOAD: Final = f"""
-SELECT {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
+SELECT r.run_id, {", ".join(f"r.{name}" for name in (*RUN_COLUMNS, *PROVENANCE_COLUMNS))},
     {", ".join(_below_sql(*one) for one in _TEXTS_BELOW)},
     CASE WHEN n.run_id IS NOT NULL THEN {OF_NOISE} END,
     {", ".join(f"n.{name}" for name in _NOISE)},
     {_VERSION},
-    CASE WHEN {_VERSION} IS DISTINCT FROM %(known)s THEN d.document END
+    CASE WHEN {_VERSION} IS DISTINCT FROM {{known}} THEN d.document END
 FROM runs AS r LEFT JOIN run_documents AS d ON d.run_id = r.run_id
     LEFT JOIN machine_noise AS n ON n.run_id = r.run_id
-WHERE r.run_id = %(run_id)s
 """  # noqa: S608 - of names
+# That of many isn't for one: with arrays the server plans it anew each time, which takes
+# five times as long as the rest.
+LOAD_ONE: Final = f"{_LOAD.format(known='%(known)s')} WHERE r.run_id = %(run_id)s"
+_LOAD_MANY: Final = (
+    f"{_LOAD.format(known='asked.known')} JOIN unnest(%(run_ids)s::text[], %(known)s::text[]) "
+    "AS asked(run_id, known) ON asked.run_id = r.run_id"
+)
 _END_OF_RUN: Final = len(RUN_COLUMNS)
 _END_OF_PROVENANCE: Final = _END_OF_RUN + len(PROVENANCE_COLUMNS)
 _END_OF_TEXTS: Final = _END_OF_PROVENANCE + len(_TEXTS_BELOW)
@@ -135,41 +145,56 @@ class _Row(NamedTuple):
 
 
 def load_if_changed(
-    connection: ServerConnection, run_id: str, known: Answer | None
-) -> Answer | Undocumented | None:
-    """Return the run, None if there is none; what is known already is not sent again.
+    connection: ServerConnection, asked: Mapping[str, Answer | None]
+) -> dict[str, Answer | Undocumented]:
+    """Return those of the runs that are there; what is known already is not sent again.
 
     One statement, whose answer is as new as can be.
+
+    Args:
+        connection: To the server.
+        asked: What is known of each run.
     """
-    if known and known.version.endswith(":"):
-        known = None  # without a document no version tells of a change of its rows
-    row = _load_row(connection, run_id, known.version if known else None)
-    if row is None:
-        return None
+    # Without a document no version tells of a change of its rows.
+    known = {
+        id_: one if one and not one.version.endswith(":") else None for id_, one in asked.items()
+    }
+    versions = {run_id: one.version if one else None for run_id, one in known.items()}
+    rows = _load_rows(connection, versions)
+    return {row.run_id: _answer(row, known[row.run_id]) for row in rows}
+
+
+def _answer(row: _Row, known: Answer | None) -> Answer | Undocumented:
     if known and row.version == known.version:
         if row.below == known.below:
             return known
         of_run = known.run.summary
         return row.answer(RunParts(of_run.metrics, of_run.satellites, of_run.artifacts))
-    parts = None if row.document is None else decode(run_id, row.document)
-    return Undocumented(run_id) if parts is None else row.answer(parts)
+    parts = None if row.document is None else decode(row.run_id, row.document)
+    return Undocumented(row.run_id) if parts is None else row.answer(parts)
 
 
 def load_from_rows(connection: ServerConnection, run_id: str) -> Answer | None:
     """Return the run, None if there is none, whatever its document says; on one snapshot."""
-    row = _load_row(connection, run_id, None)
-    return None if row is None else row.answer(_parts_of_rows(connection, run_id))
+    for row in _load_rows(connection, {run_id: None}):
+        return row.answer(_parts_of_rows(connection, run_id))
+    return None
 
 
-def _load_row(connection: ServerConnection, run_id: str, known: str | None) -> _Row | None:
-    row = connection.run(_LOAD, {"run_id": run_id, "known": known}).fetchone()
-    if row is None:
-        return None
-    *columns, version, document = row
-    below = [tuple(v) for rows in columns[_END_OF_PROVENANCE:_END_OF_TEXTS] for v in rows or ()]
-    if columns[_END_OF_TEXTS] is not None:
-        below.append(tuple(columns[_END_OF_TEXTS:]))
-    return _Row(run_id, columns, below, version, None if document is None else bytes(document))
+def _load_rows(connection: ServerConnection, versions: Mapping[str, str | None]) -> Iterator[_Row]:
+    if len(versions) == 1:
+        ((run_id, known),) = versions.items()
+        found = connection.run(LOAD_ONE, {"run_id": run_id, "known": known})
+    else:
+        bound = {"run_ids": list(versions), "known": list(versions.values())}
+        found = connection.run(_LOAD_MANY, bound)
+    for run_id, *columns, version, document in found:
+        texts = columns[_END_OF_PROVENANCE:_END_OF_TEXTS]
+        below = [tuple(values) for rows in texts for values in rows or ()]
+        if columns[_END_OF_TEXTS] is not None:
+            below.append(tuple(columns[_END_OF_TEXTS:]))
+        content = None if document is None else bytes(document)
+        yield _Row(run_id, columns, below, version, content)
 
 
 @cache
@@ -210,12 +235,13 @@ def _comparison_sql(condition: str) -> str:
     of_unit = ", ".join(("satellite_id", *UNIT_FIELDS))
     of_side = (
         f"SELECT {OF_PROVENANCE}, '{{side}}', jsonb_build_array({of_run}, r.state), "  # noqa: S608
-        f"n.steal_worst, NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
+        "n.steal_worst, n.pressure_worst, n.load_worst / nullif(n.processors, 0), "
+        f"NULL, NULL, {none} FROM runs AS r LEFT JOIN machine_noise AS n "
         "ON n.run_id = r.run_id WHERE r.run_id = %({side})s"
     )
     of_units = (
         f"SELECT {OF_UNIT}, '{{side}}', jsonb_build_array({of_unit}), "  # noqa: S608
-        f"NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
+        f"NULL, NULL, NULL, NULL, NULL, {none} FROM units WHERE run_id = %({{side}})s"
     )
     sides = [
         part.format(side=side)
@@ -227,7 +253,8 @@ def _comparison_sql(condition: str) -> str:
         of_run.format(side=side, condition=condition) for side in ("baseline", "candidate")
     )
     rows = (
-        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, NULL::float8, "  # noqa: S608 - of names
+        f"SELECT {OF_STATISTICS}, NULL::text, NULL::jsonb, "  # noqa: S608 - of names
+        "NULL::float8, NULL::float8, NULL::float8, "
         "coalesce(b.satellite_id, c.satellite_id), coalesce(b.metric_type, c.metric_type), "
         f"{', '.join(numbers)} FROM ({baseline}) AS b FULL JOIN ({candidate}) AS c "
         "ON b.satellite_id = c.satellite_id AND b.metric_type = c.metric_type"
@@ -235,7 +262,7 @@ def _comparison_sql(condition: str) -> str:
     return " UNION ALL ".join([rows, *sides])
 
 
-_COMPARISONS: Final = {True: _comparison_sql("<>"), False: _comparison_sql("=")}
+COMPARISONS: Final = {True: _comparison_sql("<>"), False: _comparison_sql("=")}
 
 
 def compare(
@@ -244,11 +271,13 @@ def compare(
     """Return what both runs have, and what only one has, by one joined statement."""
     bound = {"baseline": baseline, "candidate": candidate}
     rows: list[tuple[Any, ...]] = []
-    for what, side, was, steal, *numbers in connection.run(_COMPARISONS[by_satellite], bound):
+    for what, side, was, steal, pressure, load, *numbers in connection.run(
+        COMPARISONS[by_satellite], bound
+    ):
         if what == OF_STATISTICS:
             rows.append((what, *numbers))
         else:
-            rows.append((what, side, *was, steal))
+            rows.append((what, side, *was, steal, pressure, load))
     return comparison_of(baseline, candidate, rows, by_satellite=by_satellite)
 
 
@@ -260,7 +289,6 @@ def _save_sql() -> str:
     return (
         f"{insert_sql(runs)} ON CONFLICT (run_id) DO UPDATE "  # noqa: S608
         f"SET {changed}, revision = runs.revision + 1 "
-        "WHERE runs.save_id IS NULL OR runs.save_id IS DISTINCT FROM excluded.save_id "
         "RETURNING run_id, revision, "
         "(SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = runs.run_id)"
     )
@@ -271,19 +299,23 @@ def save_runs(
 ) -> dict[str, tuple[int, dict[str, str]]]:
     """Write runs in place of what is stored under their ids; tags are set, others stay.
 
-    A run that is stored under the same `save_id` is left as it is.
+    A save whose name was given before isn't made.
 
     Returns:
         {run id: (revision, tags)}, of those that were written.
     """
+    new = [rows for rows in new if not rows.named or _is_new_name(connection, rows.named[0])]
+    if not new:
+        return {}
     bound = columns_of(runs, [rows.run for rows in new])
     saved = {
         run_id: (revision, tags or {})
         for run_id, revision, tags in connection.run(_save_sql(), bound)
     }
-    new = [rows for rows in new if rows.run_id in saved]
     again = [run_id for run_id, (revision, _) in saved.items() if revision > 1]
     write_children(connection, new, replaced=again)
+    named = [(r.run_id, *r.named, saved[r.run_id][0]) for r in new if r.named]
+    insert_rows(connection, save_ids, named)
     of_tags = [row for rows in new for row in rows.children.get("run_tags", ())]
     insert_tags(connection, of_tags)
     if again:
@@ -294,6 +326,13 @@ def save_runs(
     for run_id, tag, value in of_tags:
         saved[run_id][1][tag] = value
     return {run_id: (revision, dict(sorted(t.items()))) for run_id, (revision, t) in saved.items()}
+
+
+def _is_new_name(connection: Any, save_id: str) -> bool:
+    """Return whether no save has that name; nobody else gives it until the transaction ends."""
+    # Of two that look at a time, both would find none.
+    connection.run("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 0))", {"id": save_id})
+    return not named_saves(connection, save_id)
 
 
 def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> None:
@@ -309,7 +348,7 @@ def insert_tags(connection: ServerConnection, rows: Sequence[Sequence[Any]]) -> 
 def write_children(
     connection: ServerConnection, new: Sequence[RunRows], *, replaced: Sequence[str]
 ) -> None:
-    """Write all rows of runs but for their tags; those of *replaced* go first."""
+    """Write all rows of runs but for tags and names of saves; those of *replaced* go first."""
     if replaced:
         # The documents by name: of a run that has measured nothing no row takes it along.
         for table in (*_OF_ONE_SAVE, run_documents):

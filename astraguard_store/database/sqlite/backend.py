@@ -19,8 +19,8 @@ from astraguard_store.database.sqlite.errors import translated
 from astraguard_store.database.sqlite.migrate import (
     check_log_fits,
     check_revision,
+    fill_new,
     found_revision,
-    migrate,
 )
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
@@ -155,7 +155,7 @@ class SqliteMemory:
     def new(cls) -> SqliteMemory:
         """Return a new one, with the schema that the migrations make."""
         connection = connect_in_memory()
-        migrate(connection)
+        fill_new(connection)
         return cls(connection)
 
     def read(self, query: Query[T], *, one_statement: bool = False) -> T:  # noqa: ARG002

@@ -16,12 +16,12 @@ from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
-__all__ = ["back_up", "remove_beside"]
+__all__ = ["BESIDE", "back_up", "remove_beside", "unfinished_name"]
 
 logger = logging.getLogger("astraguard_store")
 
 # What SQLite puts beside a database, and removes.
-_BESIDE = ("-journal", "-wal", "-shm")
+BESIDE = ("-journal", "-wal", "-shm")
 
 Reading = Callable[[Callable[[sqlite3.Connection], None]], None]
 
@@ -44,12 +44,12 @@ def back_up(read: Reading, where: Path | str, target: Path) -> None:
             log; or one of both failed.
         DatabaseDamagedError: The copy isn't sound, so the original isn't either.
     """
-    if target.name.endswith(_BESIDE):
+    if target.name.endswith(BESIDE):
         raise DatabaseError(
             f"{target} has a name that SQLite gives to another database's log, and would be "
-            f"removed or played back as one; name a file that doesn't end in {', '.join(_BESIDE)}"
+            f"removed or played back as one; name a file that doesn't end in {', '.join(BESIDE)}"
         )
-    unfinished = target.with_name(f"{target.name}-unfinished")
+    unfinished = unfinished_name(target)
     descriptor = _claim(unfinished, target)
     try:
         with translated(target), closing(_connect(unfinished)) as copy:
@@ -62,6 +62,11 @@ def back_up(read: Reading, where: Path | str, target: Path) -> None:
         raise
     finally:
         unlock(descriptor)
+
+
+def unfinished_name(target: Path) -> Path:
+    """Return the name that a copy has until it is whole."""
+    return target.with_name(f"{target.name}-unfinished")
 
 
 def _claim(unfinished: Path, target: Path) -> int:
@@ -177,5 +182,5 @@ def _remove(unfinished: Path) -> None:
 
 def remove_beside(database: Path) -> None:
     """Remove what SQLite may have left beside a database that isn't open."""
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         database.with_name(database.name + suffix).unlink(missing_ok=True)

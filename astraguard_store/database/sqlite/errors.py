@@ -14,6 +14,7 @@ from astraguard_store.exceptions import (
     DatabaseError,
     StoreError,
 )
+from astraguard_store.system.file_limit import is_at_file_limit
 
 __all__ = [
     "DRIVER_ERRORS",
@@ -99,15 +100,27 @@ def database_error(
         return DatabaseDamagedError(str(where), str(error))
     if code in _CAUSES:
         wrong, mend, number = _CAUSES[code]
-        if code == sqlite3.SQLITE_CANTOPEN and len(os.fsencode(str(where))) > _LONGEST_PATH:
-            mend = f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes"
-            number = errno.ENAMETOOLONG
+        if code == sqlite3.SQLITE_CANTOPEN:
+            mend, number = _why_it_cannot_be_opened(where) or (mend, number)
         failure = DatabaseError(f"{where}: {wrong} ({error}); {mend}")
         failure.errno = number
         return failure
     if code == sqlite3.SQLITE_CONSTRAINT:
         return DatabaseError(f"{where}: {error}; {_IN_THE_WAY}")
     return DatabaseError(f"{where}: {error}")
+
+
+def _why_it_cannot_be_opened(where: object) -> tuple[str, int] | None:
+    if len(os.fsencode(str(where))) > _LONGEST_PATH:
+        return (
+            f"the path is too long for SQLite: use one of at most {_LONGEST_PATH} bytes",
+            errno.ENAMETOOLONG,
+        )
+    if is_at_file_limit():
+        return "this process may open no more files; close some, or allow more (`ulimit -n`)", (
+            errno.EMFILE
+        )
+    return None
 
 
 def is_damage(error: sqlite3.Error) -> bool:

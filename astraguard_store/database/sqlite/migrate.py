@@ -10,18 +10,33 @@ import logging
 import os
 import shlex
 import sqlite3
+import time
+from collections.abc import Iterable
 from contextlib import closing
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.documents import renew_missing_documents
 from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
-from astraguard_store.database.sqlite.backup import back_up, remove_beside
+from astraguard_store.database.sqlite.backup import (
+    BESIDE,
+    back_up,
+    remove_beside,
+    unfinished_name,
+)
 from astraguard_store.database.sqlite.connections import FileReader
-from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, WRITES, connect, engine_of
+from astraguard_store.database.sqlite.engine import (
+    BEGIN_TO_WRITE,
+    WRITES,
+    connect,
+    connect_in_memory,
+    engine_of,
+)
 from astraguard_store.database.sqlite.errors import translated, translated_os_errors
 from astraguard_store.database.sqlite.open_files import has_log_of_another
+from astraguard_store.database.store_row import set_created
 from astraguard_store.exceptions import (
     DatabaseDamagedError,
     DatabaseError,
@@ -38,6 +53,7 @@ __all__ = [
     "check_log_fits",
     "check_revision",
     "create_database",
+    "fill_new",
     "finish_restoring",
     "found_revision",
     "migrate",
@@ -138,6 +154,23 @@ def migrate(driver: sqlite3.Connection) -> None:
         driver.execute("PRAGMA foreign_keys=ON")
 
 
+def fill_new(driver: sqlite3.Connection) -> None:
+    """Make the empty database behind *driver* what the migrations make of one."""
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.deserialize(_new_database())
+        set_created(new, time.time_ns() // 1000)
+        new.commit()
+        new.backup(driver)
+
+
+@cache
+def _new_database() -> bytes:
+    """Return the file that the migrations make of none: 160 ms, of which a copy takes 2."""
+    with closing(connect_in_memory()) as driver:
+        migrate(driver)
+        return driver.serialize()
+
+
 def create_database(path: Path) -> None:
     """Create the database *path* by the migrations; the caller holds the write ticket.
 
@@ -156,7 +189,7 @@ def create_database(path: Path) -> None:
         # users of one group couldn't save.
         make_file(new)
         with translated(path), closing(connect(new, "rw")) as driver:
-            migrate(driver)
+            fill_new(driver)
         # Closing the last connection moves the log into the file, and says nothing
         # where that fails; without its log the file would be half a database.
         if new.with_name(f"{new.name}-wal").exists():
@@ -229,6 +262,7 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         DatabaseError: It isn't sound, or can't be copied; the database is as it was.
     """
     new = path.with_name(f"{path.name}-restored")
+    _check_is_apart(backup, (path, new, unfinished_name(new)))
     try:
         new.unlink(missing_ok=True)
         remove_beside(new)
@@ -252,6 +286,17 @@ def restore_database(backup: Path, path: Path) -> Path | None:
     except OSError as error:
         raise DatabaseError(f"{path} can't be restored: {error.strerror}") from error
     return former
+
+
+def _check_is_apart(backup: Path, replaced: Iterable[Path]) -> None:
+    """Refuse a backup that restoring would remove or replace before it is copied."""
+    if backup.name.endswith(BESIDE) or any(
+        name.exists() and name.samefile(backup) for name in replaced
+    ):
+        raise DatabaseError(
+            f"{backup} has a name that the database itself has, its log, or the copy that is put "
+            "in its place; copy it to another name, and restore that"
+        )
 
 
 def finish_restoring(path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from astraguard_store.database.backend import Question
 from astraguard_store.database.sqlite.errors import is_outside_fault
+from astraguard_store.database.sqlite.sql_text import why_too_long_to_read
 from astraguard_store.exceptions import QueryError
 from astraguard_store.reports import QueryResult
 
@@ -83,6 +84,9 @@ class Asking:
     def may(self, action: int, _: str | None, name: str | None, *_where: str | None) -> int:
         """Return whether a step of the statement is allowed; called by SQLite before it runs."""
         try:
+            # While it is read, nobody else asks for the time.
+            if self.must_end():
+                return sqlite3.SQLITE_DENY
             if _is_allowed(action, name):
                 return sqlite3.SQLITE_OK
             self._refused = True
@@ -121,6 +125,9 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
         QueryError: It is refused, wrong, or took too long.
         sqlite3.Error: The file, its locks or its disk failed.
     """
+    reason = why_too_long_to_read(asking.question.sql)
+    if reason:
+        raise QueryError(f"the statement is too long to be read: {reason}")
     with closing(sqlite3.connect(":memory:")) as own, _explained(asking):
         _add_printf(connection, own)
         _restrict(connection, asking)

@@ -1,0 +1,43 @@
+"""Bytes that grow in a temporary file instead of in memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from astraguard_store.system.files import write_all
+
+__all__ = ["Spill"]
+
+
+class Spill:
+    """Bytes that are added at the end, and read by slices; they go with the object.
+
+    Read by calls and not mapped, so that what was read takes no memory either.
+    """
+
+    def __init__(self) -> None:
+        # Without a name, so nothing is left of a process that dies.
+        self._file = tempfile.TemporaryFile(prefix="astraguard-", buffering=0)  # noqa: SIM115
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return self._bytes
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._bytes)
+        return os.pread(self._file.fileno(), max(0, stop - start), start)
+
+    def append(self, content: bytes) -> None:
+        """Add bytes at the end.
+
+        Raises:
+            OSError: The temporary folder is full.
+        """
+        write_all(self._file.fileno(), content)
+        self._bytes += len(content)
+
+    def __del__(self) -> None:
+        # Else Python warns that nobody closed it. It is missing where none could be made.
+        if hasattr(self, "_file"):
+            self._file.close()
