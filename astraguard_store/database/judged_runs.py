@@ -58,7 +58,11 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 _TIMES: Final = ("started_at", "finished_at")
 
 # What ended early is no measure of anything, unless somebody names it.
-_is_finished: Final = runs.c.state == literal_column("'finished'")
+
+
+def _is_finished() -> Any:
+    return runs.c.state == literal_column("'finished'")
+
 
 Row = tuple[Any, ...]
 
@@ -263,7 +267,7 @@ def _history_sql() -> str:
                 machine == bindparam("machine"),
                 ~excluded,
                 ~regressed,
-                _is_finished,
+                _is_finished(),
             )
             .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
         ),
@@ -302,7 +306,7 @@ def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> str:
     wanted = [
         table.metric_type == bindparam("metric_type"),
         table.satellite_id == OF_ALL_SATELLITES,
-        _is_finished,
+        _is_finished(),
     ]
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))
