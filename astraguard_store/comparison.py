@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from astraguard_store.model import AtLeast, MetricSummary, RunState, RunSummary
 from astraguard_store.noise import WORST_FIELDS, Worst
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
-from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.shown import Plotted, asked_of, dict_of, html_of
 
 if TYPE_CHECKING:
     import altair
@@ -153,7 +153,7 @@ def _in_ms(change: ValueChange) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison(Tabular):
+class Comparison(Plotted):
     """What changed from one run to another.
 
     Attributes:
@@ -236,14 +236,19 @@ class Comparison(Tabular):
         return f"<Comparison {'; '.join(parts)}>"
 
     def plot(self) -> altair.VConcatChart:
-        """Return the percentiles of both runs and their change, as a Vega-Altair chart.
+        """Return the percentiles of both runs and the difference by quantile, in Vega-Altair.
+
+        With its 95 % interval, of the events within the two runs, by order statistics: see
+        `RunRepository.percentile_intervals`. It comes from the runs' buckets: where there are
+        none, as by satellite or after the repository was closed, there are the changes of
+        p50, p95 and p99, and the chart says why.
 
         Raises:
             MissingExtraError: Altair isn't installed.
         """
         from astraguard_store.presentation.charts import comparison_chart
 
-        return comparison_chart(self)
+        return comparison_chart(self, asked_of(self))
 
     def change(self, metric_type: str, satellite_id: str | None = None) -> MetricChange:
         """Return the change of *metric_type* (on *satellite_id*).

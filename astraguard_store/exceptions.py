@@ -99,8 +99,8 @@ class RunNotFoundError(StoreError, LookupError):
         run_id: The id that was asked for.
     """
 
-    def __init__(self, run_id: str, where: str) -> None:
-        super().__init__(f"no run {run_id!r} in {where}")
+    def __init__(self, run_id: str, where: str, why: str | None = None) -> None:
+        super().__init__(f"{why or f'no run {run_id!r}'} in {where}")
         self.run_id = run_id
 
 

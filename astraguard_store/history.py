@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from astraguard_store.frozen import FrozenMapping
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
+from astraguard_store.provenance import Provenance
 from astraguard_store.shown import Tabular, dict_of, html_of
 from astraguard_store.verdict import change_points
 from astraguard_store.verdict.values import ChangePoint
@@ -19,6 +22,9 @@ __all__ = ["GROUPS", "History", "HistoryPoint", "history_of"]
 
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
+
+_NOTHING_NEW: Final[FrozenMapping[str, str]] = FrozenMapping({})
+_NEWS: Final = ("firmware", "software_version", "git_commit", "rig", "host")
 
 
 class HistoryPoint(NamedTuple):
@@ -56,12 +62,15 @@ class History(Tabular):
         by: What it is taken apart by: ``scenario``, ``rig``, ``satellite`` or None.
         points: Oldest first, the groups in the order of their names, None first.
         unfinished: Ids of runs that were left out, as they didn't end well.
+        news: {run id: what of its software and rig isn't as in the run before it}, such as
+            ``firmware 4.2``; of runs with anything new.
     """
 
     metric_type: str
     by: str | None
     points: tuple[HistoryPoint, ...]
     unfinished: tuple[str, ...] = ()
+    news: Mapping[str, str] = _NOTHING_NEW
 
     def __repr__(self) -> str:
         by = f" by {self.by}" if self.by else ""
@@ -100,6 +109,9 @@ class History(Tabular):
         return history_chart(self, statistic)
 
 
+# A page asks three times, for its table, its chart and its JSON: 0.1 s for 100 runs of five
+# satellites.
+@lru_cache(maxsize=4)
 def steps_of(history: History, statistic: str) -> dict[HistoryPoint, ChangePoint]:
     """Return {the first run after each step: the step, with its levels before and after, ms}.
 
@@ -134,13 +146,35 @@ def history_of(
     runs: Iterable[RunSummary], metric_type: str, by: str | None, satellite_id: str | None
 ) -> History:
     """Return the history of *runs*, which may come in any order."""
+    runs = list(runs)
     points = [
         HistoryPoint(run.run_id, run.recorded_at, group, run.provenance.git_commit, summary)
         for run in runs
         for group, summary in _measured(run, metric_type, by, satellite_id)
     ]
     points.sort(key=lambda point: (point.group or "", point.recorded_at, point.run_id))
-    return History(metric_type, by, tuple(points))
+    news = FrozenMapping(_news(runs, by))
+    return History(metric_type, by, tuple(points), news=news)
+
+
+def _news(runs: Iterable[RunSummary], by: str | None) -> dict[str, str]:
+    """Return {run id: what is new in it}, against the run before it in its group."""
+    before: dict[object, Provenance] = {}
+    found: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: (run.recorded_at, run.run_id)):
+        group = getattr(run.provenance, by) if by in {"scenario", "rig"} else None
+        earlier = before.get(group)
+        before[group] = run.provenance
+        new = [
+            f"{name.removeprefix('git_').replace('_', ' ')} {str(value)[:12]}"
+            for name in _NEWS
+            if earlier is not None
+            and (value := getattr(run.provenance, name)) is not None
+            and value != getattr(earlier, name)
+        ]
+        if new:
+            found[run.run_id] = ", ".join(new)
+    return found
 
 
 def _measured(

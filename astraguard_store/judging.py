@@ -10,6 +10,7 @@ from astraguard_store.run_names import resolve_run
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import GateReport
 
 __all__ = [
@@ -91,6 +92,7 @@ def judge(
     standard: Standard,
     *,
     by_satellite: bool = False,
+    limits: Limits | None = None,
 ) -> Judged:
     """Return the verdict on runs.
 
@@ -101,7 +103,7 @@ def judge(
         return Judged(None, None)
     try:
         baseline = standard.name or standard.run_ids
-        report = repository.gate(candidates, baseline, by_satellite=by_satellite)
+        report = repository.gate(candidates, baseline, limits, by_satellite=by_satellite)
     except GateError as error:
         return Judged(None, f"no verdict: {error}" if standard.is_set else None)
     if report.rests_on_assumed_noise and not standard.is_set:

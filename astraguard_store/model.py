@@ -12,7 +12,7 @@ from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.ranks import PERCENTILES, rank_of
-from astraguard_store.shown import Shown, Tabular, dict_of, html_of
+from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of
 
 if TYPE_CHECKING:
     import altair
@@ -27,6 +27,7 @@ __all__ = [
     "LatencyMeasurement",
     "MetricSummary",
     "RunHeader",
+    "RunHeaders",
     "RunState",
     "RunSummary",
     "epoch_us",
@@ -317,8 +318,18 @@ class RunHeader(NamedTuple):
         return html_of(self)
 
 
+class RunHeaders(list[RunHeader], Tabular):
+    """The list that `recent` gives: a list, which notebooks show as a table."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the runs as plain values, for JSON; nothing is rounded."""
+        return {"runs": [header.to_dict() for header in self]}
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class RunSummary(Tabular):
+class RunSummary(Plotted):
     """A run: its header, its statistics and its files.
 
     Attributes:
@@ -375,14 +386,18 @@ class RunSummary(Tabular):
         )
 
     def plot(self) -> altair.VConcatChart:
-        """Return the percentiles and a heat map of the satellites, as a Vega-Altair chart.
+        """Return a Vega-Altair chart: percentiles, satellites, and latencies over the run's time.
+
+        The satellites are a heat map. The time comes from the measurements, so it is there
+        while the repository is open that gave the run, and if they are kept: else the chart
+        says why not.
 
         Raises:
             MissingExtraError: Altair isn't installed.
         """
         from astraguard_store.presentation.charts import run_chart
 
-        return run_chart(self)
+        return run_chart(self, asked_of(self))
 
     @property
     def header(self) -> RunHeader:

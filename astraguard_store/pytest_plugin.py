@@ -7,7 +7,7 @@ nothing of the store until the fixture is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from astraguard_store.judging import Standard
     from astraguard_store.repository import RunRepository
     from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.verdict.limits import Limits
 
 _OUTCOME: pytest.StashKey[str] = pytest.StashKey()
 _ERROR: pytest.StashKey[BaseException] = pytest.StashKey()
 _UNSAVED: pytest.StashKey[Path] = pytest.StashKey()
+_LIMITS: pytest.StashKey[Limits | None] = pytest.StashKey()
 _RUN, _VERDICT = "astraguard_run", "astraguard_verdict"
 
 
@@ -41,14 +43,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Judge each of these runs by the runs of the same test in this baseline, and fail "
         "the tests that regressed. Runs may be named as `latest` and `@tag`.",
     )
+    group.addoption(
+        "--astraguard-limits",
+        metavar="FILE",
+        default=None,
+        help="Which changes count for --astraguard-baseline, as TOML: the file of `gate "
+        "--limits`. Without it, changes from 5 %% on. A limit of a metric type holds for the "
+        "tests that measure it.",
+    )
     parser.addini("astraguard_store", "The folder of --astraguard-store.", default="")
     parser.addini("astraguard_baseline", "The baseline of --astraguard-baseline.", default="")
+    parser.addini("astraguard_limits", "The file of --astraguard-limits.", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a baseline without a store."""
+    """Refuse a baseline without a store, and limits that can't hold."""
     if _baseline(config) and not _folder(config):
         raise pytest.UsageError("--astraguard-baseline needs --astraguard-store=DIR too")
+    if config.getoption("--astraguard-limits") and not _baseline(config):
+        raise pytest.UsageError("--astraguard-limits needs --astraguard-baseline=NAME too")
+    if _baseline(config):
+        config.stash[_LIMITS] = _read_limits(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,13 +129,16 @@ def _finish(
         return
     item.user_properties.append((_RUN, run.run_id))
     if standard is not None and outcome == "passed":
-        said, has_failed = _verdict(repository, run.run_id, standard)
+        limits = item.config.stash[_LIMITS]
+        said, has_failed = _verdict(repository, run.run_id, standard, limits)
         item.user_properties.append((_VERDICT, f"{run.run_id}: {said}"))
         if has_failed:
             pytest.fail(f"{run.run_id}: {said}", pytrace=False)
 
 
-def _verdict(repository: RunRepository, run_id: str, standard: Standard) -> tuple[str, bool]:
+def _verdict(
+    repository: RunRepository, run_id: str, standard: Standard, limits: Limits | None
+) -> tuple[str, bool]:
     """Return what a gate says of a run, and whether that is a failure."""
     from astraguard_store.judging import judge, of_the_same_scenario, regressed_for_sure
     from astraguard_store.presentation.verdict_texts import headline
@@ -128,7 +146,9 @@ def _verdict(repository: RunRepository, run_id: str, standard: Standard) -> tupl
     same = of_the_same_scenario(repository, run_id, standard)
     if same is None:
         return "not judged: the baseline has no run of this test", False
-    report, why_not = judge(repository, [run_id], same)
+    if limits is not None:
+        limits = limits.of_metrics(repository.get(run_id).metrics.keys())
+    report, why_not = judge(repository, [run_id], same, limits=limits)
     if report is None:
         return why_not or "not judged: one run can't be judged by another", False
     return headline(report), regressed_for_sure(report)
@@ -144,6 +164,41 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.line(f"{len(saved)} saved in {_folder(config)}: {', '.join(saved)}")
         for said in sorted(value for name, value in properties if name == _VERDICT):
             terminalreporter.line(said)
+        for said in _unmatched_limits(config, saved):
+            terminalreporter.line(said)
+
+
+def _unmatched_limits(config: pytest.Config, run_ids: Iterable[str]) -> Iterator[str]:
+    """Yield which limits no test of the session came under, as one of a mistyped name."""
+    limits = config.stash.get(_LIMITS, None)
+    if limits is None or not limits.metrics:
+        return
+    from astraguard_store.repository import RunRepository
+
+    with RunRepository.open(_folder(config), read_only=True) as repository:
+        measured = {name for run_id in run_ids for name in repository.get(run_id).metrics}
+    for name in sorted(limits.metrics.keys() - measured):
+        yield f"--astraguard-limits: no test measured 'metrics.{name}'"
+
+
+def _read_limits(config: pytest.Config) -> Limits | None:
+    """Return the limits of the file that was given; None without one."""
+    given: str = config.getoption("--astraguard-limits") or config.getini("astraguard_limits")
+    if not given:
+        return None
+    from astraguard_store.exceptions import GateError
+    from astraguard_store.verdict.limits import Limits
+
+    try:
+        limits = Limits.read(config.invocation_params.dir / given)
+    except GateError as error:
+        raise pytest.UsageError(f"--astraguard-limits: {error}") from None
+    if limits.names_satellites():
+        raise pytest.UsageError(
+            f"--astraguard-limits: {given} has limits of single satellites, which only "
+            "`astraguard-store gate --by-satellite` judges"
+        )
+    return limits
 
 
 def _folder(config: pytest.Config) -> str:

@@ -27,7 +27,7 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
 from astraguard_store.formats.journal import JournalHead
-from astraguard_store.model import RunHeader, RunState, RunSummary
+from astraguard_store.model import RunHeader, RunHeaders, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -57,6 +57,7 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
+from astraguard_store.shown import note_asked
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
@@ -465,7 +466,9 @@ class RunRepository:
             InvalidRunError: The id is not allowed.
             RunNotFoundError: There is no such run.
         """
-        return self._source().get(check_run_id(run_id))
+        run = self._source().get(check_run_id(run_id))
+        note_asked(run, self)
+        return run
 
     def _get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """Return those of the runs that are there: for the package's lists, which show many."""
@@ -483,7 +486,7 @@ class RunRepository:
         state: RunState | None = None,
         until: datetime | None = None,
         recorded_since: datetime | None = None,
-    ) -> list[RunHeader]:
+    ) -> RunHeaders:
         """Return the newest runs, newest first; of those that pass all filters given.
 
         Walks the index on the recording time, or that on scenarios: the cost
@@ -507,7 +510,8 @@ class RunRepository:
             recorded_since: Recorded at this time or later; aware.
 
         Returns:
-            Run headers by recording time (UTC), ties by run id, newest first.
+            A list of run headers by recording time (UTC), ties by run id, newest first;
+            notebooks show it as a table, and it has ``to_polars()``.
 
         Raises:
             InvalidRunError: A filter can't be, or *limit* isn't a whole number.
@@ -520,7 +524,7 @@ class RunRepository:
         given = (scenario, tag, since, above, before, state, until, recorded_since)
         if given != _NO_FILTERS:
             filters = RunFilters(*given)
-        return source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else []
+        return RunHeaders(source.recent(min(limit, _MOST_RUNS), filters) if limit > 0 else ())
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from one run to another, by one joined query.
@@ -539,7 +543,9 @@ class RunRepository:
             RunNotFoundError: There is no such run; the baseline is looked for first.
         """
         baseline, candidate = check_run_id(baseline), check_run_id(candidate)
-        return self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        comparison = self._source().compare(baseline, candidate, by_satellite=by_satellite)
+        note_asked(comparison, self)
+        return comparison
 
     def percentiles(
         self,

@@ -39,8 +39,17 @@ def resolve_run(repository: RunRepository, name: str) -> str:
         tag, equals, value = name[1:].partition("=")
         headers = repository.recent(1, tag=(tag, value) if equals else tag)
     if not headers:
-        raise RunNotFoundError(name, str(repository.results_dir or "memory"))
+        raise RunNotFoundError(name, str(repository.results_dir or "memory"), _why_none(name))
     return headers[0].run_id
+
+
+def _why_none(name: str) -> str:
+    if not name.startswith("@"):
+        return f"there are not so many runs as for {name!r}"
+    tag, equals, value = name[1:].partition("=")
+    return f"no run for {name!r}: none has the tag {tag!r}" + (
+        f" with {value!r}" if equals else ""
+    )
 
 
 def _is_run(repository: RunRepository, name: str) -> bool:

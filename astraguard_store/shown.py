@@ -6,12 +6,13 @@ of these methods is called, and a runner that only saves never loads it.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Shown", "Tabular", "dict_of", "html_of"]
+__all__ = ["Plotted", "Shown", "Tabular", "asked_of", "dict_of", "html_of", "note_asked"]
 
 
 class Shown:
@@ -38,6 +39,24 @@ class Tabular(Shown):
         from astraguard_store.presentation.notebook import frame_of
 
         return frame_of(self)
+
+
+class Plotted(Tabular):
+    """A value whose charts hold more than itself: it knows the repository that gave it."""
+
+    # Not among the fields: neither compared nor shown, and a copy doesn't have it.
+    __slots__ = ("_asked",)
+
+
+def note_asked(value: Plotted, repository: object) -> None:
+    """Let the charts of *value* ask *repository*, for as long as somebody has that."""
+    object.__setattr__(value, "_asked", weakref.ref(repository))
+
+
+def asked_of(value: Plotted) -> Any:
+    """Return the repository that gave *value*; None where there is none any more."""
+    asked: weakref.ref[object] | None = getattr(value, "_asked", None)
+    return None if asked is None else asked()
 
 
 def html_of(value: object) -> str:

@@ -73,7 +73,7 @@ def _limit(section: str, number: float) -> Target:
 
 TARGETS = (
     _faster("record", 1.5),
-    _times("record.live", 1.2, COLLECTOR),
+    _times("live", 1.2, COLLECTOR),
     _faster("save.1000", 4),
     _faster("save.10000", 15),
     _faster("save.100000", 25),

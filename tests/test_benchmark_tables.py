@@ -277,3 +277,18 @@ def test_page_without_markers_fails_the_check(tmp_path: Path) -> None:
     a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
     assert targets_table.main([str(stored), "--check", str(page)]) == 1
+
+
+def test_the_table_of_pages_is_put_into_a_page(tmp_path: Path) -> None:
+    pytest.importorskip("starlette", reason="the extra `web` isn't installed")
+    from benchmarks import pages
+
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{pages.BEGIN}\nold\n{pages.END}\nbelow\n")
+
+    assert pages.main(["--runs", "1500", "--write", str(page)]) == 0
+
+    written = page.read_text()
+    assert written.startswith("above\n")
+    assert "| page | of 1,500 runs |" in written
+    assert written.count(" ms |") == len(pages.pages_of(1500))

@@ -27,6 +27,7 @@ from astraguard_store import (
     RunSummary,
     Unit,
 )
+from astraguard_store.presentation.svg import history_svg
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -185,8 +186,22 @@ class TestCharts:
     def test_missed_events_are_in_the_legend(self, repository: RunRepository) -> None:
         assert "hostile (1 never came)" in json.dumps(self.drawn(repository)["distribution"])
 
-    def test_changes_and_new_commits_are_marked(self, repository: RunRepository) -> None:
+    def test_changes_are_marked(self, repository: RunRepository) -> None:
         assert '"event": "change"' in json.dumps(self.drawn(repository)["history"])
+
+    def test_what_is_new_is_marked(self, results: Path) -> None:
+        pytest.importorskip("altair", reason="the extra `plots` isn't installed")
+        with RunRepository.open(results) as repository:
+            for number, firmware in enumerate(("4.1", "4.1", "4.2")):
+                was = Provenance(firmware=firmware, git_commit="aaaaaaa", scenario=str(number % 2))
+                repository.save(f"run_{number}", recorded(10), provenance=was)
+            history = repository.history("fault_detection")
+            by_scenario = repository.history("fault_detection", by="scenario")
+
+        assert dict(history.news) == {"run_2": "firmware 4.2"}
+        assert dict(by_scenario.news) == {"run_2": "firmware 4.2"}
+        assert '"event": "firmware 4.2"' in json.dumps(history.plot().to_dict())
+        assert "firmware 4.2" in history_svg(history)
 
     def test_they_become_pictures_without_a_browser(self, repository: RunRepository) -> None:
         convert = pytest.importorskip("vl_convert", reason="the extra `plots` isn't installed")

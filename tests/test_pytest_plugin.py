@@ -191,6 +191,62 @@ def test_other(latency_run):
         assert "1 passed" in said
         assert "error" not in said
 
+    def test_limits_say_which_change_counts(self, judged: Path) -> None:
+        (judged / "factor").write_text("1.5")
+        (judged / "wide.toml").write_text("[metrics.fault_detection]\nrelative = 3.0\n")
+        words = ("--astraguard-store=store", "--astraguard-baseline=nightly", "-k", "fault")
+
+        without = session(judged, *words)
+        wide = session(judged, *words, "--astraguard-limits=wide.toml")
+
+        assert "REGRESSED: fault_detection" in without
+        assert re.search(r"test_fault-\d+: EQUIVALENT: nothing got slower", wide)
+        assert "1 passed" in wide
+        assert "error" not in wide
+
+    def test_a_limit_that_no_test_came_under_is_said(self, judged: Path) -> None:
+        (judged / "factor").write_text("1.0")
+        (judged / "typo.toml").write_text("[metrics.fault_detecton]\nrelative = 3.0\n")
+        (judged / "pytest.ini").write_text("[pytest]\nastraguard_limits = typo.toml\n")
+
+        said = session(
+            judged, "--astraguard-store=store", "--astraguard-baseline=nightly", "-k", "fault"
+        )
+
+        (judged / "pytest.ini").unlink()
+        assert "no test measured 'metrics.fault_detecton'" in said
+        assert re.search(r"test_fault-\d+: (EQUIVALENT|INCONCLUSIVE)", said)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("relativ = 3.0", "relativ"),
+            ("[satellites.SAT001]\nrelative = 1.0", "gate --by-satellite"),
+            (None, "can't be read"),
+        ],
+    )
+    def test_limits_that_can_not_hold_are_refused_at_once(
+        self, judged: Path, text: str | None, said: str
+    ) -> None:
+        (judged / "bad.toml").unlink(missing_ok=True)
+        if text is not None:
+            (judged / "bad.toml").write_text(text)
+
+        found = session(
+            judged,
+            *("--astraguard-store=store", "--astraguard-baseline=nightly"),
+            "--astraguard-limits=bad.toml",
+        )
+
+        assert "--astraguard-limits: " in found
+        assert said in found
+        assert "passed" not in found
+
+    def test_limits_without_a_baseline_are_refused(self, judged: Path) -> None:
+        said = session(judged, "--astraguard-store=store", "--astraguard-limits=wide.toml")
+
+        assert "--astraguard-limits needs --astraguard-baseline" in said
+
     def test_a_baseline_that_is_not_there_is_an_error(self, judged: Path) -> None:
         said = session(judged, "--astraguard-store=store", "--astraguard-baseline=nigtly")
 
@@ -223,6 +279,8 @@ def test_help_documents_it(project: Path) -> None:
 
     assert "--astraguard-store=DIR" in said
     assert "--astraguard-baseline=NAME" in said
+    assert "--astraguard-limits=FILE" in said
+    assert "changes from 5 % on" in " ".join(said.split())
     assert "latency_run" in session(project, "--fixtures")
 
 

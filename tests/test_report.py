@@ -105,8 +105,9 @@ class TestPage:
     def test_it_has_a_chart_a_metric_type(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "slow", "--baseline", "quick")
 
-        assert page.count("<svg") == 3
         assert page.count("share of events within a time") == 3
+        assert page.count(", by quantile, with 95 % intervals</text>") == 3
+        assert page.count("over the scenario&#x27;s time, ") == 3
 
     def test_it_says_what_never_came(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "hostile & 'co'")

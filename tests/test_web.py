@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from command_line import assert_one_line, command_line, run
@@ -199,6 +202,130 @@ class TestRunning:
 
         assert "No run is being recorded" in page.text
         assert page.headers["refresh"] == "3"
+
+
+class TestAttachments:
+    """Files that were attached, to be saved."""
+
+    NAMES = (
+        "console.log",
+        "<b>console.log",
+        'a "quoted" name; filename=evil.html',
+        "line\r\nSet-Cookie: evil=1",
+        "page.html",
+        "größe 🛰.bin",
+        "javascript:alert(1)",
+        "..",
+    )
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        """Give a store with a run that has an attachment by each of these names but the last."""
+        with RunRepository.open(tmp_path / "results") as repository:
+            source = tmp_path / "source"
+            source.write_bytes(b"<script>1</script>" * 200_000)
+            with repository.run("run") as run:
+                run.record_fault_detection("SAT1", 0.0, 1.0)
+                for name in self.NAMES[:-1]:
+                    run.attach(source, name=name)
+        return tmp_path / "results"
+
+    @staticmethod
+    def asked(store: Path, name: str, **headers: str) -> Any:
+        with RunRepository.open(store, read_only=True) as repository:
+            url = f"/run/run/attached/{quote(name, safe='')}"
+            return TestClient(make_app(repository)).get(url, headers=headers)
+
+    @pytest.mark.parametrize("name", NAMES[:-1])
+    def test_it_comes_as_it_was_to_be_saved(self, files: Path, name: str) -> None:
+        answer = self.asked(files, name)
+
+        assert answer.status_code == 200
+        assert answer.content == b"<script>1</script>" * 200_000
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-length"] == str(len(answer.content))
+        disposition = answer.headers["content-disposition"]
+        assert disposition == f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+        assert "set-cookie" not in answer.headers
+
+    def test_the_page_links_to_each(self, files: Path) -> None:
+        with RunRepository.open(files, read_only=True) as repository:
+            client = TestClient(make_app(repository))
+            links = re.findall(r'href="(/run/run/attached/[^"]*)"', client.get("/run/run").text)
+
+            answers = [client.get(html.unescape(link)) for link in links]
+
+        assert [answer.status_code for answer in answers] == [200] * len(self.NAMES[:-1])
+
+    @pytest.mark.parametrize(
+        "name", ["..", "missing", "../latency_summary.json", "%2e%2e", ".", "a/b", "\udc80"]
+    )
+    def test_any_other_name_is_no_file(self, files: Path, name: str) -> None:
+        with RunRepository.open(files, read_only=True) as repository:
+            url = f"/run/run/attached/{quote(name, safe='', errors='surrogatepass')}"
+            answer = TestClient(make_app(repository)).get(url)
+
+        # `..` is taken out of a path by whoever asks, and what is left is the page of the run.
+        assert answer.headers.get("content-type") != "application/octet-stream"
+
+    def test_a_link_is_not_followed(self, files: Path, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        attached = files / "run" / "attachments" / "console.log"
+        elsewhere.write_bytes(attached.read_bytes())
+        attached.unlink()
+        attached.symlink_to(elsewhere)
+
+        answer = self.asked(files, "console.log")
+
+        assert (answer.status_code, "can&#x27;t be read" in answer.text) == (404, True)
+
+    @pytest.mark.parametrize("depth", ["run", "run/attachments"])
+    def test_a_folder_that_is_a_link_is_not_followed(
+        self, files: Path, tmp_path: Path, depth: str
+    ) -> None:
+        folder = files / depth
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+
+        assert self.asked(files, "console.log").status_code == 404
+
+    def test_a_named_pipe_is_none(self, files: Path) -> None:
+        attached = files / "run" / "attachments" / "console.log"
+        attached.unlink()
+        os.mkfifo(attached)
+
+        assert self.asked(files, "console.log").status_code == 404
+
+    def test_one_that_was_changed_is_not_handed_out(self, files: Path) -> None:
+        attached = files / "run" / "attachments" / "console.log"
+        attached.write_bytes(b"another")
+
+        answer = self.asked(files, "console.log")
+
+        assert answer.status_code == 404
+        assert "was changed since it was attached" in answer.text
+
+    def test_no_file_stays_open(self, files: Path) -> None:
+        with RunRepository.open(files, read_only=True) as repository:
+            client = TestClient(make_app(repository))
+            client.get("/run/run/attached/console.log")
+            before = len(os.listdir("/proc/self/fd"))
+
+            for _ in range(10):
+                client.head("/run/run/attached/console.log")
+                client.get("/run/run/attached/console.log")
+
+            assert len(os.listdir("/proc/self/fd")) <= before
+
+    def test_it_needs_the_token(self, files: Path) -> None:
+        with RunRepository.open(files, read_only=True) as repository:
+            client = TestClient(make_app(repository, token="secret"))
+            url = "/run/run/attached/console.log"
+
+            without, with_token = client.get(url), client.get(f"{url}?token=secret")
+
+        assert (without.status_code, with_token.status_code) == (401, 200)
 
 
 class TestWhoMayAsk:

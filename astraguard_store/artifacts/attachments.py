@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,14 +19,15 @@ from astraguard_store.system.files import (
     digest_of,
     make_folder,
     open_anybodys,
+    open_below,
     open_folder,
-    open_for_reading,
     sync,
     write_all,
 )
 
 __all__ = [
     "attach",
+    "attachment_chunks",
     "attachment_path",
     "attachment_state",
     "copy_attachments",
@@ -112,7 +113,7 @@ def copy_attachments(
     for noted in attachments:
         path = other / attachment_path(run_id, noted.name)
         try:
-            with open_for_reading(path.parent, path.name) as descriptor:
+            with open_below(other, run_id, ATTACHMENTS_NAME, noted.name) as descriptor:
                 chunks = chunks_of(descriptor)
                 copied = copy_attachment(root, run_id, noted.name, chunks, durable=durable)
         except FileNotFoundError as error:
@@ -139,13 +140,38 @@ def attachment_state(root: Path, run_id: str, name: str) -> Attachment:
         FileNotFoundError: It isn't there.
         ArtifactReadError: It can't be read.
     """
+    with open_below(root, run_id, ATTACHMENTS_NAME, name) as descriptor:
+        return _state(descriptor, root / attachment_path(run_id, name))
+
+
+def attachment_chunks(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
+    """Yield the content of an attachment, 1 MB at a time.
+
+    The first chunk is empty: whoever has got it knows that the file was checked.
+
+    Raises:
+        ArtifactReadError: It isn't there, can't be read, or isn't what was attached.
+        InvalidRunError: Nothing can be attached by its name.
+    """
+    name = check_attachment_name(noted.name)
     path = root / attachment_path(run_id, name)
-    with open_for_reading(path.parent, name) as descriptor:
-        try:
-            found = digest_of(descriptor)
-        except OSError as error:
-            raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
-    return Attachment(name, found.bytes, found.sha256)
+    try:
+        with open_below(root, run_id, ATTACHMENTS_NAME, name) as descriptor:
+            if _state(descriptor, path) != noted:
+                raise ArtifactReadError(f"{path} was changed since it was attached")
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            yield b""
+            yield from chunks_of(descriptor)
+    except FileNotFoundError as error:
+        raise ArtifactReadError(f"{path} is missing; restore it from a backup") from error
+
+
+def _state(descriptor: int, path: Path) -> Attachment:
+    try:
+        found = digest_of(descriptor)
+    except OSError as error:
+        raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+    return Attachment(path.name, found.bytes, found.sha256)
 
 
 def keep_attachments(root: Path, run_id: str, kept: Collection[str] = ()) -> int:

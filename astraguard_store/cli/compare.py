@@ -214,10 +214,11 @@ def _print_brief(
         output.print_line("Nothing changed visibly.")
         return
     verdicts = words.by_type(verdict) if verdict else {}
-    columns, rows = _brief_table(lines, verdicts, joined=not markdown, plain=markdown)
-    if not markdown and _width(columns, rows) > output.width():
-        # It will be one field a line.
-        columns, rows = _brief_table(lines, verdicts, joined=False, plain=False)
+    is_named = True
+    if markdown:
+        columns, rows = _brief_table(lines, verdicts, joined=False, plain=True)
+    else:
+        columns, rows, is_named = _fitting_table(lines, verdicts, sketched=repository is not None)
     sketches = None
     if repository is not None:
         # One column of both sketches, with a space between them.
@@ -229,7 +230,30 @@ def _print_brief(
         columns += text.words("baseline and candidate" if markdown else "from - to")
         for line, row in zip(lines, rows, strict=True):
             row.append(sketches[line.metric_type])
+    of = [f"{line.metric_type} {line.statistic}" for line in lines if line.statistic]
+    if of and not is_named:
+        output.print_folded(f"change is of {', '.join(of)}")
+        output.print_line()
     output.print_table(columns, rows, markdown=markdown)
+
+
+def _fitting_table(
+    lines: Sequence[BriefLine],
+    verdicts: Mapping[tuple[str, str | None], Verdict],
+    *,
+    sketched: bool,
+) -> tuple[list[text.Column], list[list[output.Cell]], bool]:
+    """Return columns and rows that fit, and whether changes say of which percentile they are.
+
+    Where there is no room for that a line above says it: sketches, if there can be any, go first.
+    """
+    for room in (_GAP + 2 * _NARROWEST_SKETCH + 1 if sketched else 0, 0):
+        for named in (True, False):
+            found = _brief_table(lines, verdicts, joined=True, plain=False, named=named)
+            if _width(*found) + room <= output.width():
+                return *found, named
+    # It will be one field a line.
+    return *_brief_table(lines, verdicts, joined=False, plain=False), True
 
 
 def _brief_table(
@@ -238,6 +262,7 @@ def _brief_table(
     *,
     joined: bool,
     plain: bool,
+    named: bool = True,
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
@@ -259,13 +284,23 @@ def _brief_table(
     for line, name, percentiles in zip(lines, names, cells, strict=True):
         row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
         row += [name, *percentiles]
-        row.append(_coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=plain))
+        # The sign says what the arrow does, where there is no room.
+        is_plain = plain or not named
+        change = _coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=is_plain)
+        row.append(_of_percentile(line.statistic, change) if named and line.statistic else change)
         if is_missed:
             row.append(arrow.join(line.missed))
         if verdicts:
             row.append(_verdict_cell(verdicts.get((line.metric_type, line.satellite_id))))
         rows.append(row)
     return columns, rows
+
+
+def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
+    """Return a change with the percentile that it is of after it."""
+    if isinstance(change, str):
+        return f"{change} {statistic}"
+    return output.Coloured(f"{change.text} {statistic}", change.colour)
 
 
 def _verdict_cell(verdict: Verdict | None) -> output.Cell:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -288,7 +289,9 @@ def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
     found = metric_types(repository)
     if metric_type in found or not found:
         return None
-    return f"no run has the metric type {metric_type!r}; there are: {', '.join(found)}"
+    near = get_close_matches(metric_type, found, n=1)
+    meant = f" did you mean {near[0]!r}?" if near else ""
+    return f"no run has the metric type {metric_type!r};{meant} there are: {', '.join(found)}"
 
 
 def runs(name: str, *, required: bool) -> Callable[[Command], Command]:

@@ -30,12 +30,19 @@ _KEPT = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 _MOST_RUNS_LOOKED_INTO = 1_000
 _GROUPINGS = (
     *("run", "satellite", "scenario", "host", "rig", "firmware", "software_version"),
-    *("git_branch", "git_commit", "platform", "python", "day", "week", "month"),
+    *("git_branch", "git_commit", "platform", "python", "serial", "day", "week", "month"),
 )
 
 
 def _names(listed: str | None) -> tuple[str, ...] | None:
-    return None if listed is None else tuple([name.strip() for name in listed.split(",")])
+    if listed is None:
+        return None
+    names = tuple(name.strip() for name in listed.split(","))
+    for name in names:
+        if name not in _GROUPINGS:
+            known = ", ".join(_GROUPINGS)
+            raise click.UsageError(f"Invalid --by {name!r}: one of {known} is needed.")
+    return names
 
 
 @click.command(

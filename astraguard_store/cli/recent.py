@@ -152,7 +152,7 @@ def recent(
     says how to list them.
 
     Exit code 0, also where there is no run; 1 where the run of --before doesn't exist,
-    or no run has the metric type of --above; 2 for an error.
+    or no run has the metric type of --metric or --above; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
         older_than = None if before is None else options.resolved(repository, before)
@@ -167,14 +167,15 @@ def recent(
             before=None if older_than is None else repository.get(older_than).header,
             state=state,
         )
-        mistyped = options.why_no_metric(repository, above[0]) if above and not headers else None
+        asked = metric or (above[0] if above and not headers else None)
+        mistyped = options.why_no_metric(repository, asked) if asked else None
         origin = options.answers_from(repository)
         # One more than wanted, to know whether there is a next page.
         cursor = headers[limit - 1].run_id if len(headers) > limit else None
         del headers[limit:]
         if as_json:
             output.print_json({**origin, "runs": shapes.headers_shape(headers), "next": cursor})
-        elif headers:
+        elif headers and mistyped is None:
             runs = options.summaries_of(repository, headers)
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:

@@ -67,6 +67,8 @@ def report(
         standard = None if baseline is None else options.standard(repository, baseline, run_ids)
         if standard and set(run_ids) == {standard.newest}:
             raise click.UsageError("The baseline is the only run: name another one too.")
+        if not target.parent.is_dir():
+            raise click.UsageError(f"Invalid --to {str(target)!r}: there is no such folder.")
         size = write_report(repository, run_ids, standard, target)
         origin = options.answers_from(repository)
     if as_json:

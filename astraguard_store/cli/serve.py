@@ -53,6 +53,8 @@ def serve(host: str, port: int, token: str | None, results: options.Results) -> 
             "A token of fewer than 16 characters can be guessed; use --token auto."
         )
     try:
+        # polars is loaded now, in 0.3 s, rather than while somebody waits for a run's page.
+        import polars  # noqa: F401
         import uvicorn
 
         from astraguard_store.web.app import make_app

@@ -20,6 +20,7 @@ from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.verdict.values import PercentileInterval
 
 if TYPE_CHECKING:
+    from astraguard_store.over_time import TimeSlice
     from astraguard_store.repository import RunRepository
 
 _WIDTH = 24
@@ -107,16 +108,24 @@ def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -
 
 def _sketches(repository: RunRepository, run: RunSummary) -> list[list[str]]:
     """Return a row for each metric type of which buckets or measurements are kept."""
-    from astraguard_store.store.seeing import over_time
+    from astraguard_store.over_time import over_time
 
     trends = over_time(repository, run.run_id, _WIDTH)
     rows = []
     for metric_type in sorted(run.metrics):
         known = repository.distribution(metric_type, [run.run_id]).runs
         histogram = histograms(known, _WIDTH)[0] if known else "-"
-        trend = sparkline(trends[metric_type]) if metric_type in trends else "-"
+        trend = _sparkline(trends[metric_type]) if metric_type in trends else "-"
         rows.append([metric_type, histogram, trend])
     return rows if any(row[1:] != ["-", "-"] for row in rows) else []
+
+
+def _sparkline(slices: Sequence[TimeSlice]) -> str:
+    """Return the p95 of each part of the run's time; blank where nothing happened."""
+    values: list[float | None] = [None] * _WIDTH
+    for one in slices:
+        values[one.number] = float(one.p95)
+    return sparkline(values)
 
 
 def _header_fields(run: RunSummary) -> list[tuple[str, str]]:

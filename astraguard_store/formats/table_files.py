@@ -66,6 +66,7 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
     """
     if not polars_is_usable():
         raise ArtifactReadError("files are read by polars, which can't be used in a forked child")
+    paths = tuple(paths)
     try:
         builder = ColumnsBuilder(reading, Spill())
         for path in paths:
@@ -75,7 +76,12 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
             f"rows can't be kept in a temporary file: {error.strerror or error}; name a folder "
             "with room by TMPDIR"
         ) from error
-    return builder.columns()
+    columns = builder.columns()
+    if not columns.rows:
+        raise InvalidRunError(
+            f"No measurements in {', '.join(paths)}: there are names of columns, but no rows"
+        )
+    return columns
 
 
 def _add(path: str, form: str | None, builder: ColumnsBuilder) -> None:

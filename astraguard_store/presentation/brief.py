@@ -32,6 +32,7 @@ class BriefLine(NamedTuple):
         percentiles: p50, p95 and p99, each as (baseline, candidate).
         change: The change of the percentile that became worst; ``new`` or ``gone`` where
             only one run has it.
+        statistic: Which percentile that is; None where nobody sees a change, or one is new.
         is_slower: Whether that is slower; None where nothing visible changed.
         is_bound: Whether only a lower bound of it is known.
         missed: (baseline, candidate): missed events.
@@ -43,10 +44,16 @@ class BriefLine(NamedTuple):
     unit: str
     percentiles: tuple[tuple[str, str], ...]
     change: str
+    statistic: str | None
     is_slower: bool | None
     is_bound: bool
     missed: tuple[str, str]
     is_more_missed: bool
+
+    @property
+    def named_change(self) -> str:
+        """The change with the percentile that it is of: ``+25.0 % p99``."""
+        return f"{self.change} {self.statistic}" if self.statistic else self.change
 
 
 def brief_lines(
@@ -75,7 +82,7 @@ def brief_table(comparison: Comparison) -> tuple[list[Column], list[list[str]]]:
             line.metric_type,
             line.unit,
             *(f"{before} → {after}" for before, after in line.percentiles),
-            line.change,
+            line.named_change,
             " → ".join(line.missed),
         ]
         for line in brief_lines(comparison.changes)
@@ -145,6 +152,7 @@ def _line(change: MetricChange, at_least: str) -> BriefLine:
             for _, (before, after) in _values(change)
         ),
         shown,
+        name if side == "both" and slower is not None else None,
         slower,
         isinstance(value.difference, AtLeast),
         (_count(missed.baseline), _count(missed.candidate)),

@@ -6,23 +6,31 @@ All data is aggregated before it goes into a chart, so that none has more than 5
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from math import log10
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.distributions import Distribution, RunDistribution
-from astraguard_store.exceptions import MissingExtraError
+from astraguard_store.exceptions import MissingExtraError, StoreError
 from astraguard_store.history import History, HistoryPoint, value_of
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.over_time import over_time
 from astraguard_store.presentation.numbers import Unit, unit_of
 from astraguard_store.presentation.style import PALETTE
-from astraguard_store.presentation.text import quantile_text
+from astraguard_store.presentation.text import few_names, quantile_text
+from astraguard_store.quantile_changes import quantile_changes, ratio_range
 
 if TYPE_CHECKING:
     import altair
+    import polars as pl
+
+T = TypeVar("T")
 
 MOST_MARKS: Final = 5_000
+_MOST_SLICES: Final = 120
+_MISSED: Final = "#a4262c"
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 _KEPT: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _Row = dict[str, Any]
@@ -73,7 +81,7 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
-    """Return the trend over runs: a band of the usual, change points and new commits as lines."""
+    """Return the trend over runs: a band of the usual; changes and what is new as lines."""
     alt = _altair()
     points = _newest(history.points, MOST_MARKS // 4)
     unit = unit_of(value_of(point, statistic) for point in points)
@@ -84,11 +92,8 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
         run_id: number
         for number, (_, run_id) in enumerate(sorted({(p.recorded_at, p.run_id) for p in points}))
     }
-    commits: dict[str | None, str | None] = {}
     for point in points:
         value = value_of(point, statistic)
-        is_new = commits.get(point.group, point.git_commit) != point.git_commit
-        commits[point.group] = point.git_commit
         rows.append(
             {
                 "run": point.run_id,
@@ -96,7 +101,7 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
                 "group": point.group or "all",
                 "value": None if value is None else float(value) / unit.ms,
                 "commit": (point.git_commit or "-")[:12],
-                "event": "change" if point in changes else "new commit" if is_new else None,
+                "event": "change" if point in changes else history.news.get(point.run_id),
             }
         )
     base = alt.Chart(_data(alt, rows))
@@ -136,8 +141,29 @@ def _newest(points: Sequence[HistoryPoint], most: int) -> list[HistoryPoint]:
     return [point for point in points if (point.recorded_at, point.run_id) in kept][:most]
 
 
-def run_chart(run: RunSummary) -> altair.VConcatChart:
-    """Return a run's percentiles by metric type, and satellites × metric types as a heat map."""
+class Asked(Protocol):
+    """What charts ask of the `RunRepository` that gave a value."""
+
+    def get(self, run_id: str) -> RunSummary:
+        """Return a run."""
+
+    def compare(self, baseline: str, candidate: str) -> Comparison:
+        """Return what changed from one run to another."""
+
+    def distribution(self, metric_type: str, runs: Iterable[str]) -> Distribution:
+        """Return the distributions of runs."""
+
+    def measurements(self, run_id: str) -> pl.DataFrame:
+        """Return a run's measurements."""
+
+
+def run_chart(run: RunSummary, repository: Asked | None = None) -> altair.VConcatChart:
+    """Return a run's percentiles, its satellites as a heat map, and its latencies over time.
+
+    Args:
+        run: The run.
+        repository: Who knows its measurements; None for nobody any more.
+    """
     alt = _altair()
     unit = unit_of(summary.p95 for summary in run.metrics.values())
     rows = _percentile_rows(run.run_id, run.metrics.items(), unit)
@@ -159,18 +185,85 @@ def run_chart(run: RunSummary) -> altair.VConcatChart:
             y=alt.Y("satellite:N", title="satellite"),
             color=alt.Color("p95:Q", title=f"p95, {unit.name}")
             .scale(type="log", scheme="viridis")
-            .legend(format=".3~g"),
+            .legend(format=",.3~r"),
             tooltip=["satellite:N", "metric type:N", "p95:Q"],
         )
         .properties(title=f"{run.run_id}: p95 by satellite, {unit.name}")
     )
-    chart: altair.VConcatChart = alt.vconcat(bars, heat)
+    times = _times(alt, run, repository)
+    chart: altair.VConcatChart = alt.vconcat(bars, heat, times)
     scaled: altair.VConcatChart = chart.resolve_scale(color="independent")
     return scaled
 
 
-def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
-    """Return the percentiles of both runs, and the relative change of each."""
+def _times(alt: Any, run: RunSummary, repository: Asked | None) -> Any:
+    """Return p50 and p95 over the scenario's time, and when events were missed."""
+    title = f"{run.run_id}: over the scenario's time"
+    now = _still(run, lambda asked: asked.get(run.run_id), repository)
+    if isinstance(now, str):
+        return _nothing(alt, title, now)
+    number = min(_MOST_SLICES, max(MOST_MARKS // 8 // max(len(run.metrics), 1), 1))
+    found = over_time(now, run.run_id, number)
+    if not found:
+        return _nothing(alt, title, "the measurements aren't kept")
+    unit = unit_of(summary.p95 for summary in run.metrics.values())
+    rows = [
+        {
+            "metric type": name,
+            "time": (one.start_s + one.end_s) / 2,
+            "percentile": percentile,
+            # None breaks the line: the percentile is among what never came.
+            "value": None if isinstance(value, AtLeast) else value / unit.ms,
+            "missed": one.missed if percentile == "p95" and one.missed else None,
+        }
+        for name, slices in sorted(found.items())
+        for one in slices
+        for percentile, value in (("p50", one.p50), ("p95", one.p95))
+    ]
+    base = alt.Chart(_data(alt, rows)).encode(x=alt.X("time:Q", title="time in the scenario, s"))
+    lines = base.mark_line().encode(
+        y=alt.Y("value:Q", title=f"duration, {unit.name}")
+        .scale(type="log", zero=False)
+        .axis(tickCount=4),
+        color=_colour(alt, ["p50", "p95"], "percentile", "percentile"),
+        tooltip=["metric type:N", "percentile:N", "time:Q", "value:Q"],
+    )
+    crosses = (
+        base.transform_filter("datum.missed != null")
+        .mark_point(shape="cross", angle=45, filled=True, size=70, color=_MISSED)
+        .encode(y=alt.value(5), tooltip=["metric type:N", "missed:Q", "time:Q"])
+    )
+    layers = alt.layer(lines, crosses).properties(width=480, height=120)
+    where = "; a cross is where events never came" if any(r["missed"] for r in rows) else ""
+    facets = layers.facet(row=alt.Row("metric type:N", title=None)).resolve_scale(y="independent")
+    return facets.properties(title=f"{title}, {unit.name}{where}")
+
+
+def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Asked | str:
+    """Return who knows more of *value*, or why nobody does."""
+    if repository is None:
+        return "the repository that gave it is gone"
+    try:
+        return repository if ask(repository) == value else "it was saved anew since"
+    except StoreError as error:
+        return str(error)
+
+
+def _nothing(alt: Any, title: str, why: str) -> Any:
+    """Return a line that says why there is no chart."""
+    said = alt.Chart(_data(alt, [{"said": f"Not drawn: {why}."}])).mark_text(align="left")
+    return said.encode(text="said:N", x=alt.value(0)).properties(title=title, height=20, width=480)
+
+
+def comparison_chart(
+    comparison: Comparison, repository: Asked | None = None
+) -> altair.VConcatChart:
+    """Return the percentiles of both runs, and the difference by quantile with its interval.
+
+    Args:
+        comparison: The two runs.
+        repository: Who knows their distributions; None for nobody any more.
+    """
     alt = _altair()
     changes = comparison.changes[: MOST_MARKS // 12]
     names = [comparison.baseline, comparison.candidate]
@@ -186,32 +279,104 @@ def comparison_chart(comparison: Comparison) -> altair.VConcatChart:
         rows += _percentile_rows(run_id, [(name, summary)], unit)
     title = f"{comparison.baseline} → {comparison.candidate}"
     lines = _percentile_lines(alt, rows, unit, names, f"{title}: percentiles")
-    relative = [
+    differences = _differences(alt, comparison, repository, f"{title}: difference by quantile")
+    chart: altair.VConcatChart = alt.vconcat(lines, differences)
+    scaled: altair.VConcatChart = chart.resolve_scale(color="independent")
+    return scaled
+
+
+def _differences(alt: Any, comparison: Comparison, repository: Asked | None, title: str) -> Any:
+    """Return the difference by quantile with its interval, else that of what is kept."""
+    if any(change.satellite_id for change in comparison.changes):
+        return _kept_differences(alt, comparison, title, "of the percentiles that runs keep")
+    runs = comparison.baseline, comparison.candidate
+    now = _still(comparison, lambda asked: asked.compare(*runs), repository)
+    if isinstance(now, str):
+        return _kept_differences(alt, comparison, title, f"without intervals: {now}")
+    rows = _difference_rows(comparison, now)
+    drawn = {row["metric type"] for row in rows}
+    few = [change.metric_type for change in comparison.changes if change.metric_type not in drawn]
+    why = f"too few events: {few_names(few)}" if few else ""
+    if not rows:
+        return _kept_differences(alt, comparison, title, f"without intervals: {why}")
+    base = alt.Chart(_data(alt, rows)).encode(
+        x=alt.X("nines:Q", title="quantile").axis(
+            values=[_nines(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)],
+            labelExpr="format(1 - pow(10, -datum.value), '.3~%')",
+        )
+    )
+    axis = alt.Y("low:Q", title="times the baseline").scale(type="log", zero=False, nice=False)
+    band = base.mark_area(opacity=0.2, color=PALETTE[1]).encode(
+        y=axis.axis(tickCount=4), y2="high:Q"
+    )
+    line = base.mark_line(color=PALETTE[1]).encode(
+        y=alt.Y("ratio:Q").title(None),
+        tooltip=["metric type:N", "quantile:Q", "ratio:Q", "low:Q", "high:Q"],
+    )
+    same = base.mark_rule().encode(x=alt.value(0), x2=alt.value(480), y=alt.datum(1.0))
+    layers = alt.layer(band, line, same).properties(width=480, height=120)
+    facets = layers.facet(row=alt.Row("metric type:N", title=None))
+    said = alt.Title(f"{title}, with 95 % interval", subtitle=why)
+    return facets.resolve_scale(y="independent").properties(title=said)
+
+
+def _difference_rows(comparison: Comparison, repository: Asked) -> list[_Row]:
+    baseline = repository.get(comparison.baseline)
+    candidate = repository.get(comparison.candidate)
+    both = [change for change in comparison.changes if change.baseline and change.candidate]
+    rows: list[_Row] = []
+    for change in both[: MOST_MARKS // 250]:
+        distribution = repository.distribution(
+            change.metric_type, [baseline.run_id, candidate.run_id]
+        )
+        for found in quantile_changes(distribution, baseline, [candidate]):
+            if not found.changes:
+                continue
+            lowest, highest = ratio_range(found.changes)
+            rows += [
+                {
+                    "metric type": change.metric_type,
+                    "quantile": point.quantile,
+                    "nines": _nines(point.quantile),
+                    "ratio": 1 + point.change,
+                    # An open end, and what lies beyond the chart, is drawn to its edge.
+                    "low": lowest if point.low is None else max(1 + point.low, lowest),
+                    "high": highest if point.high is None else min(1 + point.high, highest),
+                }
+                for point in found.changes
+            ]
+    return rows
+
+
+def _nines(share: float) -> float:
+    return -log10(1 - share)
+
+
+def _kept_differences(alt: Any, comparison: Comparison, title: str, why: str) -> Any:
+    """Return the changes of the percentiles that every run keeps."""
+    rows = [
         {
             "metric type": _named(change.metric_type, change.satellite_id),
             "percentile": name,
-            "change": float(value),
+            "ratio": 1 + float(value),
             "known": "at least" if isinstance(value, AtLeast) else "exact",
         }
-        for change in changes
+        for change in comparison.changes[: MOST_MARKS // 12]
         for name in _KEPT
-        if (value := getattr(change, f"{name}_ms").relative_change) is not None
+        if (value := getattr(change, f"{name}_ms").relative_change) is not None and value > -1
     ]
-    bars = (
-        alt.Chart(_data(alt, relative))
-        .mark_bar()
+    x = alt.X("ratio:Q", title="times the baseline").scale(type="log").axis(tickCount=4)
+    return (
+        alt.Chart(_data(alt, rows))
+        .mark_point(filled=True, size=60, color=PALETTE[1])
         .encode(
-            x=alt.X("change:Q", title="change of the candidate, %").axis(format="+%"),
+            x=x,
             y=alt.Y("percentile:N", title=None),
             row=alt.Row("metric type:N", title=None),
-            color=alt.condition("datum.change > 0", alt.value(PALETTE[1]), alt.value(PALETTE[0])),
-            tooltip=["metric type:N", "percentile:N", "change:Q", "known:N"],
+            tooltip=["metric type:N", "percentile:N", "ratio:Q", "known:N"],
         )
-        .properties(title=f"{title}: difference by quantile", height=60)
+        .properties(title=alt.Title(title, subtitle=why), height=60)
     )
-    chart: altair.VConcatChart = alt.vconcat(lines, bars)
-    scaled: altair.VConcatChart = chart.resolve_scale(color="independent")
-    return scaled
 
 
 def _percentile_rows(
@@ -238,7 +403,7 @@ def _percentile_lines(
         alt.Chart(_data(alt, rows))
         .mark_line(point=True)
         .encode(
-            x=alt.X("value:Q", title=f"duration, {unit.name}").scale(type="log"),
+            x=alt.X("value:Q", title=f"duration, {unit.name}").scale(type="log").axis(tickCount=5),
             y=alt.Y("percentile:N", title=None, sort=["p99", "p95", "p50"]),
             row=alt.Row("metric type:N", title=None),
             color=_colour(alt, runs, "run"),

@@ -89,6 +89,12 @@ def table(
     )
 
 
+def figure(chart: Html) -> Html:
+    """Return a chart that scrolls by itself where it is wider than the page."""
+    # As a table; a chart that is only made smaller can't be read on a phone.
+    return tag("figure", chart, tabindex="0", aria_label="chart")
+
+
 def _attribute(value: str | float | bool) -> str:
     if value is True:
         return ""

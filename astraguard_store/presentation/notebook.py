@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.distributions import Distribution
-from astraguard_store.history import History
-from astraguard_store.model import AtLeast, MetricSummary, RunSummary
+from astraguard_store.history import History, steps_of
+from astraguard_store.model import AtLeast, MetricSummary, RunHeaders, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
@@ -98,7 +98,10 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _query_table(answer: QueryResult) -> Html:
-    rows = [[_shown(cell) for cell in row] for row in answer.rows[:_MOST_ROWS]]
+    rows = [
+        ["NULL" if cell is None else _shown(cell) for cell in row]
+        for row in answer.rows[:_MOST_ROWS]
+    ]
     total = f"{text.counted(len(answer.rows), 'row')}{', and more' * answer.truncated}"
     return table(text.words(*answer.columns), rows, caption=total)
 
@@ -144,7 +147,7 @@ def _comparison(value: Comparison) -> Html:
 
 
 def _history(value: History) -> Html:
-    changes = frozenset(value.changes())
+    steps = steps_of(value, "p95")
     unit = numbers.unit_of(point.summary.p95 for point in value.points)
     rows = [
         [
@@ -152,14 +155,28 @@ def _history(value: History) -> Html:
             text.time_text(point.recorded_at),
             point.group or "-",
             numbers.in_unit(point.summary.p95, unit),
-            "changed" if point in changes else "",
+            numbers.change_text(steps[point].change) if point in steps else "",
             (point.git_commit or "-")[:12],
         ]
         for point in value.points
     ]
     columns = [*text.words("run", "recorded (UTC)", value.by or "group")]
-    columns += [*text.numbers(f"p95 {unit.name}"), *text.words("", "commit")]
+    columns += [*text.numbers(f"p95 {unit.name}", "change"), *text.words("commit")]
     return table(columns, rows, caption=value.metric_type)
+
+
+def _headers(headers: RunHeaders) -> Html:
+    rows = [
+        [
+            header.run_id,
+            text.time_text(header.recorded_at),
+            header.state,
+            numbers.count_text(header.total_measurements),
+        ]
+        for header in headers[:_MOST_ROWS]
+    ]
+    columns = text.words("run", "recorded (UTC)", "state") + text.numbers("measurements")
+    return table(columns, rows, caption=f"{text.counted(len(headers), 'run')}, newest first")
 
 
 def _verdict(report: GateReport) -> Html:
@@ -191,7 +208,7 @@ def _shown(value: Any) -> str:
         return f"{value:.15g}"
     if isinstance(value, bytes):
         return value.hex()
-    return "NULL" if value is None else str(value)
+    return "" if value is None else str(value)
 
 
 _TABLES: dict[type, Callable[[Any], Html]] = {
@@ -205,6 +222,7 @@ _TABLES: dict[type, Callable[[Any], Html]] = {
     MetricSummary: lambda summary: _statistics({"": summary}, "Statistics"),
     Percentiles: _percentiles_table,
     QueryResult: _query_table,
+    RunHeaders: _headers,
     RunSummary: lambda run: _statistics(run.metrics, f"Run {run.run_id}"),
 }
 _ROWS: dict[type, Callable[[Any], list[_Row]]] = {
@@ -217,5 +235,6 @@ _ROWS: dict[type, Callable[[Any], list[_Row]]] = {
     Percentiles: lambda answer: [
         {"metric_type": answer.metric_type, **value._asdict()} for value in answer.values
     ],
+    RunHeaders: lambda headers: [header._asdict() for header in headers],
     RunSummary: _run_rows,
 }

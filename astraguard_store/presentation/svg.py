@@ -15,10 +15,18 @@ from typing import Final, NamedTuple
 from astraguard_store.distributions import Distribution, RunDistribution
 from astraguard_store.history import History, HistoryPoint, value_of
 from astraguard_store.model import AtLeast
+from astraguard_store.over_time import TimeSlice
 from astraguard_store.presentation.html import Html, tag
-from astraguard_store.presentation.numbers import Unit, count_text, in_unit, unit_of
+from astraguard_store.presentation.numbers import (
+    Unit,
+    change_text,
+    count_text,
+    in_unit,
+    unit_of,
+)
 from astraguard_store.presentation.style import PALETTE
 from astraguard_store.presentation.text import quantile_text
+from astraguard_store.quantile_changes import QuantileChanges, ratio_range
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _PLOT = 720, 64, 16, 34, 40, 260
 _SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
@@ -26,6 +34,7 @@ _MARKED: Final = (0.5, 0.95, 0.99)
 _NINES: Final = 3.0
 _MOST_POINTS: Final = 200
 _LEGEND_LINE: Final = 18
+_MOST_NEWS: Final = 6
 
 
 class _Axis(NamedTuple):
@@ -97,30 +106,162 @@ def history_svg(history: History, statistic: str = "p95") -> Html:
         colour = PALETTE[number % len(PALETTE)]
         parts += _trend(points, statistic, (x, y), colour, changes)
     parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "runs, in order of recording"))
+    news = {point.run_id: x(point) for point in history.points if point.run_id in history.news}
+    # More of them have no room.
+    is_said = len(news) <= _MOST_NEWS
+    for run_id, at in news.items():
+        parts += _new(at, history.news[run_id], is_said=is_said)
     legend = [(f"{history.by} {group or '-'}", "") for group in groups] if history.by else []
     return _svg([*parts, *_legend(legend)], len(legend), f"Trend of {history.metric_type} {name}")
 
 
-def times_svg(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) -> Html:
-    """Return durations over the time of a run, one line for each (name, values in ms)."""
-    known = [v for _, values in series for v in values if v is not None and v > 0]
+def _new(x: float, said: str, *, is_said: bool) -> list[Html]:
+    """Return a mark of what was new from here on."""
+    mark = tag(
+        "path",
+        tag("title", said),
+        d=f"M{x:.1f} {_TOP}v{_PLOT}",
+        stroke="currentColor",
+        stroke_dasharray="1 4",
+    )
+    if not is_said:
+        return [mark]
+    # Texts that begin at the right end would leave the picture.
+    anchor, beside = ("end", -4) if x > _WIDTH * 0.7 else ("start", 4)
+    return [mark, _text(x + beside, _TOP + _PLOT - 6, said, anchor)]
+
+
+def times_svg(metric_type: str, runs: Sequence[tuple[str, Sequence[TimeSlice]]]) -> Html:
+    """Return the p95 of runs over the time of their scenario; of one alone also its median.
+
+    A cross at the top is where events never came; a line has a gap where its percentile is
+    one of them.
+
+    Args:
+        metric_type: Of what.
+        runs: (run id, its slices), each; those without measurements have none.
+    """
+    statistics = ("p50", "p95") if len(runs) == 1 else ("p95",)
+    every = [one for _, slices in runs for one in slices]
+    known = [v for one in every for name in statistics if (v := _arrived(one, name))]
     if not known:
-        return tag("p", "The measurements aren't kept, so there is no chart.", class_="soft")
+        why = "no event of it came" if every else "the measurements aren't kept"
+        return tag("p", f"{metric_type}: nothing over the scenario's time, {why}.", class_="soft")
     low, high = min(known) / 1.1, max(known) * 1.1
     unit = unit_of(known)
-
+    start, end = min(one.start_s for one in every), max(one.end_s for one in every)
     y = partial(_y_of_time, low, high)
+
+    def x(time_s: float) -> float:
+        return _LEFT + (time_s - start) / ((end - start) or 1.0) * (_WIDTH - _LEFT - _RIGHT)
+
+    what = " (dashed) and ".join(statistics)
+    title = f"{metric_type}: {what} over the scenario's time"
     parts = [_title(f"{title}, {unit.name}")]
     for tick in _log_ticks(low, high, unit.ms):
         parts += [_guide(y(tick)), _text(_LEFT - 6, y(tick) + 4, in_unit(tick, unit), "end")]
-    for number, (_, values) in enumerate(series):
-        step = (_WIDTH - _LEFT - _RIGHT) / max(len(values), 1)
-        places = [(_LEFT + (n + 0.5) * step, y(v)) for n, v in enumerate(values) if v is not None]
-        parts.append(_line(places, PALETTE[number % len(PALETTE)]))
-    parts.append(
-        _text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "time in the scenario, from start to end")
-    )
-    return _svg([*parts, *_legend([(name, "") for name, _ in series])], len(series), title)
+    for tick in _even_ticks(start, end):
+        parts.append(_below(x(tick), _TOP + _PLOT + 16, f"{tick:,.9g}"))
+    parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 32, "time in the scenario, s"))
+    for number, (_, slices) in enumerate(runs):
+        colour = PALETTE[number % len(PALETTE)]
+        for name in statistics:
+            parts += _times(slices, name, (x, y), colour)
+        parts += [_cross(x(_middle(one)), colour) for one in slices if one.missed]
+    return _svg([*parts, *_legend([(r, _times_text(s)) for r, s in runs])], len(runs), title)
+
+
+def _times(
+    slices: Sequence[TimeSlice],
+    statistic: str,
+    places: tuple[Callable[[float], float], Callable[[float], float]],
+    colour: str,
+) -> list[Html]:
+    """Return a line through the slices, with a gap where what it shows never came."""
+    x, y = places
+    parts: list[list[tuple[float, float]]] = [[]]
+    for one in slices:
+        value = _arrived(one, statistic)
+        if value:
+            parts[-1].append((x(_middle(one)), y(value)))
+        else:
+            parts.append([])
+    dash = "4 3" if statistic == "p50" else None
+    # A place alone would be no line.
+    return [_line(part if len(part) > 1 else part * 2, colour, dash) for part in parts if part]
+
+
+def _arrived(one: TimeSlice, statistic: str) -> float | None:
+    value: float | AtLeast = getattr(one, statistic)
+    return None if isinstance(value, AtLeast) else value
+
+
+def _middle(one: TimeSlice) -> float:
+    return (one.start_s + one.end_s) / 2
+
+
+def _cross(x: float, colour: str) -> Html:
+    path = f"M{x - 4:.1f} {_TOP + 2}l8 8m0 -8l-8 8"
+    return tag("path", d=path, stroke=colour, stroke_width=2)
+
+
+def _times_text(slices: Sequence[TimeSlice]) -> str:
+    missed = sum(one.missed for one in slices)
+    if not slices:
+        return "its measurements aren't kept"
+    return f"{count_text(missed)} never came (×)" if missed else ""
+
+
+def _even_ticks(low: float, high: float) -> list[float]:
+    """Return some five round numbers from *low* to *high*."""
+    if high <= low:
+        return [low]
+    step = 10.0 ** floor(log10((high - low) / 4))
+    step *= next(s for s in (5, 2, 1) if (high - low) / (step * s) >= 4 or s == 1)
+    return [n * step for n in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def changes_svg(metric_type: str, baseline: str, changes: Sequence[QuantileChanges]) -> Html:
+    """Return how runs differ from the baseline at each quantile, with 95 % intervals."""
+    points = [point for run in changes for point in run.changes]
+    if not points:
+        said = f"{metric_type}: too few events for a difference by quantile."
+        return tag("p", said, class_="soft")
+    low, high = ratio_range(points)
+    last = max(0.9, *(point.quantile for point in points))
+
+    def y(change: float | None, unknown: float) -> float:
+        ratio = unknown if change is None else min(max(1 + change, low), high)
+        return _TOP + _PLOT * (log10(high / ratio) / log10(high / low))
+
+    def x(share: float) -> float:
+        return _LEFT + _nines(share) / _nines(last) * (_WIDTH - _LEFT - _RIGHT)
+
+    title = f"{metric_type}: against {baseline}, by quantile"
+    parts = [_title(f"{title}, with 95 % intervals")]
+    for tick, said in _ratio_ticks(low, high):
+        parts += [_guide(y(tick - 1, low)), _text(_LEFT - 6, y(tick - 1, low) + 4, said, "end")]
+    for share in (one for one in _SHARES if one <= last):
+        parts.append(_below(x(share), _TOP + _PLOT + 16, f"{share * 100:g} %"))
+    parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 32, "quantile"))
+    parts.append(_line([(_LEFT, y(0.0, low)), (_WIDTH - _RIGHT, y(0.0, low))], "currentColor"))
+    for number, run in enumerate(changes, start=1):
+        colour = PALETTE[number % len(PALETTE)]
+        upper = [(x(p.quantile), y(p.high, high)) for p in run.changes]
+        lower = [(x(p.quantile), y(p.low, low)) for p in run.changes]
+        if run.changes:
+            parts.append(_area([*upper, *lower[::-1]], colour))
+            parts.append(_line([(x(p.quantile), y(p.change, 1.0)) for p in run.changes], colour))
+    few = "too few events"
+    legend = _legend([(run.candidate, "" if run.changes else few) for run in changes], first=1)
+    return _svg([*parts, *legend], len(changes), title)
+
+
+def _ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return round (ratio, its text): percent below twice as much, else ``×5``."""
+    if high < 2 and low > 0.5:
+        return [(1 + n, change_text(n)) for n in _even_ticks(low - 1, high - 1)]
+    return [(n, f"×{n:,.9g}") for n in sorted({*_log_ticks(low, high, 1.0), 1.0})]
 
 
 def _y_of_time(low: float, high: float, value_ms: float) -> float:
@@ -130,8 +271,12 @@ def _y_of_time(low: float, high: float, value_ms: float) -> float:
 
 
 def _y_of_share(share: float) -> float:
-    nines = min(-log10(max(1 - share, 10**-_NINES)), _NINES)
-    return _TOP + _PLOT * (1 - nines / _NINES)
+    return _TOP + _PLOT * (1 - _nines(share))
+
+
+def _nines(share: float) -> float:
+    """Return the place of a share on the axis of nines, 0 to 1."""
+    return min(-log10(max(1 - share, 10**-_NINES)), _NINES) / _NINES
 
 
 def _share_grid() -> list[Html]:
@@ -150,7 +295,7 @@ def _time_grid(axis: _Axis, unit_ms: float) -> list[Html]:
         parts.append(
             tag("line", x1=x, x2=x, y1=_TOP, y2=_TOP + _PLOT, stroke="currentColor", opacity=0.15)
         )
-        parts.append(_text(x, _TOP + _PLOT + 18, f"{tick / unit_ms:,.9g}"))
+        parts.append(_below(x, _TOP + _PLOT + 18, f"{tick / unit_ms:,.9g}"))
     return parts
 
 
@@ -167,13 +312,18 @@ def _log_ticks(low: float, high: float, unit_ms: float) -> list[float]:
 
 
 def _curve(run: RunDistribution, axis: _Axis, colour: str, *, dashed: bool) -> list[Html]:
-    points = run.cumulative()
-    every = max(1, len(points) // _MOST_POINTS)
-    # The last ones are the tail, which has to stay.
-    kept = [*points[: -_MOST_POINTS // 2 : every], *points[-_MOST_POINTS // 2 :]]
-    if every == 1:
-        kept = points
-    places = [(axis.x(time), _y_of_share(share)) for time, share in kept]
+    marked = [
+        (q, value)
+        for q in _MARKED
+        if (value := run.quantile(q)) is not None and not isinstance(value, AtLeast)
+    ]
+    kept = _thinned(run.cumulative(), [value for _, value in marked])
+    # In steps, as it is: the quantiles then lie on the line, however few events there are.
+    places = []
+    before = 0.0
+    for time, share in kept:
+        places += [(axis.x(time), _y_of_share(before)), (axis.x(time), _y_of_share(share))]
+        before = share
     parts = [_line(places, colour, dash="6 3" if dashed else None)]
     if run.missed:
         x, y = places[-1]
@@ -190,11 +340,23 @@ def _curve(run: RunDistribution, axis: _Axis, colour: str, *, dashed: bool) -> l
             )
         )
         parts.append(_text(_WIDTH - _RIGHT, y - 5, f"{count_text(run.missed)} never came", "end"))
-    for q in _MARKED:
-        value = run.quantile(q)
-        if value is not None and not isinstance(value, AtLeast):
-            parts.append(tag("circle", cx=axis.x(value), cy=_y_of_share(q), r=4, fill=colour))
+    for q, value in marked:
+        parts.append(tag("circle", cx=axis.x(value), cy=_y_of_share(q), r=4, fill=colour))
     return parts
+
+
+def _thinned(
+    points: Sequence[tuple[float, float]], marked: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Return so many points as a chart needs: the tail, and what is *marked*, stay."""
+    every = max(1, len(points) // _MOST_POINTS)
+    tail = len(points) - _MOST_POINTS // 2
+    kept = set(marked)
+    return [
+        (time, share)
+        for place, (time, share) in enumerate(points)
+        if place >= tail or place % every == 0 or time in kept
+    ]
 
 
 def _trend(
@@ -237,16 +399,21 @@ def _trend(
 
 
 def _legend_text(run: RunDistribution, unit: Unit) -> str:
-    shown = [f"{quantile_text(q)} ≈ {in_unit(run.quantile(q), unit)}" for q in _MARKED]
+    known = [(quantile_text(q), run.quantile(q)) for q in _MARKED]
+    shown = [
+        f"{name} {'' if isinstance(value, AtLeast) else '≈ '}{in_unit(value, unit)}"
+        for name, value in known
+    ]
     missed = f", {count_text(run.missed)} missed" if run.missed else ""
     return f"{', '.join(shown)} {unit.name}{missed}"
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> list[Html]:
+def _legend(entries: Sequence[tuple[str, str]], *, first: int = 0) -> list[Html]:
+    """Return a line for each (name, what is said of it), in colours from the *first* on."""
     parts = []
     for number, (name, said) in enumerate(entries):
         y = _TOP + _PLOT + _BOTTOM + 8 + number * _LEGEND_LINE
-        colour = PALETTE[number % len(PALETTE)]
+        colour = PALETTE[(number + first) % len(PALETTE)]
         parts.append(
             tag("line", x1=_LEFT, x2=_LEFT + 24, y1=y - 4, y2=y - 4, stroke=colour, stroke_width=3)
         )
@@ -270,6 +437,11 @@ def _line(places: Sequence[tuple[float, float]], colour: str, dash: str | None =
     )
 
 
+def _area(places: Sequence[tuple[float, float]], colour: str) -> Html:
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    return tag("path", d=f"M{path}Z", fill=colour, opacity=0.2)
+
+
 def _guide(y: float) -> Html:
     return tag(
         "line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, stroke="currentColor", opacity=0.15
@@ -278,6 +450,12 @@ def _guide(y: float) -> Html:
 
 def _title(said: str) -> Html:
     return tag("text", said, x=_LEFT, y=18, font_weight="bold")
+
+
+def _below(x: float, y: float, said: str) -> Html:
+    """Return a label in the middle below a place, or at its left where the picture ends."""
+    half = 3.5 * len(said)
+    return _text(x, y, said) if x + half < _WIDTH else _text(_WIDTH, y, said, "end")
 
 
 def _text(x: float, y: float, said: str, anchor: str = "middle") -> Html:

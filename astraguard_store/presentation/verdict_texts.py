@@ -55,6 +55,8 @@ _MOST_SHOWN = 8
 _FEW_SHOWN = 3
 _SAME_SPEED = 0.01
 _FACTOR_FROM = 10.0
+# So wide an interval says no more than that too little was measured.
+_TOO_WIDE = 1000.0
 _LEAST_SLOW_EVENTS = 5
 _WORST_FIRST: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "equivalent")
 _OF = {
@@ -100,6 +102,8 @@ def interval_text(cell: CellVerdict) -> str:
     low = percent(cell.low, sign=cell.statistic != "deadline")
     if isinf(cell.high):
         return f"{low} or more"
+    if cell.high > _TOO_WIDE:
+        return f"{low} to over {numbers.change_text(_TOO_WIDE)}"
     high = percent(cell.high, sign=cell.statistic != "deadline")
     return f"{low.removesuffix(' %') if high.endswith('%') else low} to {high}"
 
@@ -143,15 +147,8 @@ def _got(cell: CellVerdict) -> str:
         return f"{value_text(cell, 'candidate')} of {where(cell)} {was[cell.statistic]}"
     change = cell.change or 0.0
     least = cell.low if change > 0 else cell.high
-    return f"{name_of(cell)} is {_slower(change)}{_at_least(least or 0.0)}"
-
-
-def _at_least(change: float) -> str:
-    if isinf(change):
-        return ""
-    # As `_slower` does: 1,249 % is a number that nobody has an idea of.
-    bound = f"{change + 1:.1f} times" if change >= 1.0 else f"by {percent(abs(change))}"
-    return f", {bound} at least"
+    bound = "" if least is None or isinf(least) else f", by {_size(least)} at least"
+    return f"{name_of(cell)} is {_slower(change)}{bound}"
 
 
 def _may(cell: CellVerdict) -> str:
@@ -162,6 +159,8 @@ def _may(cell: CellVerdict) -> str:
         return f"up to {percent(cell.high)} of {where(cell)} may be too late"
     if cell.statistic == "missed":
         return f"up to {percent(cell.high)} more of {where(cell)} may be missed"
+    if cell.high > _TOO_WIDE:
+        return f"{name_of(cell)} has been measured too little to say anything"
     return f"{name_of(cell)} may be up to {_slower(cell.high)}"
 
 
@@ -171,9 +170,12 @@ def where(cell: CellVerdict) -> str:
 
 
 def _slower(change: float) -> str:
-    if change >= 1.0:
-        return f"{change + 1:.1f} times as slow"
-    return f"{percent(abs(change))} {'slower' if change > 0 else 'faster'}"
+    return f"{_size(change)} {'slower' if change > 0 else 'faster'}"
+
+
+def _size(change: float) -> str:
+    """Return a change without its sign, as the tables write it: ``21 %``, ``91×``."""
+    return percent(abs(change), sign=abs(change) >= _FACTOR_FROM).removeprefix("+")
 
 
 def settling_text(settling: Settling) -> str:
@@ -191,14 +193,17 @@ def settling_text(settling: Settling) -> str:
 
 
 def noise_text(report: GateReport) -> str:
-    """Return by how much runs differ without a change, and how that is known."""
-    cells = [cell for cell in report.cells if cell.noise is not None and cell.statistic == "p50"]
-    cells = cells or [cell for cell in report.cells if cell.statistic in {"p95", "p99"}]
-    noise = max((cell.noise for cell in cells if cell.noise is not None), default=None)
-    if noise is None:
+    """Return by how much runs differ without a change, and how that is known.
+
+    Of what the headline is about; else of the median that differs most.
+    """
+    cells = [cell for cell in (*report.regressed[:1], *report.cells) if cell.noise is not None]
+    if not cells:
         return "of missed events alone"
+    medians = [cell for cell in cells if cell.statistic == "p50"] or cells
+    of = cells[0] if report.regressed else max(medians, key=lambda cell: cell.noise or 0.0)
     source = _OF[report.noise_source]
-    return f"{percent(noise)} from run to run, {source}"
+    return f"{percent(of.noise or 0.0)} of {of.statistic} from run to run, {source}"
 
 
 def machine_text(change: float) -> str:
@@ -227,7 +232,7 @@ def _why_regressed(cell: CellVerdict, sure: str) -> str:
         return f"of all events at least {percent(low)} more are missed, with {sure} confidence"
     by_noise = (1 + change) / (1 + low) - 1
     return (
-        f"noise explains up to {percent(by_noise)} ({sure} confidence), "
+        f"noise explains up to {_size(by_noise)} ({sure} confidence), "
         f"and this is {percent(change, sign=True)}"
     )
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from astraguard_store.comparison import Comparison, compare
 from astraguard_store.distributions import Distribution
 from astraguard_store.model import RunSummary
+from astraguard_store.over_time import TimeSlice, over_time
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
     from astraguard_store.verdict.values import GateReport
+
+_SLICES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Report:
         place: The results folder, or a server's URL without its password.
         verdict: What a gate says of the runs; None where there is none.
         why_not: Why there is no verdict, where one was to be expected.
+        times: {run id: what `over_time` gives of it}.
     """
 
     runs: tuple[RunSummary, ...]
@@ -40,6 +44,7 @@ class Report:
     place: str
     verdict: GateReport | None = None
     why_not: str | None = None
+    times: Mapping[str, Mapping[str, Sequence[TimeSlice]]] = field(default_factory=dict)
 
     @property
     def all_runs(self) -> tuple[RunSummary, ...]:
@@ -109,6 +114,7 @@ def collect(
         repository.server or str(repository.results_dir),
         verdict,
         why_not,
+        {run_id: over_time(repository, run_id, _SLICES) for run_id in ids},
     )
 
 

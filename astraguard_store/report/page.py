@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from astraguard_store.comparison import Comparison
+from astraguard_store.distributions import Distribution
 from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.style import CSS
-from astraguard_store.presentation.svg import distribution_svg
+from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
 from astraguard_store.presentation.tables import Table
+from astraguard_store.quantile_changes import quantile_changes
 from astraguard_store.report.content import Report
 from astraguard_store.report.tables import (
     attachments_table,
@@ -27,6 +29,15 @@ from astraguard_store.verdict.values import GateReport
 
 # Whoever opens the file is told by it, too, that nothing in it may run or be loaded.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+_ABOUT = (
+    "Each curve says which share of all events took no longer than a time. Dots are the "
+    "median, p95 and p99, within 1 %. A dashed line is what never came."
+)
+_ABOUT_CHANGES = (
+    " Below it stands by how much each quantile differs from the baseline's, with its 95 % "
+    "interval from the events of these runs alone: the verdict counts how much runs differ anyway."
+)
 
 
 def render(report: Report) -> str:
@@ -53,14 +64,9 @@ def _sections(report: Report) -> Iterator[Html]:
     for comparison in report.comparisons:
         yield from comparison_section(comparison)
     yield tag("h2", "Distributions")
-    yield tag(
-        "p",
-        "Each curve says which share of all events took no longer than a time. Dots are the "
-        "median, p95 and p99, within 1 %. A dashed line is what never came.",
-        class_="soft",
-    )
+    yield tag("p", f"{_ABOUT}{_ABOUT_CHANGES * bool(report.baseline)}", class_="soft")
     for distribution in report.distributions:
-        yield tag("figure", distribution_svg(distribution))
+        yield from _figures(report, distribution)
         yield _table(
             statistics_table(report.all_runs, distribution.metric_type),
             f"{distribution.metric_type}: exact statistics of each run",
@@ -77,6 +83,18 @@ def _sections(report: Report) -> Iterator[Html]:
     yield tag("h2", "How to see it again")
     commands = tag("code", "\n".join(report.commands()))
     yield tag("pre", commands, tabindex="0", role="region", aria_label="commands")
+
+
+def _figures(report: Report, distribution: Distribution) -> Iterator[Html]:
+    """Yield the charts of one metric type."""
+    metric_type = distribution.metric_type
+    yield figure(distribution_svg(distribution))
+    if report.baseline is not None:
+        changes = quantile_changes(distribution, report.baseline, report.runs)
+        yield figure(changes_svg(metric_type, report.baseline.run_id, changes))
+    measured = [run.run_id for run in report.all_runs if metric_type in run.metrics]
+    times = [(run_id, report.times[run_id].get(metric_type, ())) for run_id in measured]
+    yield figure(times_svg(metric_type, times))
 
 
 def comparison_section(comparison: Comparison) -> Iterator[Html]:
@@ -118,9 +136,16 @@ def verdict_section(verdict: GateReport | None, why_not: str | None) -> Iterator
     )
 
 
-def belongings(runs: Sequence[RunSummary]) -> Iterator[Html]:
-    """Yield what else the machines of runs did, and what was attached to the runs."""
-    machine, attached = machine_table(runs), attachments_table(runs)
+def belongings(
+    runs: Sequence[RunSummary], link: Callable[[str, str], Html] | None = None
+) -> Iterator[Html]:
+    """Yield what else the machines of runs did, and what was attached to the runs.
+
+    Args:
+        runs: The runs.
+        link: Makes a link of a run's id and the name of what was attached; None shows the name.
+    """
+    machine, attached = machine_table(runs), attachments_table(runs, link)
     if machine:
         yield _table(machine, "What else the machine did while it recorded: the worst of a run")
     if attached:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.model import MetricSummary, RunSummary
@@ -46,10 +46,22 @@ def machine_table(runs: Iterable[RunSummary]) -> Table | None:
     return Table([*text.words("run"), *text.numbers(*titles)], rows)
 
 
-def attachments_table(runs: Iterable[RunSummary]) -> Table | None:
-    """Return the files that were attached to runs; None where there are none."""
+def attachments_table(
+    runs: Iterable[RunSummary], link: Callable[[str, str], str] | None = None
+) -> Table | None:
+    """Return the files that were attached to runs; None where there are none.
+
+    Args:
+        runs: The runs.
+        link: Makes a cell of a run's id and the name of what was attached; None shows the name.
+    """
     rows = [
-        [run.run_id, name, numbers.size_text(size), sha256[:12]]
+        [
+            run.run_id,
+            link(run.run_id, name) if link else name,
+            numbers.size_text(size),
+            sha256[:12],
+        ]
         for run in runs
         for name, size, sha256 in run.attachments
     ]

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from astraguard_store.buckets import RELATIVE_ERROR, BucketColumns, bucket_value, quantiles
+from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.checks import check_name, check_run_id, check_whole_number
 from astraguard_store.database.baselines import baselines
 from astraguard_store.database.judged_runs import (
@@ -25,6 +25,7 @@ from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
 from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.quantile_changes import quantile_interval
 from astraguard_store.verdict.calibration import calibrate_pool
 from astraguard_store.verdict.change_points import find_change_points
 from astraguard_store.verdict.deadlines import Violations
@@ -34,7 +35,6 @@ from astraguard_store.verdict.order_statistics import (
     LEAST_EVENTS,
     QUANTILES,
     effective_events,
-    interval_quantiles,
     ticks_of,
 )
 from astraguard_store.verdict.sides import (
@@ -300,14 +300,7 @@ def _intervals(
     events = effective_events(run.metrics[metric_type].count, ticks_of(run))
     found = {}
     for statistic, q in QUANTILES.items():
-        ends = [
-            quantiles(merged, [end])[0] if merged and end is not None else None
-            for end in interval_quantiles(events, q)
-        ]
-        low, high = (None if end is None or isinstance(end, AtLeast) else end for end in ends)
-        # Out to the edges of the buckets, so that an exact percentile is never outside.
-        low = None if low is None else low * (1 - RELATIVE_ERROR)
-        high = None if high is None else high * (1 + RELATIVE_ERROR)
+        low, high = quantile_interval(merged, events, q) if merged else (None, None)
         is_enough = events >= LEAST_EVENTS[statistic]
         found[statistic] = PercentileInterval(events, is_enough, low, high)
     return found

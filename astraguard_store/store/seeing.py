@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-__all__ = ["Answers", "distribution", "history", "over_time", "summaries"]
+__all__ = ["Answers", "distribution", "history", "summaries"]
 
 # How many runs a distribution shows where none are named: what a reader can tell apart.
 _SHOWN = 10
@@ -123,26 +123,3 @@ def _counted(
     durations = frame["duration_ms"].to_list()
     waits = frame.filter(frame["missed"])["duration_ms"].to_list()
     return count_by_bucket(durations, waits)
-
-
-def over_time(repository: Answers, run_id: str, slices: int) -> dict[str, list[float | None]]:
-    """Return {metric type: its p95 in each of so many equally long parts of the run, ms}.
-
-    A part without events has None; a missed event counts as what was waited for it. A run
-    whose measurements aren't kept gives an empty dict.
-    """
-    import polars as pl
-
-    try:
-        frame = repository.measurements(run_id)
-    except ArtifactReadError:
-        return {}
-    time = pl.col("scenario_time_s")
-    span = time.max() - time.min()
-    place = ((time - time.min()) / span * slices).floor().clip(0, slices - 1)
-    parts = frame.with_columns(pl.when(span > 0).then(place).otherwise(0).alias("part"))
-    p95 = pl.col("duration_ms").quantile(0.95, interpolation="higher")
-    found: dict[str, list[float | None]] = {}
-    for metric_type, part, value in parts.group_by("metric_type", "part").agg(p95).iter_rows():
-        found.setdefault(metric_type, [None] * slices)[int(part)] = value
-    return found

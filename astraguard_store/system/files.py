@@ -14,7 +14,7 @@ import resource
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ __all__ = [
     "modified_ns",
     "most_open_files",
     "open_anybodys",
+    "open_below",
     "open_descriptors",
     "open_folder",
     "open_for_reading",
@@ -168,6 +169,38 @@ def open_for_reading(folder: Path, name: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def open_below(root: Path, *names: str) -> Iterator[int]:
+    """Give a descriptor of the regular file ``root/names[0]/names[1]/…``.
+
+    Only *root* may be reached through a link: none that lies below it is followed, wherever
+    it leads.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ArtifactReadError: It is there but can't be read; the message says why.
+    """
+    path = "/".join((str(root), *names))
+    with ExitStack() as opened:
+        try:
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, folder)
+            for name in names[:-1]:
+                flags = os.O_RDONLY | os.O_DIRECTORY | _NEVER_A_LINK
+                folder = os.open(name, flags, dir_fd=folder)
+                opened.callback(os.close, folder)
+            flags = os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK
+            descriptor = os.open(names[-1], flags, dir_fd=folder)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+        opened.callback(os.close, descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ArtifactReadError(f"{path} is not a file")
+        yield descriptor
 
 
 def read_file(folder: Path | str, name: str, limit: int = MAX_SUMMARY_BYTES) -> tuple[bytes, int]:

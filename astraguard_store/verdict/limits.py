@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
@@ -148,6 +148,15 @@ class Limits(Shown):
             limits.update({name: level[name] for name in _CHECKS if name in level})
         limits["relative"] = _by_statistic(limits["relative"])
         return CellLimits(**limits)
+
+    def of_metrics(self, metric_types: Collection[str]) -> Limits:
+        """Return the same without what is said of other metric types than these."""
+        kept = {name: limits for name, limits in self.metrics.items() if name in metric_types}
+        return replace(self, metrics=kept)
+
+    def names_satellites(self) -> bool:
+        """Return whether anything is said of single satellites."""
+        return bool(self.satellites) or any("satellites" in one for one in self.metrics.values())
 
     def check_matches(self, cells: Iterable[tuple[str, str | None]]) -> None:
         """Raise `GateError` if a limit is for something that isn't in *cells*.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,11 +13,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from astraguard_store.exceptions import StoreError
 from astraguard_store.presentation.style import CSS
+from astraguard_store.store.attached import attached_file
 from astraguard_store.web import pages
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def make_app(
         return Response(CSS, media_type="text/css")
 
     routes = [Route("/style.css", style, methods=["GET"])]
+    attached = _attached(repository)
+    routes.append(Route("/run/{run_id}/attached/{name}", attached, methods=["GET"]))
     for path, make in _makers(repository).items():
         routes.append(Route(f"/json{path}", _endpoint(make, as_json=True), methods=["GET"]))
         routes.append(Route(path, _endpoint(make, as_json=False), methods=["GET"]))
@@ -95,10 +98,35 @@ def _endpoint(make: _Make, *, as_json: bool) -> Callable[[Request], Awaitable[Re
             return JSONResponse(page.data, status)
         query = f"?{request.url.query}" if request.url.query else ""
         url = f"/json{quote(request.url.path)}{query}"
-        # Half a surrogate pair, as in a damaged file's name, is shown and is no error.
-        content = pages.document(page, url).encode("utf-8", "backslashreplace")
-        headers = {"Refresh": str(page.refresh_s)} if page.refresh_s else None
-        return Response(content, status, headers, media_type="text/html")
+        return _answer_of(page, status, url)
+
+    return answer
+
+
+def _answer_of(page: pages.Page, status: int, json_url: str) -> Response:
+    # Half a surrogate pair, as in a damaged file's name, is shown and is no error.
+    content = pages.document(page, json_url).encode("utf-8", "backslashreplace")
+    headers = {"Refresh": str(page.refresh_s)} if page.refresh_s else None
+    return Response(content, status, headers, media_type="text/html")
+
+
+def _attached(repository: RunRepository) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers with a file that was attached: to be saved, never to be shown."""
+
+    def find(run_id: str, name: str) -> tuple[int, Iterator[bytes]]:
+        return attached_file(repository.results_dir, repository.get(run_id), name)
+
+    async def answer(request: Request) -> Response:
+        run_id, name = request.path_params["run_id"], request.path_params["name"]
+        try:
+            size, chunks = await run_in_threadpool(find, run_id, name)
+        except StoreError as error:
+            return _answer_of(pages.error_page(error), pages.status_of(error), "/json/")
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+            "Content-Length": str(size),
+        }
+        return StreamingResponse(chunks, 200, headers, media_type="application/octet-stream")
 
     return answer
 

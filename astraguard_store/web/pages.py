@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from urllib.parse import quote, urlencode
 
 from astraguard_store.comparison import compare
-from astraguard_store.exceptions import InvalidRunError, QueryError, RunNotFoundError
-from astraguard_store.history import GROUPS
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    InvalidRunError,
+    QueryError,
+    RunNotFoundError,
+)
+from astraguard_store.history import GROUPS, steps_of
 from astraguard_store.judging import find_standard, judge
-from astraguard_store.model import RunState, RunSummary
+from astraguard_store.model import RunHeaders, RunState, RunSummary
+from astraguard_store.over_time import over_time
 from astraguard_store.presentation import numbers, text
-from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     comparison_shape,
     headers_shape,
@@ -21,14 +27,20 @@ from astraguard_store.presentation.shapes import (
     report_shape,
     run_shape,
 )
-from astraguard_store.presentation.svg import distribution_svg, history_svg, times_svg
+from astraguard_store.presentation.svg import (
+    changes_svg,
+    distribution_svg,
+    history_svg,
+    times_svg,
+)
 from astraguard_store.presentation.tables import Table, units_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.quantile_changes import quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
 from astraguard_store.store.schema_versions import described_schema
-from astraguard_store.store.seeing import over_time, summaries
+from astraguard_store.store.seeing import summaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,17 +193,16 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         tag("p", f"{_verb(run)} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
         table(text.words("", ""), known, caption="What the run was", long=True),
         *_units(run),
-        *belongings([run]),
+        *belongings([run], _attached_link),
     ]
     trends = over_time(repository, run.run_id, _SLICES)
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
         body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distribution = repository.distribution(metric_type, [run.run_id])
-        body.append(tag("figure", distribution_svg(distribution)))
-        if metric_type in trends:
-            title = f"{metric_type}: p95 over the run's time"
-            body.append(tag("figure", times_svg(title, [(run.run_id, trends[metric_type])])))
+        body.append(figure(distribution_svg(distribution)))
+        over = [(run.run_id, trends.get(metric_type, []))]
+        body.append(figure(times_svg(metric_type, over)))
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
         body.append(
@@ -207,6 +218,10 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
     return Page(f"Run {run.run_id}", body, run_shape(run))
+
+
+def _attached_link(run_id: str, name: str) -> Html:
+    return tag("a", name, href=f"{_run_url(run_id)}/attached/{quote(name, safe='')}", download="")
 
 
 def _verb(run: RunSummary) -> str:
@@ -240,7 +255,7 @@ def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     if run_id is None:
         headers = repository.recent(_MOST_RUNNING, state="running")
     else:
-        headers = [repository.get(run_id).header]
+        headers = RunHeaders([repository.get(run_id).header])
     if run_id is not None and headers[0].state != "running":
         said = tag("p", f"The run is {headers[0].state}. ", _top(run_id, "Show what it measured"))
         return Page("Running", [said], {"runs": headers_shape(headers)}, is_part=True)
@@ -270,7 +285,7 @@ def _frame(url: str, title: str) -> Html:
 
 
 def _top(run_id: str, said: str) -> Html:
-    return tag("a", said, href=f"/run/{quote(run_id, safe='')}", target="_top")
+    return tag("a", said, href=_run_url(run_id), target="_top")
 
 
 def compare_page(
@@ -306,7 +321,9 @@ def compare_page(
     body.append(tag("h2", "Distributions"))
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
-        body.append(tag("figure", distribution_svg(distribution)))
+        body.append(figure(distribution_svg(distribution)))
+        changes = quantile_changes(distribution, baseline, others)
+        body.append(figure(changes_svg(metric_type, baseline.run_id, changes)))
     shapes = [comparison_shape(comparison, by_satellite=False) for comparison in comparisons]
     verdict = gate_shape(judged.report) if judged.report else None
     return Page("Comparison", body, {"comparisons": shapes, "verdict": verdict})
@@ -351,14 +368,14 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
     history = repository.history(metric, by=by, limit=_HISTORY_RUNS)
     unit = numbers.unit_of(point.summary.p95 for point in history.points)
-    changes = frozenset(history.changes())
+    steps = steps_of(history, "p95")
     rows = [
         [
             _run_link(point.run_id),
             text.time_text(point.recorded_at),
             point.group or "-",
             numbers.in_unit(point.summary.p95, unit),
-            "changed" if point in changes else "",
+            numbers.change_text(steps[point].change) if point in steps else "",
             numbers.count_text(point.summary.missed),
             (point.git_commit or "-")[:12],
         ]
@@ -368,10 +385,10 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         *text.words("run", "recorded (UTC)", by or "group"),
         *text.numbers(f"p95 {unit.name}"),
     ]
-    columns += [*text.words("change"), *text.numbers("missed"), *text.words("commit")]
+    columns += [*text.numbers("change", "missed"), *text.words("commit")]
     body = [
         form,
-        tag("figure", history_svg(history)),
+        figure(history_svg(history)),
         table(columns, rows, caption=f"{metric}, newest first"),
     ]
     return Page(f"History of {metric}", body, history_shape(history, "p95"))
@@ -426,13 +443,17 @@ def error_page(error: Exception) -> Page:
 
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error of the store."""
-    if isinstance(error, RunNotFoundError):
+    if isinstance(error, (RunNotFoundError, ArtifactReadError)):
         return 404
     return 400 if isinstance(error, InvalidRunError) else 503
 
 
+def _run_url(run_id: str) -> str:
+    return f"/run/{quote(run_id, safe='')}"
+
+
 def _run_link(run_id: str) -> Html:
-    return tag("a", run_id, href=f"/run/{quote(run_id, safe='')}")
+    return tag("a", run_id, href=_run_url(run_id))
 
 
 def _field(name: str, label: str, asked: Mapping[str, str]) -> Html:

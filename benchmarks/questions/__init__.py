@@ -17,6 +17,7 @@ from benchmarks.questions import (
     get,
     growth,
     import_legacy,
+    live,
     memory,
     recent,
     record,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 QUESTIONS: dict[str, Callable[[Bench], Iterable[Section]]] = {
     "record": record.ask,
+    "live": live.ask,
     "save": save.ask,
     "batch": batch.ask,
     "get": get.ask,

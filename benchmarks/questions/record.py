@@ -11,7 +11,6 @@ from astraguard_store import LatencyCollector, LiveRun, RunRepository
 from benchmarks import legacy
 from benchmarks.harness import Side, interleave, section
 from benchmarks.results import OURS, SEQUENTIAL
-from benchmarks.targets import COLLECTOR
 from benchmarks.workloads import latencies, record
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 MEASUREMENTS = 10_000
 LIVE = "ours, with a journal"
 # So that the thread that writes the journal is at work in most samples.
-_FLUSH_EVERY_S = 0.01
+FLUSH_EVERY_S = 0.01
 NOTHING = "nothing"
 """A call that does nothing: the slowest of these is the machine's own doing."""
 
@@ -46,36 +45,7 @@ def ask(bench: Bench) -> list[Section]:
             warm_up=3,
         ),
         ask_slowest(bench),
-        ask_live(bench),
     ]
-
-
-def ask_live(bench: Bench) -> Section:
-    """Time the same 10,000 recordings into a run whose journal is written meanwhile.
-
-    Beside a collector without one. The journal is synced a hundred times a second, so that
-    the thread that writes it is at work in each sample.
-    """
-    call = partial(record, rows=latencies(MEASUREMENTS))
-    with (
-        RunRepository.open(bench.folder / "live") as repository,
-        repository.run("run", flush_every_s=_FLUSH_EVERY_S) as run,
-    ):
-
-        def emptied() -> LatencyCollector:
-            run.reset()
-            return run
-
-        return bench.measure(
-            "record.live",
-            "record one measurement of a live run",
-            [
-                Side(OURS, call, emptied, operations=MEASUREMENTS),
-                Side(COLLECTOR, call, LatencyCollector, operations=MEASUREMENTS),
-            ],
-            rounds=bench.size(100, 20),
-            warm_up=3,
-        )
 
 
 def ask_slowest(bench: Bench) -> Section:
@@ -94,7 +64,7 @@ def ask_slowest(bench: Bench) -> Section:
     rows = latencies(MEASUREMENTS)
     with (
         RunRepository.open(bench.folder / "slowest") as repository,
-        repository.run("run", flush_every_s=_FLUSH_EVERY_S) as run,
+        repository.run("run", flush_every_s=FLUSH_EVERY_S) as run,
     ):
         samples = _slowest_of_sides(run, rows, rounds)
     return section("record.slowest", title, samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,9 @@ _PATIENCE: Final = {
     "tcp_user_timeout": 25_000,
     "application_name": "astraguard-store",
 }
+# Of a connection that is lost the driver also logs, on standard error unless somebody handles
+# it; our error tells of it.
+_UNHEARD: Final = logging.NullHandler()
 _LOCKED: Final = ("LockNotAvailable", "DeadlockDetected")
 
 
@@ -52,6 +56,7 @@ def driver() -> ModuleType:
             "a server needs the package psycopg, which isn't there; run: "
             "pip install 'astraguard-store[postgres]'"
         ) from error
+    logging.getLogger("psycopg").addHandler(_UNHEARD)
     return psycopg
 
 
