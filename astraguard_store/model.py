@@ -27,7 +27,6 @@ __all__ = [
     "LatencyMeasurement",
     "MetricSummary",
     "RunHeader",
-    "RunHeaders",
     "RunState",
     "RunSummary",
     "epoch_us",
