@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         LatencyMeasurement,
         MetricSummary,
         RunHeader,
+        RunHeaders,
         RunSummary,
     )
     from astraguard_store.noise import MachineNoise
@@ -135,6 +136,7 @@ __all__ = [
     "ReferenceWorkload",
     "RunDistribution",
     "RunHeader",
+    "RunHeaders",
     "RunIsRunningError",
     "RunNotFoundError",
     "RunRepository",
@@ -186,6 +188,7 @@ _MODULES = {
         "LatencyMeasurement",
         "MetricSummary",
         "RunHeader",
+        "RunHeaders",
         "RunSummary",
     ),
     "noise": ("MachineNoise",),

@@ -120,11 +120,12 @@ def test_a_journal_that_cannot_be_read_now_is_read_later(
     assert not journal.exists()
 
 
-def test_what_comes_before_a_damaged_frame_is_saved_and_the_rest_is_kept(
-    results: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("frames", [1, 3])
+def test_what_comes_before_damaged_frames_is_saved_and_the_rest_is_kept(
+    results: Path, caplog: pytest.LogCaptureFixture, frames: int
 ) -> None:
     damaged = ROW[:-1] + b"\xff"
-    journal = leave_journal(results, HEAD, LABELS, ROW, damaged, ROW)
+    journal = leave_journal(results, HEAD, LABELS, ROW, damaged * frames, ROW)
 
     with RunRepository.open(results) as repository:
         run = repository.get("lost")

@@ -51,6 +51,8 @@ _Kind = Literal[b"H", b"L", b"R", b"Z", b"A", b"M", b"E"]
 _FRAME: Final = Struct("<cII")
 # Longer than any that is written: rows come a block at a time.
 _MOST_BYTES: Final = 2**28
+# A sector that is damaged takes some frames.
+_MOST_DAMAGED_FRAMES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +207,12 @@ def _whole_frame(content: bytes | mmap.mmap, position: int) -> _Frame | None:
 
 
 def _goes_on_after(content: bytes | mmap.mmap, position: int) -> bool:
-    """Return whether a whole frame follows the damaged one that begins there."""
-    return _whole_frame(content, _end_of_frame(content, position)) is not None
+    """Return whether a whole frame follows the damaged ones that begin there."""
+    for _ in range(_MOST_DAMAGED_FRAMES):
+        position = _end_of_frame(content, position)
+        if _whole_frame(content, position) is not None:
+            return True
+    return False
 
 
 class _Reader:
