@@ -102,6 +102,23 @@ def test_its_time_is_that_of_the_save_and_not_of_the_copy(store: Path) -> None:
         assert before - 1 <= repository.get("run").recorded_at.timestamp() <= after
 
 
+def test_a_kept_save_stays_beside_an_older_copy_of_the_database(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copyfile(store / NAME, tmp_path / "older.db")
+    with RunRepository.open(store) as repository:
+        repository.save("run", recorded(15))
+    keep(store, 20)
+    kept = staged(store)
+    (store / NAME).unlink()
+    shutil.copyfile(tmp_path / "older.db", store / NAME)
+
+    with caplog.at_level(logging.WARNING, "astraguard_store"):
+        assert stored(store) == 30
+    assert "so both stay" in caplog.text
+    assert staged(store) == kept
+
+
 def test_a_later_save_stays_and_what_it_superseded_is_removed_with_a_warning(
     store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,8 @@ WAS = Provenance(scenario="éclipse", seed=-3, git_dirty=False, started_at=datet
 
 def test_reading_gives_back_what_was_written() -> None:
     replaced = frozenset({"0123456789abcdef", "fedcba9876543210"})
-    notes = SaveNotes(WAS, {"week": "47", "pinned": ""}, True, False, replaced, True, 2**50)
+    tags = {"week": "47", "pinned": ""}
+    notes = SaveNotes(WAS, tags, True, False, replaced, True, 2**50, revision=7)
 
     assert parse_notes(render_notes(notes)) == notes
 

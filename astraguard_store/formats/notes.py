@@ -26,7 +26,10 @@ class SaveNotes:
         in_database: Whether its measurements are to be kept in the table too.
         replaces: What it would have replaced: of the stored save its token and its
             summary's SHA-256, and the tokens of saves of the run that were kept before.
-        is_sure: Whether the database said so, so that any other stored save is a later one.
+        is_sure: Whether the database said so, so that another stored save is a later one, if
+            its revision is.
+        revision: That of the save that it would have replaced; 0 where there was none, None
+            where the database didn't say.
         recorded_at_us: When it was, microseconds since 1970; copies lose a file's time.
         save_id: What the caller named it.
         save_sha256: Of what a named save held.
@@ -41,6 +44,7 @@ class SaveNotes:
     recorded_at_us: int | None = None
     save_id: str | None = None
     save_sha256: str | None = None
+    revision: int | None = None
 
 
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
@@ -65,6 +69,7 @@ def render_notes(notes: SaveNotes) -> bytes:
             "recorded_at_us": notes.recorded_at_us,
             "save_id": notes.save_id,
             "save_sha256": notes.save_sha256,
+            "revision": notes.revision,
         }
     )
 

@@ -303,7 +303,11 @@ def _may_replace(kept: KeptSave, stored: StoredRun | None, adopted: set[str]) ->
 
 def _is_surely_older(kept: KeptSave, stored: StoredRun) -> bool:
     """Return whether a kept save that may not replace what is stored came before it."""
-    return kept.notes.is_sure or (kept.notes == NO_NOTES and _has_its_time(kept, stored))
+    notes = kept.notes
+    if notes.revision is not None and stored.summary.revision <= notes.revision:
+        # An older copy of the database was put back: what is stored was not saved after it.
+        return False
+    return notes.is_sure or (notes == NO_NOTES and _has_its_time(kept, stored))
 
 
 def _has_its_time(kept: KeptSave, stored: StoredRun) -> bool:

@@ -339,11 +339,12 @@ def _notes(
     """Return what the files of *run* don't tell, and what the save would have replaced."""
     before = (name for name in staged_names(root) if name.run_id == run.run_id and name.is_kept)
     replaces = {name.token for name in before}
-    stored = None
+    stored: set[str] = set()
+    revision = None
     if database is not None:
         with suppress(StoreError):
-            stored = _replaced(database, run.run_id)
-    if stored is None:
+            stored, revision = _replaced(database, run.run_id)
+    if revision is None:
         # Without a database its folder tells: a rebuilt row has the same hash.
         with suppress(OSError, ArtifactReadError):
             replaces |= {hashlib.sha256(read_summary_file(root, run.run_id).content).hexdigest()}
@@ -353,20 +354,22 @@ def _notes(
             run.tags,
             options.satellite_buckets,
             options.keep_measurements == "database",
-            frozenset(replaces | (stored or set())),
-            is_sure=stored is not None,
+            frozenset(replaces | stored),
+            is_sure=revision is not None,
             recorded_at_us=moment.now_us,
             save_id=run.save_id,
             save_sha256=run.save_sha256,
+            revision=revision,
         )
     )
 
 
-def _replaced(database: RunDatabase, run_id: str) -> set[str]:
+def _replaced(database: RunDatabase, run_id: str) -> tuple[set[str], int]:
     try:
-        return identity_of(database.get(run_id))
+        stored = database.get(run_id)
     except RunNotFoundError:
-        return set()
+        return set(), 0
+    return identity_of(stored), stored.summary.revision
 
 
 def _settle_failed(
