@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.exceptions import ArtifactReadError, MissingExtraError, StoreNotFoundError
 from astraguard_store.model import AtLeast
 from astraguard_store.ranks import rank_of
 
@@ -47,14 +47,15 @@ def over_time(repository: Measuring, run_id: str, slices: int) -> dict[str, list
 
     Args:
         repository: Who knows the measurements.
-        run_id: The run. If its measurements aren't kept, the answer is empty.
+        run_id: The run. If its measurements aren't kept, or lie where they can't be read
+            from here, the answer is empty.
         slices: Into how many the time is divided from the run's first event to its last.
     """
     import polars as pl
 
     try:
         frame = repository.measurements(run_id)
-    except ArtifactReadError:
+    except (ArtifactReadError, MissingExtraError, StoreNotFoundError):
         return {}
     if frame.is_empty():
         return {}

@@ -176,21 +176,23 @@ def _unmatched_limits(config: pytest.Config, run_ids: Iterable[str]) -> Iterator
     from astraguard_store.repository import RunRepository
 
     with RunRepository.open(_folder(config), read_only=True) as repository:
-        measured = {name for run_id in run_ids for name in repository.get(run_id).metrics}
+        # A test may have deleted its run.
+        found = repository._get_all(list(run_ids))
+        measured = {name for run in found.values() for name in run.metrics}
     for name in sorted(limits.metrics.keys() - measured):
         yield f"--astraguard-limits: no test measured 'metrics.{name}'"
 
 
 def _read_limits(config: pytest.Config) -> Limits | None:
     """Return the limits of the file that was given; None without one."""
-    given: str = config.getoption("--astraguard-limits") or config.getini("astraguard_limits")
+    given = _path(config, "limits")
     if not given:
         return None
     from astraguard_store.exceptions import GateError
     from astraguard_store.verdict.limits import Limits
 
     try:
-        limits = Limits.read(config.invocation_params.dir / given)
+        limits = Limits.read(Path(given))
     except GateError as error:
         raise pytest.UsageError(f"--astraguard-limits: {error}") from None
     if limits.names_satellites():
@@ -202,9 +204,19 @@ def _read_limits(config: pytest.Config) -> Limits | None:
 
 
 def _folder(config: pytest.Config) -> str:
-    given: str = config.getoption("--astraguard-store") or config.getini("astraguard_store")
+    return _path(config, "store")
+
+
+def _path(config: pytest.Config, name: str) -> str:
+    """Return the path that an option gives, or else the ini file; empty without either."""
     # Of the folder in which pytest was called: a test may have changed it.
-    return str(config.invocation_params.dir / given) if given else ""
+    folder = config.invocation_params.dir
+    given: str = config.getoption(f"--astraguard-{name}")
+    if not given:
+        given = config.getini(f"astraguard_{name}")
+        # As pytest takes paths in its ini file.
+        folder = config.inipath.parent if config.inipath else folder
+    return str(folder / given) if given else ""
 
 
 def _baseline(config: pytest.Config) -> str:

@@ -49,8 +49,10 @@ class Plotted(Tabular):
 
 
 def note_asked(value: Plotted, repository: object) -> None:
-    """Let the charts of *value* ask *repository*, for as long as somebody has that."""
-    object.__setattr__(value, "_asked", weakref.ref(repository))
+    """Let the charts of *value* ask *repository*, for as long as somebody has that open."""
+    # A cached value is shared by the repositories of a store: one that is open is as good.
+    if getattr(asked_of(value), "_closed", True):
+        object.__setattr__(value, "_asked", weakref.ref(repository))
 
 
 def asked_of(value: Plotted) -> Any:

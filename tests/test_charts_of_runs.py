@@ -8,14 +8,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from command_line import run
 from recordings import recorded
 
-from astraguard_store import AtLeast, Comparison, LatencyCollector, RunRepository, RunSummary
+from astraguard_store import (
+    AtLeast,
+    Comparison,
+    LatencyCollector,
+    MissingExtraError,
+    RunRepository,
+    RunSummary,
+)
 from astraguard_store.over_time import over_time
 from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
+from astraguard_store.shown import asked_of
 
 METRIC = "fault_detection"
 
@@ -57,6 +66,18 @@ class TestDifferenceByQuantile:
         # By chance one of them may miss it: they are drawn anew by a seed, so it doesn't.
         assert all((p.low or -1) < 0.5 < (p.high or 9) for p in found)
         assert all((p.low or -1) <= p.change <= (p.high or 9) for p in found)
+
+    def test_a_quantile_of_0_ms_is_left_out(self, repository: RunRepository) -> None:
+        collector = flight(1.0, events=500)
+        for tick in range(100):
+            collector.record_fault_detection("SAT1", tick / 10, 0.0)
+        repository.save("zeros", collector)
+
+        found = changes(repository, "before", "zeros").changes
+
+        assert found
+        assert min(point.quantile for point in found) > 100 / 600
+        assert "<svg" in changes_svg(METRIC, "before", [changes(repository, "before", "zeros")])
 
     def test_it_is_wider_towards_the_tail(self, repository: RunRepository) -> None:
         width = {
@@ -230,6 +251,22 @@ class TestCharts:
             repository.save("run", recorded(10))
 
             assert "the measurements aren't kept" in json.dumps(drawn(repository.get("run")))
+
+    def test_one_whose_measurements_lie_elsewhere_has_none(self) -> None:
+        class Elsewhere:
+            def measurements(self, run_id: str) -> pl.DataFrame:
+                raise MissingExtraError(run_id, "objects")
+
+        assert over_time(Elsewhere(), "run", 10) == {}
+
+    def test_a_run_asks_who_is_open_of_those_that_gave_it(self, results: Path) -> None:
+        with RunRepository.open(results) as one:
+            one.save("run", flight(1.0))
+            run = one.get("run")
+            with RunRepository.open(results) as other:
+                assert other.get("run") is run
+
+            assert asked_of(run) is one
 
     def test_many_metric_types_stay_below_the_bound(self, results: Path) -> None:
         collector = LatencyCollector()

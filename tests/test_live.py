@@ -528,9 +528,11 @@ class TestDeadRecorder:
 
         with RunRepository.open(tmp_path, read_only=True) as reader:
             seen = reader.get("run")
+            compared = reader.compare("run", "run")
         with RunRepository.open(tmp_path) as repository:
             saved = repository.get("run")
 
+        assert {change.metric_type for change in compared.changes} == saved.metrics.keys()
         same = ("state", "metrics", "satellites", "tags", "attachments", "noise")
         assert [getattr(seen, name) for name in same] == [getattr(saved, name) for name in same]
         assert saved.noise is not None

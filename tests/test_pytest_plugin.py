@@ -217,6 +217,32 @@ def test_other(latency_run):
         assert "no test measured 'metrics.fault_detecton'" in said
         assert re.search(r"test_fault-\d+: (EQUIVALENT|INCONCLUSIVE)", said)
 
+    def test_paths_of_the_ini_file_are_of_its_folder_and_a_run_may_be_gone(
+        self, judged: Path
+    ) -> None:
+        (judged / "sub").mkdir()
+        (judged / "sub" / "test_gone.py").write_text(
+            "def test_gone(latency_run):\n"
+            "    latency_run.record_agent_decision('S', 0.0, 1.0)\n"
+            "def test_after(latency_run, request):\n"
+            "    from astraguard_store import RunRepository\n"
+            f"    with RunRepository.open({str(judged / 'store')!r}) as repository:\n"
+            "        for header in repository.recent(20):\n"
+            "            if 'test_gone' in header.run_id:\n"
+            "                repository.delete(header.run_id)\n"
+        )
+        (judged / "any.toml").write_text("[metrics.agent_decision]\nrelative = 3.0\n")
+        (judged / "pytest.ini").write_text(
+            "[pytest]\nastraguard_store = store\nastraguard_baseline = nightly\n"
+            "astraguard_limits = any.toml\n"
+        )
+
+        said = session(judged / "sub", "-k", "gone or after")
+
+        (judged / "pytest.ini").unlink()
+        assert "2 passed" in said
+        assert "no test measured 'metrics.agent_decision'" in said
+
     @pytest.mark.parametrize(
         ("text", "said"),
         [

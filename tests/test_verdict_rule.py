@@ -14,6 +14,7 @@ from verdict_runs import KEY, WAS, drifting, of_medians, run, sides, slowed, sum
 
 from astraguard_store import AtLeast, GateError, GateReport, Limits, Provenance
 from astraguard_store.model import with_bounds
+from astraguard_store.ranks import rank_of
 from astraguard_store.verdict.cells import df_of_test
 from astraguard_store.verdict.deadlines import Violations, effective_trials, judge_deadline
 from astraguard_store.verdict.gate import judge_sides
@@ -147,17 +148,17 @@ class TestByHand:
         assert cell.verdict == "equivalent"
 
     @pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
-    @pytest.mark.parametrize("events", [20, 59, 368, 600, 5000])
+    @pytest.mark.parametrize("events", [20, 59, 103, 218, 368, 600, 5000])
     def test_ranks_of_an_interval_are_binomial(self, q: float, events: int) -> None:
         low, high = interval_quantiles(events, q)
 
         if low is not None:
-            below = round(low * events) + 1
+            below = rank_of(events, low) + 1
             assert (
                 stats.binom.cdf(below - 1, events, q) <= 0.025 < stats.binom.cdf(below, events, q)
             )
         if high is not None:
-            above = round(high * events) + 1
+            above = rank_of(events, high) + 1
             assert stats.binom.sf(above - 1, events, q) <= 0.025
         assert (high is None) == (stats.binom.sf(events - 1, events, q) > 0.025)
 

@@ -205,7 +205,7 @@ def _times(alt: Any, run: RunSummary, repository: Asked | None) -> Any:
     number = min(_MOST_SLICES, max(MOST_MARKS // 8 // max(len(run.metrics), 1), 1))
     found = over_time(now, run.run_id, number)
     if not found:
-        return _nothing(alt, title, "the measurements aren't kept")
+        return _nothing(alt, title, "the measurements aren't kept here")
     unit = unit_of(summary.p95 for summary in run.metrics.values())
     rows = [
         {

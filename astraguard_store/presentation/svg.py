@@ -145,7 +145,7 @@ def times_svg(metric_type: str, runs: Sequence[tuple[str, Sequence[TimeSlice]]])
     every = [one for _, slices in runs for one in slices]
     known = [v for one in every for name in statistics if (v := _arrived(one, name))]
     if not known:
-        why = "no event of it came" if every else "the measurements aren't kept"
+        why = "no event of it came" if every else "the measurements aren't kept here"
         return tag("p", f"{metric_type}: nothing over the scenario's time, {why}.", class_="soft")
     low, high = min(known) / 1.1, max(known) * 1.1
     unit = unit_of(known)
@@ -208,7 +208,7 @@ def _cross(x: float, colour: str) -> Html:
 def _times_text(slices: Sequence[TimeSlice]) -> str:
     missed = sum(one.missed for one in slices)
     if not slices:
-        return "its measurements aren't kept"
+        return "its measurements aren't kept here"
     return f"{count_text(missed)} never came (×)" if missed else ""
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
-from astraguard_store.comparison import Comparison
+from astraguard_store.comparison import Comparison, compare
 from astraguard_store.database.backend import Question
 from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
@@ -478,9 +478,12 @@ class FolderSource(MemorySource):
         if "running" not in {found.baseline_state, found.candidate_state}:
             return found
         # A recorder may have died: then its run is as it is once its journal is adopted.
-        states = [self.get(run_id).state for run_id in (baseline, candidate)]
+        before, after = self.get(baseline), self.get(candidate)
+        if "interrupted" in {before.state, after.state}:
+            # This user may not have adopted it, so that rows don't hold all of it.
+            return compare(before, after, by_satellite)
         found = super().compare(baseline, candidate, by_satellite=by_satellite)
-        return replace(found, baseline_state=states[0], candidate_state=states[1])
+        return replace(found, baseline_state=before.state, candidate_state=after.state)
 
     def _as_seen(self, headers: list[RunHeader]) -> list[RunHeader]:
         """Return *headers*, with the states of running runs as they are now."""

@@ -60,9 +60,10 @@ def interval_quantiles(
     tail = (1 - confidence) / 2
     lower = _rank(events, q, tail)
     upper = _rank(events, q, 1 - tail) + 1
+    # The middle of a rank: its beginning may be rounded into the rank before.
     return (
-        (lower - 1) / events if lower >= 1 else None,
-        (upper - 1) / events if upper <= events else None,
+        (lower - 0.5) / events if lower >= 1 else None,
+        (upper - 0.5) / events if upper <= events else None,
     )
 
 

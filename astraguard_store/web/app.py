@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from astraguard_store.exceptions import StoreError
+from astraguard_store.exceptions import ArtifactReadError, StoreError
 from astraguard_store.presentation.style import CSS
 from astraguard_store.store.attached import attached_file
 from astraguard_store.web import pages
@@ -120,6 +120,8 @@ def _attached(repository: RunRepository) -> Callable[[Request], Awaitable[Respon
         run_id, name = request.path_params["run_id"], request.path_params["name"]
         try:
             size, chunks = await run_in_threadpool(find, run_id, name)
+        except ArtifactReadError as error:
+            return _answer_of(pages.error_page(error), 404, "/json/")
         except StoreError as error:
             return _answer_of(pages.error_page(error), pages.status_of(error), "/json/")
         headers = {

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 
 from astraguard_store.comparison import compare
 from astraguard_store.exceptions import (
-    ArtifactReadError,
     InvalidRunError,
     QueryError,
     RunNotFoundError,
@@ -443,7 +442,7 @@ def error_page(error: Exception) -> Page:
 
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error of the store."""
-    if isinstance(error, (RunNotFoundError, ArtifactReadError)):
+    if isinstance(error, RunNotFoundError):
         return 404
     return 400 if isinstance(error, InvalidRunError) else 503
 
