@@ -189,6 +189,18 @@ class TestCharts:
     def test_changes_are_marked(self, repository: RunRepository) -> None:
         assert '"event": "change"' in json.dumps(self.drawn(repository)["history"])
 
+    def test_a_baseline_is_a_band_that_the_title_names(self, repository: RunRepository) -> None:
+        pytest.importorskip("altair", reason="the extra `plots` isn't installed")
+        repository.set_baseline("nightly", ["run_0", "run_9"])
+        history = repository.history("fault_detection", baseline="nightly")
+
+        chart, without = history.plot().to_dict(), self.drawn(repository)["history"]
+
+        ((low, high),) = history.bands().values()
+        assert chart["layer"][0]["data"]["values"] == [{"group": "all", "low": low, "high": high}]
+        assert "baseline nightly" in chart["title"]["subtitle"]
+        assert [layer["mark"]["type"] for layer in without["layer"]] == ["rule", "line"]
+
     def test_what_is_new_is_marked(self, results: Path) -> None:
         pytest.importorskip("altair", reason="the extra `plots` isn't installed")
         with RunRepository.open(results) as repository:

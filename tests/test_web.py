@@ -37,7 +37,7 @@ PAGES = (
     *("/", "/?state=finished", "/running", "/run/run_00", "/run/hostile", "/run/live"),
     "/compare?run=run_00&run=run_28&run=run_29",
     f"/compare?{urlencode({'baseline': HOSTILE, 'run': 'run_29'})}",
-    "/history",
+    *("/history", f"/history?{urlencode({'baseline': HOSTILE})}"),
     "/sql",
 )
 
@@ -143,6 +143,24 @@ class TestAnswers:
 
         assert data.json()["verdict"]["baseline_name"] == HOSTILE
         assert page.text.index('class="headline"') < page.text.index("What changed in run_29")
+
+    def test_a_history_is_held_against_a_baseline(self, client: Any) -> None:
+        asked = {"by": "scenario", "baseline": HOSTILE}
+
+        page = client.get("/history", params=asked).text
+        data = client.get("/json/history", params=asked).json()["baseline"]
+
+        assert data["name"] == HOSTILE
+        assert [band["group"] for band in data["bands"]] == ["swarm"]
+        assert page.count("<rect") == 1
+        assert f"scenario swarm: baseline {html.escape(HOSTILE)}, " in page
+        assert "<rect" not in client.get("/history").text
+
+    def test_a_baseline_that_is_not_there_is_refused(self, client: Any) -> None:
+        answer = client.get("/history?baseline=weekly")
+
+        assert answer.status_code == 400
+        assert "no baseline &#x27;weekly&#x27;" in answer.text
 
     def test_names_stand_for_runs(self, client: Any) -> None:
         assert client.get("/json/run/latest").json()["run_id"] == "live"

@@ -73,7 +73,9 @@ compare     results_dir, answers_from, baseline, candidate, by_satellite, change
             verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
             points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change),
-            unfinished: [run id] (left out)
+            unfinished: [run id] (left out), baseline (null: none was asked for): {name,
+            run_ids (of its runs, those that measured this), bands: [{group, low_ms,
+            high_ms}] (the lowest and the highest of them)}
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -232,6 +234,18 @@ def history_shape(history: History, statistic: str) -> Shape:
             {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
         ],
         "unfinished": list(history.unfinished),
+        "baseline": None if history.baseline_name is None else _bands_shape(history, statistic),
+    }
+
+
+def _bands_shape(history: History, statistic: str) -> Shape:
+    return {
+        "name": history.baseline_name,
+        "run_ids": sorted({point.run_id for point in history.baseline_points}),
+        "bands": [
+            {"group": group, "low_ms": low, "high_ms": high}
+            for group, (low, high) in history.bands(statistic).items()
+        ],
     }
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from astraguard_store.comparison import compare
 from astraguard_store.exceptions import (
     ArtifactReadError,
+    GateError,
     InvalidRunError,
     QueryError,
     RunNotFoundError,
@@ -331,11 +332,7 @@ def compare_page(
 
 def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[Html]:
     """Return the choice of a baseline to judge the runs by; nothing where there is none."""
-    names = (
-        [one.name for one in repository.baselines()]
-        if repository.answers_from == "database"
-        else []
-    )
+    names = _baseline_names(repository)
     if not names:
         return []
     return [
@@ -350,23 +347,33 @@ def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[H
     ]
 
 
+def _baseline_names(repository: RunRepository) -> list[str]:
+    if repository.answers_from != "database":
+        return []
+    return [one.name for one in repository.baselines()]
+
+
 def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     """Return the trend of a metric type over runs, with where it changed."""
     newest = list(summaries(repository, repository.recent(_PAGE_RUNS)))
     types = sorted({metric_type for run in newest for metric_type in run.metrics})
     metric = asked.get("metric") or text.usual_metric(newest) or ""
     by = asked.get("by") or None
+    names, baseline = _baseline_names(repository), asked.get("baseline") or None
     form = tag(
         "form",
         _choice("metric", "Metric type", types, metric),
         _choice("by", "Taken apart by", ["", *GROUPS], by or ""),
+        _choice("baseline", "Held against the baseline", ["", *names], baseline or "")
+        if names
+        else [],
         tag("button", "Show", type="submit"),
         method="get",
         action="/history",
     )
     if not metric:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
-    history = repository.history(metric, by=by, limit=_HISTORY_RUNS)
+    history = repository.history(metric, by=by, limit=_HISTORY_RUNS, baseline=baseline)
     unit = numbers.unit_of(point.summary.p95 for point in history.points)
     steps = steps_of(history, "p95")
     rows = [
@@ -445,7 +452,7 @@ def status_of(error: Exception) -> int:
     """Return the HTTP status of an error of the store."""
     if isinstance(error, (RunNotFoundError, ArtifactReadError)):
         return 404
-    return 400 if isinstance(error, InvalidRunError) else 503
+    return 400 if isinstance(error, (GateError, InvalidRunError)) else 503
 
 
 def _run_url(run_id: str) -> str:
