@@ -23,8 +23,10 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     comparison_shape,
+    differences_shape,
     headers_shape,
     history_shape,
+    over_time_shape,
     report_shape,
     run_shape,
 )
@@ -36,7 +38,7 @@ from astraguard_store.presentation.svg import (
 )
 from astraguard_store.presentation.tables import Table, units_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
-from astraguard_store.quantile_changes import quantile_changes
+from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
@@ -218,7 +220,8 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         body.append(table(columns, files, caption="Files of the run"))
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
-    return Page(f"Run {run.run_id}", body, run_shape(run))
+    shape = {**run_shape(run), "over_time": over_time_shape(trends)}
+    return Page(f"Run {run.run_id}", body, shape)
 
 
 def _attached_link(run_id: str, name: str) -> Html:
@@ -320,14 +323,19 @@ def compare_page(
     for comparison in comparisons:
         body += comparison_section(comparison)
     body.append(tag("h2", "Distributions"))
+    differences: dict[str, list[QuantileChanges]] = {}
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
         body.append(figure(distribution_svg(distribution)))
-        changes = quantile_changes(distribution, baseline, others)
-        body.append(figure(changes_svg(metric_type, baseline.run_id, changes)))
-    shapes = [comparison_shape(comparison, by_satellite=False) for comparison in comparisons]
-    verdict = gate_shape(judged.report) if judged.report else None
-    return Page("Comparison", body, {"comparisons": shapes, "verdict": verdict})
+        differences[metric_type] = quantile_changes(distribution, baseline, others)
+        changes = changes_svg(metric_type, baseline.run_id, differences[metric_type])
+        body.append(figure(changes))
+    shape = {
+        "comparisons": [comparison_shape(one, by_satellite=False) for one in comparisons],
+        "verdict": gate_shape(judged.report) if judged.report else None,
+        "differences": differences_shape(differences),
+    }
+    return Page("Comparison", body, shape)
 
 
 def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[Html]:
