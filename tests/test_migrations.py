@@ -504,7 +504,7 @@ class TestNextRelease:
         shutil.copytree(CHECKOUT / "migrations", package / "migrations", ignore=no_caches)
         (package / f"migrations/versions/{NEXT_REVISION}_notes.py").write_text(NEXT_MIGRATION)
         head, newest = f'"{HEAD_REVISION}"', f'"{NEXT_REVISION}"'
-        replace(package / "database/schema.py", f"Final = {head}", f"Final = {newest}")
+        replace(package / "database/revision.py", f"Final = {head}", f"Final = {newest}")
         return folder
 
     @staticmethod
