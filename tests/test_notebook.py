@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,22 @@ class TestCharts:
         assert chart["layer"][0]["data"]["values"] == [{"group": "all", "low": low, "high": high}]
         assert "baseline nightly" in chart["title"]["subtitle"]
         assert [layer["mark"]["type"] for layer in without["layer"]] == ["rule", "line"]
+
+    def test_a_group_that_is_not_drawn_has_no_band(self) -> None:
+        pytest.importorskip("altair", reason="the extra `plots` isn't installed")
+        first, *_, last = long_history().points
+        old = first._replace(group="old")
+        history = replace(
+            long_history(),
+            points=(*long_history().points, old),
+            baseline_name="nightly",
+            baseline_points=(last, old),
+        )
+
+        drawn = history.plot().to_dict()["layer"][0]["data"]["values"]
+
+        assert set(history.bands()) == {last.group, "old"}
+        assert [band["group"] for band in drawn] == [last.group]
 
     def test_what_is_new_is_marked(self, results: Path) -> None:
         pytest.importorskip("altair", reason="the extra `plots` isn't installed")

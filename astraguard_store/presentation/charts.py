@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from math import log10
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -83,7 +84,7 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
     """Return the trend over runs: a band of the baseline; changes and what is new as lines."""
     alt = _altair()
-    points = _newest(history.points, MOST_MARKS // 4)
+    points = tuple(_newest(history.points, MOST_MARKS // 4))
     unit = unit_of(value_of(point, statistic) for point in points)
     changes = frozenset(history.changes(statistic))
     name = statistic.removesuffix("_ms")
@@ -113,7 +114,7 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
     )
     bands = [
         {"group": group or "all", "low": low / unit.ms, "high": high / unit.ms}
-        for group, (low, high) in history.bands(statistic).items()
+        for group, (low, high) in replace(history, points=points).bands(statistic).items()
     ]
     # With an edge, as the band of a single run has no height.
     band = (

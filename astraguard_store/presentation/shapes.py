@@ -112,6 +112,8 @@ query       results_dir, database, columns: [name], rows: [[value in the order o
 report      results_dir, answers_from, report (path of the file), bytes
 demo        results_dir, database, flights: [FLIGHT] (the two that are compared),
             recent: [HEADER], comparison: as in compare, from baseline on, report
+FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
+            false_alarms, run: as in show, from HEADER on
 /json/run/RUN, a page of `serve`  HEADER and the rest as in show, over_time: {metric type:
             [SLICE]} (empty: its measurements aren't kept)
 SLICE       number (from 0; those without events are left out), start_s, end_s (of the
@@ -121,8 +123,6 @@ SLICE       number (from 0; those without events are left out), start_s, end_s (
             change (0.1 is 10 % slower), low, high (of change, with 95 %; null: an open
             end)}]}]} (changes empty: too few events; a candidate is left out where it
             or the baseline didn't measure it, or neither buckets nor measurements are kept)
-FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
-            false_alarms, run: as in show, from HEADER on
 """
 
 from __future__ import annotations
