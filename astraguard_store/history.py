@@ -18,7 +18,7 @@ from astraguard_store.verdict.values import ChangePoint
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["GROUPS", "History", "HistoryPoint", "history_of"]
+__all__ = ["GROUPS", "History", "HistoryPoint", "history_of", "points_of"]
 
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
@@ -64,6 +64,8 @@ class History(Tabular):
         unfinished: Ids of runs that were left out, as they didn't end well.
         news: {run id: what of its software and rig isn't as in the run before it}, such as
             ``firmware 4.2``; of runs with anything new.
+        baseline_name: The baseline that it is held against; None where none was asked for.
+        baseline_points: The same of that baseline's runs, be they among ``points`` or not.
     """
 
     metric_type: str
@@ -71,6 +73,8 @@ class History(Tabular):
     points: tuple[HistoryPoint, ...]
     unfinished: tuple[str, ...] = ()
     news: Mapping[str, str] = _NOTHING_NEW
+    baseline_name: str | None = None
+    baseline_points: tuple[HistoryPoint, ...] = ()
 
     def __repr__(self) -> str:
         by = f" by {self.by}" if self.by else ""
@@ -79,10 +83,28 @@ class History(Tabular):
 
     def groups(self) -> dict[str | None, tuple[HistoryPoint, ...]]:
         """Return {group: its points, oldest first}."""
-        groups: dict[str | None, list[HistoryPoint]] = {}
-        for point in self.points:
-            groups.setdefault(point.group, []).append(point)
-        return {group: tuple(points) for group, points in groups.items()}
+        return _by_group(self.points)
+
+    def bands(self, statistic: str = "p95") -> dict[str | None, tuple[float, float]]:
+        """Return {group: lowest and highest of the baseline's runs in it}, in ms.
+
+        A percentile among the missed events counts as its lower bound. A group that the
+        baseline has no run of has no band.
+
+        Args:
+            statistic: As in `changes`.
+        """
+        found = {}
+        of_baseline = _by_group(self.baseline_points)
+        for group in self.groups():
+            values = [
+                float(value)
+                for point in of_baseline.get(group, ())
+                if (value := value_of(point, statistic)) is not None
+            ]
+            if values:
+                found[group] = min(values), max(values)
+        return found
 
     def changes(self, statistic: str = "p95") -> tuple[HistoryPoint, ...]:
         """Return the first run after each step of *statistic* that is proven.
@@ -96,7 +118,9 @@ class History(Tabular):
         return tuple(steps_of(self, statistic))
 
     def plot(self, statistic: str = "p95") -> altair.LayerChart:
-        """Return the trend as a Vega-Altair chart; change points and new commits are marked.
+        """Return the trend as a Vega-Altair chart, with change points and what is new marked.
+
+        Where there is a baseline, a band goes from the lowest to the highest of its runs.
 
         Args:
             statistic: As in `changes`.
@@ -142,19 +166,33 @@ def value_of(point: HistoryPoint, statistic: str) -> float | AtLeast | None:
     return value
 
 
+def _by_group(points: Iterable[HistoryPoint]) -> dict[str | None, tuple[HistoryPoint, ...]]:
+    groups: dict[str | None, list[HistoryPoint]] = {}
+    for point in points:
+        groups.setdefault(point.group, []).append(point)
+    return {group: tuple(of_group) for group, of_group in groups.items()}
+
+
 def history_of(
     runs: Iterable[RunSummary], metric_type: str, by: str | None, satellite_id: str | None
 ) -> History:
     """Return the history of *runs*, which may come in any order."""
     runs = list(runs)
+    points = points_of(runs, metric_type, by, satellite_id)
+    return History(metric_type, by, points, news=FrozenMapping(_news(runs, by)))
+
+
+def points_of(
+    runs: Iterable[RunSummary], metric_type: str, by: str | None, satellite_id: str | None
+) -> tuple[HistoryPoint, ...]:
+    """Return the points of *runs*, in the order of `History.points`."""
     points = [
         HistoryPoint(run.run_id, run.recorded_at, group, run.provenance.git_commit, summary)
         for run in runs
         for group, summary in _measured(run, metric_type, by, satellite_id)
     ]
     points.sort(key=lambda point: (point.group or "", point.recorded_at, point.run_id))
-    news = FrozenMapping(_news(runs, by))
-    return History(metric_type, by, tuple(points), news=news)
+    return tuple(points)
 
 
 def _news(runs: Iterable[RunSummary], by: str | None) -> dict[str, str]:

@@ -636,6 +636,7 @@ class RunRepository:
         since: datetime | None = None,
         until: datetime | None = None,
         recorded_since: datetime | None = None,
+        baseline: str | None = None,
     ) -> History:
         """Return how one metric type went over the newest runs, with the commit of each.
 
@@ -653,10 +654,14 @@ class RunRepository:
             since: As in `recent`.
             until: As in `recent`.
             recorded_since: As in `recent`.
+            baseline: Name of a baseline to hold it against: ``.bands()``, and a band in the
+                chart, go from the lowest to the highest of its runs in each group, and of
+                *scenario* where that is given. The other filters are not for them.
 
         Raises:
+            GateError: There is no such baseline.
             InvalidRunError: A name, *by* or a filter can't be.
-            StoreNotFoundError: Run folders answer, and a filter needs a database.
+            StoreNotFoundError: Run folders answer, and a filter or *baseline* needs a database.
         """
         from astraguard_store.store.seeing import history
 
@@ -668,7 +673,8 @@ class RunRepository:
             until=until,
             recorded_since=recorded_since,
         )
-        return history(self, found, metric_type, by, satellite_id)
+        held_against = None if baseline is None else self.baseline(baseline)
+        return history(self, found, metric_type, by, satellite_id, held_against, scenario)
 
     def distribution(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,34 @@ class TestCharts:
 
     def test_changes_are_marked(self, repository: RunRepository) -> None:
         assert '"event": "change"' in json.dumps(self.drawn(repository)["history"])
+
+    def test_a_baseline_is_a_band_that_the_title_names(self, repository: RunRepository) -> None:
+        pytest.importorskip("altair", reason="the extra `plots` isn't installed")
+        repository.set_baseline("nightly", ["run_0", "run_9"])
+        history = repository.history("fault_detection", baseline="nightly")
+
+        chart, without = history.plot().to_dict(), self.drawn(repository)["history"]
+
+        ((low, high),) = history.bands().values()
+        assert chart["layer"][0]["data"]["values"] == [{"group": "all", "low": low, "high": high}]
+        assert "baseline nightly" in chart["title"]["subtitle"]
+        assert [layer["mark"]["type"] for layer in without["layer"]] == ["rule", "line"]
+
+    def test_a_group_that_is_not_drawn_has_no_band(self) -> None:
+        pytest.importorskip("altair", reason="the extra `plots` isn't installed")
+        first, *_, last = long_history().points
+        old = first._replace(group="old")
+        history = replace(
+            long_history(),
+            points=(*long_history().points, old),
+            baseline_name="nightly",
+            baseline_points=(last, old),
+        )
+
+        drawn = history.plot().to_dict()["layer"][0]["data"]["values"]
+
+        assert set(history.bands()) == {last.group, "old"}
+        assert [band["group"] for band in drawn] == [last.group]
 
     def test_what_is_new_is_marked(self, results: Path) -> None:
         pytest.importorskip("altair", reason="the extra `plots` isn't installed")

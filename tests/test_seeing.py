@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from astraguard_store import (
 )
 from astraguard_store.cli.watch import _besides
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
+from astraguard_store.presentation.svg import history_svg
 from astraguard_store.run_names import resolve_run
 
 
@@ -214,6 +216,105 @@ class TestHistory:
 
         assert result.exit_code == 1
         assert "there are: agent_decision, fault_detection" in result.stderr
+
+
+class TestBand:
+    """From the lowest to the highest run of a baseline."""
+
+    @pytest.fixture
+    def held(self, store: Path) -> Path:
+        """Give a baseline of solo runs alone, one of them older than the newest five."""
+        with RunRepository.open(store) as repository:
+            repository.set_baseline("nightly", ["run_02", "run_04", "run_08"])
+        return store
+
+    def test_it_is_of_the_groups_that_the_baseline_has_runs_of(self, held: Path) -> None:
+        with RunRepository.open(held, read_only=True) as repository:
+            history = repository.history(
+                "fault_detection", by="scenario", limit=5, baseline="nightly"
+            )
+            ends = [repository.get(run).metrics["fault_detection"] for run in ("run_02", "run_08")]
+
+        assert history.baseline_name == "nightly"
+        assert history.bands("p50") == {"solo": tuple(end.p50_ms for end in ends)}
+        assert history.bands() == {"solo": tuple(end.p95_ms for end in ends)}
+
+    def test_without_groups_it_is_of_all_its_runs_of_the_scenario(self, held: Path) -> None:
+        with RunRepository.open(held, read_only=True) as repository:
+            of_all = repository.history("fault_detection", baseline="nightly")
+            solo = repository.history("fault_detection", scenario="solo", baseline="nightly")
+            swarm = repository.history("fault_detection", scenario="swarm", baseline="nightly")
+
+        assert of_all.bands() == solo.bands() != {}
+        assert swarm.bands() == {}
+
+    def test_it_is_of_one_satellite(self, held: Path) -> None:
+        with RunRepository.open(held, read_only=True) as repository:
+            history = repository.history(
+                "fault_detection", satellite_id="SAT001", baseline="nightly"
+            )
+            low = repository.get("run_02").satellites["SAT001"]["fault_detection"].mean_ms
+
+        assert history.bands("mean_ms")[None][0] == low
+
+    def test_runs_that_did_not_end_well_are_not_in_it(self, held: Path) -> None:
+        with RunRepository.open(held) as repository:
+            with suppress(ZeroDivisionError), repository.run("broken") as run_:
+                run_.record_fault_detection("SAT001", 0.0, 900.0)
+                raise ZeroDivisionError
+            repository.set_baseline("broken", ["broken", "run_02"])
+
+            history = repository.history("fault_detection", baseline="broken")
+
+        assert [point.run_id for point in history.baseline_points] == ["run_02"]
+
+    def test_the_command_says_it_for_each_group(self, held: Path) -> None:
+        words = ("history", "fault_detection", "--by", "scenario", "--baseline", "nightly")
+
+        result = run(*words, "--results", held)
+        shape = run_json(*words, "--results", held)["baseline"]
+
+        found = re.findall(r"^(?:scenario|baseline) .*$", result.stdout, re.MULTILINE)
+        assert [re.split("  +", line)[1] for line in found] == [
+            *("solo", "nightly, 89.2 to 116 ms"),
+            *("swarm", "nightly, no such run"),
+        ]
+        assert (shape["name"], shape["run_ids"]) == ("nightly", ["run_02", "run_04", "run_08"])
+        (band,) = shape["bands"]
+        assert band["group"] == "solo"
+        assert 89 < band["low_ms"] < 90 < 116 < band["high_ms"] < 117
+
+    def test_without_a_baseline_there_is_none(self, held: Path) -> None:
+        result = run("history", "fault_detection", "--results", held)
+        shape = run_json("history", "fault_detection", "--results", held)
+
+        assert "baseline" not in result.stdout
+        assert shape["baseline"] is None
+
+    def test_an_unknown_name_is_the_error_of_a_gate(self, held: Path) -> None:
+        words = ("--baseline", "weekly", "--results", held)
+
+        history, gate = run("history", "fault_detection", *words), run("gate", "run_11", *words)
+
+        assert history.exit_code == gate.exit_code == 2
+        assert history.stderr == gate.stderr
+        assert "'weekly'" in history.stderr
+        assert "'nightly'" in history.stderr
+
+    @pytest.mark.parametrize(
+        ("runs", "height"), [(["run_02", "run_08"], True), (["run_02"], False)]
+    )
+    def test_the_svg_has_it_and_names_it(self, held: Path, runs: list[str], height: bool) -> None:
+        with RunRepository.open(held) as repository:
+            repository.set_baseline("nightly", runs)
+            svg = history_svg(repository.history("fault_detection", baseline="nightly"))
+            without = history_svg(repository.history("fault_detection"))
+
+        (drawn,) = re.findall(r'<rect [^>]*height="([\d.]+)"', svg)
+        assert (float(drawn) > 0) is height
+        assert re.search(r">baseline nightly, 89.2 to [\d.]+ ms<", svg)
+        assert "<rect" not in without
+        assert "baseline" not in without
 
 
 class TestSteps:

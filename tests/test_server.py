@@ -518,6 +518,22 @@ class TestRoundTrips:
             there.get(f"run_{number}").metrics[FAULTS] for number in range(3)
         ]
 
+    def test_a_history_with_a_baseline_takes_one_more(
+        self, there: RunRepository, network: Network
+    ) -> None:
+        there.set_baseline("nightly", ["run_0", "run_1"])
+        found: list[History] = []
+
+        of_plain = network.turns_of(lambda: there.history(FAULTS, limit=1))
+        of_held = network.turns_of(
+            lambda: found.append(there.history(FAULTS, limit=1, baseline="nightly"))
+        )
+
+        assert of_held == of_plain + 1
+        assert [point.run_id for point in found[0].points] == ["run_2"]
+        p95s = [there.get(run_id).metrics[FAULTS].p95 or 0 for run_id in ("run_0", "run_1")]
+        assert found[0].bands() == {None: (min(p95s), max(p95s))}
+
     def test_a_push_of_a_hundred_runs_takes_four(
         self, network: Network, server_database: str
     ) -> None:

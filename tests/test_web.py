@@ -28,6 +28,8 @@ pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
 
 from starlette.testclient import TestClient
 
+from astraguard_store.over_time import over_time
+from astraguard_store.quantile_changes import quantile_changes
 from astraguard_store.web.app import make_app
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>"
@@ -37,7 +39,7 @@ PAGES = (
     *("/", "/?state=finished", "/running", "/run/run_00", "/run/hostile", "/run/live"),
     "/compare?run=run_00&run=run_28&run=run_29",
     f"/compare?{urlencode({'baseline': HOSTILE, 'run': 'run_29'})}",
-    "/history",
+    *("/history", f"/history?{urlencode({'baseline': HOSTILE})}"),
     "/sql",
 )
 
@@ -143,6 +145,69 @@ class TestAnswers:
 
         assert data.json()["verdict"]["baseline_name"] == HOSTILE
         assert page.text.index('class="headline"') < page.text.index("What changed in run_29")
+
+    def test_a_run_has_its_latencies_over_time_in_json(self, client: Any, store: Path) -> None:
+        with RunRepository.open(store, read_only=True) as repository:
+            expected = over_time(repository, "hostile", 60)["fault_detection"]
+
+        found = client.get("/json/run/hostile").json()["over_time"]["fault_detection"]
+
+        assert [(one["start_s"], one["end_s"]) for one in found] == [
+            (one.start_s, one.end_s) for one in expected
+        ]
+        keys = ("number", "missed", "p50_ms", "p50_above_ms", "p95_ms", "p95_above_ms")
+        assert [tuple(one[key] for key in keys) for one in found] == [
+            (0, 0, 4.0, None, 4.0, None),
+            (59, 1, None, 900.0, None, 900.0),
+        ]
+
+    def test_a_run_without_measurements_has_none_over_time(self, tmp_path: Path) -> None:
+        with RunRepository.open(tmp_path / "results") as repository:
+            repository.save("run", recorded(20))
+            (tmp_path / "results" / "run" / "latency_raw.csv").unlink()
+
+            data = TestClient(make_app(repository)).get("/json/run/run").json()
+
+        assert data["over_time"] == {}
+
+    def test_a_comparison_has_its_differences_by_quantile_in_json(
+        self, client: Any, store: Path
+    ) -> None:
+        run_ids = ["run_00", "run_28", "hostile"]
+        with RunRepository.open(store, read_only=True) as repository:
+            baseline, *others = map(repository.get, run_ids)
+            distribution = repository.distribution("fault_detection", run_ids)
+            (expected, few) = quantile_changes(distribution, baseline, others)
+
+        data = client.get("/json/compare", params={"run": run_ids}).json()["differences"]
+
+        assert data["fault_detection"] == [
+            {
+                "candidate": "run_28",
+                "changes": [change._asdict() for change in expected.changes],
+            },
+            {"candidate": "hostile", "changes": []},
+        ]
+        assert (len(expected.changes) > 5, few.changes) == (True, ())
+        assert [one["candidate"] for one in data["agent_decision"]] == ["run_28"]
+
+    def test_a_history_is_held_against_a_baseline(self, client: Any) -> None:
+        asked = {"by": "scenario", "baseline": HOSTILE}
+
+        page = client.get("/history", params=asked).text
+        data = client.get("/json/history", params=asked).json()["baseline"]
+
+        assert data["name"] == HOSTILE
+        assert [band["group"] for band in data["bands"]] == ["swarm"]
+        assert page.count("<rect") == 1
+        assert f"scenario swarm: baseline {html.escape(HOSTILE)}, " in page
+        assert "<rect" not in client.get("/history").text
+
+    def test_a_baseline_that_is_not_there_is_refused(self, client: Any) -> None:
+        answer = client.get("/history?baseline=weekly")
+
+        assert answer.status_code == 400
+        assert "no baseline &#x27;weekly&#x27;" in answer.text
 
     def test_names_stand_for_runs(self, client: Any) -> None:
         assert client.get("/json/run/latest").json()["run_id"] == "live"

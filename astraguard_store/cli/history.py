@@ -21,7 +21,7 @@ _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 @click.command(
     epilog=options.examples(
         "astraguard-store history fault_detection",
-        "astraguard-store history fault_detection --by rig -n 50",
+        "astraguard-store history fault_detection --by rig -n 50 --baseline nightly",
         "astraguard-store history recovery_action --statistic p99 --scenario swarm --since 4w",
     )
 )
@@ -44,6 +44,12 @@ _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 )
 @click.option("--by", type=click.Choice(GROUPS), help="A trend for each of these.")
 @click.option("--satellite", metavar="NAME", help="Of one satellite.")
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    shell_complete=options.complete_baseline_name,
+    help="Show the lowest and highest of a baseline's runs too.",
+)
 @options.scenario_filters
 @options.as_markdown
 @options.results
@@ -54,6 +60,7 @@ def history(
     statistic: str,
     by: str | None,
     satellite: str | None,
+    baseline: str | None,
     scenario: str | None,
     tag: options.Tag | None,
     since: datetime | None,
@@ -82,6 +89,7 @@ def history(
             since=since,
             until=until,
             recorded_since=recorded_since,
+            baseline=baseline,
         )
         mistyped = None if found.points else options.why_no_metric(repository, metric)
         origin = options.answers_from(repository)
@@ -99,6 +107,7 @@ def history(
 
 def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
     steps = steps_of(found, statistic)
+    bands = found.bands(statistic)
     for number, (group, points) in enumerate(found.groups().items()):
         if number:
             output.print_line()
@@ -107,6 +116,9 @@ def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
         values = [value_of(point, statistic) for point in points]
         fields = [("metric type", f"{found.metric_type}, {name} in {unit.name}")]
         fields += [(found.by, group or "-")] if found.by else []
+        if found.baseline_name is not None:
+            band = text.band_text(found.baseline_name, bands.get(group), unit)
+            fields.append(("baseline", band))
         if output.has(BLOCKS) or markdown:
             fields.append(("trend", _trend(values)))
         output.print_fields(fields, markdown=markdown)

@@ -152,9 +152,9 @@ class RunDatabase:
                 # whose commit it was.
                 self._map.forget(transaction.changed_run_ids)
 
-    def read(self, query: Query[T]) -> T:
-        """Return the result of *query*, run on one snapshot; other queries wait meanwhile."""
-        return self._backend.read(query)
+    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
+        """Return the result of *query*, as of `Backend.read`; other queries wait meanwhile."""
+        return self._backend.read(query, one_statement=one_statement)
 
     def ask(self, question: Question) -> QueryResult:
         """Return the answer to somebody's own SQL; other queries don't wait for it.

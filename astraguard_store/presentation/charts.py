@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from math import log10
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -81,9 +82,9 @@ def distribution_chart(distribution: Distribution) -> altair.LayerChart:
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
-    """Return the trend over runs: a band of the usual; changes and what is new as lines."""
+    """Return the trend over runs: a band of the baseline; changes and what is new as lines."""
     alt = _altair()
-    points = _newest(history.points, MOST_MARKS // 4)
+    points = tuple(_newest(history.points, MOST_MARKS // 4))
     unit = unit_of(value_of(point, statistic) for point in points)
     changes = frozenset(history.changes(statistic))
     name = statistic.removesuffix("_ms")
@@ -111,10 +112,21 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
     lines = base.mark_line(point=True).encode(
         x=x, y=y, color=colour, tooltip=["run:N", "value:Q", "commit:N"]
     )
+    bands = [
+        {"group": group or "all", "low": low / unit.ms, "high": high / unit.ms}
+        for group, (low, high) in replace(history, points=points).bands(statistic).items()
+    ]
+    # With an edge, as the band of a single run has no height.
     band = (
-        base.transform_aggregate(low="q1(value)", high="q3(value)", groupby=["group"])
-        .mark_rect(opacity=0.12)
-        .encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
+        alt.Chart(_data(alt, bands))
+        .mark_rect(fillOpacity=0.12, strokeOpacity=0.5)
+        .encode(
+            y=alt.Y("low:Q"),
+            y2="high:Q",
+            color=colour,
+            stroke=alt.Stroke("group:N", title=history.by or "group", scale=colour["scale"]),
+            tooltip=["group:N", "low:Q", "high:Q"],
+        )
     )
     events = (
         base.transform_filter("datum.event != null")
@@ -126,7 +138,10 @@ def history_chart(history: History, statistic: str) -> altair.LayerChart:
         )
     )
     title = f"{history.metric_type}: {name} of each run"
-    chart: altair.LayerChart = alt.layer(band, events, lines)
+    if history.baseline_name is not None:
+        said = "the band is from its lowest run to its highest" if bands else "no such run"
+        title = alt.Title(title, subtitle=f"baseline {history.baseline_name}: {said}")
+    chart: altair.LayerChart = alt.layer(*([band] if bands else []), events, lines)
     return chart.properties(title=title, width=480, height=280)
 
 

@@ -73,7 +73,9 @@ compare     results_dir, answers_from, baseline, candidate, by_satellite, change
             verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
             points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change),
-            unfinished: [run id] (left out)
+            unfinished: [run id] (left out), baseline (null: none was asked for): {name,
+            run_ids (of its runs, those that measured this), bands: [{group, low_ms,
+            high_ms}] (the lowest and the highest of them)}
 percentiles results_dir, answers_from, PERCENTILES; with --by instead groups:
             [{group: {name of --by: value (null: not known)}, PERCENTILES}]
 PERCENTILES metric_type, satellite_id (null: all), count, missed, runs,
@@ -112,6 +114,15 @@ demo        results_dir, database, flights: [FLIGHT] (the two that are compared)
             recent: [HEADER], comparison: as in compare, from baseline on, report
 FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
             false_alarms, run: as in show, from HEADER on
+/json/run/RUN, a page of `serve`  HEADER and the rest as in show, over_time: {metric type:
+            [SLICE]} (empty: its measurements aren't kept)
+SLICE       number (from 0; those without events are left out), start_s, end_s (of the
+            scenario), missed, p50_ms, p50_above_ms, p95_ms, p95_above_ms (as in STATISTICS)
+/json/compare  comparisons: [as in compare, from baseline on] (one a candidate), verdict (as in
+            compare), differences: {metric type: [{candidate, changes: [{quantile (0 to 1),
+            change (0.1 is 10 % slower), low, high (of change, with 95 %; null: an open
+            end)}]}]} (changes empty: too few events; a candidate is left out where it
+            or the baseline didn't measure it, or neither buckets nor measurements are kept)
 """
 
 from __future__ import annotations
@@ -121,7 +132,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.history import History
@@ -139,6 +150,10 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
+
+if TYPE_CHECKING:
+    from astraguard_store.over_time import TimeSlice
+    from astraguard_store.quantile_changes import QuantileChanges
 
 Shape = dict[str, Any]
 _Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
@@ -232,7 +247,44 @@ def history_shape(history: History, statistic: str) -> Shape:
             {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
         ],
         "unfinished": list(history.unfinished),
+        "baseline": None if history.baseline_name is None else _bands_shape(history, statistic),
     }
+
+
+def _bands_shape(history: History, statistic: str) -> Shape:
+    return {
+        "name": history.baseline_name,
+        "run_ids": sorted({point.run_id for point in history.baseline_points}),
+        "bands": [
+            {"group": group, "low_ms": low, "high_ms": high}
+            for group, (low, high) in history.bands(statistic).items()
+        ],
+    }
+
+
+def over_time_shape(found: Mapping[str, Sequence[TimeSlice]]) -> Shape:
+    """Return {metric type: [SLICE]}."""
+    return {
+        metric_type: [
+            {
+                "number": one.number,
+                "start_s": one.start_s,
+                "end_s": one.end_s,
+                "missed": one.missed,
+                "p50_ms": _plain(one.p50),
+                "p50_above_ms": _bound(one.p50),
+                "p95_ms": _plain(one.p95),
+                "p95_above_ms": _bound(one.p95),
+            }
+            for one in slices
+        ]
+        for metric_type, slices in found.items()
+    }
+
+
+def differences_shape(found: Mapping[str, Sequence[QuantileChanges]]) -> Shape:
+    """Return what the page of a comparison says of each quantile."""
+    return {metric_type: _plain(list(changes)) for metric_type, changes in found.items()}
 
 
 def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:

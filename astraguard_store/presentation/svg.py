@@ -7,7 +7,7 @@ did, and a dashed line goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import ceil, floor, log10
 from typing import Final, NamedTuple
@@ -25,7 +25,7 @@ from astraguard_store.presentation.numbers import (
     unit_of,
 )
 from astraguard_store.presentation.style import PALETTE
-from astraguard_store.presentation.text import quantile_text
+from astraguard_store.presentation.text import band_text, quantile_text
 from astraguard_store.quantile_changes import QuantileChanges, ratio_range
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _PLOT = 720, 64, 16, 34, 40, 260
@@ -78,7 +78,9 @@ def distribution_svg(distribution: Distribution) -> Html:
 def history_svg(history: History, statistic: str = "p95") -> Html:
     """Return the trend of one statistic over runs, oldest left, with changes marked."""
     groups = history.groups()
+    bands = history.bands(statistic)
     known = [float(v) for p in history.points if (v := value_of(p, statistic)) is not None]
+    known += [end for band in bands.values() for end in band]
     positive = [value for value in known if value > 0]
     if not positive:
         return tag("p", "No run measured it, so there is no chart.", class_="soft")
@@ -102,8 +104,10 @@ def history_svg(history: History, statistic: str = "p95") -> Html:
         parts.append(_guide(y(tick)))
         parts.append(_text(_LEFT - 6, y(tick) + 4, in_unit(tick, unit), "end"))
     changes = frozenset(history.changes(statistic))
-    for number, points in enumerate(groups.values()):
+    for number, (group, points) in enumerate(groups.items()):
         colour = PALETTE[number % len(PALETTE)]
+        if group in bands:
+            parts.append(_band(y(bands[group][0]), y(bands[group][1]), colour))
         parts += _trend(points, statistic, (x, y), colour, changes)
     parts.append(_text((_WIDTH + _LEFT) / 2, _TOP + _PLOT + 26, "runs, in order of recording"))
     news = {point.run_id: x(point) for point in history.points if point.run_id in history.news}
@@ -111,8 +115,38 @@ def history_svg(history: History, statistic: str = "p95") -> Html:
     is_said = len(news) <= _MOST_NEWS
     for run_id, at in news.items():
         parts += _new(at, history.news[run_id], is_said=is_said)
-    legend = [(f"{history.by} {group or '-'}", "") for group in groups] if history.by else []
+    legend = _groups_legend(history, bands, unit)
     return _svg([*parts, *_legend(legend)], len(legend), f"Trend of {history.metric_type} {name}")
+
+
+def _groups_legend(
+    history: History, bands: Mapping[str | None, tuple[float, float]], unit: Unit
+) -> list[tuple[str, str]]:
+    """Return (group, between what the baseline's runs of it lie); of one trend only that."""
+    found = []
+    for group in history.groups():
+        said = []
+        if history.by is not None:
+            said.append(f"{history.by} {group or '-'}")
+        if history.baseline_name is not None:
+            said.append(f"baseline {band_text(history.baseline_name, bands.get(group), unit)}")
+        found.append((": ".join(said), ""))
+    return [entry for entry in found if entry[0]]
+
+
+def _band(low: float, high: float, colour: str) -> Html:
+    """Return a band over the whole width, between two heights; a line where they are one."""
+    return tag(
+        "rect",
+        x=_LEFT,
+        width=_WIDTH - _LEFT - _RIGHT,
+        y=round(high, 1),
+        height=round(low - high, 1),
+        fill=colour,
+        fill_opacity=0.12,
+        stroke=colour,
+        stroke_opacity=0.5,
+    )
 
 
 def _new(x: float, said: str, *, is_said: bool) -> list[Html]:

@@ -234,6 +234,20 @@ def few_names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def band_text(baseline: str, band: tuple[float, float] | None, unit: Unit) -> str:
+    """Return between what the runs of a baseline lie: ``nightly, 40.1 to 45.2 ms``.
+
+    Args:
+        baseline: Its name.
+        band: Its lowest and its highest, ms; None where it has no such run.
+        unit: The unit to write them in.
+    """
+    if band is None:
+        return f"{baseline}, no such run"
+    low, high = (in_unit(end, unit) for end in band)
+    return f"{baseline}, {low} to {high} {unit.name}"
+
+
 def left_out(unfinished: Sequence[str]) -> str:
     """Return which runs an answer leaves out."""
     return f"left out, for not being finished: {few_names(unfinished)}"

@@ -72,8 +72,8 @@ _SLOW: Final = 0.999
 class Asked(Protocol):
     """A database whose runs are judged."""
 
-    def read(self, query: Query[T]) -> T:
-        """Return the result of *query*, run on one snapshot."""
+    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
+        """Return the result of *query*, as of `Backend.read`."""
 
     def get(self, run_id: str) -> StoredRun:
         """Return a run."""
@@ -205,14 +205,17 @@ class Gating:
 
     def baselines(self) -> tuple[Baseline, ...]:
         """Return all baselines, by name."""
-        return tuple(self._store.database.read(baselines).values())
+        return tuple(self._baselines().values())
 
     def baseline(self, name: str) -> Baseline:
         """Return a baseline."""
-        found = self._store.database.read(baselines)
+        found = self._baselines()
         if name not in found:
             raise _no_baseline(name, tuple(found.values()))
         return found[name]
+
+    def _baselines(self) -> dict[str, Baseline]:
+        return self._store.database.read(baselines, one_statement=True)
 
     def record(self, report: GateReport) -> None:
         """Write a verdict down, for each of its candidate runs."""
@@ -235,7 +238,7 @@ class Gating:
         """Return the baseline's name, if it is one, and its runs."""
         if not isinstance(baseline, str):
             return None, _checked_ids(baseline, "baseline")
-        found = self._store.database.read(baselines)
+        found = self._baselines()
         if baseline in found:
             return baseline, found[baseline].run_ids
         if self._store.database.read(partial(run_exists, run_id=baseline)):

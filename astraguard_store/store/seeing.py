@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -11,12 +11,13 @@ from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
 from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.history import GROUPS, History, history_of
+from astraguard_store.history import GROUPS, History, history_of, points_of
 from astraguard_store.model import RunHeader, RunSummary
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.verdict.values import Baseline
 
 __all__ = ["Answers", "distribution", "history", "summaries"]
 
@@ -43,9 +44,13 @@ class Answers(Protocol):
 
 
 def summaries(repository: Answers, headers: Iterable[RunHeader]) -> Iterator[RunSummary]:
-    """Yield the listed runs; one that was deleted since is left out."""
-    rest = iter(headers)
-    while some := [header.run_id for header in islice(rest, _AT_ONCE)]:
+    """Return the listed runs; one that was deleted since is left out."""
+    return _runs(repository, (header.run_id for header in headers))
+
+
+def _runs(repository: Answers, run_ids: Iterable[str]) -> Iterator[RunSummary]:
+    rest = iter(run_ids)
+    while some := list(islice(rest, _AT_ONCE)):
         found = repository._get_all(some)
         yield from (found[run_id] for run_id in some if run_id in found)
 
@@ -56,18 +61,48 @@ def history(
     metric_type: str,
     by: str | None,
     satellite_id: str | None,
+    baseline: Baseline | None,
+    scenario: str | None,
 ) -> History:
-    """Return the history of the listed runs; see `RunRepository.history`."""
+    """Return the history of the listed runs; see `RunRepository.history`.
+
+    Args:
+        repository: What is asked.
+        headers: Of the runs.
+        metric_type: Of what.
+        by: What it is taken apart by.
+        satellite_id: On which satellite; None for all together.
+        baseline: What it is held against, if anything.
+        scenario: Of which scenario the baseline's runs have to be; None for any.
+    """
     check_name(metric_type, "metric_type")
     if satellite_id is not None:
         check_name(satellite_id, "satellite_id")
     if by is not None and by not in GROUPS:
         raise InvalidRunError(f"Invalid by {by!r}: one of {', '.join(GROUPS)} is needed")
     headers = list(headers)
-    finished = [header for header in headers if header.state == "finished"]
+    listed = [header.run_id for header in headers if header.state == "finished"]
     left_out = {header.run_id for header in headers if header.state != "finished"}
-    found = history_of(summaries(repository, finished), metric_type, by, satellite_id)
-    return replace(found, unfinished=tuple(sorted(left_out)))
+    held_against = () if baseline is None else baseline.run_ids
+    # Together, for one round trip to a server.
+    runs = {run.run_id: run for run in _runs(repository, dict.fromkeys((*listed, *held_against)))}
+    found = history_of(_those(runs, listed), metric_type, by, satellite_id)
+    same = (
+        run
+        for run in _those(runs, held_against)
+        if run.state == "finished" and scenario in (None, run.provenance.scenario)
+    )
+    return replace(
+        found,
+        unfinished=tuple(sorted(left_out)),
+        baseline_name=None if baseline is None else baseline.name,
+        baseline_points=points_of(same, metric_type, by, satellite_id),
+    )
+
+
+def _those(runs: Mapping[str, RunSummary], run_ids: Iterable[str]) -> list[RunSummary]:
+    """Return those of the runs that are there."""
+    return [runs[run_id] for run_id in run_ids if run_id in runs]
 
 
 def distribution(

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from astraguard_store.comparison import compare
 from astraguard_store.exceptions import (
+    GateError,
     InvalidRunError,
     QueryError,
     RunNotFoundError,
@@ -21,8 +22,10 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     comparison_shape,
+    differences_shape,
     headers_shape,
     history_shape,
+    over_time_shape,
     report_shape,
     run_shape,
 )
@@ -34,7 +37,7 @@ from astraguard_store.presentation.svg import (
 )
 from astraguard_store.presentation.tables import Table, units_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
-from astraguard_store.quantile_changes import quantile_changes
+from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
@@ -216,7 +219,8 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         body.append(table(columns, files, caption="Files of the run"))
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
-    return Page(f"Run {run.run_id}", body, run_shape(run))
+    shape = {**run_shape(run), "over_time": over_time_shape(trends)}
+    return Page(f"Run {run.run_id}", body, shape)
 
 
 def _attached_link(run_id: str, name: str) -> Html:
@@ -318,23 +322,24 @@ def compare_page(
     for comparison in comparisons:
         body += comparison_section(comparison)
     body.append(tag("h2", "Distributions"))
+    differences: dict[str, list[QuantileChanges]] = {}
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
         body.append(figure(distribution_svg(distribution)))
-        changes = quantile_changes(distribution, baseline, others)
-        body.append(figure(changes_svg(metric_type, baseline.run_id, changes)))
-    shapes = [comparison_shape(comparison, by_satellite=False) for comparison in comparisons]
-    verdict = gate_shape(judged.report) if judged.report else None
-    return Page("Comparison", body, {"comparisons": shapes, "verdict": verdict})
+        differences[metric_type] = quantile_changes(distribution, baseline, others)
+        changes = changes_svg(metric_type, baseline.run_id, differences[metric_type])
+        body.append(figure(changes))
+    shape = {
+        "comparisons": [comparison_shape(one, by_satellite=False) for one in comparisons],
+        "verdict": gate_shape(judged.report) if judged.report else None,
+        "differences": differences_shape(differences),
+    }
+    return Page("Comparison", body, shape)
 
 
 def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[Html]:
     """Return the choice of a baseline to judge the runs by; nothing where there is none."""
-    names = (
-        [one.name for one in repository.baselines()]
-        if repository.answers_from == "database"
-        else []
-    )
+    names = _baseline_names(repository)
     if not names:
         return []
     return [
@@ -349,23 +354,33 @@ def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[H
     ]
 
 
+def _baseline_names(repository: RunRepository) -> list[str]:
+    if repository.answers_from != "database":
+        return []
+    return [one.name for one in repository.baselines()]
+
+
 def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     """Return the trend of a metric type over runs, with where it changed."""
     newest = list(summaries(repository, repository.recent(_PAGE_RUNS)))
     types = sorted({metric_type for run in newest for metric_type in run.metrics})
     metric = asked.get("metric") or text.usual_metric(newest) or ""
     by = asked.get("by") or None
+    names, baseline = _baseline_names(repository), asked.get("baseline") or None
     form = tag(
         "form",
         _choice("metric", "Metric type", types, metric),
         _choice("by", "Taken apart by", ["", *GROUPS], by or ""),
+        _choice("baseline", "Held against the baseline", ["", *names], baseline or "")
+        if names
+        else [],
         tag("button", "Show", type="submit"),
         method="get",
         action="/history",
     )
     if not metric:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
-    history = repository.history(metric, by=by, limit=_HISTORY_RUNS)
+    history = repository.history(metric, by=by, limit=_HISTORY_RUNS, baseline=baseline)
     unit = numbers.unit_of(point.summary.p95 for point in history.points)
     steps = steps_of(history, "p95")
     rows = [
@@ -444,7 +459,7 @@ def status_of(error: Exception) -> int:
     """Return the HTTP status of an error of the store."""
     if isinstance(error, RunNotFoundError):
         return 404
-    return 400 if isinstance(error, InvalidRunError) else 503
+    return 400 if isinstance(error, (GateError, InvalidRunError)) else 503
 
 
 def _run_url(run_id: str) -> str:
