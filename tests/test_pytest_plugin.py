@@ -221,7 +221,7 @@ def test_other(latency_run):
         self, judged: Path
     ) -> None:
         (judged / "sub").mkdir()
-        (judged / "sub" / "test_gone.py").write_text(
+        (judged / "sub" / "test_two.py").write_text(
             "def test_gone(latency_run):\n"
             "    latency_run.record_agent_decision('S', 0.0, 1.0)\n"
             "def test_after(latency_run, request):\n"
