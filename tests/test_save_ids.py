@@ -169,6 +169,30 @@ class TestProcesses:
         assert caught.value.kept
         assert (again.revision, again.save_id) == (1, "job 7")
 
+    def test_a_kept_save_that_was_made_again_goes(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        results = tmp_path / "results"
+        with (
+            RunRepository.open(results, busy_timeout_s=0.05) as repository,
+            RunRepository.open(results) as other,
+        ):
+            saved_twice(repository)
+            with closing(sqlite3.connect(results / "astraguard.db", isolation_level=None)) as held:
+                held.execute("BEGIN IMMEDIATE")
+                with pytest.raises(DatabaseError, match="not lost"):
+                    repository.save("run", measured(7), save_id="job 9")
+            other.delete("run")
+            other.save("run", measured(7), save_id="job 9")
+            other.save("run", measured(8), save_id="job 10")
+
+        with RunRepository.open(results) as repository:
+            found = repository.get("run")
+
+        assert (found.revision, found.save_id) == (2, "job 10")
+        assert os.listdir(results / ".staging") == []
+        assert "both stay" not in caplog.text
+
 
 class TestCarried:
     """Names come along with their runs."""
