@@ -22,6 +22,7 @@ __all__ = [
     "MOST_REVISIONS",
     "check_attachment_name",
     "check_name",
+    "check_named_save",
     "check_non_negative",
     "check_number",
     "check_recorded_name",
@@ -33,6 +34,7 @@ FIRST_DATE_S = 946_684_800.0
 # A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.
 MOST_REVISIONS = 2**31 - 1
 DAY_S = 86_400
+_SHA256_DIGITS = 64
 # Keys of the database stay below what any server allows in an index.
 MAX_NAME_CHARACTERS = 255
 # What the file system takes, less what a copy on its way has in addition.
@@ -77,6 +79,19 @@ def check_attachment_name(name: str) -> str:
             f"slashes, without a dot in front, of {_LONGEST_FILE_NAME_BYTES} bytes at most"
         )
     return name
+
+
+def check_named_save(save_id: str, sha256: str, revision: int) -> None:
+    """Check the name of a save, its content's hash and its revision, as a store notes them.
+
+    Raises:
+        InvalidRunError: No store can have written them.
+    """
+    check_name(save_id, "save_id")
+    if len(sha256) != _SHA256_DIGITS or not 1 <= revision <= MOST_REVISIONS:
+        raise InvalidRunError(
+            f"Invalid save {save_id!r}: its hash is {sha256!r}, its revision {revision}"
+        )
 
 
 def check_recorded_name(value: object, parameter: str) -> str:

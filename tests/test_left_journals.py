@@ -160,6 +160,57 @@ def test_a_recording_outlives_a_backup_that_is_put_back_meanwhile(
     assert os.listdir(results / ".staging") == []
 
 
+def test_a_recording_outlives_a_backup_with_equal_durations_on_another_satellite(
+    results: Path, tmp_path: Path
+) -> None:
+    with RunRepository.open(results) as repository:
+        with repository.run("run") as run:
+            fill(run, 100, "SAT-A")
+        repository.back_up(tmp_path / "backup.db")
+        with pytest.raises(DatabaseError, match="is not lost"):
+            record_beside_a_restore(repository, results, tmp_path / "backup.db", "SAT-B")
+
+    with RunRepository.open(results) as repository:
+        adopted = repository.get("run")
+
+    assert list(adopted.satellites) == ["SAT-B"]
+    assert os.listdir(results / ".staging") == []
+
+
+@pytest.mark.parametrize("satellite", ["SAT-A", "SAT001"])
+def test_a_recording_of_equal_durations_stays_beside_an_older_run(
+    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, satellite: str
+) -> None:
+    with RunRepository.open(results) as repository:
+        older = LatencyCollector()
+        fill(older, 100, satellite)
+        repository.save("run", older)
+        repository.back_up(tmp_path / "backup.db")
+        repository.save("run", recorded(4))
+        with pytest.raises(DatabaseError, match="is not lost"):
+            record_beside_a_restore(repository, results, tmp_path / "backup.db")
+
+    RunRepository.open(results).close()
+
+    assert "both stay" in caplog.text
+    assert [path.suffix for path in (results / ".staging").iterdir()] == [".journal"]
+
+
+def test_a_journal_whose_save_is_stored_goes(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        with repository.run("run") as run:
+            fill(run, 100)
+            (journal,) = (results / ".staging").iterdir()
+            os.link(journal, results / "linked")
+        (results / "linked").rename(journal)
+
+    with RunRepository.open(results) as repository:
+        revision = repository.get("run").revision
+
+    assert revision == 1
+    assert os.listdir(results / ".staging") == []
+
+
 def test_a_recording_and_an_older_run_that_a_backup_brought_back_both_stay(
     results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,9 +279,9 @@ def test_a_noted_attachment_that_lies_elsewhere_is_neither_read_nor_written(
     assert faults == ["rows_disagree"]
 
 
-def fill(run: LatencyCollector, measurements: int) -> None:
+def fill(run: LatencyCollector, measurements: int, satellite: str = "SAT001") -> None:
     for number in range(measurements):
-        run.record("thermal_recovery", "SAT001", number / 10, 3.0)
+        run.record("thermal_recovery", satellite, number / 10, 3.0)
 
 
 def record_and_fail(repository: RunRepository) -> None:
@@ -239,7 +290,9 @@ def record_and_fail(repository: RunRepository) -> None:
         raise RuntimeError("the rig is gone")
 
 
-def record_beside_a_restore(repository: RunRepository, results: Path, backup: Path) -> None:
+def record_beside_a_restore(
+    repository: RunRepository, results: Path, backup: Path, satellite: str = "SAT001"
+) -> None:
     with repository.run("run") as run:
-        fill(run, 100)
+        fill(run, 100, satellite)
         restore_backup(results, backup)

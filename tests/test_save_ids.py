@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -169,6 +170,30 @@ class TestProcesses:
         assert caught.value.kept
         assert (again.revision, again.save_id) == (1, "job 7")
 
+    def test_a_kept_save_that_was_made_again_goes(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        results = tmp_path / "results"
+        with (
+            RunRepository.open(results, busy_timeout_s=0.05) as repository,
+            RunRepository.open(results) as other,
+        ):
+            saved_twice(repository)
+            with closing(sqlite3.connect(results / "astraguard.db", isolation_level=None)) as held:
+                held.execute("BEGIN IMMEDIATE")
+                with pytest.raises(DatabaseError, match="not lost"):
+                    repository.save("run", measured(7), save_id="job 9")
+            other.delete("run")
+            other.save("run", measured(7), save_id="job 9")
+            other.save("run", measured(8), save_id="job 10")
+
+        with RunRepository.open(results) as repository:
+            found = repository.get("run")
+
+        assert (found.revision, found.save_id) == (2, "job 10")
+        assert os.listdir(results / ".staging") == []
+        assert "both stay" not in caplog.text
+
 
 class TestCarried:
     """Names come along with their runs."""
@@ -225,6 +250,28 @@ class TestCarried:
             assert new.save("mine", measured(9), save_id="job 7").revision == 1
             with pytest.raises(InvalidRunError, match="of run 'mine'"):
                 new.save("third", measured(9), save_id="job 7")
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ("save_id = ''", "Invalid save_id: must be non-empty"),
+            ("revision = 0", "Invalid save 'job 7': .* its revision 0"),
+            ("revision = 2147483648", "Invalid save 'job 7': .* its revision 2147483648"),
+        ],
+    )
+    def test_merge_refuses_names_that_no_store_can_have(
+        self, rig: RunRepository, tmp_path: Path, change: str, why: str
+    ) -> None:
+        rig.save("other", measured(3))
+        with closing(sqlite3.connect(tmp_path / "rig" / "astraguard.db")) as database, database:
+            database.execute(f"UPDATE save_ids SET {change} WHERE save_id = 'job 7'")
+
+        with RunRepository.open(tmp_path / "new") as new:
+            report = new.merge(tmp_path / "rig")
+
+        ((run_id, reason),) = report.refused
+        assert (run_id, report.merged) == ("run", ("other",))
+        assert re.search(why, reason)
 
     def test_push_and_push_again(self, rig: RunRepository, server_url: str) -> None:
         rig.push(server_url)

@@ -45,6 +45,38 @@ def test_however_they_are_written(how: str) -> None:
         ask(doubled(22).replace(" AS (", how))
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ('"a""{}"', '[a"{}]'),
+        ("`a``{}`", '"a`{}"'),
+        ("'a''{}'", '"a\'{}"'),
+        ("a·{}", "[a·{}]"),
+        ("·a{}", '"·a{}"'),
+        ("a€{}", "a€{}"),
+        ("a{}", "\ufeffa{}"),
+    ],
+)
+def test_however_the_names_are_quoted(given: str, named: str) -> None:
+    def sql(times: int) -> str:
+        parts = [f"{given.format(0)} AS (SELECT 1 AS z)"]
+        for i in range(1, times):
+            name = named.format(i - 1)
+            parts.append(f"{given.format(i)} AS (SELECT x.z FROM {name} x JOIN {name} y)")
+        return f"WITH {', '.join(parts)} SELECT count(*) FROM {named.format(times - 1)}"
+
+    assert ask(sql(6)) == [(1,)]
+    with pytest.raises(QueryError, match="names of WITH stand for"):
+        ask(sql(20))
+
+
+def test_a_quoted_bracket_is_a_name_and_ends_nothing() -> None:
+    sql = doubled(20).replace("SELECT x.z FROM", 'SELECT x.z, 1 AS ")" FROM')
+
+    with pytest.raises(QueryError, match="names of WITH stand for"):
+        ask(sql)
+
+
 def test_a_name_that_is_given_twice_is_refused() -> None:
     sql = "WITH a AS (SELECT 1) SELECT * FROM (WITH a AS (SELECT 2) SELECT * FROM a), a"
 

@@ -194,3 +194,39 @@ def test_one_who_waited_in_vain_does_not_get_the_lock_later(
         time.sleep(0.01)
     assert is_free(path)
     assert kept.value.waited_s >= 0.1
+
+
+def test_a_thread_that_runs_after_its_waiter_gave_up_locks_no_other_file(
+    ticket: WriteTicket, tmp_path: Path
+) -> None:
+    goes_on = threading.Event()
+    before = os.listdir("/proc/self/fd")
+
+    def halt(frame: FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code.co_filename.endswith("/ticket.py"):
+            goes_on.wait(10)
+
+    with (tmp_path / "db.lock").open("w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        threading.settrace(halt)
+        try:
+            with pytest.raises(DatabaseBusyError), ticket.held("waiting", 0.1):
+                pass
+        finally:
+            threading.settrace(None)
+    # Whichever descriptors are free now, these have them.
+    others = [(tmp_path / f"other{number}").open("w") for number in range(4)]
+    goes_on.set()
+    end_of_waiting_threads()
+
+    assert [is_free(Path(other.name)) for other in others] == [True] * 4
+    assert is_free(tmp_path / "db.lock")
+    for other in others:
+        other.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def end_of_waiting_threads() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "astraguard-store-ticket":
+            thread.join(10)

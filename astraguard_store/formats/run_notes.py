@@ -9,7 +9,13 @@ from typing import Annotated, Final
 
 import msgspec
 
-from astraguard_store.checks import DAY_S, MOST_REVISIONS, check_attachment_name, check_name
+from astraguard_store.checks import (
+    DAY_S,
+    MOST_REVISIONS,
+    check_attachment_name,
+    check_name,
+    check_named_save,
+)
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.notes import told_of
 from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us, utc_from_epoch_us
@@ -21,9 +27,6 @@ __all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_
 
 NOTES_NAME: Final = "astraguard_run.json"
 """The file's name in the folder of an exported run."""
-
-
-_SHA256_DIGITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def parse_run_notes(content: bytes) -> RunNotes:
         for name, _ in notes.baselines:
             check_name(name, "baseline")
         for named in notes.named_saves:
-            _check_named(*named)
+            check_named_save(*named)
         for attached in notes.attachments:
             check_attachment_name(attached.name)
         for time_us in (notes.recorded_at_us, notes.last_written_at_us or 0):
@@ -162,11 +165,3 @@ def parse_run_notes(content: bytes) -> RunNotes:
     ) as error:
         raise ArtifactReadError(f"no notes of a run: {error}") from error
     return notes
-
-
-def _check_named(save_id: str, sha256: str, revision: int) -> None:
-    check_name(save_id, "save_id")
-    if len(sha256) != _SHA256_DIGITS or not revision >= 1:
-        raise InvalidRunError(
-            f"Invalid save {save_id!r}: its hash is {sha256!r}, its revision {revision}"
-        )

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.formats.summary import render_document, summary_document
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.statistics import RunStatistics
 
-__all__ = ["rendered_summary", "why_another"]
+__all__ = ["rendered_summary", "same_numbers", "why_another"]
 
 
 def why_another(here: StoredRun, there: StoredRun) -> str | None:
@@ -23,7 +24,7 @@ def why_another(here: StoredRun, there: StoredRun) -> str | None:
         return None if tokens[0] == tokens[1] else f"another save of it: {_times(here, there)}"
     if here.summary.recorded_at != there.summary.recorded_at:
         return _times(here, there)
-    if not _same_numbers(here.summary, there.summary):
+    if not same_numbers(here.summary, there.summary):
         return "it has other statistics here"
     return _why_other_files(here, there)
 
@@ -43,7 +44,8 @@ def _times(here: StoredRun, there: StoredRun) -> str:
     return "recorded at {} UTC here, at {} UTC there".format(*times)
 
 
-def _same_numbers(here: RunSummary, there: RunSummary) -> bool:
+def same_numbers(here: RunSummary, there: RunSummary | RunStatistics) -> bool:
+    """Return whether both have the same statistics, of the run and of each satellite."""
     if here.total_measurements != there.total_measurements or here.metrics != there.metrics:
         return False
     return here.satellites.keys() == there.satellites.keys() and all(

@@ -59,6 +59,7 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.options import StoreOptions
 from astraguard_store.provenance import UNKNOWN_PROVENANCE
 from astraguard_store.statistics import summarize
+from astraguard_store.store.identity import same_numbers
 from astraguard_store.store.new_runs import Life, NewRun, times_of
 from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
@@ -371,17 +372,28 @@ def _is_to_be_adopted(stored: StoredRun | None, token: str, journal: Journal) ->
         return False
     if stored is None:
         return True
-    if stored.summary.metrics == summarize(journal.columns).metrics:
-        return False
     # Its row went with a former database: with one that a backup has replaced, or with one that
     # was lost, and this one was made from an older folder.
-    is_what_it_replaces = bool(identity_of(stored) & journal.head.replaces)
+    if identity_of(stored) & journal.head.replaces:
+        return True
+    if _is_saved_as(stored.summary, journal):
+        return False
     is_older_folder = (
         stored.live_token is None
         and stored.staging_token is None
         and epoch_us(stored.summary.recorded_at) < journal.head.began_at_us
     )
-    return True if is_what_it_replaces or is_older_folder else None
+    return True if is_older_folder else None
+
+
+def _is_saved_as(stored: RunSummary, journal: Journal) -> bool:
+    """Return whether a stored run has what was measured, as far as its row tells."""
+    if not same_numbers(stored, summarize(journal.columns)):
+        return False
+    # A run that was adopted from its folder knows no times.
+    finished_at = stored.provenance.finished_at
+    known_at = journal.head.provenance.finished_at or times_of(journal.columns)[1]
+    return finished_at in {None, known_at}
 
 
 @contextmanager

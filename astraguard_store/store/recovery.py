@@ -19,6 +19,7 @@ from astraguard_store.artifacts.publishing import publish_files, remove_files
 from astraguard_store.artifacts.reader import has_summary
 from astraguard_store.artifacts.staging import StagedName, ensure_staging, staged_names
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, FILES, STAGING_NAME
 from astraguard_store.formats.notes import NO_NOTES
@@ -210,7 +211,8 @@ def _settle_files(
             with store.write(f"recovering run {run_id!r}") as transaction:
                 transaction.fence()
                 stored = transaction.load(run_id)
-                if kept and _may_replace(kept, stored, adopted or set()):
+                is_retried = kept is not None and _is_named(kept, transaction)
+                if kept and not is_retried and _may_replace(kept, stored, adopted or set()):
                     transaction.save(kept.run, kept.statistics, kept.measurements)
                     stored = kept.run
             if names[0].suffix == DELETION_SUFFIX:
@@ -226,19 +228,25 @@ def _settle_files(
                 # leaves the old one.
                 _remove(root, names)
                 logger.info("%s: finished the save of run %r", root, run_id)
-            elif kept and stored and not _is_surely_older(kept, stored):
+            elif kept and stored and not is_retried and not _is_surely_older(kept, stored):
                 _warn_of_doubt(root, names)
             else:
                 _remove(root, names)
-                if kept:
-                    logger.warning(
-                        "%s: a save of run %r that the database could not take was removed: "
-                        "another save of the run came after it",
-                        root,
-                        run_id,
-                    )
-                else:
-                    logger.info("%s: undid an unfinished save of run %r", root, run_id)
+                _tell_of_removed(root, run_id, kept, is_retried=is_retried)
+
+
+def _tell_of_removed(root: Path, run_id: str, kept: KeptSave | None, *, is_retried: bool) -> None:
+    if kept is None:
+        logger.info("%s: undid an unfinished save of run %r", root, run_id)
+    elif is_retried:
+        logger.info("%s: removed a kept save of run %r that was made again", root, run_id)
+    else:
+        logger.warning(
+            "%s: a save of run %r that the database could not take was removed: "
+            "another save of the run came after it",
+            root,
+            run_id,
+        )
 
 
 @contextmanager
@@ -283,6 +291,14 @@ def _read_if_kept(store: FolderStore, names: tuple[StagedName, ...]) -> KeptSave
     except RunNotFoundError:
         pass
     return read_kept(store.root, names)
+
+
+def _is_named(kept: KeptSave, transaction: Transaction) -> bool:
+    """Return whether a kept save was made again under its name: that is the same save."""
+    run = kept.run
+    save_id = run.summary.save_id
+    named = {} if save_id is None else dict(transaction.named_saves(save_id))
+    return run.save_sha256 is not None and named.get(run.summary.run_id) == run.save_sha256
 
 
 def _may_replace(kept: KeptSave, stored: StoredRun | None, adopted: set[str]) -> bool:

@@ -17,6 +17,7 @@ from astraguard_store.checks import (
     MOST_REVISIONS,
     check_attachment_name,
     check_name,
+    check_named_save,
     check_run_id,
 )
 from astraguard_store.database.core import metadata, runs
@@ -55,6 +56,8 @@ def _faults(
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
     for row in children.get("attachments", ()):
         check_attachment_name(row["name"])
+    for row in children.get("save_ids", ()):
+        check_named_save(row["save_id"], row["sha256"], row["revision"])
     is_saved = run["utc_offset_s"] is not None
     rows = children["statistics"]
     of_types = [row for row in rows if row["satellite_id"] == ALL_SATELLITES]

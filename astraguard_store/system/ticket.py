@@ -100,7 +100,6 @@ class WriteTicket:
                 except BaseException:
                     file.close()
                     raise
-                # A thread may wait for its lock still: that ends with the file.
                 file.close()
         raise DatabaseBusyError(self._database, time.monotonic() - started, self._holder())
 
@@ -181,26 +180,40 @@ def _locked_within(file: _LockFile, timeout_s: float) -> bool:
 
 def _lock_in_turn(file: _LockFile, timeout_s: float) -> bool:
     """Wait in the kernel's queue; a thread does, since that wait knows no timeout."""
-    is_over = threading.Event()
+    is_over, is_given_up = threading.Event(), threading.Event()
     refused: list[OSError] = []
 
-    def wait(file: _LockFile) -> None:
+    def wait(own: _LockFile) -> None:
         try:
-            lock(file.fileno())
+            lock(own.fileno())
+            if is_given_up.is_set():
+                give_back(own.fileno())
         except OSError as error:
             refused.append(error)
         finally:
+            own.close()
             is_over.set()
 
+    # The lock is of both descriptors. The thread has its own, for whoever gives up closes
+    # theirs, and its number may be that of another file before the thread runs.
+    own = _LockFile(os.dup(file.fileno()), "r+b")
     thread = threading.Thread(
-        target=wait, args=(file,), name="astraguard-store-ticket", daemon=True
+        target=wait, args=(own,), name="astraguard-store-ticket", daemon=True
     )
     try:
         thread.start()
     except RuntimeError:
         # No new threads while the interpreter exits, or for want of memory.
+        own.close()
         return _lock_by_asking(file, timeout_s)
-    is_locked = is_over.wait(max(0.0, timeout_s))
+    is_locked = False
+    try:
+        is_locked = is_over.wait(max(0.0, timeout_s))
+    finally:
+        if not is_locked:
+            # In this order: a lock that comes before is given back here, one after there.
+            is_given_up.set()
+            give_back(file.fileno())
     if refused:
         raise refused[0]
     return is_locked

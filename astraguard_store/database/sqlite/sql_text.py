@@ -22,9 +22,12 @@ _LONGEST_BYTES: Final = 2**16
 _TOKEN: Final = re.compile(
     r"""--[^\n]*|/\*.*?(?:\*/|\Z)"""
     r"""|'((?:[^']|'')*)'|"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|\[([^\]]*)\]"""
-    r"""|([^\W\d][\w$]*)|([(),.])""",
+    # Any character that isn't ASCII may be in a name; as SQLite has it, a mark of the order of
+    # bytes is a space where none has begun.
+    r"""|([A-Za-z_\x80-\ufefe\uff00-\U0010ffff][\w$\x80-\U0010ffff]*)|([(),.])""",
     re.DOTALL,
 )
+_QUOTES: Final = ("'", '"', "`")
 _BEFORE_A_TABLE: Final = frozenset({"from", "join", "in", ",", "("})
 _BEGINNINGS: Final = frozenset({"select", "values", "with"})
 
@@ -75,7 +78,14 @@ def _tokens(sql: str) -> Iterator[str]:
     for found in _TOKEN.finditer(sql):
         token = next((group for group in found.groups() if group is not None), None)
         if token is not None:
-            yield token.lower()
+            yield _unquoted(found[0][0], token).lower()
+
+
+def _unquoted(beginning: str, token: str) -> str:
+    """Return a token without its quotes; a quoted bracket keeps them, for it is a name."""
+    if beginning in _QUOTES:
+        token = token.replace(beginning * 2, beginning)
+    return f'"{token}"' if beginning not in "(),." and token in {*"(),."} else token
 
 
 def _definitions(tokens: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
