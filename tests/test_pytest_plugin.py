@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -240,6 +241,7 @@ def test_other(latency_run):
         said = session(judged / "sub", "-k", "gone or after")
 
         (judged / "pytest.ini").unlink()
+        shutil.rmtree(judged / "sub")
         assert "2 passed" in said
         assert "no test measured 'metrics.agent_decision'" in said
 
