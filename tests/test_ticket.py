@@ -223,7 +223,8 @@ def test_a_thread_that_runs_after_its_waiter_gave_up_locks_no_other_file(
     assert is_free(tmp_path / "db.lock")
     for other in others:
         other.close()
-    assert os.listdir("/proc/self/fd") == before
+    # One that an earlier test left may have been closed meanwhile.
+    assert set(os.listdir("/proc/self/fd")) <= set(before)
 
 
 def end_of_waiting_threads() -> None:
