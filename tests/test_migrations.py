@@ -455,6 +455,29 @@ class TestRefusedDatabases:
         assert digests(results) == before
 
 
+def test_threads_make_their_first_stores_in_memory_at_the_same_time(tmp_path: Path) -> None:
+    # In a process of its own: there each thread runs the migrations.
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from astraguard_store import RunRepository
+
+together = Barrier(4)
+
+def first(number):
+    together.wait(30)
+    with RunRepository.in_memory() as repository:
+        return repository.check().is_sound
+
+with ThreadPoolExecutor(4) as threads:
+    print(*threads.map(first, range(4)))
+"""
+
+    done = run("-c", code, cwd=tmp_path)
+
+    assert (done.stdout, done.stderr) == ("True True True True\n", "")
+
+
 def test_upgrading_a_current_store_changes_nothing(store: Path) -> None:
     before = digests(store)
 
