@@ -177,3 +177,60 @@ def _mount(*options: object) -> None:
         _run("mount", *options)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("nothing can be mounted here")
+
+
+@pytest.mark.parametrize("write", ["save", "tag", "delete", "record"])
+def test_nothing_is_written_into_another_stores_database_that_was_copied_over_it(
+    results: Path, tmp_path: Path, write: str
+) -> None:
+    with RunRepository.open(tmp_path / "other") as other:
+        other.save("first", recorded(1))
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        # As `cp` does: into the file that is there.
+        _run("dd", f"if={tmp_path / 'other' / NAME}", f"of={results / NAME}", "conv=notrunc")
+
+        with pytest.raises(DatabaseDamagedError, match="another store"):
+            WRITES[write](repository)
+
+
+def _move_log(root: Path) -> None:
+    script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()"
+    _run("python3", "-c", script, root / NAME, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _record(repository: RunRepository) -> None:
+    with repository.run("live") as run:
+        run.record_fault_detection("SAT001", 0.0, 1.0)
+
+
+WRITES: dict[str, Callable[[RunRepository], object]] = {
+    "save": lambda repository: repository.save("second", recorded(2)),
+    "tag": lambda repository: repository.set_tags("first", {"a": "b"}),
+    "delete": lambda repository: repository.delete("first"),
+    "record": _record,
+}
+
+
+@pytest.mark.parametrize("write", ["tag", "delete", "record"])
+def test_a_change_in_an_emptied_database_is_an_error_that_names_it(
+    results: Path, write: str
+) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        _run("truncate", "-s", "0", results / NAME)
+
+        with pytest.raises(DatabaseDamagedError, match=NAME):
+            WRITES[write](repository)
+
+
+def test_a_backup_of_half_a_database_names_the_database_and_not_the_copy(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        _run("truncate", "-s", (results / NAME).stat().st_size // 2, results / NAME)
+
+        with pytest.raises(DatabaseDamagedError, match=f"^{results / NAME} is damaged"):
+            repository.back_up(results.parent / "copy.db")

@@ -54,7 +54,8 @@ class SqliteFile(FileReader):
 
     def version_of_others(self) -> Hashable | None:
         """Return what moves with others' commits; see `Backend.version_of_others`."""
-        return self._writer.version_of_others()
+        with translated(self.name):
+            return self._writer.version_of_others()
 
     @contextmanager
     def write(self, options: StoreOptions) -> Iterator[SqliteWrite]:
