@@ -12,6 +12,7 @@ import hashlib
 import os
 import resource
 import stat
+import struct
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -43,6 +44,7 @@ __all__ = [
     "open_folder",
     "open_for_reading",
     "open_lock_file",
+    "range_shared",
     "read_at",
     "read_file",
     "size_if_there",
@@ -412,6 +414,29 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def range_shared(opened: os.stat_result, start: int, length: int) -> Iterator[None]:
+    """Hold a shared lock on bytes of a file that this process has open.
+
+    It is one of an open file (`fcntl(2)`, F_OFD_SETLK), so that this process, too, gets no
+    exclusive one meanwhile. Afterwards all its other locks on the file are gone.
+
+    Raises:
+        OSError: Somebody has an exclusive one, or it isn't open.
+    """
+    own = descriptor_of(opened)
+    if own is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # By its name another file would be opened.
+    descriptor = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        wanted = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:
