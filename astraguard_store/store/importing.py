@@ -60,6 +60,7 @@ from astraguard_store.formats.summary import parse_summary, render_document
 from astraguard_store.model import RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.one_save import FolderAtRest
 from astraguard_store.store.rebuilding import csv_of, document_of
 from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
@@ -166,19 +167,35 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
         done.ignored += 1
         return
     try:
-        source = _Source.read(root, check_run_id(name))
-        if _is_here(store, source):
-            done.skipped += 1
-            return
-        source.save_into(store)
+        source = _brought_in(store, root, check_run_id(name))
     except _OF_ALL_RUNS:
         raise
     except (StoreError, OSError) as error:
         done.refused.append((name, str(error)))
         return
+    if source is None:
+        done.skipped += 1
+        return
     done.adopted.append(name)
     if source.summary is None and not source.is_empty:
         done.rebuilt.append(name)
+
+
+def _brought_in(store: FolderStore, root: Path, run_id: str) -> _Source | None:
+    """Return what was saved of a run's folder; None if it is here."""
+    folder = FolderAtRest(root, run_id)
+    while True:
+        try:
+            source = _Source.read(root, run_id)
+            if _is_here(store, source):
+                return None
+            source.save_into(store, folder)
+        except (ArtifactReadError, InvalidRunError):
+            if not folder.is_worth_a_look():
+                raise
+            folder.look()
+        else:
+            return source
 
 
 def _is_here(store: FolderStore, source: _Source) -> bool:
@@ -269,8 +286,12 @@ class _Source:
         measured = last_measured_us(self.root, self.run_id)
         return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 
-    def save_into(self, store: FolderStore) -> None:
-        """Save it with its files as they are; raises as `RunRepository.save`."""
+    def save_into(self, store: FolderStore, folder: FolderAtRest) -> None:
+        """Save it with its files as they are; raises as `RunRepository.save`.
+
+        Raises:
+            ArtifactReadError: Others saved it meanwhile, as *folder* tells; nothing is saved.
+        """
         recorded_at_us = self.recorded_at_us()
         check_target(store.root, self.run_id)
         staged = StagedRun(store.root, self.run_id, recorded_at_us, durable=store.options.sync)
@@ -279,6 +300,7 @@ class _Source:
         is_absent = False
         try:
             self._stage(staged, recorded_at_us)
+            folder.check()
             staged.sync_all()
             if store.options.sync:
                 sync_staging(store.root)
