@@ -142,7 +142,8 @@ def _scanned(file: Path, form: str, separator: str | None) -> pl.LazyFrame:
         return pl.scan_ndjson(file, infer_schema_length=None)
     # As text: what a number is says `frames`, which names the row. A line of nothing is none.
     rows = pl.scan_csv(file, separator=separator or ",", infer_schema=False)
-    return rows.filter(~pl.all_horizontal(pl.all().is_null()))
+    # Nor is one of blanks, or with the control-Z that ends a file in old systems.
+    return rows.filter(pl.any_horizontal(pl.all().str.strip_chars(" \t\x1a") != ""))
 
 
 def _begins_with(file: Path, mark: bytes) -> bool:
