@@ -152,6 +152,9 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
+    if "\0" in run_id:
+        # Another program's row: no folder has such a name.
+        return False
     # Mostly it is plain; to go through all names takes as long as the question.
     if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from astraguard_store.columns import Columns
@@ -12,11 +14,16 @@ from astraguard_store.database.rows import insert_files, insert_satellite_bucket
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 from astraguard_store.verdict.values import Judgements
 
-__all__ = ["Transaction"]
+__all__ = ["RefusedRowsError", "Transaction"]
+
+
+class RefusedRowsError(DatabaseError):
+    """The database refused rows, and is as it was before them."""
 
 
 class Transaction:
@@ -85,6 +92,22 @@ class Transaction:
         written = whole_runs.insert_whole_runs(self._connection, new)
         self._changed.update(written)
         return written
+
+    @contextmanager
+    def undone_if_refused(self) -> Iterator[None]:
+        """Take back what is written inside if the database refuses it; the rest stays.
+
+        Raises:
+            RefusedRowsError: It did, since a value is such as its column doesn't take.
+        """
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            self._connection.execute("ROLLBACK TO part")
+            raise RefusedRowsError(f"its rows are not what a save writes: {error}") from error
+        finally:
+            self._connection.execute("RELEASE part")
 
     def named_saves(self, save_id: str) -> list[tuple[str, str]]:
         """Return (run id, content's hash) of each save that was ever given that name."""

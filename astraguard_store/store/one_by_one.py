@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
+from astraguard_store.database.runs import UnreadableRunError
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.model import RunSummary
 
 __all__ = ["one_by_one"]
 
+logger = logging.getLogger("astraguard_store")
+
 
 def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict[str, RunSummary]:
-    """Return those of the runs that are there, by id."""
+    """Return those of the runs that are there, by id; one that can't be read is logged."""
     found: dict[str, RunSummary] = {}
     for run_id in run_ids:
-        with suppress(RunNotFoundError):
+        try:
             found[run_id] = get(run_id)
+        except RunNotFoundError:
+            continue
+        except UnreadableRunError as error:
+            logger.warning("left out of a list: %s", error)
     return found
