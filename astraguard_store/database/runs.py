@@ -300,10 +300,6 @@ def load_run_of_rows(connection: Connection, run_id: str) -> StoredRun | None:
     return stored_run(run_id, run[1:_END_OF_RUN], provenance[1:], parts, below)
 
 
-class UnreadableRunError(DatabaseError):
-    """A run's rows hold what no save writes: a list leaves it out and goes on."""
-
-
 def stored_run(
     run_id: str,
     run: tuple[Any, ...],
@@ -319,7 +315,7 @@ def stored_run(
         written_at = None if last_written_at_us is None else utc_from_epoch_us(last_written_at_us)
         known = _provenance(provenance)
     except OverflowError as failure:
-        raise UnreadableRunError(
+        raise DatabaseError(
             f"run {run_id!r} has a time in its row that is no date, which another program wrote "
             f"there ({failure}); `astraguard-store check` says more"
         ) from failure

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astraguard_store.columns import Columns
@@ -14,16 +13,11 @@ from astraguard_store.database.rows import insert_files, insert_satellite_bucket
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sql import Connection
 from astraguard_store.database.whole_runs import RunRows
-from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 from astraguard_store.verdict.values import Judgements
 
-__all__ = ["RefusedRowsError", "Transaction"]
-
-
-class RefusedRowsError(DatabaseError):
-    """The database refused rows, and is as it was before them."""
+__all__ = ["Transaction"]
 
 
 class Transaction:
@@ -93,21 +87,19 @@ class Transaction:
         self._changed.update(written)
         return written
 
-    @contextmanager
-    def undone_if_refused(self) -> Iterator[None]:
-        """Take back what is written inside if the database refuses it; the rest stays.
+    def insert_if_allowed(self, new: RunRows) -> tuple[bool, str | None]:
+        """Write a run if its id is free; return whether it is written, or why it is refused.
 
-        Raises:
-            RefusedRowsError: It did, since a value is such as its column doesn't take.
+        If the database refuses a value of it, none of its rows is written.
         """
-        self._connection.execute("SAVEPOINT part")
+        self._connection.execute("SAVEPOINT run")
         try:
-            yield
+            return bool(self.insert_new([new])), None
         except sqlite3.IntegrityError as error:
-            self._connection.execute("ROLLBACK TO part")
-            raise RefusedRowsError(f"its rows are not what a save writes: {error}") from error
+            self._connection.execute("ROLLBACK TO run")
+            return False, f"its rows are not what a save writes: {error}"
         finally:
-            self._connection.execute("RELEASE part")
+            self._connection.execute("RELEASE run")
 
     def named_saves(self, save_id: str) -> list[tuple[str, str]]:
         """Return (run id, content's hash) of each save that was ever given that name."""

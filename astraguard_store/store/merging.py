@@ -26,7 +26,7 @@ from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run, load_run_of_rows
 from astraguard_store.database.sqlite.integrity import replaced_tables
-from astraguard_store.database.transaction import RefusedRowsError, Transaction
+from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows, load_rows, with_files
 from astraguard_store.exceptions import (
     ArtifactReadError,
@@ -84,7 +84,7 @@ class _Taken:
         staged: Its files.
         without_files: Whether the other store has none, so that these were made.
         is_written: Whether its rows are here now.
-        is_refused: Whether the database refused them.
+        refusal: Why the database refused them.
     """
 
     run: StoredRun
@@ -93,7 +93,7 @@ class _Taken:
     staged: StagedRun | None = None
     without_files: bool = False
     is_written: bool = False
-    is_refused: bool = False
+    refusal: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -259,7 +259,8 @@ class _Merge:
             with self._store.turn(purpose):
                 with self._store.write(purpose) as transaction:
                     for one in taken:
-                        self._write_rows(one, transaction)
+                        rows = with_files(one.rows, one.token, one.files)
+                        one.is_written, one.refusal = transaction.insert_if_allowed(rows)
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
@@ -274,15 +275,6 @@ class _Merge:
             raise
         self._note(taken)
 
-    def _write_rows(self, one: _Taken, transaction: Transaction) -> None:
-        rows = with_files(one.rows, one.token, one.files)
-        try:
-            with transaction.undone_if_refused():
-                one.is_written = bool(transaction.insert_new([rows]))
-        except RefusedRowsError as error:
-            self.refused.append((one.run_id, str(error)))
-            one.is_refused = True
-
     def _note(self, taken: list[_Taken]) -> None:
         written = [one for one in taken if one.is_written]
         self.merged += [one.run_id for one in written]
@@ -290,7 +282,9 @@ class _Merge:
         others = [one for one in taken if not one.is_written]
         _discard(others)
         for one in others:
-            if not one.is_refused and not self._is_here(one.run_id, one.run):
+            if one.refusal:
+                self.refused.append((one.run_id, one.refusal))
+            elif not self._is_here(one.run_id, one.run):
                 self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
 
 

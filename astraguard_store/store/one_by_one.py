@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from astraguard_store.database.runs import UnreadableRunError
-from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.exceptions import DatabaseError, RunNotFoundError
 from astraguard_store.model import RunSummary
 
 __all__ = ["one_by_one"]
@@ -22,6 +21,9 @@ def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict
             found[run_id] = get(run_id)
         except RunNotFoundError:
             continue
-        except UnreadableRunError as error:
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, OverflowError):
+                raise
+            # A time of no calendar in its row, which another program wrote there.
             logger.warning("left out of a list: %s", error)
     return found
