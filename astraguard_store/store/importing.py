@@ -70,6 +70,9 @@ from astraguard_store.system.interrupts import interrupts_held_back
 __all__ = ["import_paths"]
 
 _CHUNK_BYTES = 2**20
+# Measurements shrink by 3 to 20 times. A zip whose files share their bytes (42.zip) has no limit.
+_MOST_PACKED = 200
+_ANY_ZIP_BYTES = 256 * 2**20
 # RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)
 # What keeps one run out would keep out all others, too.
@@ -137,10 +140,13 @@ def _unzipped(path: Path) -> Iterator[Path]:
         tempfile.TemporaryDirectory(prefix="astraguard-") as folder,
         zipfile.ZipFile(path) as zip_,
     ):
-        for member in zip_.infolist():
-            parts = PurePosixPath(member.filename).parts
-            if member.is_dir() or not _is_of_run(parts):
-                continue
+        members = [
+            (member, parts)
+            for member in zip_.infolist()
+            if not member.is_dir() and _is_of_run(parts := PurePosixPath(member.filename).parts)
+        ]
+        _check_size(path, Path(folder), sum(member.file_size for member, _ in members))
+        for member, parts in members:
             target = Path(folder, *parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -149,6 +155,26 @@ def _unzipped(path: Path) -> Iterator[Path]:
             except _ZIP_ERRORS as error:
                 raise ArtifactReadError(f"{path}: {member.filename}: {error}") from error
         yield Path(folder)
+
+
+def _check_size(path: Path, folder: Path, unpacked_bytes: int) -> None:
+    """Make sure that a zip may be unpacked; none of its files gets longer than it says.
+
+    Raises:
+        ArtifactReadError: It would fill the disk, or is packed as no measurements can be.
+    """
+    most = max(_ANY_ZIP_BYTES, _MOST_PACKED * path.stat().st_size)
+    if unpacked_bytes > most:
+        raise ArtifactReadError(
+            f"{path} would unpack to {unpacked_bytes} bytes, more than {_MOST_PACKED} times its "
+            "own size; if it is right, unpack it and import the folder"
+        )
+    free_bytes = shutil.disk_usage(folder).free
+    if unpacked_bytes > free_bytes:
+        raise ArtifactReadError(
+            f"{path} would unpack to {unpacked_bytes} bytes, and {folder.parent} has {free_bytes} "
+            "left; name a folder with more room in TMPDIR"
+        )
 
 
 def _is_of_run(parts: Sequence[str]) -> bool:
