@@ -183,7 +183,7 @@ class FileReader:
                     try:
                         result = self._answer(asking, before)
                     except StoreError:
-                        if before is None or before[0] == self._state():
+                        if before is None or before == (self._state(), self._log_state()):
                             raise
                         continue
             except SetAsideError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import quote
@@ -55,14 +56,27 @@ class Alone(sqlite3.Connection):
     on the file. It is closed when neither can be, if need be later or never.
     """
 
-    has_commit = False
-    """Whether its log has one: a reader can't move it, so the log isn't removed."""
+    has_commit = True
+    """Whether its log has one; if not, it removes the log when it is closed."""
+    _file: os.stat_result
     _left_open: ClassVar[list[tuple[os.stat_result, sqlite3.Connection]]] = []
 
-    def look(self, path: Path) -> None:
-        """Look whether its log, which is open, has a commit."""
+    def begin(self, path: Path) -> None:
+        """Begin to read *path*, whose log is still there: SQLite would make one.
+
+        Raises:
+            sqlite3.OperationalError: It isn't.
+        """
         self._file = os.stat(path)
+        if not os.access(f"{path}-wal", os.F_OK):
+            raise sqlite3.OperationalError(f"the log {path}-wal was removed meanwhile")
+        self.has_commit = False
+        # The log's index is then no file. The lock is none: this VFS takes none.
+        self.execute("PRAGMA locking_mode=EXCLUSIVE")
+        # Else it would sync the log before the attempt below.
+        self.execute("PRAGMA synchronous=OFF")
         try:
+            # A reader can't move a commit.
             self.execute("PRAGMA wal_checkpoint").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname not in ("SQLITE_IOERR_WRITE", "SQLITE_READONLY"):
@@ -71,7 +85,7 @@ class Alone(sqlite3.Connection):
 
     def close(self) -> None:
         """Close it as soon as that harms nobody."""
-        if not self.has_commit:
+        if not self.has_commit and not _leaves_log(self):
             # Python closes what nobody refers to, also when it ends.
             import ctypes
 
@@ -90,6 +104,13 @@ class Alone(sqlite3.Connection):
                 for entry in those:
                     cls._left_open.remove(entry)
                     sqlite3.Connection.close(entry[1])
+
+
+def _leaves_log(connection: sqlite3.Connection) -> bool:
+    """Make a connection leave the log when it is closed, which Python 3.11 can't ask for."""
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+    return sys.version_info >= (3, 12)
 
 
 def connect(
@@ -117,11 +138,11 @@ def connect(
             factory=Alone if mode == "alone" else sqlite3.Connection,
         )
         try:
+            if isinstance(connection, Alone):
+                connection.begin(path)
             _prepare(connection, _pragmas(mode, durability, busy_timeout_s))
             # So that its log is open when another thread looks for the descriptor of its own.
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            if isinstance(connection, Alone):
-                connection.look(path)
         except BaseException:
             # Else the error's traceback keeps it open, and an empty log beside the file.
             connection.close()
@@ -174,9 +195,6 @@ def write_pragmas(durability: Durability, busy_timeout_s: float) -> list[str]:
 def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[str]:
     # The timeout first: the pragmas after it may meet a lock themselves.
     pragmas = [f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"]
-    if mode == "alone":
-        # The log's index is then no file. The lock is none: this VFS takes none.
-        pragmas += ["PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=OFF"]
     if mode != "rw":
         # 32 MB of pages, taken as they are read: 14,000 runs stay in reach.
         return [
