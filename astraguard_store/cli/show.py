@@ -13,9 +13,8 @@ from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
-from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
-from astraguard_store.presentation.tables import units_table
+from astraguard_store.presentation.tables import NOISE, noise_text, units_table
 from astraguard_store.presentation.verdict_shapes import intervals_shape
 from astraguard_store.verdict.values import PercentileInterval
 
