@@ -12,7 +12,7 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import NO_TAGS
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
 
-__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes", "told_by", "told_of"]
+__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes", "told_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,13 @@ class SaveNotes:
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
 
 
-def told_of(provenance: Provenance) -> dict[str, Any]:
-    """Return what is known of a run's provenance, as JSON has it."""
-    units = {satellite_id: asdict(unit) for satellite_id, unit in provenance.units.items()}
-    return {**dict(provenance.known()), **({"units": units} if units else {})}
-
-
 def told_by(notes: Any) -> dict[str, Any]:
     """Return the fields of notes as JSON has them, of provenance only what is known."""
     told = {field.name: getattr(notes, field.name) for field in fields(notes)}
-    return {**told, "provenance": told_of(notes.provenance), "tags": dict(notes.tags)}
+    provenance: Provenance = notes.provenance
+    units = {satellite_id: asdict(unit) for satellite_id, unit in provenance.units.items()}
+    known = {**dict(provenance.known()), **({"units": units} if units else {})}
+    return {**told, "provenance": known, "tags": dict(notes.tags)}
 
 
 def render_notes(notes: SaveNotes) -> bytes:
