@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import reference
@@ -25,6 +26,7 @@ from astraguard_store import (
     RunSummary,
     StoreNotFoundError,
 )
+from astraguard_store.reports import FindingKind
 from astraguard_store.store.checking import check_folder
 from astraguard_store.system import mounts as file_systems
 
@@ -198,6 +200,13 @@ class TestSound:
         reports = [check(store) for _ in range(25)]
 
         assert [faults(report) for report in reports] == [[]] * 25
+
+
+@pytest.mark.parametrize("kind", get_args(FindingKind))
+def test_the_page_on_upkeep_has_each_kind_of_finding(kind: str) -> None:
+    page = Path(__file__).parent.parent / "docs" / "upkeep.md"
+
+    assert f"`{kind}`" in page.read_text(encoding="utf-8")
 
 
 class TestFindings:
