@@ -131,7 +131,7 @@ class MetricsStorage:
         """Return how this run differs from another of the same results folder.
 
         Args:
-            other_run_id: The run to compare with; one that may have no such name is missing.
+            other_run_id: The run to compare with; a name that no run can have is a missing run.
 
         Returns:
             ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and

@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 import reference
+from observing import flip_a_byte
 from recordings import recorded
 
 from astraguard_store import (
@@ -79,12 +80,6 @@ def buckets_of(results: Path) -> list[tuple[str, int]]:
 def append(path: Path, content: bytes) -> None:
     with path.open("ab") as file:
         file.write(content)
-
-
-def flip_a_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def fill_with_noise(results: Path) -> None:
