@@ -69,6 +69,10 @@ class MetricsStorage:
     ) -> None:
         """Name a run and make its folder.
 
+        Args:
+            run_id: The run; see `check_run_id` for what is allowed.
+            results_dir: The results folder; a URL is refused.
+
         Raises:
             InvalidRunError: The id is not allowed (a ValueError that names it).
             OSError: The folder can't be made.
@@ -125,6 +129,9 @@ class MetricsStorage:
 
     def compare_runs(self, other_run_id: str) -> dict[str, Any]:
         """Return how this run differs from another of the same results folder.
+
+        Args:
+            other_run_id: The run to compare with; a name that no run can have is a missing run.
 
         Returns:
             ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and

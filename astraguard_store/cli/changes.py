@@ -6,9 +6,8 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.presentation import text
+from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.verdict_shapes import change_shape
 
 
 @click.command(
@@ -65,7 +64,7 @@ def changes(
         return ANSWER_IS_NO
     if as_json:
         shape = {"metric_type": metric, "statistic": statistic}
-        output.print_json({**origin, **shape, "changes": [change_shape(one) for one in found]})
+        output.print_json({**origin, **shape, "changes": [shapes.shape_of(one) for one in found]})
     elif found:
         columns = text.words("first run", "started at (UTC)")
         columns += text.numbers("before ms", "after ms", "change", "runs")
