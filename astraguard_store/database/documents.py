@@ -53,6 +53,7 @@ __all__ = [
     "parts_of",
     "renew_document",
     "renew_missing_documents",
+    "state_of",
     "write_document",
 ]
 
@@ -275,12 +276,17 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
         ``missing`` also for one of another format, which isn't read.
     """
     stored = connection.execute(_document_sql(), (run_id,)).fetchone()
-    right = encode(run_id, _stored_parts(connection, run_id))
+    return state_of(run_id, stored and stored[0], _stored_parts(connection, run_id))
+
+
+def state_of(run_id: str, stored: bytes | None, parts: RunParts) -> DocumentState:
+    """Return, as `document_state`, whether the document *stored* says what the rows do."""
+    right = encode(run_id, parts)
     if stored is None:
         return "right" if right is None else "missing"
-    if stored[0] == right:
+    if stored == right:
         return "right"
-    return "wrong" if stored[0].startswith(_BEGINNING) else "missing"
+    return "wrong" if stored.startswith(_BEGINNING) else "missing"
 
 
 _COPIED: Final = ("statistics", "artifacts")
