@@ -97,16 +97,19 @@ def test_a_check_asks_once_for_the_rows_of_many_runs(results: Path) -> None:
 
 def test_a_run_that_is_saved_while_it_is_checked_is_looked_at_again(results: Path) -> None:
     _saved(results, 3)
-    with RunRepository.open(results) as other, seen_sql() as seen:
-        with RunRepository.open(results) as repository:
+    with (
+        RunRepository.open(results) as other,
+        seen_sql() as seen,
+        RunRepository.open(results) as repository,
+    ):
 
-            def save_again(done: int, _: int) -> None:
-                # The rows of all three have been read by then.
-                if done == 1:
-                    other.save("run_002", recorded(5))
-                    other.delete("run_001")
+        def save_again(done: int, _: int) -> None:
+            # The rows of all three have been read by then.
+            if done == 1:
+                other.save("run_002", recorded(5))
+                other.delete("run_001")
 
-            report = repository.check(progress=save_again)
+        report = repository.check(progress=save_again)
 
     assert [f for f in report.findings if f.severity == "fault"] == []
     assert (report.runs, report.files) == (2, 4)

@@ -214,13 +214,11 @@ def _write_sql() -> str:
     return compiled(upsert(run_documents))
 
 
-def write_document(connection: Connection, run_id: str, parts: RunParts) -> None:
-    """Write the document of a run, all of whose rows have been written.
+def write_document(connection: Connection, run_id: str, document: bytes | None) -> None:
+    """Write the document of a run, all of whose rows have been written; None writes nothing.
 
-    It comes last, because every row that is written later drops it. Does nothing if the
-    rows can't be copied.
+    It comes last, because every row that is written later drops it.
     """
-    document = encode(run_id, parts)
     if document is not None:
         connection.execute(_write_sql(), (run_id, document))
 
@@ -233,7 +231,7 @@ def _delete_sql() -> str:
 def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
-    write_document(connection, run_id, _stored_parts(connection, run_id))
+    write_document(connection, run_id, encode(run_id, _stored_parts(connection, run_id)))
 
 
 @kept()

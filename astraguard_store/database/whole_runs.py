@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from astraguard_store.database.baselines import of_same_baselines
 from astraguard_store.database.core import bindparam, compiled, insert_new, metadata, runs, select
-from astraguard_store.database.documents import RunParts, parts_of, write_document
+from astraguard_store.database.documents import RunParts, encode, parts_of, write_document
 from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
 from astraguard_store.database.runs import (
     BELOW,
@@ -37,6 +37,7 @@ __all__ = [
     "parts_of_rows",
     "rows_of",
     "run_of",
+    "with_document",
     "with_files",
     "without_recorder",
 ]
@@ -73,11 +74,13 @@ class RunRows(NamedTuple):
         run: Of the table `runs`.
         children: {table: rows of it}, of the others but for `measurements`.
         measurements: A packed column for each column of that table but the run's id.
+        document: Theirs, made already; None where it isn't.
     """
 
     run: Row
     children: dict[str, Sequence[Row]]
     measurements: tuple[Sequence[float], ...] = ()
+    document: bytes | None = None
 
     @property
     def run_id(self) -> str:
@@ -124,11 +127,19 @@ def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
     return RunRows(run_row(run, revision), children)
 
 
+def with_document(rows: RunRows, run: StoredRun) -> RunRows:
+    """Return the rows of *run* with the document, which whoever writes them then needn't make."""
+    summary = run.summary
+    parts = RunParts(summary.metrics, summary.satellites, summary.artifacts)
+    return rows._replace(document=encode(rows.run_id, parts))
+
+
 def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifact]) -> RunRows:
     """Return *rows* for a place where the run has these files, published by this token."""
     run = (*rows.run[:_TOKEN], staging_token, *rows.run[_TOKEN + 1 :])
     of_files = [file_row(rows.run_id, file) for file in files]
-    return rows._replace(run=run, children={**rows.children, "artifacts": of_files})
+    children = {**rows.children, "artifacts": of_files}
+    return rows._replace(run=run, children=children, document=None)
 
 
 def without_recorder(rows: RunRows) -> RunRows:
@@ -221,8 +232,8 @@ def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> li
             written = of_same_baselines(connection, written)
         insert_many(connection, table, chain.from_iterable(written))
     for rows in new:
-        of_run = (rows.children.get(table, ()) for table in ("statistics", "artifacts"))
-        write_document(connection, rows.run_id, parts_of(*of_run))
+        document = rows.document or encode(rows.run_id, parts_of_rows(rows))
+        write_document(connection, rows.run_id, document)
     return [rows.run_id for rows in new]
 
 
