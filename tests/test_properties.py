@@ -23,6 +23,7 @@ from astraguard_store import LatencyCollector, RunRepository, columns
 from astraguard_store.columns import Columns
 from astraguard_store.formats.csv import parse_csv, render_csv
 from astraguard_store.formats.summary import (
+    decoded_summary,
     parse_document,
     parse_summary,
     render_document,
@@ -238,6 +239,22 @@ class TestJson:
             satellite: {name: metric.p95_ms for name, metric in metrics.items()}
             for satellite, metrics in statistics.satellites.items()
         }
+
+    @given(any_rows, st.integers(0), st.binary(max_size=3), st.integers(0, 3))
+    def test_the_short_way_reads_what_the_long_way_does_or_nothing(
+        self, rows: list[reference.Row], place: int, put: bytes, cut: int
+    ) -> None:
+        told = summarize(columns_of(rows))
+        statistics = statistics_document(told.total_measurements, told.metrics, told.satellites)
+        whole = render_document({"run_id": "run", "timestamp": "2026-11-27", **statistics})
+        place %= len(whole)
+        changed = whole[:place] + put + whole[place + cut :]
+
+        found = decoded_summary(changed)
+
+        if found is not None:
+            assert found == parse_summary(parse_document(changed))
+        assert decoded_summary(whole) == parse_summary(parse_document(whole))
 
     @given(any_rows)
     def test_it_reads_the_files_of_the_old_class(self, rows: list[reference.Row]) -> None:

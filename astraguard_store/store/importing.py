@@ -25,7 +25,6 @@ from astraguard_store.artifacts.reader import (
     names_another_run,
     read_columns,
     read_summary_file,
-    run_time_us,
 )
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import sync_staging
@@ -263,7 +262,7 @@ class _Source:
         if self.notes:
             return self.notes.recorded_at_us
         if self.summary:
-            return run_time_us(self.root, self.run_id, self.summary)
+            return self.summary.run_time_us(self.root, self.run_id)
         measured = last_measured_us(self.root, self.run_id)
         return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 

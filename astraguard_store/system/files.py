@@ -160,7 +160,7 @@ def size_if_there(path: Path | str) -> int:
 
 
 @contextmanager
-def open_for_reading(folder: Path, name: str) -> Iterator[int]:
+def open_for_reading(folder: Path | str, name: str) -> Iterator[int]:
     """Give a descriptor of the regular file *name* in *folder*; neither may be a link.
 
     Raises:
