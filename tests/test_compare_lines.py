@@ -70,7 +70,7 @@ def test_wide_numbers_leave_room_for_sketches_and_verdict(wide: Path, baseline: 
 def test_a_sign_stands_for_a_verdict_and_is_explained(wide: Path) -> None:
     written = run("compare", "nightly", "slow", "--results", wide).stdout
 
-    assert all(line.startswith("✗ ") for line in lines_of(written))
+    assert all(" ✗ " in line for line in lines_of(written))
     assert "\n✗ worse\n" in written
 
 

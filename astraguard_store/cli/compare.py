@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
@@ -25,7 +25,6 @@ from astraguard_store.presentation.brief import (
 )
 from astraguard_store.presentation.markdown import escaped
 from astraguard_store.presentation.tables import provenance_table
-from astraguard_store.presentation.text import printable
 from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.verdict.values import GateReport, Verdict
 
@@ -248,7 +247,7 @@ class _Layout(NamedTuple):
         is_joined: Units stand at the end of the names, and one space between percentiles.
         is_plain: Without the arrows that say in colour what a sign says.
         is_named: A change says of which percentile it is; else a line above does.
-        has_words: A verdict is a word at the end; else a sign before the name.
+        has_words: A verdict is a word; else a sign, which a line above explains.
         gap: Spaces between columns.
         longest_name: Of metric types; they are shortened in the middle. None for any.
     """
@@ -278,7 +277,7 @@ def _fitting(
             if over <= 0:
                 return layout
         # The last layout, with shorter names, as long as these differ.
-        longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
+        longest = max(cell_len(text.printable(line.metric_type)) for line in lines) - over
         if longest >= _SHORTEST_NAME and _still_differ(lines, longest):
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
@@ -291,14 +290,8 @@ def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
 
 
 def _shortened(name: str, longest: int | None) -> str:
-    """Return a name of at most so many columns: names often differ at their ends."""
-    name = printable(name)
-    if longest is None or cell_len(name) <= longest:
-        return name
-    end = name[-((longest - 1) // 2) :]
-    while cell_len(end) > (longest - 1) // 2:
-        end = end[1:]
-    return f"{set_cell_size(name, longest - 1 - cell_len(end))}…{end}"
+    name = text.printable(name)
+    return name if longest is None else text.shortened(name, longest, cell_len)
 
 
 def _notes(
@@ -346,14 +339,11 @@ def _brief_table(
         columns += text.numbers(title)
         cells = [[cell] for cell in in_one]
     columns += text.numbers("change", *(["missed"] if is_missed else []))
-    has_words = bool(verdicts) and layout.has_words
-    columns += text.words("verdict") if has_words else []
+    columns += text.words("verdict" if layout.has_words else "") if verdicts else []
     rows: list[list[output.Cell]] = []
     for line, name, percentiles in zip(lines, names, cells, strict=True):
-        verdict = verdicts.get((line.metric_type, line.satellite_id))
         row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
-        row.append(name if layout.has_words or not verdicts else _signed(verdict, name))
-        row += percentiles
+        row += [name, *percentiles]
         # The sign says what the arrow does, where there is no room.
         is_plain = layout.is_plain or not layout.is_named
         change = _coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=is_plain)
@@ -361,17 +351,11 @@ def _brief_table(
         row.append(_of_percentile(line.statistic or "", change) if is_named else change)
         if is_missed:
             row.append(arrow.join(line.missed))
-        if has_words:
-            row.append(_verdict_cell(verdict))
+        if verdicts:
+            verdict = verdicts.get((line.metric_type, line.satellite_id))
+            row.append(_verdict_cell(verdict, words.SHORT if layout.has_words else words.SIGNS))
         rows.append(row)
     return columns, rows
-
-
-def _signed(verdict: Verdict | None, name: str) -> output.Cell:
-    """Return a name with the sign of its verdict before it."""
-    if verdict is None:
-        return f"  {name}"
-    return output.Coloured(f"{words.SIGNS[verdict]} {name}", words.COLOURS.get(verdict, ""))
 
 
 def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
@@ -381,11 +365,11 @@ def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
     return output.Coloured(f"{change.text} {statistic}", change.colour)
 
 
-def _verdict_cell(verdict: Verdict | None) -> output.Cell:
+def _verdict_cell(verdict: Verdict | None, said: Mapping[str, str]) -> output.Cell:
     # The reference, and what only one run measured, isn't judged.
     if verdict is None:
         return "-"
-    return output.Coloured(words.SHORT[verdict], words.COLOURS.get(verdict, ""))
+    return output.Coloured(said[verdict], words.COLOURS.get(verdict, ""))
 
 
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
