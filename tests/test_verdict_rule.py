@@ -459,7 +459,7 @@ class TestSides:
 
         report = judge_sides(sides(pool, [short]), Limits())
 
-        assert "run_009 has 15% of the usual events: was it finished?" in report.warnings
+        assert "run_009 has 15 % of the usual events: was it finished?" in report.warnings
 
 
 def test_a_slower_machine_is_no_slower_software() -> None:

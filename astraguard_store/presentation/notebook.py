@@ -117,11 +117,11 @@ def _percentiles_table(answer: Percentiles) -> Html:
 
 def _distribution_table(distribution: Distribution) -> Html:
     rows = [
-        [run.run_id, *(numbers.duration_text(run.quantile(q)) for q in (0.5, 0.95, 0.99))]
+        [run.run_id, *(numbers.duration_text(run.percentile(q)) for q in (0.5, 0.95, 0.99))]
         for run in distribution.runs
     ]
     columns = [*text.words("run"), *text.numbers(*PERCENTILES)]
-    return table(columns, rows, caption=f"{distribution.metric_type}, within 1 %")
+    return table(columns, rows, caption=distribution.metric_type)
 
 
 def _findings_table(report: CheckReport) -> Html:
