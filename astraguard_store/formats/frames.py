@@ -176,7 +176,11 @@ class ColumnsBuilder:
         missed = [code for (_, _, is_missed), code in self._codes.items() if is_missed]
         kept = self._blocks if self._spill is None else [self._spill]
         return Columns(
-            [(block, len(block)) for block in kept], labels, missed, is_timed=self._is_timed
+            [(block, len(block)) for block in kept],
+            labels,
+            missed,
+            is_timed=self._is_timed,
+            is_in_file=self._spill is not None,
         )
 
     def _packed(self, frame: pl.DataFrame) -> bytes:
