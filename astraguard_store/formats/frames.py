@@ -127,7 +127,6 @@ class ColumnsBuilder:
         self._is_iso: bool | None = None
         self._first_timestamp: float | None = None
         self._now = time.time()
-        self._is_timed = True
         self._epoch_unit_s: float | None = None
         self._commas_separate = False
 
@@ -179,7 +178,6 @@ class ColumnsBuilder:
             [(block, len(block)) for block in kept],
             labels,
             missed,
-            is_timed=self._is_timed,
             is_in_file=self._spill is not None,
         )
 
@@ -238,7 +236,6 @@ class ColumnsBuilder:
 
         column = self._column(frame, "timestamp")
         if column is None:
-            self._is_timed = False
             return pl.Series([self._now]).new_from_index(0, frame.height)
         if isinstance(column.dtype, pl.Datetime | pl.Date):
             seconds = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
