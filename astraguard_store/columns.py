@@ -169,10 +169,10 @@ class Columns:
             have two: one for what was measured, one for what was missed.
         missed_codes: The label numbers whose rows are missed events; there may be
             no row of them.
-        is_timed: Whether the timestamps were measured; else they say when it was read.
+        is_in_file: Whether the rows lie in a file, since memory may be too small for them.
     """
 
-    __slots__ = ("_blocks", "is_timed", "labels", "missed_codes", "rows")
+    __slots__ = ("_blocks", "is_in_file", "labels", "missed_codes", "rows")
 
     def __init__(
         self,
@@ -180,14 +180,14 @@ class Columns:
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
         *,
-        is_timed: bool = True,
+        is_in_file: bool = False,
     ) -> None:
         """Take (block, bytes of it that count) pairs; *labels* cover every code in them."""
         self._blocks = tuple(blocks)
         self.rows = sum(length for _, length in self._blocks) // ROW_BYTES
         self.labels = tuple(labels)
         self.missed_codes = frozenset(missed_codes)
-        self.is_timed = is_timed
+        self.is_in_file = is_in_file
 
     @classmethod
     def of(

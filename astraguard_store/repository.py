@@ -360,9 +360,9 @@ class RunRepository:
                 `percentiles` can be asked for one: some 100 rows for each metric
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
-                measurements, as after an unknown outcome, it is one save, and what is
-                stored now is returned. A name is known as long as its run exists, also
-                after newer saves of it.
+                names, durations and scenario times, as after an unknown outcome, it is one
+                save, and what is stored now is returned. A name is known as long as its
+                run exists, also after newer saves of it.
 
         Returns:
             The run as `get` gives it.
