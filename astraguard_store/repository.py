@@ -143,7 +143,8 @@ class RunRepository:
         self._writable_source = writable
         self._read_only = read_only
         self._closed = False
-        self._finalizer = weakref.finalize(self, source.close)
+        # A collection may run anywhere, also where this thread keeps others waiting.
+        self._finalizer = weakref.finalize(self, source.close, wait=False)
 
     @classmethod
     def open(
@@ -313,7 +314,8 @@ class RunRepository:
     def close(self) -> None:
         """Let go of the store; its connections close with its last repository."""
         self._closed = True
-        self._finalizer()
+        if self._finalizer.detach():
+            self._open_source.close()
 
     def __enter__(self) -> Self:
         return self

@@ -210,7 +210,7 @@ class FolderRuns:
         """Return False: no database was opened."""
         return False
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Do nothing: nothing is held open."""
 
     def _stored(self, run_id: str) -> StoredRun:

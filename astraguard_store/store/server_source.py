@@ -290,7 +290,7 @@ class ServerSource:
         """Return True: a server is found again by its URL."""
         return True
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:  # noqa: ARG002
         """Close the connections."""
         self.database.close()
 

@@ -166,8 +166,8 @@ class Source(Protocol):
     def is_in_place(self) -> bool:
         """Return whether the database that was opened is still there."""
 
-    def close(self) -> None:
-        """Let go of what is held open."""
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of what is held open; *wait* for other threads that open a store."""
 
 
 class WritableSource(Source, Protocol):
@@ -348,9 +348,9 @@ class MemorySource:
         """Return whether the database that was opened is still there."""
         return self._store.shared.is_in_place()
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Let go of the store; its connections close with its last repository."""
-        self._store.shared.release()
+        self._store.shared.release(wait=wait)
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""

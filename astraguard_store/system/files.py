@@ -339,15 +339,14 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     return os.pread(descriptor, size, offset)
 
 
-@contextmanager
-def databases_stay() -> Iterator[None]:
-    """Wait for other threads that open a database, or close a descriptor of one; keep them out.
+def databases_stay() -> threading.RLock:
+    """Wait, in a ``with``, for others that open a database or close a descriptor; keep them out.
 
     To close a descriptor lets go of all locks that the process has on the file (`fcntl(2)`),
-    so whoever closes one looks first whether the file is open here elsewhere.
+    so whoever closes one looks first whether the file is open here elsewhere. Nobody waits for
+    anything else inside.
     """
-    with _open_or_close:
-        yield
+    return _open_or_close
 
 
 def head_of(path: Path | str, size: int) -> bytes:
