@@ -39,15 +39,6 @@ from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
-__all__ = [
-    "SERIES_STATISTICS",
-    "buckets_by_run",
-    "buckets_of_runs",
-    "history_ids",
-    "judged_runs",
-    "series",
-]
-
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
-__all__ = ["FolderRuns"]
-
 logger = logging.getLogger("astraguard_store")
 
 

@@ -66,8 +66,6 @@ if TYPE_CHECKING:
     from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
 
-__all__ = ["ServerSource", "push_to", "shown"]
-
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")

@@ -87,8 +87,6 @@ if TYPE_CHECKING:
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
 
-__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource", "one_by_one"]
-
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
