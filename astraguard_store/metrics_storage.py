@@ -284,7 +284,10 @@ T = TypeVar("T")
 _LIMIT = 8
 
 FilesState = tuple[tuple[int, int, int, int] | None, ...]
-"""(device, inode, size, time of last change in ns) of each file; None where there is none."""
+"""(device, inode, size, time of last change in ns) of each file; None where there is none.
+
+The time is the one that a program can't set: a copy may bring its own.
+"""
 
 
 FolderId = tuple[int, int]
@@ -381,7 +384,7 @@ def _database_state(results_dir: str) -> FilesState:
             found = os.stat(path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
     path = f"{results_dir}/{DATABASE_NAME}"
     return state(path), state(f"{path}-wal")

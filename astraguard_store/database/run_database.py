@@ -12,9 +12,10 @@ from astraguard_store.database import lists, runs, store_row
 from astraguard_store.database.backend import Backend
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sql import Connection
 from astraguard_store.database.sqlite.backend import SqliteFile, SqliteMemory
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.exceptions import DatabaseDamagedError, RunNotFoundError
 from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo
@@ -49,6 +50,7 @@ class RunDatabase:
         self._map = IdentityMap(same=runs.is_same)
         self._seen: Hashable = None
         self._seen_of_others: Hashable = None
+        self._store_id: str | None = None
         around_forks(self)
 
     @classmethod
@@ -132,7 +134,8 @@ class RunDatabase:
 
     def store_id(self) -> str | None:
         """Return the id that database and results folder share; None where none is set yet."""
-        return self._backend.read(store_row.store_id)
+        self._store_id = self._backend.read(store_row.store_id)
+        return self._store_id
 
     def cache_info(self) -> CacheInfo:
         """Return how the identity map did."""
@@ -145,9 +148,11 @@ class RunDatabase:
         Raises:
             DatabaseBusyError: Another program held a lock for too long.
             CommitOutcomeUnknownError: The commit itself failed.
+            DatabaseDamagedError: Another store's database was written over this one.
             DatabaseError: It was refused or failed before the commit; nothing is written.
         """
         with self._backend.write(options) as write:
+            self._check_is_of_this_store(write.connection)
             transaction = Transaction(write.connection)
             yield transaction
             transaction.attempted = True
@@ -168,6 +173,13 @@ class RunDatabase:
         if in_child:
             self._map.reset_after_fork()
             self._seen = None
+
+    def _check_is_of_this_store(self, connection: Connection) -> None:
+        found = store_row.store_id(connection)
+        self._store_id = self._store_id or found
+        if found != self._store_id:
+            reason = "the database of another store was written over it, while it was open"
+            raise DatabaseDamagedError(self._backend.name, reason)
 
     def _known(self, key: Hashable) -> Any | None:
         """Return what is held under *key* if nobody has changed it, else None.

@@ -12,6 +12,7 @@ import hashlib
 import os
 import resource
 import stat
+import struct
 import sys
 import threading
 from collections.abc import Collection, Iterator
@@ -287,6 +288,13 @@ def descriptors_of(opened: os.stat_result) -> list[int]:
     return found
 
 
+def never_close(opened: object) -> None:
+    """Keep Python from closing what is open, which it does at its own end too."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(opened))
+
+
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
     """Return *size* bytes of an open file, from *offset* on; fewer where it ends."""
     return os.pread(descriptor, size, offset)
@@ -408,6 +416,29 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def range_shared(opened: os.stat_result, start: int, length: int) -> Iterator[None]:
+    """Hold a shared lock on bytes of a file that this process has open.
+
+    It is one of an open file (`fcntl(2)`, F_OFD_SETLK), so that this process, too, gets no
+    exclusive one meanwhile. Afterwards all its other locks on the file are gone.
+
+    Raises:
+        OSError: Somebody has an exclusive one, or it isn't open.
+    """
+    own = descriptor_of(opened)
+    if own is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # By its name another file would be opened.
+    descriptor = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        wanted = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:

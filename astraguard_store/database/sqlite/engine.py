@@ -14,7 +14,12 @@ from urllib.parse import quote
 
 from astraguard_store.database.sqlite.open_files import check_side_files
 from astraguard_store.options import Durability
-from astraguard_store.system.files import databases_stay, descriptors_of, is_same_file
+from astraguard_store.system.files import (
+    databases_stay,
+    descriptors_of,
+    is_same_file,
+    never_close,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -73,10 +78,7 @@ class Alone(sqlite3.Connection):
     def close(self) -> None:
         """Close it as soon as that harms nobody."""
         if not self.has_commit and not _leaves_log(self):
-            # Python closes what nobody refers to, also when it ends.
-            import ctypes
-
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+            never_close(self)
             return
         with databases_stay():
             self._left_open.append((self._file, self))
