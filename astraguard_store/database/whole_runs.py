@@ -138,8 +138,8 @@ def without_recorder(rows: RunRows) -> RunRows:
 def _select_sql(*, table: str) -> str:
     # The columns by name: a database that was migrated may have them in another order.
     rows = metadata.tables[table]
-    of_runs: Any = rows.c.run_id.between(bindparam("first"), bindparam("last"))
-    return compiled(select(rows).where(of_runs).order_by(*rows.primary_key))
+    of_runs = (rows.c.run_id >= bindparam("first"), rows.c.run_id <= bindparam("last"))
+    return compiled(select(rows).where(*of_runs).order_by(*rows.primary_key))
 
 
 def load_rows(connection: Connection, run_id: str) -> RunRows | None:
