@@ -48,10 +48,9 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
 
-# What ended early is no measure of anything, unless somebody names it.
-
 
 def _is_finished() -> Any:
+    # What ended early is no measure of anything, unless somebody names it.
     return runs.c.state == literal_column("'finished'")
 
 
