@@ -14,8 +14,6 @@ from astraguard_store.shown import Plotted, asked_of, dict_of, html_of
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
-
 # A repr is one line in a notebook.
 _SHOWN: Final = 3
 _UNFINISHED: Final[Mapping[RunState, str]] = {

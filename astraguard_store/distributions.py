@@ -16,8 +16,6 @@ from astraguard_store.shown import Tabular, dict_of, html_of
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["Distribution", "RunDistribution"]
-
 _KEPT: Final = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 
 

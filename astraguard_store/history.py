@@ -18,8 +18,6 @@ from astraguard_store.verdict.values import ChangePoint
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["GROUPS", "History", "HistoryPoint", "history_of", "points_of"]
-
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
 

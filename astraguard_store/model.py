@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_TAGS",
-    "PERCENTILES",
     "Artifact",
     "ArtifactKind",
     "AtLeast",
@@ -31,7 +30,6 @@ __all__ = [
     "RunState",
     "RunSummary",
     "epoch_us",
-    "rank_of",
     "utc_from_epoch_us",
     "with_bounds",
 ]

@@ -12,24 +12,6 @@ from typing import Any, Literal, NamedTuple
 from astraguard_store.model import AtLeast
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
-__all__ = [
-    "CacheInfo",
-    "CheckReport",
-    "DescribedColumn",
-    "DescribedObject",
-    "ExportReport",
-    "Finding",
-    "FindingKind",
-    "ImportReport",
-    "MergeReport",
-    "Percentile",
-    "Percentiles",
-    "Progress",
-    "PruneReport",
-    "PushReport",
-    "QueryResult",
-]
-
 Progress = Callable[[int, int], None]
 """Called with the number of runs or folders done and their total."""
 

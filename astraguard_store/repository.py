@@ -82,8 +82,6 @@ if TYPE_CHECKING:
         PercentileInterval,
     )
 
-__all__ = ["RunRepository", "server_shown"]
-
 logger = logging.getLogger("astraguard_store")
 
 _NO_FILTERS = (None,) * 8

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Plotted", "Shown", "Tabular", "asked_of", "dict_of", "html_of", "note_asked"]
-
 
 class Shown:
     """A value with a table in notebooks and a dict for JSON."""

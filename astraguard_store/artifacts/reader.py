@@ -42,22 +42,6 @@ from astraguard_store.system.files import (
     read_file,
 )
 
-__all__ = [
-    "SummaryFile",
-    "found_run",
-    "has_summary",
-    "is_as_saved",
-    "last_measured_us",
-    "names_another_run",
-    "noted_chunks",
-    "read_columns",
-    "read_document",
-    "read_noted",
-    "read_run",
-    "read_summary_bytes",
-    "read_summary_file",
-]
-
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
 _TAIL_BYTES = 4096
 _MAX_LINE_CHARACTERS = 65_536

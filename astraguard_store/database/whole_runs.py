@@ -28,20 +28,6 @@ from astraguard_store.database.runs import (
 from astraguard_store.database.sql import Connection, insert_many, kept
 from astraguard_store.model import Artifact
 
-__all__ = [
-    "RunRows",
-    "insert_whole_runs",
-    "load_all_rows",
-    "load_documents",
-    "load_rows",
-    "parts_of_rows",
-    "rows_of",
-    "run_of",
-    "with_document",
-    "with_files",
-    "without_recorder",
-]
-
 # Without the documents: they are made of the rows where these are written.
 _CHILDREN: Final = tuple(table for table in BELOW if table != "run_documents")
 # In the order of the table, in which those of provenance lie within the others.

@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = [
-    "FIELDS",
-    "FIELDS_WITH_MISSED",
-    "HEADER",
-    "csv_parts",
-    "may_have_apostrophes",
-    "parse_csv",
-    "plain_labels",
-    "render_csv",
-    "safe_labels",
-]
-
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()
 FIELDS_WITH_MISSED = (*FIELDS, "missed")

@@ -20,8 +20,6 @@ from astraguard_store.system.spill import Spill
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "columns_of_frame"]
-
 MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["csv_frames", "json_frames"]
-
 # As columns of text it takes some five times as much.
 _PART_BYTES: Final = 2**24
 # A quote that is opened and never closed would make a row of all that follows.

@@ -65,8 +65,6 @@ from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["import_paths"]
-
 _CHUNK_BYTES = 2**20
 # RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)

@@ -33,8 +33,6 @@ from astraguard_store.system.forks import (
 )
 from astraguard_store.system.noise import NoiseMeter
 
-__all__ = ["Recorder"]
-
 logger = logging.getLogger("astraguard_store")
 
 _SAMPLE_EVERY_S: Final = 1.0

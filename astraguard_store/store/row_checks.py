@@ -47,16 +47,6 @@ from astraguard_store.model import Artifact, Attachment, MetricSummary, RunSumma
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.row_rules import why_not_written
 
-__all__ = [
-    "RowsOfRun",
-    "disagreement",
-    "rows_of_run",
-    "rows_of_runs",
-    "why_csv_differs",
-    "why_rows_differ",
-    "why_summary_differs",
-]
-
 # Other queries of the process wait for 10 ms then, and a run of 20 satellites takes 50 kB.
 _RUNS_AT_A_TIME = 50
 

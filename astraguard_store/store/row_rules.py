@@ -29,8 +29,6 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
-__all__ = ["why_not_written"]
-
 _INFINITE = float("inf")
 _ordered_of = itemgetter("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
 

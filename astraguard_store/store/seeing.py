@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Baseline
 
-__all__ = ["Answers", "distribution", "history", "summaries"]
-
 # How many runs a distribution shows where none are named: what a reader can tell apart.
 _SHOWN = 10
 # How many runs are had at once: on a server in one round trip.

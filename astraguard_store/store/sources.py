@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeVar
 
 from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
@@ -86,8 +86,6 @@ if TYPE_CHECKING:
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
-
-__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource", "one_by_one"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -207,6 +205,15 @@ class WritableSource(Source, Protocol):
         self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
     ) -> CheckReport:
         """Check, and mend what can be mended."""
+
+
+def refusing(why: Callable[[Any], StoreError]) -> Callable[..., NoReturn]:
+    """Return a method for what a source can't do: it raises what *why* says of the source."""
+
+    def refuse(source: Any, *_: object, **__: object) -> NoReturn:
+        raise why(source)
+
+    return refuse
 
 
 def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict[str, RunSummary]:

@@ -26,16 +26,6 @@ from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
-__all__ = [
-    "LOCK_NAME",
-    "FolderStore",
-    "SharedStore",
-    "Store",
-    "existing_root",
-    "folder_store",
-    "memory_store",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")

@@ -23,45 +23,6 @@ from typing import NamedTuple
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = [
-    "Digest",
-    "begin_writeback",
-    "chunks_of",
-    "claim",
-    "create_file",
-    "create_locked",
-    "databases_stay",
-    "descriptor_of",
-    "descriptors_of",
-    "digest_of",
-    "give_back",
-    "head_of",
-    "is_locked",
-    "is_same_file",
-    "lock",
-    "make_folder",
-    "modified_ns",
-    "most_open_files",
-    "never_close",
-    "open_anybodys",
-    "open_below",
-    "open_descriptors",
-    "open_folder",
-    "open_for_reading",
-    "open_lock_file",
-    "range_shared",
-    "read_at",
-    "read_file",
-    "size_if_there",
-    "still_names",
-    "sync",
-    "sync_file",
-    "sync_folder",
-    "try_lock",
-    "unlock",
-    "write_all",
-]
-
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20

@@ -22,8 +22,6 @@ from astraguard_store.verdict.values import (
     Verdict,
 )
 
-__all__ = ["deadlines_of", "judge_sides", "judged_cells"]
-
 _WEAKEST_FIRST: Final[tuple[NoiseSource, ...]] = ("assumed", "history", "measured")
 _WORST_FIRST: Final[tuple[Verdict, ...]] = (
     "regressed",

@@ -13,8 +13,6 @@ from typing import Any, Final, NamedTuple
 from astraguard_store.exceptions import GateError
 from astraguard_store.shown import Shown
 
-__all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
-
 STATISTICS: Final = ("p50", "p95", "p99")
 """The statistics of a run that are judged."""
 

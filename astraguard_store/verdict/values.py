@@ -12,24 +12,6 @@ from astraguard_store.noise import Worst
 from astraguard_store.provenance import Provenance, ProvenanceChange
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
-__all__ = [
-    "Baseline",
-    "Calibration",
-    "CalibrationCell",
-    "CellVerdict",
-    "ChangePoint",
-    "GateReport",
-    "JudgedRun",
-    "Judgements",
-    "NoiseSource",
-    "NotJudged",
-    "PercentileInterval",
-    "RecordedVerdict",
-    "Settling",
-    "SlowEvents",
-    "Verdict",
-]
-
 Verdict = Literal["regressed", "improved", "equivalent", "inconclusive"]
 NoiseSource = Literal["measured", "history", "assumed"]
 

@@ -42,8 +42,6 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
 from astraguard_store.system.files import is_same_file, open_descriptors
 
-__all__ = ["FileReader", "FileWriter", "SqliteWrite"]
-
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")

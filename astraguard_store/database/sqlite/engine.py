@@ -23,19 +23,6 @@ from astraguard_store.system.files import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = [
-    "BEGIN_TO_WRITE",
-    "WRITES",
-    "Alone",
-    "Mode",
-    "connect",
-    "connect_in_memory",
-    "driver_connection",
-    "engine_of",
-    "sqlite_library_version",
-    "write_pragmas",
-]
-
 Mode = Literal["alone", "immutable", "ro", "rw"]
 
 WRITES = "astraguard_writes"

@@ -51,23 +51,6 @@ from astraguard_store.system.forks import in_forked_child
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "KNOWN_REVISIONS",
-    "check_log_fits",
-    "check_revision",
-    "create_database",
-    "described_objects",
-    "fill_new",
-    "finish_restoring",
-    "found_revision",
-    "migrate",
-    "restore_database",
-    "revision_of",
-    "run_scripts",
-    "scripts_folder",
-    "upgrade_database",
-]
-
 KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 logger = logging.getLogger("astraguard_store")

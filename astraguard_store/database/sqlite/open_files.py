@@ -24,8 +24,6 @@ from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
 from astraguard_store.system.files import descriptor_of, head_of, is_same_file, read_at
 
-__all__ = ["OpenFiles", "check_side_files", "has_log_of_another", "is_written_with_log"]
-
 _MAGIC = b"SQLite format 3\0"
 # Which version of the format may write and read it: 1 with a rollback journal, 2 with a log.
 _MODE = slice(18, 20)
