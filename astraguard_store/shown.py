@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Plotted", "Shown", "Tabular", "asked_of", "dict_of", "html_of", "note_asked"]
+__all__ = [
+    "Plotted",
+    "Shown",
+    "Tabular",
+    "asked_of",
+    "dict_of",
+    "html_of",
+    "note_asked",
+    "printable",
+]
 
 
 class Shown:
@@ -73,3 +82,10 @@ def dict_of(value: object) -> dict[str, Any]:
     from astraguard_store.presentation.values import value_shape
 
     return value_shape(value)
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters escaped: names come from files, not from us."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import on_terminal, run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -17,7 +18,6 @@ from astraguard_store.comparison import MetricChange
 from astraguard_store.model import MetricSummary
 from astraguard_store.presentation.brief import BriefLine, brief_lines
 from astraguard_store.presentation.sketch import BLOCKS
-from tests.command_line import on_terminal, run
 
 _VERDICTS = ("regressed", "improved", "equivalent", "inconclusive")
 _NARROWEST = 2 * 4 + 1

@@ -26,6 +26,7 @@ from astraguard_store.presentation.brief import (
 from astraguard_store.presentation.markdown import escaped
 from astraguard_store.presentation.tables import provenance_table
 from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.shown import printable
 from astraguard_store.verdict.values import GateReport, Verdict
 
 if TYPE_CHECKING:
@@ -191,12 +192,12 @@ def _print_verdict(verdict: GateReport, *, markdown: bool) -> None:
     if markdown:
         output.print_line(f"**{escaped(headline)}**")
         output.print_line()
-        output.write_lines(f"- warning: {escaped(warning)}" for warning in verdict.warnings)
     else:
         output.print_folded(headline)
         output.print_folded(f"  noise: {words.noise_text(verdict)}; {words.why(verdict)}")
-        for warning in verdict.warnings:
-            output.print_folded(f"  warning: {warning}")
+    for warning in verdict.warnings:
+        indent = "" if markdown else "  "
+        output.print_folded(f"{indent}warning: {warning}", markdown=markdown)
     output.print_line()
 
 
@@ -277,7 +278,7 @@ def _fitting(
             if over <= 0:
                 return layout
         # The last layout, with shorter names, as long as these differ.
-        longest = max(cell_len(text.printable(line.metric_type)) for line in lines) - over
+        longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
         if longest >= _SHORTEST_NAME and _still_differ(lines, longest):
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
@@ -290,7 +291,7 @@ def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
 
 
 def _shortened(name: str, longest: int | None) -> str:
-    name = text.printable(name)
+    name = printable(name)
     return name if longest is None else text.shortened(name, longest, cell_len)
 
 

@@ -28,8 +28,9 @@ from astraguard_store.presentation.numbers import (
     unit_of,
 )
 from astraguard_store.presentation.style import PALETTE
-from astraguard_store.presentation.text import band_text, printable, quantile_text, shortened
+from astraguard_store.presentation.text import band_text, quantile_text, shortened
 from astraguard_store.quantile_changes import QuantileChanges, ratio_range
+from astraguard_store.shown import printable
 
 SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
 """Where an axis of shares has its ticks."""

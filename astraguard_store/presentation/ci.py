@@ -9,7 +9,6 @@ from typing import NamedTuple
 from astraguard_store.comparison import Comparison
 from astraguard_store.presentation.brief import PERCENTILES, BriefLine, brief_lines
 from astraguard_store.presentation.html import Html, tag
-from astraguard_store.presentation.text import printable
 from astraguard_store.presentation.verdict_texts import (
     change_text,
     headline,
@@ -19,6 +18,7 @@ from astraguard_store.presentation.verdict_texts import (
     settled,
     where,
 )
+from astraguard_store.shown import printable
 from astraguard_store.verdict.values import CellVerdict, GateReport
 
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.text import Column
 from astraguard_store.reports import DescribedObject
+from astraguard_store.shown import printable
 
 # An underscore inside a word, an ampersand without an entity, and a parenthesis that
-# begins no address of a link are only themselves.
-_MARKS = re.compile(r"[\\|*`<\[~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+# begins no address of a link are only themselves. Between dollars GitHub sets formulas.
+_MARKS = re.compile(r"[\\|*`<\[~$]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 _TITLE = """\
 # Tables and views
