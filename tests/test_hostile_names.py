@@ -20,6 +20,7 @@ from command_line import on_terminal, run
 from test_seeing import completions
 
 from astraguard_store import LatencyCollector, Provenance, RunRepository
+from astraguard_store.presentation.sketch import BLOCKS
 
 # ESC in a terminal, an override of the direction, a separator of lines, markup of each kind,
 # a workflow command, an entity, a formula of GitHub, and a pipe of a table.
@@ -164,6 +165,8 @@ def assert_no_markup(written: str) -> None:
     text = "\n".join(line for line in written.split("\n") if not line.startswith("    "))
     # A folded part of GitHub's is HTML, in which names are escaped as there.
     text = re.sub(r"^</?details>(<summary>[^<\n]*</summary>)?$", "", text, flags=re.MULTILINE)
+    # A sketch is code, in which blanks count.
+    text = re.sub(rf"`[{BLOCKS} ]+`", "", text)
     unescaped = re.sub(r"\\[^\w\s]", "", text)
     assert "<" not in unescaped
     assert "](" not in unescaped

@@ -393,7 +393,7 @@ def _sketches(
     repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine], width: int
 ) -> Mapping[str, str] | None:
     """Return {metric type: sketch of both runs}; None where none is known or can be shown."""
-    from astraguard_store.presentation.sketch import BLOCKS, histograms
+    from astraguard_store.presentation.sketch import BLOCKS, Sketch, histograms
 
     if not output.has(BLOCKS):
         return None
@@ -402,7 +402,8 @@ def _sketches(
     for line in lines:
         known = repository.distribution(line.metric_type, dict.fromkeys(run_ids)).runs
         drawn = dict(zip([run.run_id for run in known], histograms(known, width), strict=True))
-        found[line.metric_type] = " ".join(drawn.get(name, " " * width) for name in run_ids)
+        both = " ".join(drawn.get(name, " " * width) for name in run_ids)
+        found[line.metric_type] = Sketch(both)
     return found if any(sketch.strip() for sketch in found.values()) else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from astraguard_store.presentation.sketch import Sketch
 from astraguard_store.presentation.text import Column
 from astraguard_store.reports import DescribedObject
 from astraguard_store.shown import printable
@@ -79,7 +80,10 @@ def _sections(objects: Sequence[DescribedObject]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return *text* with what Markdown would take for its own marks escaped."""
+    """Return *text* with what Markdown would take for its own marks escaped; a sketch as code."""
+    if isinstance(text, Sketch) and text:
+        # Of code that begins and ends with a space, one of each is taken away.
+        return f"` {text} `" if text[:1] == " " == text[-1:] else f"`{text}`"
     return _MARKS.sub(r"\\\g<0>", printable(text))
 
 
