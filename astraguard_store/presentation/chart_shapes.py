@@ -210,7 +210,7 @@ def history_shape(history: History, statistic: str) -> HistoryShape | str:
         name = printable(group or "-") if history.by else "all"
         trends.append(Trend(name, _said(history, group, unit, bands), placed, bands.get(group)))
         events += [
-            Event(place, f"changed{_commit(point)}", number)
+            Event(place, printable(f"changed{_commit(point)}"), number)
             for place, _, point in placed
             if point in steps
         ]

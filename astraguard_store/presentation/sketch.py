@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from astraguard_store.distributions import RunDistribution
+if TYPE_CHECKING:
+    from astraguard_store.distributions import RunDistribution
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _NOTHING: Final = " "
