@@ -59,7 +59,14 @@ class RunDistribution(NamedTuple):
         return sum(bucket.missed for bucket in self.buckets)
 
     def quantile(self, q: float) -> float | AtLeast | None:
-        """Return a percentile, ms, within 1 %; its lower bound among the missed."""
+        """Return a percentile, ms, within 1 %; its lower bound among the missed.
+
+        Args:
+            q: Which one, from 0 to 1; by the rule of `MetricSummary`.
+
+        Raises:
+            InvalidRunError: *q* isn't from 0 to 1.
+        """
         columns = BucketColumns(
             [bucket.bucket for bucket in self.buckets],
             [bucket.count for bucket in self.buckets],

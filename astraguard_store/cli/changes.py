@@ -6,9 +6,8 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.presentation import numbers, text
+from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.markdown import escaped
-from astraguard_store.presentation.verdict_shapes import change_shape
 
 
 @click.command(
@@ -65,7 +64,7 @@ def changes(
         return ANSWER_IS_NO
     if as_json:
         shape = {"metric_type": metric, "statistic": statistic}
-        output.print_json({**origin, **shape, "changes": [change_shape(one) for one in found]})
+        output.print_json({**origin, **shape, "changes": [shapes.shape_of(one) for one in found]})
     elif found:
         unit = numbers.unit_of(level for one in found for level in (one.before_ms, one.after_ms))
         columns = text.words("first run", "started at (UTC)")

@@ -26,7 +26,6 @@ from astraguard_store.presentation.brief import (
 from astraguard_store.presentation.markdown import escaped
 from astraguard_store.presentation.sketch import BLOCKS, Sketch, histograms
 from astraguard_store.presentation.tables import provenance_table
-from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.shown import printable
 from astraguard_store.verdict.values import GateReport, Verdict
 
@@ -111,7 +110,7 @@ def compare(
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
             if standard.is_set:
-                shape["verdict"] = gate_shape(judged.report) if judged.report else None
+                shape["verdict"] = shapes.gate_shape(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
         elif form in _FOR_CI:
             _FOR_CI[form](comparison, judged.report)

@@ -13,8 +13,8 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.shapes import value_shape
 from astraguard_store.presentation.tables import verdict_table
-from astraguard_store.presentation.values import value_shape
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
 

@@ -161,6 +161,12 @@ from astraguard_store.reports import (
     PushReport,
     QueryResult,
 )
+from astraguard_store.verdict.values import (
+    Calibration,
+    CellVerdict,
+    GateReport,
+    PercentileInterval,
+)
 
 if TYPE_CHECKING:
     from astraguard_store.over_time import TimeSlice
@@ -381,6 +387,64 @@ def _bound(value: float | AtLeast | None) -> float | None:
 def _at_least(value: float | AtLeast | None) -> float | None:
     """Return the number, or its lower bound: what a gate compares with its limit."""
     return None if value is None else float(value)
+
+
+def gate_shape(report: GateReport) -> Shape:
+    """Return a verdict; an infinite end of an interval is null."""
+    shape = shape_of(report)
+    shape["rests_on_assumed_noise"] = report.rests_on_assumed_noise
+    shape["cells"] = [_cell_shape(cell) for cell in report.cells]
+    return shape
+
+
+def _cell_shape(cell: CellVerdict) -> Shape:
+    shape = shape_of(cell)
+    for end in ("low", "high"):
+        value = getattr(cell, end)
+        if value is not None and (math.isinf(value) or (end == "low" and value == -1.0)):
+            shape[end] = None
+    return shape
+
+
+def calibration_shape(calibration: Calibration) -> Shape:
+    """Return what `gate calibrate` says of a baseline."""
+    return {**shape_of(calibration), "detectable": calibration.detectable}
+
+
+def intervals_shape(intervals: Mapping[str, Mapping[str, PercentileInterval]]) -> Shape:
+    """Return {metric type: {statistic: INTERVAL}}."""
+    return {
+        metric_type: {statistic: shape_of(one) for statistic, one in of_one.items()}
+        for metric_type, of_one in intervals.items()
+    }
+
+
+def value_shape(value: Any) -> Shape:
+    """Return the JSON of any public value; one without a shape of its own by its fields."""
+    match value:
+        case RunSummary():
+            return run_shape(value)
+        case Comparison():
+            by_satellite = any(change.satellite_id is not None for change in value.changes)
+            return comparison_shape(value, by_satellite=by_satellite)
+        case MetricChange():
+            return change_shape(value)
+        case ValueChange():
+            return sides_shape(value)
+        case History():
+            return history_shape(value, "p95")
+    return _report_shape(value)
+
+
+def _report_shape(value: Any) -> Shape:
+    match value:
+        case CheckReport() | ImportReport() | MergeReport() | PruneReport():
+            return report_shape(value)
+        case GateReport():
+            return gate_shape(value)
+        case Calibration():
+            return calibration_shape(value)
+    return shape_of(value)
 
 
 def shape_of(value: Any) -> Shape:

@@ -24,6 +24,7 @@ from astraguard_store.presentation.shapes import (
     comparison_shape,
     differences_shape,
     distributions_shape,
+    gate_shape,
     history_shape,
     listed_shape,
     over_time_shape,
@@ -37,7 +38,6 @@ from astraguard_store.presentation.svg import (
     times_svg,
 )
 from astraguard_store.presentation.tables import Table, units_table
-from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import satellites_table, statistics_table
