@@ -71,3 +71,10 @@ def dict_of(value: object) -> dict[str, Any]:
     from astraguard_store.presentation.shapes import value_shape
 
     return value_shape(value)
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters escaped: names come from files, not from us."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
