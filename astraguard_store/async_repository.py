@@ -33,8 +33,6 @@ from astraguard_store.system.forks import in_forked_child
 if TYPE_CHECKING:
     from astraguard_store.store.live_run import LiveRun
 
-__all__ = ["AsyncRunRepository", "OpeningRepository"]
-
 logger = logging.getLogger("astraguard_store")
 
 P = ParamSpec("P")

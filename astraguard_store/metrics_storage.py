@@ -38,8 +38,6 @@ from astraguard_store.store.saving import keep_run
 from astraguard_store.system.file_limit import is_file_limit, names_the_file_limit
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["MetricsStorage"]
-
 logger = logging.getLogger("astraguard_store")
 
 _UNUSABLE_ERRORS: Final = (
@@ -68,6 +66,10 @@ class MetricsStorage:
         self, run_id: str, results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR
     ) -> None:
         """Name a run and make its folder.
+
+        Args:
+            run_id: The run; see `check_run_id` for what is allowed.
+            results_dir: The results folder; a URL is refused.
 
         Raises:
             InvalidRunError: The id is not allowed (a ValueError that names it).
@@ -125,6 +127,9 @@ class MetricsStorage:
 
     def compare_runs(self, other_run_id: str) -> dict[str, Any]:
         """Return how this run differs from another of the same results folder.
+
+        Args:
+            other_run_id: The run to compare with; a name that no run can have is a missing run.
 
         Returns:
             ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and

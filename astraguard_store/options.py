@@ -11,18 +11,6 @@ from typing import Final, Literal, get_args
 
 from astraguard_store.exceptions import StoreNotFoundError
 
-__all__ = [
-    "DATABASE_NAME",
-    "DEFAULT_RESULTS_DIR",
-    "RESULTS_VARIABLE",
-    "Compression",
-    "Durability",
-    "KeptMeasurements",
-    "StoreOptions",
-    "local_path",
-    "names_server",
-]
-
 DATABASE_NAME = "astraguard.db"
 DEFAULT_RESULTS_DIR = "astraguard/hil/results"
 # Names the folder, or the server, where a call or a command doesn't.

@@ -158,7 +158,7 @@ def disks(tmp_path: Path) -> Iterator["Disks"]:
             mounted.append(root.parent)
             RunRepository.open(root).close()
         assert len({(root / NAME).stat().st_ino for root in roots}) == 1
-        yield Disks(*roots, mounted)
+        yield Disks(roots[0], roots[1], mounted)
     finally:
         for path in reversed(mounted):
             _run("umount", "--lazy", path)

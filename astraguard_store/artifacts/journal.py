@@ -27,14 +27,6 @@ from astraguard_store.system.files import (
     write_all,
 )
 
-__all__ = [
-    "JournalFile",
-    "journal_is_alive",
-    "journal_written_at_us",
-    "journals",
-    "load_journal",
-]
-
 
 class JournalFile:
     """A journal that is written; its lock tells that its recorder lives. One thread uses it.

@@ -23,22 +23,12 @@ from typing import Final
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
-    run_time_us,
 )
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
-
-__all__ = [
-    "file_time_us",
-    "folder_names",
-    "has_folders",
-    "linked_runs",
-    "newest_runs",
-    "warn_of_linked_runs",
-]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -247,6 +237,6 @@ def file_time_us(root: Path, run_id: str, modified_ns: int) -> int:
     if measured_us is None or abs(modified_us - measured_us) <= _BELIEVED_US:
         return modified_us
     try:
-        return run_time_us(root, run_id, read_summary_file(root, run_id))
+        return read_summary_file(root, run_id).run_time_us(root, run_id)
     except (FileNotFoundError, ArtifactReadError):
         return measured_us

@@ -40,15 +40,6 @@ from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
 
-__all__ = [
-    "SERIES_STATISTICS",
-    "buckets_by_run",
-    "buckets_of_runs",
-    "history_ids",
-    "judged_runs",
-    "series",
-]
-
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
@@ -58,10 +49,9 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
 
-# What ended early is no measure of anything, unless somebody names it.
-
 
 def _is_finished() -> Any:
+    # What ended early is no measure of anything, unless somebody names it.
     return runs.c.state == literal_column("'finished'")
 
 

@@ -17,8 +17,6 @@ from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 from astraguard_store.verdict.values import Judgements
 
-__all__ = ["Transaction"]
-
 
 class Transaction:
     """What may be written in one transaction, all of it or nothing.

@@ -21,27 +21,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
-from astraguard_store.columns import Batch, Columns, Label, polars_pays
+from astraguard_store.columns import Batch, Columns, Label, panics_raise, polars_pays
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.formats.panics import panics_raise
 from astraguard_store.model import LatencyMeasurement
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
-
-__all__ = [
-    "FIELDS",
-    "FIELDS_WITH_MISSED",
-    "HEADER",
-    "csv_parts",
-    "may_have_apostrophes",
-    "parse_csv",
-    "plain_labels",
-    "render_csv",
-    "safe_labels",
-]
 
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()

@@ -22,15 +22,13 @@ from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.whole_runs import RunRows, rows_of
+from astraguard_store.database.whole_runs import RunRows, rows_of, with_document
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
-
-__all__ = ["adopt_folders"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -240,7 +238,8 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
                 without_summary += 1
                 logger.info("%s holds no run: %s", root / name, error)
         else:
-            found.runs.append(rows_of(StoredRun(summary, None, None)))
+            run = StoredRun(summary, None, None)
+            found.runs.append(with_document(rows_of(run), run))
     return found._replace(without_summary=without_summary)
 
 

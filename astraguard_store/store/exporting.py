@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Judgements
 
-__all__ = ["Noted", "export"]
-
 
 class Noted(NamedTuple):
     """What of a run is neither in its summary nor in its files.

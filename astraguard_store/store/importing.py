@@ -25,7 +25,6 @@ from astraguard_store.artifacts.reader import (
     names_another_run,
     read_columns,
     read_summary_file,
-    run_time_us,
 )
 from astraguard_store.artifacts.scanner import warn_of_linked_runs
 from astraguard_store.artifacts.staged_run import StagedRun
@@ -66,8 +65,6 @@ from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
 from astraguard_store.system.interrupts import interrupts_held_back
-
-__all__ = ["import_paths"]
 
 _CHUNK_BYTES = 2**20
 # Measurements shrink by 3 to 20 times. A zip whose files share their bytes (42.zip) has no limit.
@@ -308,7 +305,7 @@ class _Source:
         if self.notes:
             return self.notes.recorded_at_us
         if self.summary:
-            return run_time_us(self.root, self.run_id, self.summary)
+            return self.summary.run_time_us(self.root, self.run_id)
         measured = last_measured_us(self.root, self.run_id)
         return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 

@@ -25,8 +25,6 @@ from astraguard_store.store.recorder import Recorder
 from astraguard_store.store.recording import Ending, Recording
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["LiveRun", "check_flush_every"]
-
 logger = logging.getLogger("astraguard_store")
 
 _LONGEST_ERROR_CHARACTERS = 1_000

@@ -23,8 +23,6 @@ from astraguard_store.store.store import FolderStore, Store
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["frame_in_memory", "frame_of_files", "frame_of_stored"]
-
 
 def frame_in_memory(store: Store, run_id: str) -> pl.DataFrame:
     """Return the measurements of a run whose store has no files: those in the table.

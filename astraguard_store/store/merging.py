@@ -54,8 +54,6 @@ from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.threads import run_all
 
-__all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
-
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
 _BATCH_BYTES = 64 * 2**20

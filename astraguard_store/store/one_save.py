@@ -15,8 +15,6 @@ from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.model import epoch_us
 
-__all__ = ["FolderAtRest", "files_of_one_save", "read_of_one_save", "save_of"]
-
 T = TypeVar("T")
 
 # A save publishes within milliseconds; one that hangs is waited for 5 s.

@@ -65,18 +65,6 @@ from astraguard_store.store.saving import identity_of, save_rows, save_runs, tol
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.files import claim, unlock
 
-__all__ = [
-    "Ending",
-    "FolderRecording",
-    "MemoryRecording",
-    "Recording",
-    "adopt_journal",
-    "as_journalled",
-    "end_lost_recordings",
-    "seen_alive",
-    "seen_alive_headers",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 # A recorder doesn't wait for savers to say that it lives.

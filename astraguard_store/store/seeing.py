@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Baseline
 
-__all__ = ["Answers", "distribution", "history", "summaries"]
-
 # How many runs a distribution shows where none are named: what a reader can tell apart.
 _SHOWN = 10
 # How many runs are had at once: on a server in one round trip.
@@ -140,7 +138,8 @@ def distribution(
             continue
         counted = kept.get(run_id) or _counted(repository, run_id, metric_type, satellite_id)
         if counted.buckets:
-            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted))))
+            summary = metrics[metric_type]
+            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted)), summary))
         else:
             without.append(run_id)
     return Distribution(metric_type, satellite_id, tuple(found), tuple(without))

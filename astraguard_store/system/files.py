@@ -14,48 +14,14 @@ import resource
 import stat
 import struct
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from astraguard_store.exceptions import ArtifactReadError
-
-__all__ = [
-    "Digest",
-    "begin_writeback",
-    "chunks_of",
-    "claim",
-    "create_file",
-    "create_locked",
-    "descriptor_of",
-    "digest_of",
-    "give_back",
-    "head_of",
-    "is_locked",
-    "is_same_file",
-    "lock",
-    "make_folder",
-    "modified_ns",
-    "most_open_files",
-    "open_anybodys",
-    "open_below",
-    "open_descriptors",
-    "open_folder",
-    "open_for_reading",
-    "open_lock_file",
-    "range_shared",
-    "read_at",
-    "read_file",
-    "size_if_there",
-    "still_names",
-    "sync",
-    "sync_file",
-    "sync_folder",
-    "try_lock",
-    "unlock",
-    "write_all",
-]
+from astraguard_store.system.forks import in_forked_child
 
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
@@ -63,6 +29,15 @@ _CHUNK_BYTES = 2**20
 # 2255-06-05: some file systems hold times that no calendar has.
 _LAST_NS = 2**53 * 1000
 _NEVER_A_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+_open_or_close = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _open_or_close
+    _open_or_close = threading.RLock()
+
+
+in_forked_child(_new_lock)
 
 
 class Digest(NamedTuple):
@@ -149,7 +124,7 @@ def size_if_there(path: Path | str) -> int:
 
 
 @contextmanager
-def open_for_reading(folder: Path, name: str) -> Iterator[int]:
+def open_for_reading(folder: Path | str, name: str) -> Iterator[int]:
     """Give a descriptor of the regular file *name* in *folder*; neither may be a link.
 
     Raises:
@@ -298,12 +273,28 @@ def descriptor_of(opened: os.stat_result, before: Collection[int] = ()) -> int |
     One that may write, and that isn't among those from *before*, as far as there is one.
     """
     found = []
+    for descriptor in descriptors_of(opened):
+        with suppress(OSError):
+            may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+            found.append((may_write, descriptor not in before, descriptor))
+    return max(found)[-1] if found else None
+
+
+def descriptors_of(opened: os.stat_result) -> list[int]:
+    """Return the descriptors that this process has of a file."""
+    found = []
     for descriptor in open_descriptors():
         with suppress(OSError):
             if is_same_file(os.fstat(descriptor), opened):
-                may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-                found.append((may_write, descriptor not in before, descriptor))
-    return max(found)[-1] if found else None
+                found.append(descriptor)
+    return found
+
+
+def never_close(opened: object) -> None:
+    """Keep Python from closing what is open, which it does at its own end too."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(opened))
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
@@ -311,17 +302,27 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     return os.pread(descriptor, size, offset)
 
 
+def databases_stay() -> threading.RLock:
+    """Wait, in a ``with``, for others that open a database or close a descriptor; keep them out.
+
+    To close a descriptor lets go of all locks that the process has on the file (`fcntl(2)`),
+    so whoever closes one looks first whether the file is open here elsewhere. Nobody waits for
+    anything else inside.
+    """
+    return _open_or_close
+
+
 def head_of(path: Path | str, size: int) -> bytes:
     """Return the first *size* bytes of a file; no lock that this process has on it is lost."""
-    own = descriptor_of(os.stat(path))
-    if own is not None:
-        return os.pread(own, size, 0)
-    # It isn't open here, so there is no lock that closing it would let go of.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, size, 0)
-    finally:
-        os.close(descriptor)
+    with databases_stay():
+        own = descriptor_of(os.stat(path))
+        if own is not None:
+            return os.pread(own, size, 0)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, size, 0)
+        finally:
+            os.close(descriptor)
 
 
 def begin_writeback(descriptor: int, offset: int, size: int) -> None:

@@ -15,8 +15,6 @@ from astraguard_store.verdict.sides import Sides
 from astraguard_store.verdict.special import beta_quantile, normal_quantile, t_quantile
 from astraguard_store.verdict.values import Calibration, CalibrationCell, NoiseSource
 
-__all__ = ["POWER", "calibrate_pool", "largest_rate"]
-
 POWER: Final = 0.8
 
 
