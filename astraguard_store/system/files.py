@@ -210,6 +210,9 @@ def read_file(folder: Path | str, name: str, limit: int = MAX_SUMMARY_BYTES) -> 
                 content += _rest_of(descriptor, limit - len(content))
         finally:
             os.close(descriptor)
+    except ValueError as error:
+        # It has a NUL in it.
+        raise ArtifactReadError(f"{name!r} is no name of a file") from error
     except FileNotFoundError:
         raise
     except OSError as error:
