@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from astraguard_store.artifacts.staging import (
     StagedName,
@@ -21,6 +22,8 @@ from astraguard_store.system.files import (
     is_locked,
     modified_ns,
     open_for_reading,
+    path_of,
+    still_names,
     sync,
     sync_folder,
     unlock,
@@ -34,6 +37,8 @@ __all__ = [
     "journals",
     "load_journal",
 ]
+
+_COPIED_BYTES: Final = 2**20
 
 
 class JournalFile:
@@ -75,6 +80,7 @@ class JournalFile:
         """
         if self._descriptor is None:
             return
+        self._put_back()
         written = self._whole
         try:
             for frame in frames:
@@ -88,6 +94,39 @@ class JournalFile:
             os.lseek(self._descriptor, self._whole, os.SEEK_SET)
             raise
         self._whole = written
+
+    def _put_back(self) -> None:
+        """Write it anew if somebody has removed it: this process has it still."""
+        assert self._descriptor is not None  # noqa: S101 - the caller has looked
+        if os.fstat(self._descriptor).st_nlink:
+            return
+        ensure_staging(self.path.parent.parent)
+        descriptor = create_locked(self.path)
+        try:
+            for start in range(0, self._whole, _COPIED_BYTES):
+                size = min(_COPIED_BYTES, self._whole - start)
+                write_all(descriptor, os.pread(self._descriptor, size, start))
+            if self._durable:
+                sync(descriptor)
+                sync_folder(self.path.parent)
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        descriptor, self._descriptor = self._descriptor, descriptor
+        os.close(descriptor)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether its path leads to it: nobody has moved or removed the folder."""
+        return self._descriptor is not None and still_names(self.path, self._descriptor)
+
+    @property
+    def found_at(self) -> tuple[Path, ...]:
+        """Where it lies now, by name; nowhere if it was removed."""
+        if self._descriptor is None or not os.fstat(self._descriptor).st_nlink:
+            return ()
+        return (path_of(self._descriptor),)
 
     def remove(self) -> None:
         """Remove it, and let go: what it told is saved."""

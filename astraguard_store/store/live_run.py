@@ -99,9 +99,10 @@ class LiveRun(LatencyCollector):
             ArtifactWriteError: The copy can't be written.
             InvalidRunError: It can't have that name.
             StoreNotFoundError: The store is in memory, and has no folder.
-            ClosedStoreError: The run isn't being recorded.
+            ClosedStoreError: The run isn't being recorded, or not by this process.
         """
         recording, recorder = self._at_work()
+        recorder.check_place()
         attached = recording.attach(Path(path), name)
         try:
             recorder.note_attachment(attached)

@@ -11,9 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
+from astraguard_store.exceptions import ArtifactWriteError, ClosedStoreError
 from astraguard_store.formats.journal import (
     attachment_frame,
     end_frame,
@@ -76,6 +78,29 @@ class Recorder:
         self._meter.sample()
         _recorders.add(self)
         self._start_thread()
+
+    def check_place(self) -> None:
+        """Raise if files that are attached now would not come into the run's folder.
+
+        Raises:
+            ClosedStoreError: This is a forked child; the run is its parent's.
+            ArtifactWriteError: The results folder was moved or removed.
+        """
+        if self.pid != os.getpid():
+            raise ClosedStoreError(
+                "the run is recorded by the process that began it; only that can attach files"
+            )
+        journal = self._recording.journal
+        if journal is None:
+            return
+        with self._journal_lock:
+            with suppress(OSError):
+                # Put back if somebody has removed it.
+                journal.append([])
+            if not journal.is_in_place:
+                raise ArtifactWriteError(
+                    f"{journal.path.parent.parent} was moved or removed; nothing was attached"
+                )
 
     def note_attachment(self, attachment: Attachment) -> None:
         """Write that a file was attached.

@@ -222,7 +222,12 @@ class FolderRecording(MemoryRecording):
         try:
             saved = super().end(ending)
         except StoreError as error:
-            error.kept = (self._file.path,)
+            error.kept = self._file.found_at
+            if not error.kept:
+                error.add_note(
+                    "Its journal was removed, so what was recorded is only in memory: save it "
+                    "into another store, as a collector"
+                )
             self._file.leave()
             raise
         except BaseException:

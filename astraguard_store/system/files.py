@@ -43,6 +43,7 @@ __all__ = [
     "open_folder",
     "open_for_reading",
     "open_lock_file",
+    "path_of",
     "read_at",
     "read_file",
     "size_if_there",
@@ -455,6 +456,11 @@ def still_names(path: Path | str, descriptor: int) -> bool:
     except FileNotFoundError:
         return False
     return is_same_file(named, os.fstat(descriptor))
+
+
+def path_of(descriptor: int) -> Path:
+    """Return the name that an open file has now; its folder may have been moved."""
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
 
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
