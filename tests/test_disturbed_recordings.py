@@ -136,6 +136,31 @@ def test_of_a_folder_that_was_removed_memory_has_the_run(tmp_path: Path) -> None
         assert other.save("run", run).metrics["recovery"].max_ms == 1.5
 
 
+def test_of_a_full_disk_the_error_says_that_the_journal_lacks_the_end(tmp_path: Path) -> None:
+    body = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
+        repository = RunRepository.open(folder / "results")
+        run = repository.run("run").__enter__()
+        for number in range(100_000):
+            run.record("recovery", "SAT1", 0.0, float(number))
+        try:
+            run.__exit__(None, None, None)
+        except StoreError as error:
+            print(error.kept, *error.__notes__)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        with RunRepository.open(folder / "other") as other:
+            print(other.save("run", run).total_measurements)
+    """
+
+    done = run_child(tmp_path, body)
+
+    kept, saved = done.stdout.splitlines()
+    assert kept.startswith("() ")
+    assert "could not be written to its end" in kept
+    assert saved == "100000"
+
+
 class TestRunsThatMeasuredNothing:
     """They are in nobody's way, and go where the others go."""
 

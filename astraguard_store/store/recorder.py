@@ -110,10 +110,13 @@ class Recorder:
         """
         self._write(lambda: iter([attachment_frame(attachment)]))
 
-    def finish(self, state: RunState, error: str | None) -> MachineNoise | None:
-        """Stop, write what is left and how it ended; return the machine's noise.
+    def finish(self, state: RunState, error: str | None) -> tuple[MachineNoise | None, bool]:
+        """Stop, and write what is left and how it ended.
 
         A journal that can't be written, which the log says, keeps nobody from saving.
+
+        Returns:
+            The machine's noise, and whether the journal has all that was recorded.
         """
         self.stop_thread()
         _recorders.discard(self)
@@ -124,7 +127,8 @@ class Recorder:
             self._write(lambda: iter([end_frame(state, error)]))
         except OSError as failure:
             self._warn(failure)
-        return noise
+            return noise, False
+        return noise, True
 
     def flush(self) -> None:
         """Write what is new; a failure is said in the log, and tried again the next time."""

@@ -97,6 +97,7 @@ class Ending:
         columns: What was measured, maybe nothing.
         attachments: The files that were attached.
         noise: The machine's.
+        is_journalled: Whether all that is in the journal, if there is one.
     """
 
     state: RunState
@@ -104,6 +105,7 @@ class Ending:
     columns: Columns
     attachments: tuple[Attachment, ...]
     noise: MachineNoise | None
+    is_journalled: bool = True
 
 
 class Recording(Protocol):
@@ -222,12 +224,7 @@ class FolderRecording(MemoryRecording):
         try:
             saved = super().end(ending)
         except StoreError as error:
-            error.kept = self._file.found_at
-            if not error.kept:
-                error.add_note(
-                    "Its journal was removed, so what was recorded is only in memory: save it "
-                    "into another store, as a collector"
-                )
+            self._tell_of_journal(error, is_whole=ending.is_journalled)
             self._file.leave()
             raise
         except BaseException:
@@ -235,6 +232,18 @@ class FolderRecording(MemoryRecording):
             raise
         self._file.remove()
         return saved
+
+    def _tell_of_journal(self, error: StoreError, *, is_whole: bool) -> None:
+        """Say in the error of a save where the run is."""
+        found_at = self._file.found_at
+        if found_at and is_whole:
+            error.kept = found_at
+            return
+        journal = f"The journal {self._file.path} "
+        lacks = "could not be written to its end" if found_at else "was removed"
+        note = f"{journal}{lacks}: only memory has all of it. Save the run into another store"
+        error.add_note(note)
+        logger.warning("run %r could not be saved. %s", self._run_id, note)
 
     def _new_token(self) -> str:
         return self._file.name.token
