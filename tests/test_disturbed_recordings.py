@@ -136,6 +136,47 @@ def test_of_a_folder_that_was_removed_memory_has_the_run(tmp_path: Path) -> None
         assert other.save("run", run).metrics["recovery"].max_ms == 1.5
 
 
+def test_whoever_looks_while_it_is_adopted_sees_what_it_had(tmp_path: Path) -> None:
+    body = """
+        repository = RunRepository.open(folder)
+        run = repository.run("run", flush_every_s=0.05).__enter__()
+        for number in range(30_000):
+            run.record("recovery", f"SAT{number % 5}", 0.0, float(number))
+        (journal,) = (folder / ".staging").iterdir()
+        while journal.stat().st_size < 30_000 * 32:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert run_child(tmp_path, body).returncode == KILLED
+    look = (
+        "import sys; from astraguard_store import RunRepository\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "with RunRepository.open(sys.argv[1], read_only=sys.argv[2] == 'r') as repository:\n"
+        "    run = repository.get('run')\n"
+        "    print(run.state, run.total_measurements)\n"
+    )
+
+    lookers = [
+        subprocess.Popen(
+            [sys.executable, "-c", look, str(tmp_path), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for how in "wrww"
+    ]
+    for looker in lookers:
+        assert looker.stdout is not None
+        assert looker.stdout.readline() == "ready\n"
+    for looker in lookers:
+        assert looker.stdin is not None
+        looker.stdin.write("\n")
+        looker.stdin.flush()
+    seen = [looker.communicate(timeout=120)[0].strip() for looker in lookers]
+
+    assert seen == ["interrupted 30000"] * 4
+
+
 def test_of_a_full_disk_the_error_says_that_the_journal_lacks_the_end(tmp_path: Path) -> None:
     body = """
         import resource

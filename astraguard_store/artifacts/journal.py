@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from astraguard_store.formats.journal import Journal, read_journal
 from astraguard_store.formats.layout import JOURNAL_SUFFIX
 from astraguard_store.system.files import (
     create_locked,
+    is_claimed,
     is_locked,
     modified_ns,
     open_for_reading,
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _COPIED_BYTES: Final = 2**20
+_ASKED_AGAIN_AFTER_S: Final = 0.002
 
 
 class JournalFile:
@@ -170,7 +173,14 @@ def journals(root: Path) -> dict[str, StagedName]:
 
 def journal_is_alive(root: Path, run_id: str, token: str) -> bool:
     """Return whether the recorder that writes this journal lives; False if it isn't there."""
-    return is_locked(StagedName(run_id, token, JOURNAL_SUFFIX).path(root))
+    path = StagedName(run_id, token, JOURNAL_SUFFIX).path(root)
+    if not is_locked(path):
+        return False
+    if is_claimed(path):
+        # By who adopts it, or for microseconds by who only tries to.
+        time.sleep(_ASKED_AGAIN_AFTER_S)
+    # Who adopts it removes it before the lock is free.
+    return is_locked(path) and not is_claimed(path) and path.exists()
 
 
 def journal_written_at_us(root: Path, run_id: str, token: str) -> int | None:

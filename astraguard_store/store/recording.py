@@ -63,7 +63,7 @@ from astraguard_store.store.identity import same_numbers
 from astraguard_store.store.new_runs import Life, NewRun, times_of
 from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
-from astraguard_store.system.files import claim, unlock
+from astraguard_store.system.files import claim, is_claimed, unlock_visibly
 
 __all__ = [
     "Ending",
@@ -85,6 +85,8 @@ _BEAT_PATIENCE_S: Final = 0.05
 _DAMAGED_SUFFIX: Final = ".damaged"
 # Who only asks whether a recorder lives holds the lock for microseconds.
 _ASKED_AGAIN_AFTER_S: Final = 0.002
+# A long journal takes some seconds; then its run is shown as if its recorder lived.
+_WAITS_FOR_ADOPTION_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,16 +414,25 @@ def _is_saved_as(stored: RunSummary, journal: Journal) -> bool:
 
 @contextmanager
 def _claimed(path: Path) -> Iterator[bool]:
-    """Hold the lock of a journal inside; False if its recorder lives or it is gone."""
-    descriptor = claim(path)
+    """Hold the lock of a journal inside; False if its recorder lives or it is gone.
+
+    Another who adopts it is waited for: then the run is as the journal has it.
+    """
+    descriptor = claim(path, visibly=True)
     if descriptor is None:
         time.sleep(_ASKED_AGAIN_AFTER_S)
-        descriptor = claim(path)
+        descriptor = claim(path, visibly=True)
+    waits_until = time.monotonic() + _WAITS_FOR_ADOPTION_S
+    while descriptor is None and is_claimed(path) and time.monotonic() < waits_until:
+        time.sleep(_ASKED_AGAIN_AFTER_S)
+        descriptor = claim(path, visibly=True)
+    if descriptor is None:
+        yield False
+        return
     try:
-        yield descriptor is not None
+        yield True
     finally:
-        if descriptor is not None:
-            unlock(descriptor)
+        unlock_visibly(descriptor)
 
 
 def _beside_stored(head: JournalHead, stored: StoredRun | None) -> JournalHead:
