@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -37,6 +38,7 @@ __all__ = [
     "MeasurementLike",
     "check_packed",
     "pack_row",
+    "panics_raise",
     "polars_is_usable",
     "polars_pays",
 ]
@@ -79,6 +81,29 @@ def polars_pays(rows: int) -> bool:
 def polars_is_usable() -> bool:
     """Return whether polars works here: not in a child forked beside it, see `polars_pays`."""
     return not _forked_beside_polars
+
+
+@contextmanager
+def panics_raise(error: type[Exception], what: str) -> Iterator[None]:
+    """Raise *error* for a panic of polars inside: it is a BaseException, which nobody catches.
+
+    It panics for want of threads or files, and on some damaged parquet files.
+
+    Args:
+        error: What is raised.
+        what: Was to be done, for the message.
+    """
+    try:
+        yield
+    except BaseException as failure:
+        # Told by its name: importing the class would load polars for those who save small runs.
+        if type(failure).__name__ != "PanicException":
+            raise
+        again = "start this process again, and " if "poisoned" in str(failure) else ""
+        raise error(
+            f"{what}: polars failed ({failure}); {again}see whether this process may have more "
+            "threads and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
+        ) from failure
 
 
 class Block(Protocol):

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.columns import Columns
 from astraguard_store.exceptions import ArtifactWriteError
-from astraguard_store.model import MetricSummary
-from astraguard_store.ranks import PERCENTILES, rank_of
+from astraguard_store.model import PERCENTILES, MetricSummary, rank_of
 from astraguard_store.system.spill import Spill
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from astraguard_store.artifacts.reader import (
     names_another_run,
     read_columns,
     read_summary_file,
-    run_time_us,
 )
+from astraguard_store.artifacts.scanner import warn_of_linked_runs
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import sync_staging
 from astraguard_store.artifacts.verification import has_files
@@ -120,6 +120,7 @@ def _runs_at(path: Path, stack: ExitStack) -> list[tuple[Path, str]]:
         return [(path.parent, path.name)]
     with os.scandir(path) as entries:
         names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    names += warn_of_linked_runs(path)
     return [(path, name) for name in names if not name.startswith(".")]
 
 
@@ -160,7 +161,7 @@ def _is_of_run(parts: Sequence[str]) -> bool:
 
 
 def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
-    if not _is_run(root, name):
+    if not _is_run(root, name) or os.path.islink(root / name):
         done.ignored += 1
         return
     try:
@@ -264,7 +265,7 @@ class _Source:
         if self.notes:
             return self.notes.recorded_at_us
         if self.summary:
-            return run_time_us(self.root, self.run_id, self.summary)
+            return self.summary.run_time_us(self.root, self.run_id)
         measured = last_measured_us(self.root, self.run_id)
         return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 
