@@ -86,6 +86,9 @@ def _frame(store: FolderStore, run: RunSummary) -> pl.DataFrame:
 
 
 def _from_table(store: Store, run: RunSummary) -> pl.DataFrame | None:
+    if not run.total_measurements and run.state != "running":
+        # Its recording ended before the first one.
+        return frame_of(Columns([], []))
     kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
     return frame_of(kept) if kept and kept.rows == run.total_measurements else None
 

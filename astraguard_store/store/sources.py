@@ -472,7 +472,10 @@ class FolderSource(MemorySource):
             return seen
         if self._adopt_journals({run_id}):
             return self._database.get(run_id, self._on_load).summary
-        return as_journalled(self._root, seen, run.live_token)
+        told = as_journalled(self._root, seen, run.live_token)
+        # Adopted by another meanwhile, whose commit came before the journal went?
+        again = self._database.get(run_id, self._on_load)
+        return told if again.live_token == run.live_token else again.summary
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
