@@ -99,8 +99,15 @@ class AsyncRunRepository:
         answers_from: As in `RunRepository`.
     """
 
-    def __init__(self, repository: RunRepository, workers: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, repository: RunRepository, workers: ThreadPoolExecutor | None = None
+    ) -> None:
         """Use `open` or `in_memory`."""
+        if workers is None:
+            raise TypeError(
+                "a repository is opened: async with AsyncRunRepository.open(…), or "
+                "AsyncRunRepository.in_memory()"
+            )
         self._repository = repository
         self._workers = workers
         _repositories.add(self)

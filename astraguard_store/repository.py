@@ -1125,12 +1125,15 @@ class RunRepository:
             progress: Called with (runs done, runs in all).
 
         Raises:
+            InvalidRunError: *paths* is one path and no list.
             StoreNotFoundError: A path is none of these.
             ReadOnlyStoreError: The repository was opened for reading.
             ArtifactReadError: A zip is damaged; what was brought in before stays.
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
+        if isinstance(paths, str | os.PathLike):
+            raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
         return source.bring_in(
             [local_path(path, "a server's runs can't be brought back") for path in paths], progress
         )

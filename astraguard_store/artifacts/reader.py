@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,6 +141,9 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
+    if "\0" in run_id:
+        # Another program's row: no folder has such a name.
+        return False
     # Mostly it is plain; to go through all names takes as long as the question.
     if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
         return True
@@ -190,7 +194,9 @@ def run_time_us(root: Path, run_id: str, timestamp: object, modified_us: int) ->
 
 
 def _is_witnessed(measured: int, written: int | None, modified: int) -> bool:
-    if measured < FIRST_DATE_S * 1e6:
+    # A run isn't over before it is listed: such a date is a rig's wrong clock, or no date.
+    is_to_come = measured > time.time_ns() // 1000 + _A_DAY_US
+    if is_to_come or measured < FIRST_DATE_S * 1e6:
         return any(abs(measured - other) <= _A_DAY_US for other in (written, modified) if other)
     return True
 

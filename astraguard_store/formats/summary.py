@@ -203,7 +203,8 @@ def parse_document(content: bytes) -> dict[str, Any]:
             no object.
     """
     try:
-        document = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+        # What editors and old systems put around it.
+        document = orjson.loads(content.removeprefix(codecs.BOM_UTF8).rstrip(b"\x1a\r\n"))
     except orjson.JSONDecodeError as error:
         raise ArtifactReadError(f"not JSON: {error}") from error
     if not isinstance(document, dict):

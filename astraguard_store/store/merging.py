@@ -82,6 +82,7 @@ class _Taken:
         staged: Its files.
         without_files: Whether the other store has none, so that these were made.
         is_written: Whether its rows are here now.
+        refusal: Why the database refused them.
     """
 
     run: StoredRun
@@ -90,6 +91,7 @@ class _Taken:
     staged: StagedRun | None = None
     without_files: bool = False
     is_written: bool = False
+    refusal: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -256,7 +258,7 @@ class _Merge:
                 with self._store.write(purpose) as transaction:
                     for one in taken:
                         rows = with_files(one.rows, one.token, one.files)
-                        one.is_written = bool(transaction.insert_new([rows]))
+                        one.is_written, one.refusal = transaction.insert_if_allowed(rows)
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
@@ -278,7 +280,9 @@ class _Merge:
         others = [one for one in taken if not one.is_written]
         _discard(others)
         for one in others:
-            if not self._is_here(one.run_id, one.run):
+            if one.refusal:
+                self.refused.append((one.run_id, one.refusal))
+            elif not self._is_here(one.run_id, one.run):
                 self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
 
 

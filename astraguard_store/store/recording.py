@@ -470,8 +470,10 @@ def seen_alive(root: Path, run: StoredRun) -> RunSummary:
     """Return a run that is being recorded as it is now; its recorder may have died."""
     assert run.live_token is not None  # noqa: S101 - the caller has looked
     summary, token = run.summary, run.live_token
-    is_alive = journal_is_alive(root, summary.run_id, token)
-    written_at_us = journal_written_at_us(root, summary.run_id, token)
+    # Another program may have written any token there.
+    is_name = "\0" not in token
+    is_alive = is_name and journal_is_alive(root, summary.run_id, token)
+    written_at_us = journal_written_at_us(root, summary.run_id, token) if is_name else None
     return replace(
         summary,
         state="running" if is_alive else "interrupted",

@@ -145,6 +145,12 @@ def why_rows_differ(root: Path, found: RowsOfRun, summary: bytes | None) -> str 
     """
     if found.run is None:
         return found.fault
+    if found.run.utc_offset_s is not None:
+        # Saved here; in an adopted run the CSV may really have others.
+        total = found.run.summary.total_measurements
+        for noted in found.files.artifacts:
+            if noted.rows not in {None, total}:
+                return f"{noted.path} is noted with {noted.rows} rows, and the run has {total}"
     unnoted = _unnoted_file(root, found.files)
     if unnoted:
         return f"{unnoted} lies in its folder, and no row names it"

@@ -217,11 +217,21 @@ def refusing(why: Callable[[Any], StoreError]) -> Callable[..., NoReturn]:
 
 
 def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict[str, RunSummary]:
-    """Return those of the runs that are there, by id, of a source that has them at hand."""
+    """Return those of the runs that are there, by id, of a source that has them at hand.
+
+    One that can't be read is logged.
+    """
     found: dict[str, RunSummary] = {}
     for run_id in run_ids:
-        with suppress(RunNotFoundError):
+        try:
             found[run_id] = get(run_id)
+        except RunNotFoundError:
+            continue
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, OverflowError):
+                raise
+            # A time of no calendar in its row, which another program wrote there.
+            logger.warning("left out of a list: %s", error)
     return found
 
 

@@ -134,6 +134,8 @@ def open_for_reading(folder: Path | str, name: str) -> Iterator[int]:
         ArtifactReadError: It is there but can't be read; the message says why.
     """
     path = f"{folder}/{name}"
+    if "\0" in path:
+        raise ArtifactReadError(f"{path!r} is no name of a file")
     try:
         with open_folder(folder) as parent:
             # Without O_NONBLOCK a named pipe would hold the reader for ever.
