@@ -140,6 +140,19 @@ def test_a_calibration_says_what_a_reference_would_bring() -> None:
     )
 
 
+def test_a_reference_that_is_there_is_not_asked_for() -> None:
+    runs = by_start(drifting(random.Random(2), 6, drift=0.3))
+    few = Sides(runs[:5], ())
+
+    size = calibrate_pool(few, Limits(), 1)
+    report = judge_sides(replace(few, candidate=runs[5:]), Limits())
+
+    # Five runs and one are too few for a slope; it is not for want of a reference.
+    assert all(cell.detectable_with_reference is None for cell in size.cells)
+    settling = [cell.settling for cell in report.cells if cell.settling]
+    assert [one.with_reference for one in settling] == [None] * len(settling) != []
+
+
 class TestChangePoints:
     """Steps in a history."""
 

@@ -63,7 +63,7 @@ def calibrate_pool(pool: Sides, limits: Limits, candidate_runs: int) -> Calibrat
                 noise.sd,
                 _detectable(cell, of_cell, noise, tail, candidate_runs, 1.0),
                 None
-                if noise.slope
+                if cell.baseline.x
                 else _detectable(cell, of_cell, noise, tail, candidate_runs, REFERENCE_GAIN),
                 alarms[key],
             )

@@ -227,5 +227,5 @@ def _settling(
     return Settling(
         fewest_runs(lambda more: settled(0, more, 1.0)),
         fewest_runs(lambda more: settled(more, more, 1.0)),
-        None if noise.slope else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
+        None if cell.baseline.x else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
     )
