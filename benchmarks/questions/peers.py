@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     Store = RunRepository | Peer
 
-STORED = 500
+STORED = 200
 MEASUREMENTS = 10_000
 LIMIT = 10
 
 
 def ask(bench: Bench) -> Iterator[Section]:
-    """Time four operations of stores with 500 small runs each; each run is read once."""
+    """Time four operations of stores with 200 small runs each; each run is read once."""
     stored = bench.size(STORED, 25)
     with ExitStack() as stack:
         ours = open_stores(bench, stack, "peers", 0)
