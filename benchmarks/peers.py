@@ -257,7 +257,7 @@ class MlFlow:
         run = self._client.create_run(self._experiment, run_name=run_id)
         by_satellite = {"": document["stats"], **document["stats_by_satellite"]}
         metrics = [
-            Metric(f"{name}/{satellite}/{key}", value, now_ms, 0)
+            Metric(f"{name}/{satellite or 'all'}/{key}", value, now_ms, 0)
             for satellite, of_one in by_satellite.items()
             for name, numbers in of_one.items()
             for key, value in numbers.items()
