@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import json
 
 from astraguard_store.exceptions import InvalidRunError
-from astraguard_store.model import AtLeast
-from astraguard_store.ranks import rank_of
+from astraguard_store.model import AtLeast, rank_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -102,7 +102,16 @@ class LatencyCollector:
     def record_agent_decision(
         self, sat_id: str, scenario_time_s: float, decision_time_ms: float
     ) -> None:
-        """Record how long an agent took to decide; see `record_fault_detection`."""
+        """Record how long an agent took to decide, ms.
+
+        Args:
+            sat_id: As in `record_fault_detection`.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            decision_time_ms: Milliseconds, at least 0.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
         try:
             code = self._decision_codes[sat_id]
         except (KeyError, TypeError):
@@ -112,7 +121,16 @@ class LatencyCollector:
     def record_recovery_action(
         self, sat_id: str, scenario_time_s: float, action_time_ms: float
     ) -> None:
-        """Record how long a recovery action took; see `record_fault_detection`."""
+        """Record how long a recovery action took, ms.
+
+        Args:
+            sat_id: As in `record_fault_detection`.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            action_time_ms: Milliseconds, at least 0.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
         try:
             code = self._recovery_codes[sat_id]
         except (KeyError, TypeError):

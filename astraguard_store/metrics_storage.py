@@ -69,6 +69,10 @@ class MetricsStorage:
     ) -> None:
         """Name a run and make its folder.
 
+        Args:
+            run_id: The run; see `check_run_id` for what is allowed.
+            results_dir: The results folder; a URL is refused.
+
         Raises:
             InvalidRunError: The id is not allowed (a ValueError that names it).
             OSError: The folder can't be made.
@@ -125,6 +129,9 @@ class MetricsStorage:
 
     def compare_runs(self, other_run_id: str) -> dict[str, Any]:
         """Return how this run differs from another of the same results folder.
+
+        Args:
+            other_run_id: The run to compare with; a name that no run can have is a missing run.
 
         Returns:
             ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and
@@ -279,7 +286,10 @@ T = TypeVar("T")
 _LIMIT = 8
 
 FilesState = tuple[tuple[int, int, int, int] | None, ...]
-"""(device, inode, size, time of last change in ns) of each file; None where there is none."""
+"""(device, inode, size, time of last change in ns) of each file; None where there is none.
+
+The time is the one that a program can't set: a copy may bring its own.
+"""
 
 
 FolderId = tuple[int, int]
@@ -376,7 +386,7 @@ def _database_state(results_dir: str) -> FilesState:
             found = os.stat(path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
     path = f"{results_dir}/{DATABASE_NAME}"
     return state(path), state(f"{path}-wal")

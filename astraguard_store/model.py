@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
-from astraguard_store.ranks import PERCENTILES, rank_of
 from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_TAGS",
+    "PERCENTILES",
     "Artifact",
     "ArtifactKind",
     "AtLeast",
@@ -31,6 +31,7 @@ __all__ = [
     "RunState",
     "RunSummary",
     "epoch_us",
+    "rank_of",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -161,6 +162,15 @@ def _combined(
     if isinstance(right, AtLeast) or (operation is truediv and right < 0):
         return None
     return AtLeast(operation(float(left), right))
+
+
+PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""What part of a run's events lies below each percentile of `MetricSummary`."""
+
+
+def rank_of(count: int, q: float) -> int:
+    """Return the place of the percentile *q*, from 0 to 1, among *count* sorted durations."""
+    return min(int(count * q), count - 1)
 
 
 class MetricSummary(NamedTuple):

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from astraguard_store.exceptions import ArtifactReadError, MissingExtraError, StoreNotFoundError
-from astraguard_store.model import AtLeast, LatencyMeasurement
-from astraguard_store.ranks import rank_of
+from astraguard_store.model import AtLeast, LatencyMeasurement, rank_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from astraguard_store.columns import Columns
 
 __all__ = ["TimeSlice", "over_time"]
 
@@ -44,11 +41,18 @@ class Measuring(Protocol):
         """Return a run's measurements."""
 
 
+class Few(Protocol):
+    """A small run's measurements: `Columns`."""
+
+    def measurements(self) -> Iterable[LatencyMeasurement]:
+        """Return them one by one."""
+
+
 @runtime_checkable
 class Sparing(Measuring, Protocol):
     """Who also knows those of small runs without polars, whose import takes 0.2 s of CPU."""
 
-    def _few_measurements(self, run_id: str) -> Columns | None:
+    def _few_measurements(self, run_id: str) -> Few | None:
         """Return a run's measurements; None where a frame is the shorter way to them."""
 
 

@@ -140,7 +140,12 @@ class Provenance(Shown):
         return made
 
     def of_run(self, started_at: datetime | None, finished_at: datetime | None) -> Provenance:
-        """Return this with the times of a run, UTC, and how the store defines percentiles."""
+        """Return this with the times of a run, UTC, and how the store defines percentiles.
+
+        Args:
+            started_at: When its first event was measured; None where that isn't known.
+            finished_at: When its last one was.
+        """
         values = (*self.values()[:-3], started_at, finished_at, PERCENTILE_DEFINITION)
         return Provenance.of_values(values, self.units)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -266,6 +268,19 @@ class DescribedObject(NamedTuple):
     kind: str
     description: str
     columns: tuple[DescribedColumn, ...]
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[Any, ...]]) -> tuple[DescribedObject, ...]:
+        """Return the objects of rows (object, kind, column, unit, description), in their order.
+
+        The row about an object has an empty column, and comes before those of its columns.
+        """
+        described = []
+        for _, group in groupby(rows, itemgetter(0)):
+            (name, kind, _, _, description), *columns = group
+            of_columns = tuple(DescribedColumn(*row[2:]) for row in columns)
+            described.append(cls(name, kind, description, of_columns))
+        return tuple(described)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

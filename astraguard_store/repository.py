@@ -106,6 +106,11 @@ class RunRepository:
     files, after a crash and, with ``durability="full"``, after a power cut. A
     reader never sees half of a run, nor an old one after the new one was saved.
 
+    Any method raises `ClosedStoreError` after `close`, and `DatabaseError` where the database
+    can't be read; one that writes raises `ReadOnlyStoreError` if the repository was opened for
+    reading, and `DatabaseBusyError` if others held the database for longer than
+    *busy_timeout_s*. Its own section says what else.
+
     Attributes:
         results_dir: The folder; None in memory and on a server.
         server: The URL of the server, without its password; None elsewhere.
@@ -356,9 +361,9 @@ class RunRepository:
                 `percentiles` can be asked for one: some 100 rows for each metric
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
-                measurements, as after an unknown outcome, it is one save, and what is
-                stored now is returned. A name is known as long as its run exists, also
-                after newer saves of it.
+                names, durations and scenario times, as after an unknown outcome, it is one
+                save, and what is stored now is returned. A name is known as long as its
+                run exists, also after newer saves of it.
 
         Returns:
             The run as `get` gives it.
@@ -843,6 +848,10 @@ class RunRepository:
     def set_baseline(self, name: str, runs: str | Iterable[str]) -> Baseline:
         """Let *name* stand for these runs, and no others; they aren't pruned from now on.
 
+        Args:
+            name: Any text without commas; a baseline of that name is replaced.
+            runs: Ids of the runs; a single one may stand alone.
+
         Raises:
             InvalidRunError: The name or an id is not allowed, or no run is named.
             RunNotFoundError: There is no such run.
@@ -973,6 +982,10 @@ class RunRepository:
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> RunSummary:
         """Set tags of a stored run; None removes one. Others stay, and so does the revision.
+
+        Args:
+            run_id: The run.
+            tags: {tag: value, which may be empty; or None}.
 
         Returns:
             The run with its new tags.

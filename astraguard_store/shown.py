@@ -70,6 +70,6 @@ def html_of(value: object) -> str:
 
 def dict_of(value: object) -> dict[str, Any]:
     """Return *value* as the command line's JSON has it."""
-    from astraguard_store.presentation.values import value_shape
+    from astraguard_store.presentation.shapes import value_shape
 
     return value_shape(value)

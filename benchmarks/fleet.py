@@ -42,24 +42,34 @@ DELAY_S: Final = 0.010
 CALLS: Final = 20
 # The others are made of them.
 _PUSHED_OF_MANY: Final = 1_000
+_COPIES_AT_ONCE: Final = 50
+# As a server's owner sets it, to a quarter of the memory at most: see docs/fleet.md.
+_SHARED_BUFFERS: Final = "1GB"
 _MEASUREMENTS: Final = 1_800
 # How many runs a question is about.
 _WANTED: Final = {"get": 1, "recent": 0, "compare": 2}
 
-_GET: Final = (
-    "SELECT r.*, d.document, (SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t "
-    "WHERE t.run_id = r.run_id) FROM runs AS r LEFT JOIN run_documents AS d USING (run_id) "
-    "WHERE r.run_id = %s"
-)
+# As one writes them by hand: one statement each, with all that the answer holds.
+_GET: Final = """
+SELECT r.*, d.document,
+    (SELECT json_object_agg(t.tag, t.value) FROM run_tags AS t WHERE t.run_id = r.run_id),
+    (SELECT json_agg(t) FROM attachments AS t WHERE t.run_id = r.run_id),
+    (SELECT json_agg(t) FROM units AS t WHERE t.run_id = r.run_id),
+    n.*
+FROM runs AS r LEFT JOIN run_documents AS d USING (run_id) LEFT JOIN machine_noise AS n
+    USING (run_id)
+WHERE r.run_id = %s
+"""
 _RECENT: Final = (
-    "SELECT run_id, revision, recorded_at_us, total_measurements, state FROM runs "
-    "ORDER BY recorded_at_us DESC, run_id DESC LIMIT 10"
+    "SELECT run_id, revision, recorded_at_us, total_measurements, state, last_written_at_us "
+    "FROM runs ORDER BY recorded_at_us DESC, run_id DESC LIMIT 10"
 )
-_COMPARE: Final = (
-    "SELECT b.*, c.* FROM (SELECT * FROM statistics WHERE run_id = %s AND satellite_id = '') AS b "
-    "FULL JOIN (SELECT * FROM statistics WHERE run_id = %s AND satellite_id = '') AS c "
-    "ON b.metric_type = c.metric_type"
-)
+_COMPARE: Final = """
+SELECT r.*, n.*, (SELECT json_agg(t) FROM units AS t WHERE t.run_id = r.run_id), s.*
+FROM runs AS r LEFT JOIN machine_noise AS n USING (run_id)
+    LEFT JOIN statistics AS s ON s.run_id = r.run_id AND s.satellite_id = ''
+WHERE r.run_id IN (%s, %s)
+"""
 
 
 @dataclass(slots=True)
@@ -90,6 +100,7 @@ def measure(pushed: int, sizes: tuple[int, ...], rounds: int) -> Measured:
     with ExitStack() as stack:
         say(f"making a store of {pushed:,} runs")
         rig = stack.enter_context(filled(pushed))
+        postgres.SETTINGS["shared_buffers"] = _SHARED_BUFFERS
         server = postgres.Server.new()
         stack.callback(server.remove)
         network = stack.enter_context(Network.before(server))
@@ -146,10 +157,14 @@ def fill_server(server: Server, name: str, size: int) -> None:
             columns = [column.name for column in table.columns]
             values = ", ".join(_copied(table.name, column) for column in columns)
             listed = ", ".join(f'"{column}"' for column in columns)
-            connection.execute(
+            copied = (
                 f'INSERT INTO "{table.name}" ({listed}) SELECT {values} FROM "{table.name}" AS t '
-                f"CROSS JOIN generate_series(1, {size // _PUSHED_OF_MANY - 1}) AS copy"
+                "CROSS JOIN generate_series(%s::int, %s::int) AS copy WHERE t.run_id < %s"
             )
+            # A few at a time, so that an index grows at one end, and not all over.
+            for first in range(1, size // _PUSHED_OF_MANY, _COPIES_AT_ONCE):
+                last = min(first + _COPIES_AT_ONCE, size // _PUSHED_OF_MANY) - 1
+                connection.execute(copied, (first, last, run_id(_PUSHED_OF_MANY)))
     server.execute(name, "VACUUM ANALYZE")
 
 
@@ -172,6 +187,7 @@ def _asked(url: str, size: int, rounds: int) -> dict[str, tuple[float, ...]]:
 
     found = {}
     recent, (limit,) = for_server(recent_sql())
+    recent = recent.replace(f"%({limit})s::BIGINT", "10")
     with RunRepository.open(url) as ours, psycopg.connect(url, autocommit=True) as bare:
         questions: dict[str, list[Callable[..., object]]] = {
             "get": [
@@ -181,7 +197,7 @@ def _asked(url: str, size: int, rounds: int) -> dict[str, tuple[float, ...]]:
             ],
             "recent": [
                 lambda: ours.recent(10),
-                lambda: _rows(bare, recent, {limit: 10}),
+                lambda: _rows(bare, recent),
                 lambda: _rows(bare, _RECENT),
             ],
             "compare": [

@@ -432,6 +432,14 @@ class TestSaveId:
         with pytest.raises(InvalidRunError, match="other measurements"):
             repository.save("run", pl.DataFrame(ROWS).head(2), save_id="job 7")
 
+    def test_a_job_that_runs_twice_measures_at_another_time(
+        self, repository: RunRepository
+    ) -> None:
+        for _ in range(2):
+            repository.save("run", recorded(5), save_id="job 7")
+
+        assert repository.get("run").revision == 1
+
     def test_other_measurements_are_refused(self, repository: RunRepository) -> None:
         repository.save("run", recorded(5), save_id="job 7")
 

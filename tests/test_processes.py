@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunRepository, RunSummary
 from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, connect
+from astraguard_store.system.files import descriptors_of
 
 TESTS = Path(__file__).parent
 
@@ -405,6 +407,35 @@ def test_a_connection_that_takes_no_lock_drops_none_of_others(results: Path) -> 
 
         assert all(before)
         assert [locks_on(file) for file in files] == before
+
+
+def test_one_that_reads_a_log_without_its_index_is_closed_after_those_with_locks(
+    results: Path,
+) -> None:
+    database = results / "astraguard.db"
+    RunRepository.open(results).close()
+    writer = connect(database, "rw")
+    writer.execute("CREATE TABLE other (x)")
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{database}{suffix}", f"{database}{suffix}-copied")
+    writer.close()
+    for suffix in ("", "-wal"):
+        os.rename(f"{database}{suffix}-copied", f"{database}{suffix}")
+    alone = [connect(database, "alone"), connect(database, "alone")]
+    opened = database.stat()
+    with closing(connect(database, "rw")):
+        before = locks_on(database)
+
+        for connection in alone:
+            connection.execute("SELECT * FROM store").fetchall()
+            connection.close()
+
+        assert before
+        assert locks_on(database) == before
+
+    assert len(descriptors_of(opened)) == len(alone)
+    connect(database, "ro").close()
+    assert not descriptors_of(opened)
 
 
 class TestFoldersInTheLog:

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -60,15 +59,6 @@ def rows_of(timestamps: st.SearchStrategy[float], durations: st.SearchStrategy[f
 
 any_rows = rows_of(any_times, any_durations)
 plain_rows = rows_of(plain_floats, plain_floats)
-
-
-@pytest.fixture(params=["python", "polars"], scope="class")
-def road(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Send runs of every size along one road."""
-    rows = {"python": 10**9, "polars": 1}[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "POLARS_PAYS_FROM_ROWS", rows)
-        yield request.param
 
 
 def columns_of(rows: list[reference.Row]) -> Columns:

@@ -172,7 +172,9 @@ class TestHistory:
         shape = run_json("history", "fault_detection", "--results", store)
 
         assert shape["points"][0]["summary"]["p95_ms"] == 89.0
-        assert shape["changes"] == [{"run_id": "run_07", "group": None}]
+        [change] = shape["changes"]
+        assert (change["run_id"], change["group"]) == ("run_07", None)
+        assert change["after_ms"] / change["before_ms"] - 1 == pytest.approx(change["change"])
 
     def test_the_change_shown_is_that_of_the_step(self, results: Path) -> None:
         with RunRepository.open(results) as repository:

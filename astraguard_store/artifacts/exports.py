@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from astraguard_store.artifacts.staging import new_token
 from astraguard_store.artifacts.verification import OpenFile, name_of
-from astraguard_store.columns import Columns, polars_is_usable
+from astraguard_store.columns import Columns, panics_raise, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
-from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME

@@ -12,7 +12,7 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, ERROR, OK, PROGRAM, complain
 from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.judging import regressed_for_sure
-from astraguard_store.presentation import text, verdict_shapes
+from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.verdict.limits import Limits
 from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport
@@ -142,7 +142,7 @@ def gate(
         junit.write_text(gate_junit(report), encoding="utf-8")
     code = _exit_code(report, allow_inconclusive=allow_inconclusive, trusted=trust_assumed)
     if as_json:
-        output.print_json({**origin, **verdict_shapes.gate_shape(report), "exit_code": code})
+        output.print_json({**origin, **shapes.gate_shape(report), "exit_code": code})
     else:
         _print_report(report, show_all=show_all, markdown=as_markdown)
     return code
@@ -277,7 +277,7 @@ def calibrate(
         complain(f"{error}; `{PROGRAM} recent` lists the runs")
         return ERROR
     if as_json:
-        output.print_json({**origin, **verdict_shapes.calibration_shape(found)})
+        output.print_json({**origin, **shapes.calibration_shape(found)})
     else:
         _print_calibration(found, markdown=as_markdown)
     return OK

@@ -66,15 +66,28 @@ def print_fields(fields: Sequence[tuple[str, str]], *, markdown: bool = False) -
 
 
 def print_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, markdown: bool = False
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    markdown: bool = False,
+    gap: int = 2,
 ) -> None:
-    """Print the rows in the form that the output has room for, or as Markdown."""
+    """Print the rows in the form that the output has room for, or as Markdown.
+
+    Args:
+        columns: Their titles.
+        rows: Their cells.
+        markdown: As Markdown.
+        gap: Spaces between columns, one at least.
+    """
     console = None if markdown else _terminal()
     if console:
-        _draw(console, columns, rows)
+        _draw(console, columns, rows, gap)
         return
     texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
-    write_lines(as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts))
+    write_lines(
+        as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts, gap)
+    )
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -209,12 +222,12 @@ def _terminal(*, stderr: bool = False) -> Console | None:
     return console if console.is_terminal else None
 
 
-def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], gap: int) -> Iterator[str]:
     """Yield a pipe's lines: rich would take 5 s for 20,000 rows, and pad the last column."""
     lines = [[column.title for column in columns], *(list(map(printable, row)) for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield "  ".join(map(_padded, columns, widths, line)).rstrip()
+        yield (" " * gap).join(map(_padded, columns, widths, line)).rstrip()
 
 
 def _padded(column: Column, width: int, text: str) -> str:
@@ -222,20 +235,29 @@ def _padded(column: Column, width: int, text: str) -> str:
     return spaces + text if column.numeric else text + spaces
 
 
-def _draw(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+def _parts(cell: Cell) -> tuple[str, str]:
+    return (cell, "") if isinstance(cell, str) else (cell.text, cell.colour)
+
+
+def _draw(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], gap: int
+) -> None:
     from rich import box
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     cells = [
-        [Text(printable(c)) if isinstance(c, str) else Text(c.text, style=c.colour) for c in row]
+        [
+            Text(printable(c)) if isinstance(c, str) else Text(printable(c.text), c.colour)
+            for c in row
+        ]
         for row in rows
     ]
     table = Table(
         box=box.SIMPLE_HEAD,
-        # With the box's own space two between columns, as in a pipe.
-        padding=(0, 1, 0, 0),
+        # With the box's own space as many between columns as in a pipe.
+        padding=(0, gap - 1, 0, 0),
         pad_edge=False,
         header_style="bold",
         show_edge=False,

@@ -91,15 +91,7 @@ fields_option = click.option(
         "astraguard-store recent --json | jq -r '.runs[0].run_id'",
     )
 )
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 1_000_000),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Most runs to list.",
-)
+@options.limit(1_000_000)
 @click.option(
     "--metric",
     metavar="METRIC",
@@ -132,11 +124,7 @@ def recent(
     limit: int,
     metric: str | None,
     fields: tuple[str, ...],
-    scenario: str | None,
-    tag: options.Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
+    filters: options.Filters,
     above: tuple[str, str, float] | None,
     before: str | None,
     state: RunState | None,
@@ -158,11 +146,7 @@ def recent(
         older_than = None if before is None else options.resolved(repository, before)
         headers = repository.recent(
             limit + 1,
-            scenario=scenario,
-            tag=tag,
-            since=since,
-            until=until,
-            recorded_since=recorded_since,
+            **filters._asdict(),
             above=above,
             before=None if older_than is None else repository.get(older_than).header,
             state=state,
@@ -179,7 +163,7 @@ def recent(
             runs = options.summaries_of(repository, headers)
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:
-        is_filtered = any((scenario, tag, since, until, recorded_since, above, before, state))
+        is_filtered = any((*filters, above, before, state))
         where = options.shown_place(results)
         what = f"No such runs in {where}." if is_filtered else f"No runs in {where} yet."
         output.print_line(what)

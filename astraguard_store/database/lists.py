@@ -125,7 +125,7 @@ def _flown_us() -> ColumnElement[int]:
 
 def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
     """Return the newest *limit* runs; reads the covering index and nothing else."""
-    return _headers(connection.execute(recent_sql(), (limit,)))
+    return _headers(connection.execute(recent_sql(), (limit,)).fetchall())
 
 
 def filtered_headers(
@@ -167,7 +167,7 @@ def filtered_headers(
         until=filters.until is not None,
         recorded_since=filters.recorded_since is not None,
     )
-    return _headers(connection.execute(filtered_sql(shape=shape), bound))
+    return _headers(connection.execute(filtered_sql(shape=shape), bound).fetchall())
 
 
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:

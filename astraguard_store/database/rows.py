@@ -9,9 +9,8 @@ from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.core import func, machine_noise, whole
 from astraguard_store.database.documents import NO_BOUNDS, RunParts, encode, write_document
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
-from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.model import PERCENTILES, MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
-from astraguard_store.ranks import PERCENTILES
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics

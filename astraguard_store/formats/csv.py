@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
-from astraguard_store.columns import Batch, Columns, Label, polars_pays
+from astraguard_store.columns import Batch, Columns, Label, panics_raise, polars_pays
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.formats.panics import panics_raise
 from astraguard_store.model import LatencyMeasurement
 
 if TYPE_CHECKING:

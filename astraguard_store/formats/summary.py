@@ -22,12 +22,13 @@ import orjson
 from astraguard_store.checks import check_name
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import (
+    PERCENTILES,
     MetricSummary,
     RunSummary,
     epoch_us,
+    rank_of,
     utc_from_epoch_us,
 )
-from astraguard_store.ranks import PERCENTILES, rank_of
 
 __all__ = [
     "AdoptedSummary",

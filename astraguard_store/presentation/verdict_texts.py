@@ -20,6 +20,7 @@ from astraguard_store.verdict.values import (
 __all__ = [
     "COLOURS",
     "SHORT",
+    "SIGNS",
     "by_type",
     "change_text",
     "facts",
@@ -49,6 +50,14 @@ SHORT: Mapping[str, str] = {
     "inconclusive": "unclear",
 }
 """A verdict in a column of a table that has to fit 80 columns."""
+
+SIGNS: Mapping[str, str] = {
+    "regressed": "✗",
+    "improved": "✓",
+    "equivalent": "=",
+    "inconclusive": "?",
+}
+"""A verdict where there is no room for a column; a line above says what each is."""
 
 _SHARES = frozenset({"missed", "deadline"})
 _MOST_SHOWN = 8

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from astraguard_store.artifacts.reader import has_summary, read_run
-from astraguard_store.artifacts.scanner import folder_names, linked_runs
+from astraguard_store.artifacts.scanner import folder_names, warn_of_linked_runs
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
@@ -91,12 +91,7 @@ def adopt_folders(
     if jobs is not None and jobs < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
     names = sorted(folder_names(store.root))
-    linked = linked_runs(store.root)
-    for name in linked:
-        logger.warning(
-            "%s is a symbolic link, and isn't adopted: move the folder itself here",
-            store.root / name,
-        )
+    linked = warn_of_linked_runs(store.root)
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]

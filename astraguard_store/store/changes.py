@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from astraguard_store.artifacts.deletion import Deletion
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError
-from astraguard_store.store.store import Deletion, Store
+from astraguard_store.store.store import Store
 from astraguard_store.system.threads import run_all
 
 __all__ = [

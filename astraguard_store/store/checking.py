@@ -17,7 +17,7 @@ from typing import Literal
 
 from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.scanner import folder_names, has_folders
+from astraguard_store.artifacts.scanner import folder_names, has_folders, linked_runs
 from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
@@ -382,6 +382,9 @@ class FileCheck:
             else:
                 advice = reasons[name] or f"`astraguard-store import` or {_FIX} adopts it"
                 self._tally.fault("missing_row", name, what, advice)
+        for name in filter(self._lacks_row, linked_runs(self._root)):
+            what = "a symbolic link to a run's folder, which is not taken for a run"
+            self._tally.note("missing_row", name, what, "move the folder itself there")
 
     def _lacks_row(self, name: str) -> bool:
         return not self._database.read(partial(run_exists, run_id=name))

@@ -33,9 +33,9 @@ from astraguard_store.reports import (
     QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
-from astraguard_store.store.one_by_one import one_by_one
 from astraguard_store.store.percentiles import PercentilesQuestion
 from astraguard_store.store.pruning import Pruning
+from astraguard_store.store.sources import one_by_one
 
 if TYPE_CHECKING:
     import polars as pl

@@ -26,6 +26,7 @@ from astraguard_store.artifacts.reader import (
     read_columns,
     read_summary_file,
 )
+from astraguard_store.artifacts.scanner import warn_of_linked_runs
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import sync_staging
 from astraguard_store.artifacts.verification import has_files
@@ -119,6 +120,7 @@ def _runs_at(path: Path, stack: ExitStack) -> list[tuple[Path, str]]:
         return [(path.parent, path.name)]
     with os.scandir(path) as entries:
         names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    names += warn_of_linked_runs(path)
     return [(path, name) for name in names if not name.startswith(".")]
 
 
@@ -159,7 +161,7 @@ def _is_of_run(parts: Sequence[str]) -> bool:
 
 
 def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
-    if not _is_run(root, name):
+    if not _is_run(root, name) or os.path.islink(root / name):
         done.ignored += 1
         return
     try:

@@ -40,6 +40,9 @@ logger = logging.getLogger("astraguard_store")
 _SAMPLE_EVERY_S: Final = 1.0
 # How often the row says that the recorder lives, and the journal what the noise is now.
 _BEAT_EVERY_S: Final = 10.0
+# So much of the time after which the rows have to be written passes before that begins: a busy
+# machine runs the thread late, and a slow disk takes its time.
+_BEGUN_AFTER: Final = 0.8
 
 
 class Recorder:
@@ -48,7 +51,7 @@ class Recorder:
     Args:
         collector: What is recorded.
         recording: The run in its store.
-        flush_every_s: How often what is new is written, seconds.
+        flush_every_s: After how long what is new is to be written, seconds.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Recorder:
     ) -> None:
         self._collector = collector
         self._recording = recording
-        self._flush_every_s = flush_every_s
+        self._flush_every_s = flush_every_s * _BEGUN_AFTER
         self._meter = NoiseMeter()
         self._written: list[tuple[bytearray, int]] = []
         self._labels = 0

@@ -137,7 +137,8 @@ def distribution(
             continue
         counted = kept.get(run_id) or _counted(repository, run_id, metric_type, satellite_id)
         if counted.buckets:
-            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted))))
+            summary = metrics[metric_type]
+            found.append(RunDistribution(run_id, tuple(map(Bucket, *counted)), summary))
         else:
             without.append(run_id)
     return Distribution(metric_type, satellite_id, tuple(found), tuple(without))

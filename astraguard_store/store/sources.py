@@ -60,7 +60,6 @@ from astraguard_store.reports import (
 from astraguard_store.store.adoption import adopt_folders
 from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
 from astraguard_store.store.new_runs import NewRun
-from astraguard_store.store.one_by_one import one_by_one
 from astraguard_store.store.recording import (
     FolderRecording,
     MemoryRecording,
@@ -89,7 +88,7 @@ if TYPE_CHECKING:
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
 
-__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource"]
+__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource", "one_by_one"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -212,6 +211,15 @@ class WritableSource(Source, Protocol):
         self, progress: Progress | None, *, deep: bool = False, satellite_buckets: bool = False
     ) -> CheckReport:
         """Check, and mend what can be mended."""
+
+
+def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict[str, RunSummary]:
+    """Return those of the runs that are there, by id, of a source that has them at hand."""
+    found: dict[str, RunSummary] = {}
+    for run_id in run_ids:
+        with suppress(RunNotFoundError):
+            found[run_id] = get(run_id)
+    return found
 
 
 class MemorySource:

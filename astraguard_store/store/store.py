@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TypeVar
 
-from astraguard_store.artifacts.deletion import StagedDeletion
+from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
@@ -78,46 +78,6 @@ class SharedStore:
         return True
 
 
-class Deletion(Protocol):
-    """The files of runs that are being deleted."""
-
-    @property
-    def removed_bytes(self) -> int:
-        """What the files had that are removed."""
-
-    def remove_files(self, run_id: str) -> None:
-        """Remove those of a run; the deletion of its rows is committed and the ticket held.
-
-        Threads may do so with several runs at a time.
-        """
-
-    def finish(self) -> None:
-        """Forget the runs whose files are removed."""
-
-    def discard(self, run_ids: Iterable[str]) -> None:
-        """Leave those of these runs; their deletion was not committed."""
-
-    def close(self) -> None:
-        """Let go; what is left is for recovery."""
-
-
-class NoFiles:
-    """The deletion of runs that have no files."""
-
-    removed_bytes: Final = 0
-
-    def remove_files(self, run_id: str) -> None:
-        """Do nothing."""
-
-    def discard(self, run_ids: Iterable[str]) -> None:
-        """Do nothing."""
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    close = finish
-
-
 class Store:
     """The rows of an open store, written and read as one repository wants it.
 
@@ -136,7 +96,7 @@ class Store:
 
     def stage_deletion(self, run_ids: Iterable[str]) -> Deletion:  # noqa: ARG002
         """Return what removes runs' files once their rows are deleted; here there are none."""
-        return NoFiles()
+        return Deletion()
 
     def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
         """Run a step after the commit; the run is stored, so a failure doesn't undo it."""

@@ -12,13 +12,16 @@ import hashlib
 import os
 import resource
 import stat
+import struct
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from astraguard_store.exceptions import ArtifactReadError
+from astraguard_store.system.forks import in_forked_child
 
 __all__ = [
     "Digest",
@@ -27,7 +30,9 @@ __all__ = [
     "claim",
     "create_file",
     "create_locked",
+    "databases_stay",
     "descriptor_of",
+    "descriptors_of",
     "digest_of",
     "give_back",
     "head_of",
@@ -37,12 +42,14 @@ __all__ = [
     "make_folder",
     "modified_ns",
     "most_open_files",
+    "never_close",
     "open_anybodys",
     "open_below",
     "open_descriptors",
     "open_folder",
     "open_for_reading",
     "open_lock_file",
+    "range_shared",
     "read_at",
     "read_file",
     "size_if_there",
@@ -61,6 +68,15 @@ _CHUNK_BYTES = 2**20
 # 2255-06-05: some file systems hold times that no calendar has.
 _LAST_NS = 2**53 * 1000
 _NEVER_A_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+_open_or_close = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _open_or_close
+    _open_or_close = threading.RLock()
+
+
+in_forked_child(_new_lock)
 
 
 class Digest(NamedTuple):
@@ -294,12 +310,28 @@ def descriptor_of(opened: os.stat_result, before: Collection[int] = ()) -> int |
     One that may write, and that isn't among those from *before*, as far as there is one.
     """
     found = []
+    for descriptor in descriptors_of(opened):
+        with suppress(OSError):
+            may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+            found.append((may_write, descriptor not in before, descriptor))
+    return max(found)[-1] if found else None
+
+
+def descriptors_of(opened: os.stat_result) -> list[int]:
+    """Return the descriptors that this process has of a file."""
+    found = []
     for descriptor in open_descriptors():
         with suppress(OSError):
             if is_same_file(os.fstat(descriptor), opened):
-                may_write = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-                found.append((may_write, descriptor not in before, descriptor))
-    return max(found)[-1] if found else None
+                found.append(descriptor)
+    return found
+
+
+def never_close(opened: object) -> None:
+    """Keep Python from closing what is open, which it does at its own end too."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(opened))
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
@@ -307,17 +339,28 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     return os.pread(descriptor, size, offset)
 
 
+@contextmanager
+def databases_stay() -> Iterator[None]:
+    """Wait for other threads that open a database, or close a descriptor of one; keep them out.
+
+    To close a descriptor lets go of all locks that the process has on the file (`fcntl(2)`),
+    so whoever closes one looks first whether the file is open here elsewhere.
+    """
+    with _open_or_close:
+        yield
+
+
 def head_of(path: Path | str, size: int) -> bytes:
     """Return the first *size* bytes of a file; no lock that this process has on it is lost."""
-    own = descriptor_of(os.stat(path))
-    if own is not None:
-        return os.pread(own, size, 0)
-    # It isn't open here, so there is no lock that closing it would let go of.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, size, 0)
-    finally:
-        os.close(descriptor)
+    with databases_stay():
+        own = descriptor_of(os.stat(path))
+        if own is not None:
+            return os.pread(own, size, 0)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, size, 0)
+        finally:
+            os.close(descriptor)
 
 
 def begin_writeback(descriptor: int, offset: int, size: int) -> None:
@@ -412,6 +455,29 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def range_shared(opened: os.stat_result, start: int, length: int) -> Iterator[None]:
+    """Hold a shared lock on bytes of a file that this process has open.
+
+    It is one of an open file (`fcntl(2)`, F_OFD_SETLK), so that this process, too, gets no
+    exclusive one meanwhile. Afterwards all its other locks on the file are gone.
+
+    Raises:
+        OSError: Somebody has an exclusive one, or it isn't open.
+    """
+    own = descriptor_of(opened)
+    if own is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # By its name another file would be opened.
+    descriptor = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        wanted = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:

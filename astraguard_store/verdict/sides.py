@@ -322,7 +322,7 @@ class Sides:
         ]
         found += self._reference_warnings()
         found += [
-            f"{run.run_id} has {share:.0%} of the usual events: was it finished?"
+            f"{run.run_id} has {share * 100:.0f} % of the usual events: was it finished?"
             for run, share in _shares(self.runs, self.reference)
             if share < _UNFINISHED
         ]

@@ -241,6 +241,11 @@ class GateReport(Tabular):
     ) -> CellVerdict:
         """Return what is said of one statistic of a metric type (on a satellite).
 
+        Args:
+            metric_type: What was measured.
+            statistic: ``p50``, ``p95``, ``p99``, ``missed`` or ``deadline``.
+            satellite_id: On which satellite; None for all together.
+
         Raises:
             KeyError: It wasn't judged.
         """

@@ -18,6 +18,7 @@ from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.engine import (
     BEGIN_TO_WRITE,
+    Alone,
     Mode,
     connect,
     write_pragmas,
@@ -38,7 +39,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
-from astraguard_store.system.files import is_same_file, open_descriptors
+from astraguard_store.system.files import databases_stay, is_same_file, open_descriptors
 
 __all__ = ["FileReader", "FileWriter", "SqliteWrite"]
 
@@ -60,6 +61,9 @@ _VERSIONS = 2**32
 _LOG_LIMIT_BYTES = 4 * 2**20
 _LONG_LOG_BYTES = 6 * 2**20
 
+# As this process has seen them: those of a writer that died before its first commit.
+_logs_without_commit: set[FileState] = set()
+
 
 class FileReader:
     """Reads a SQLite file, in one of two ways.
@@ -73,8 +77,9 @@ class FileReader:
     is opened as a file that doesn't change, and looked at before and after each
     query: if it did change, the query is run again. Such a connection may be closed
     beside others of this process: SQLite keeps its descriptor until they have no
-    locks left, which closing it would drop. A database that is written without a
-    log, such as a copy that was put back, is read under SQLite's usual locks.
+    locks left, which closing it would drop (for a log without index see `Alone`). A
+    database that is written without a log, such as a copy that was put back, is read
+    under SQLite's usual locks.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
@@ -178,7 +183,7 @@ class FileReader:
                     try:
                         result = self._answer(asking, before)
                     except StoreError:
-                        if before is None or before[0] == self._state():
+                        if before is None or before == (self._state(), self._log_state()):
                             raise
                         continue
             except SetAsideError:
@@ -202,7 +207,7 @@ class FileReader:
                 self._under_way.discard(asking)
 
     def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
-        with translated(self._path), closing(self._connect(_mode(quiet))) as own:
+        with translated(self._path), closing(self._connect_quietly(quiet)) as own:
             return answer(own, asking)
 
     def close(self) -> None:
@@ -244,9 +249,23 @@ class FileReader:
         if self._queries is None or self._queries_quiet != quiet:
             if self._queries is not None:
                 self._queries.close()
-            self._queries = self._connect(_mode(quiet))
+            self._queries = self._connect_quietly(quiet)
             self._queries_quiet = quiet
         return self._queries
+
+    def _connect_quietly(self, quiet: QuietState | None) -> sqlite3.Connection:
+        """Return a new connection to a file of that state; `None`: it may be written."""
+        if quiet is None:
+            return self._connect("ro")
+        log = quiet[1]
+        if log is None or log in _logs_without_commit:
+            return self._connect("immutable")
+        connection = self._connect("alone")
+        is_without = isinstance(connection, Alone) and not connection.has_commit
+        if is_without and self._log_state() == log:
+            # It can't be closed, and there is no need of another.
+            _logs_without_commit.add(log)
+        return connection
 
     def _connect(self, mode: Mode) -> sqlite3.Connection:
         return connect(self._path, mode, busy_timeout_s=self._busy_timeout_s)
@@ -386,21 +405,20 @@ class FileWriter:
             )
             failure.errno = errno.EACCES
             raise failure
-        before = set(open_descriptors())
-        connection = connect(
-            self._path,
-            "rw",
-            durability=options.durability,
-            busy_timeout_s=options.busy_timeout_s,
-        )
-        try:
-            # A query, so that the log is there and readers see that somebody writes.
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            with translated_os_errors(self._path):
-                self._files = OpenFiles(self._path, connection, before)
-        except BaseException:
-            connection.close()
-            raise
+        with databases_stay():
+            before = set(open_descriptors())
+            connection = connect(
+                self._path,
+                "rw",
+                durability=options.durability,
+                busy_timeout_s=options.busy_timeout_s,
+            )
+            try:
+                with translated_os_errors(self._path):
+                    self._files = OpenFiles(self._path, connection, before)
+            except BaseException:
+                connection.close()
+                raise
         # Numbers of two connections say nothing of each other.
         self._number += _VERSIONS
         self._connection, self._options = connection, options
@@ -522,13 +540,6 @@ def _check_is_file(path: Path) -> None:
 
 def _file_state(found: os.stat_result) -> FileState:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _mode(quiet: QuietState | None) -> Mode:
-    """Return how a file of that state is opened for reading; `None`: it may be written."""
-    if quiet is None:
-        return "ro"
-    return "immutable" if quiet[1] is None else "alone"
 
 
 def _is_fresh(state: os.stat_result) -> bool:

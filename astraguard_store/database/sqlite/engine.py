@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import quote
 
 from astraguard_store.database.sqlite.open_files import check_side_files
 from astraguard_store.options import Durability
+from astraguard_store.system.files import (
+    databases_stay,
+    descriptors_of,
+    is_same_file,
+    never_close,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BEGIN_TO_WRITE",
     "WRITES",
+    "Alone",
     "Mode",
     "connect",
     "connect_in_memory",
@@ -45,6 +53,68 @@ _QUERIES: dict[Mode, str] = {
 }
 
 
+class Alone(sqlite3.Connection):
+    """Reads a log that has no index, takes no lock, and takes itself to be alone.
+
+    So SQLite, when it closes, removes a log that has no commit, by its name: meanwhile that
+    may be a writer's. And the process would lose the locks that its other connections have
+    on the file. It is closed when neither can be, if need be later or never.
+    """
+
+    has_commit = True
+    """Whether its log has one; if not, it removes the log when it is closed."""
+    _file: os.stat_result
+    _left_open: ClassVar[list[tuple[os.stat_result, sqlite3.Connection]]] = []
+
+    def begin(self, path: Path) -> None:
+        """Begin to read *path*, whose log is still there: SQLite would make one.
+
+        Raises:
+            sqlite3.OperationalError: It isn't.
+        """
+        self._file = os.stat(path)
+        if not os.access(f"{path}-wal", os.F_OK):
+            raise sqlite3.OperationalError(f"the log {path}-wal was removed meanwhile")
+        self.has_commit = False
+        # The log's index is then no file. The lock is none: this VFS takes none.
+        self.execute("PRAGMA locking_mode=EXCLUSIVE")
+        # Else it would sync the log before the attempt below.
+        self.execute("PRAGMA synchronous=OFF")
+        try:
+            # A reader can't move a commit.
+            self.execute("PRAGMA wal_checkpoint").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname not in ("SQLITE_IOERR_WRITE", "SQLITE_READONLY"):
+                raise
+            self.has_commit = True
+
+    def close(self) -> None:
+        """Close it as soon as that harms nobody."""
+        if not self.has_commit and not _leaves_log(self):
+            never_close(self)
+            return
+        with databases_stay():
+            self._left_open.append((self._file, self))
+            self.close_left_open()
+
+    @classmethod
+    def close_left_open(cls) -> None:
+        """Close those whose files this process has open nowhere else."""
+        for file, _ in tuple(cls._left_open):
+            those = [entry for entry in cls._left_open if is_same_file(entry[0], file)]
+            if len(descriptors_of(file)) == len(those):
+                for entry in those:
+                    cls._left_open.remove(entry)
+                    sqlite3.Connection.close(entry[1])
+
+
+def _leaves_log(connection: sqlite3.Connection) -> bool:
+    """Make a connection leave the log when it is closed, which Python 3.11 can't ask for."""
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+    return sys.version_info >= (3, 12)
+
+
 def connect(
     path: Path, mode: Mode, *, durability: Durability = "full", busy_timeout_s: float = 30.0
 ) -> sqlite3.Connection:
@@ -60,21 +130,33 @@ def connect(
         busy_timeout_s: How long SQLite waits for a lock that it needs.
     """
     check_side_files(path)
-    return _prepared(
-        sqlite3.connect(
+    with databases_stay():
+        Alone.close_left_open()
+        connection = sqlite3.connect(
             f"file:{quote(os.fsencode(path))}?{_QUERIES.get(mode) or f'mode={mode}'}",
             uri=True,
             timeout=busy_timeout_s,
             check_same_thread=False,
-        ),
-        _pragmas(mode, durability, busy_timeout_s),
-    )
+            factory=Alone if mode == "alone" else sqlite3.Connection,
+        )
+        try:
+            if isinstance(connection, Alone):
+                connection.begin(path)
+            _prepare(connection, _pragmas(mode, durability, busy_timeout_s))
+            # So that its log is open when another thread looks for the descriptor of its own.
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        except BaseException:
+            # Else the error's traceback keeps it open, and an empty log beside the file.
+            connection.close()
+            raise
+    return connection
 
 
 def connect_in_memory() -> sqlite3.Connection:
     """Return a new database in memory, which is gone when it is closed."""
     connection = sqlite3.connect(":memory:", check_same_thread=False)
-    return _prepared(connection, ["PRAGMA foreign_keys=ON"])
+    _prepare(connection, ["PRAGMA foreign_keys=ON"])
+    return connection
 
 
 def engine_of(driver: sqlite3.Connection) -> Engine:
@@ -115,9 +197,6 @@ def write_pragmas(durability: Durability, busy_timeout_s: float) -> list[str]:
 def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[str]:
     # The timeout first: the pragmas after it may meet a lock themselves.
     pragmas = [f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"]
-    if mode == "alone":
-        # The log's index is then no file. The lock is none: this VFS takes none.
-        pragmas.append("PRAGMA locking_mode=EXCLUSIVE")
     if mode != "rw":
         # 32 MB of pages, taken as they are read: 14,000 runs stay in reach.
         return [
@@ -139,17 +218,11 @@ def _pragmas(mode: Mode, durability: Durability, busy_timeout_s: float) -> list[
     ]
 
 
-def _prepared(connection: sqlite3.Connection, pragmas: list[str]) -> sqlite3.Connection:
+def _prepare(connection: sqlite3.Connection, pragmas: list[str]) -> None:
     # Python's driver begins transactions at its own choice, and none for DDL.
     connection.isolation_level = None
-    try:
-        for pragma in pragmas:
-            _set(connection, pragma)
-    except BaseException:
-        # Else the error's traceback keeps it open, and an empty log beside the file.
-        connection.close()
-        raise
-    return connection
+    for pragma in pragmas:
+        _set(connection, pragma)
 
 
 def _set(connection: sqlite3.Connection, pragma: str) -> None:

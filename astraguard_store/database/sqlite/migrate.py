@@ -1,4 +1,4 @@
-"""How a schema comes to be: by the migrations, and by nothing else.
+"""How a schema comes to be, by the migrations and nothing else; and what it means.
 
 Alembic takes 0.2 s to import, so it is imported only to migrate; whether a
 database is current is asked of its version table directly.
@@ -44,6 +44,7 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreError,
 )
+from astraguard_store.reports import DescribedObject
 from astraguard_store.system.files import make_file, sync_folder
 from astraguard_store.system.forks import in_forked_child
 
@@ -55,6 +56,7 @@ __all__ = [
     "check_log_fits",
     "check_revision",
     "create_database",
+    "described_objects",
     "fill_new",
     "finish_restoring",
     "found_revision",
@@ -71,6 +73,14 @@ KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEA
 logger = logging.getLogger("astraguard_store")
 
 _FORMER: Final = "-before-restore"
+
+# The views first, for they are what to ask; the row about the object before its columns.
+_DESCRIPTIONS: Final = """
+SELECT d.object, d.kind, d."column", d.unit, d.description
+FROM schema_doc AS d
+LEFT JOIN pragma_table_info(d.object) AS c ON c.name = d."column"
+ORDER BY d.kind DESC, d.object, d."column" <> '', c.cid
+"""
 
 
 def scripts_folder() -> Path:
@@ -133,6 +143,11 @@ def check_log_fits(path: Path) -> None:
             f"a copy was put in its place beside {path.name}-wal, the log of the file that was "
             "there before, which SQLite would play back over it",
         )
+
+
+def described_objects(connection: sqlite3.Connection) -> tuple[DescribedObject, ...]:
+    """Return what all views and then all tables mean, each by name; one statement."""
+    return DescribedObject.of_rows(connection.execute(_DESCRIPTIONS).fetchall())
 
 
 def migrate(driver: sqlite3.Connection) -> None:
