@@ -16,8 +16,10 @@ DEFAULT_RESULTS_DIR = "astraguard/hil/results"
 # Names the folder, or the server, where a call or a command doesn't.
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
-# Also one that lacks a slash: as a folder's name its password would end up in messages.
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?:", re.IGNORECASE)
+# Also one that lacks a slash or the colon: as a folder's name it would be made, password and all.
+_URL: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?(:|//|/[^/]*@)", re.IGNORECASE
+)
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]

@@ -309,7 +309,9 @@ class ColumnsBuilder:
                 "missed": self._missed(frame),
             }
         )
-        found = labels.with_row_index("row").unique(labels.columns, maintain_order=True)
+        found = labels.with_row_index("row").unique(
+            labels.columns, keep="first", maintain_order=True
+        )
         numbers = [self._code(*row) for row in found.rows()]
         numbered = found.drop("row").with_columns(code=pl.Series(numbers, dtype=pl.Int64))
         joined = labels.join(

@@ -58,7 +58,7 @@ def csv_frames(file: BinaryIO, separator: str, first_row: int) -> Iterator[pl.Da
             if found is None:
                 raise
             raise _wrong(found, row, first_row) from error
-        # Blanks are nothing too, and so is the control-Z that ends a file in old systems.
+        # Nor is a line of blanks a row, or with the control-Z that ends a file in old systems.
         frame = frame.filter(pl.any_horizontal(pl.all().str.strip_chars(" \t\x1a") != ""))
         row += frame.height
         yield frame

@@ -271,8 +271,9 @@ class _Source:
         summary = _summary(root, run_id)
         csv = csv_of(root, run_id)
         notes = _notes(root, run_id, summary)
-        ended_early = notes is not None and notes.state in {"failed", "interrupted"}
-        if summary is None and csv is None and not ended_early:
+        # A recorder wrote it, and it never had a summary.
+        was_empty = notes and notes.last_written_at_us and notes.summary_sha256 is None
+        if summary is None and csv is None and not was_empty:
             raise ArtifactReadError("neither a summary nor a CSV of it can be read")
         if csv is None:
             return cls(root, run_id, summary, notes, None, None)
