@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import postgres
 import pytest
@@ -261,13 +262,6 @@ def shown(row: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(f"{v:.12g}" if isinstance(v, float) else repr(v) for v in row)
 
 
-@pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    """Open an empty store on a server."""
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
 class TestWriting:
     """What is saved and changed by URL."""
 
@@ -453,6 +447,30 @@ class TestRoundTrips:
     def test_recent_takes_one(self, there: RunRepository, network: Network) -> None:
         assert network.turns_of(lambda: there.recent()) == 1
         assert network.turns_of(lambda: there.recent(tag="n", above=(FAULTS, "p95_ms", 1.0))) == 1
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda there: there.get("run_1"),
+            lambda there: there.recent(10),
+            lambda there: there.recent(10, scenario="s1"),
+            lambda there: there.compare("run_1", "run_2"),
+        ],
+    )
+    def test_asked_often_the_server_plans_it_no_more(
+        self, there: RunRepository, ask: Callable[[RunRepository], object]
+    ) -> None:
+        for _ in range(30):
+            ask(there)
+
+        plans = (
+            "SELECT custom_plans FROM pg_prepared_statements "
+            "ORDER BY generic_plans + custom_plans DESC LIMIT 1"
+        )
+        source: Any = there._source()
+        made = source.database.read(lambda c: c.run(plans).fetchone(), one_statement=True)
+        # It makes five before it decides that one for all is as good.
+        assert made[0] <= 5
 
     @pytest.mark.parametrize("by_satellite", [False, True])
     def test_compare_takes_one(

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import postgres
 import pytest
 from command_line import run, run_json
 from recordings import recorded
@@ -60,13 +62,6 @@ def rig(results: Path) -> Iterator[RunRepository]:
         yield repository
 
 
-@pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    """Open an empty store on a server."""
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
 def record_all_kinds(rig: RunRepository, folder: Path) -> None:
     """Record a run with all that a run may have, one that fails, and save two others."""
     note = folder / "note.txt"
@@ -113,6 +108,18 @@ class TestAsOnTheRig:
         assert found["failed"].state == "failed"
         assert "the arm hit the wall" in str(found["failed"].error)
         assert there.check().is_sound
+
+    def test_whole_numbers_of_noise_are_of_the_same_type(
+        self, pushed: RunRepository, server_url: str, server: postgres.Server, server_database: str
+    ) -> None:
+        server.execute(server_database, "UPDATE machine_noise SET load_start = 2, load_end = NULL")
+
+        with RunRepository.open(server_url) as there:
+            noise = there.get("recorded").noise
+
+        was = pushed.get("recorded").noise
+        assert was is not None
+        assert repr(noise) == repr(replace(was, load_start=2.0, load_end=None))
 
     def test_it_is_the_same_object_again(self, there: RunRepository) -> None:
         assert there.get("recorded") is there.get("recorded")

@@ -15,8 +15,7 @@ from scipy import stats
 from verdict_runs import KEY, WAS, drifting, of_medians, run, sides, slowed, summary
 
 from astraguard_store import AtLeast, GateError, GateReport, Limits, Provenance
-from astraguard_store.model import with_bounds
-from astraguard_store.ranks import rank_of
+from astraguard_store.model import rank_of, with_bounds
 from astraguard_store.verdict.cells import df_of_test
 from astraguard_store.verdict.deadlines import Violations, effective_trials, judge_deadline
 from astraguard_store.verdict.gate import judge_sides
@@ -490,7 +489,7 @@ class TestSides:
 
         report = judge_sides(sides(pool, [short]), Limits())
 
-        assert "run_009 has 15% of the usual events: was it finished?" in report.warnings
+        assert "run_009 has 15 % of the usual events: was it finished?" in report.warnings
 
 
 def test_a_slower_machine_is_no_slower_software() -> None:

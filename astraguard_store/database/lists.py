@@ -38,20 +38,6 @@ from astraguard_store.database.sql import Connection, kept
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
-__all__ = [
-    "PINNED",
-    "Prunable",
-    "SaveMark",
-    "count_runs",
-    "filtered_headers",
-    "noted_file_bytes",
-    "prunable_now",
-    "prunable_runs",
-    "recent_headers",
-    "run_ids",
-    "save_marks",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 PINNED: Final = "pinned"
@@ -125,7 +111,7 @@ def _flown_us() -> ColumnElement[int]:
 
 def recent_headers(connection: Connection, limit: int) -> list[RunHeader]:
     """Return the newest *limit* runs; reads the covering index and nothing else."""
-    return _headers(connection.execute(recent_sql(), (limit,)))
+    return _headers(connection.execute(recent_sql(), (limit,)).fetchall())
 
 
 def filtered_headers(
@@ -167,7 +153,7 @@ def filtered_headers(
         until=filters.until is not None,
         recorded_since=filters.recorded_since is not None,
     )
-    return _headers(connection.execute(filtered_sql(shape=shape), bound))
+    return _headers(connection.execute(filtered_sql(shape=shape), bound).fetchall())
 
 
 def _headers(rows: Iterable[tuple[Any, ...]]) -> list[RunHeader]:

@@ -15,8 +15,6 @@ from astraguard_store.verdict.sides import Sides
 from astraguard_store.verdict.special import beta_quantile, t_cdf, t_quantile
 from astraguard_store.verdict.values import Calibration, CalibrationCell, NoiseSource
 
-__all__ = ["POWER", "calibrate_pool", "largest_rate"]
-
 POWER: Final = 0.8
 _EXCESS_KURTOSIS: Final = 2.0
 _CASES: Final = 8

@@ -13,16 +13,6 @@ from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
-__all__ = [
-    "ONE_SIDED",
-    "REFERENCE_GAIN",
-    "Cell",
-    "Difference",
-    "df_of_test",
-    "difference",
-    "judge",
-]
-
 ONE_SIDED: Final = 0.95
 """Confidence with which an equivalent cell is, and an excluded regression isn't."""
 

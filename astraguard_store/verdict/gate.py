@@ -28,8 +28,6 @@ from astraguard_store.verdict.values import (
     Verdict,
 )
 
-__all__ = ["deadlines_of", "judge_sides", "judged_cells"]
-
 _WEAKEST_FIRST: Final[tuple[NoiseSource, ...]] = ("assumed", "history", "measured")
 _WORST_FIRST: Final[tuple[Verdict, ...]] = (
     "regressed",
@@ -192,7 +190,7 @@ def _warnings(sides: Sides, cells: Sequence[CellVerdict], lost: Sequence[CellKey
         what = "a median"
     if noise is not None and noise > _NOISY:
         found.append(
-            f"the machine is noisy: {what} varies by {noise:.0%} from run to run; "
+            f"the machine is noisy: {what} varies by {noise * 100:.0f} % from run to run; "
             "free it from other work, or take more runs"
         )
     if any(cell.noise_source == "assumed" for cell in cells):

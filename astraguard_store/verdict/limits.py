@@ -13,8 +13,6 @@ from typing import Any, Final, NamedTuple
 from astraguard_store.exceptions import GateError
 from astraguard_store.shown import Shown
 
-__all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
-
 STATISTICS: Final = ("p50", "p95", "p99")
 """The statistics of a run that are judged."""
 
@@ -123,6 +121,9 @@ class Limits(Shown):
     def read(cls, path: str | Path) -> Limits:
         """Return the limits of a TOML file.
 
+        Args:
+            path: The file, in UTF-8.
+
         Raises:
             GateError: It can't be read, or as `of_toml`; the message names the file.
         """
@@ -133,10 +134,14 @@ class Limits(Shown):
         return cls.of_toml(text, str(path))
 
     def of(self, metric_type: str, satellite_id: str | None = None) -> CellLimits:
-        """Return what holds for a metric type on a satellite, None for all together.
+        """Return what holds for a metric type, or for it on one satellite.
 
         What is said of the metric type goes before what is said of the satellite, and
         what is said of both before either.
+
+        Args:
+            metric_type: What is measured.
+            satellite_id: On which satellite; None for all together.
         """
         of_metric = self.metrics.get(metric_type, _NOTHING)
         limits: dict[str, Any] = {name: getattr(self, name) for name in _CHECKS}
@@ -150,7 +155,7 @@ class Limits(Shown):
         return CellLimits(**limits)
 
     def of_metrics(self, metric_types: Collection[str]) -> Limits:
-        """Return the same without what is said of other metric types than these."""
+        """Return the same without what is said of metric types that aren't in *metric_types*."""
         kept = {name: limits for name, limits in self.metrics.items() if name in metric_types}
         return replace(self, metrics=kept)
 
@@ -163,6 +168,9 @@ class Limits(Shown):
 
         Args:
             cells: (metric type, satellite or None for all together) of all that is judged.
+
+        Raises:
+            GateError: There is such a limit; the message names it.
         """
         cells = set(cells)
         types = {metric_type for metric_type, _ in cells}

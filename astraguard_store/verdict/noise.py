@@ -15,17 +15,6 @@ from typing import Final, NamedTuple
 
 from astraguard_store.verdict.values import NoiseSource
 
-__all__ = [
-    "ASSUMED",
-    "LEAST_HISTORY_DF",
-    "Group",
-    "Noise",
-    "as_of_a_single_run",
-    "autocorrelation",
-    "effective_runs",
-    "noise_of",
-]
-
 LEAST_HISTORY_DF: Final = 8
 """Degrees of freedom of history without which one run against one rests on `ASSUMED`."""
 

@@ -12,24 +12,6 @@ from astraguard_store.noise import Worst
 from astraguard_store.provenance import Provenance, ProvenanceChange
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
-__all__ = [
-    "Baseline",
-    "Calibration",
-    "CalibrationCell",
-    "CellVerdict",
-    "ChangePoint",
-    "GateReport",
-    "JudgedRun",
-    "Judgements",
-    "NoiseSource",
-    "NotJudged",
-    "PercentileInterval",
-    "RecordedVerdict",
-    "Settling",
-    "SlowEvents",
-    "Verdict",
-]
-
 Verdict = Literal["regressed", "improved", "equivalent", "inconclusive"]
 NoiseSource = Literal["measured", "history", "assumed"]
 
@@ -240,6 +222,11 @@ class GateReport(Tabular):
         self, metric_type: str, statistic: str, satellite_id: str | None = None
     ) -> CellVerdict:
         """Return what is said of one statistic of a metric type (on a satellite).
+
+        Args:
+            metric_type: What was measured.
+            statistic: ``p50``, ``p95``, ``p99``, ``missed`` or ``deadline``.
+            satellite_id: On which satellite; None for all together.
 
         Raises:
             KeyError: It wasn't judged.

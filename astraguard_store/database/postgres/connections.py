@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,8 +22,6 @@ from astraguard_store.exceptions import (
 
 if TYPE_CHECKING:
     import psycopg
-
-__all__ = ["Connections", "ServerConnection", "driver", "translated"]
 
 T = TypeVar("T")
 
@@ -41,8 +40,10 @@ _PATIENCE: Final = {
 # it; our error tells of it.
 _UNHEARD: Final = logging.NullHandler()
 _LOCKED: Final = ("LockNotAvailable", "DeadlockDetected")
+_LIMIT: Final = "%(limit)s::BIGINT"
 
 
+@cache
 def driver() -> ModuleType:
     """Return psycopg, which is imported when a server is first asked.
 
@@ -77,6 +78,10 @@ class ServerConnection:
         text, names = for_server(sql)
         if not isinstance(parameters, Mapping):
             parameters = dict(zip(names, parameters, strict=True))
+        if "limit" in parameters:
+            # A plan for any limit reads a tenth of the table, so the server would make one for
+            # this limit, each time: half of the time of a list of ten runs.
+            text = text.replace(_LIMIT, f"{parameters['limit']:d}")
         return self.run(text, parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -91,7 +96,9 @@ class ServerConnection:
         self, text: str, parameters: Mapping[str, Any] | None = None
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement of this server's own."""
-        return self.raw.execute(text.encode(), parameters)
+        # As text, numbers and documents would be written and read digit by digit: a get and a
+        # comparison take a fifth longer.
+        return self.raw.execute(text.encode(), parameters, binary=True)
 
 
 class Connections:
@@ -132,7 +139,7 @@ class Connections:
 
     def again_if_stale(self, step: Callable[[ServerConnection], T]) -> T:
         """Return the result of a step that may be repeated, as a server may restart."""
-        with self._translated():
+        try:
             while True:
                 connection, is_fresh = self._take()
                 try:
@@ -145,6 +152,8 @@ class Connections:
                     raise
                 self._give_back(connection)
                 return result
+        except self._psycopg.Error as error:
+            raise _as_ours(error, self.url, self._busy_timeout_s) from error
 
     def transact(
         self,
@@ -187,7 +196,7 @@ class Connections:
 
     def fresh(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Return a new connection that serves one question, and is closed by the caller."""
-        with self._translated():
+        with translated(self.url):
             return self._connect()
 
     def close(self) -> None:
@@ -231,28 +240,25 @@ class Connections:
         )
         return connection
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with translated(self.url, self._busy_timeout_s):
-            yield
-
 
 @contextmanager
-def translated(url: ServerUrl, waited_s: float = 0.0) -> Iterator[None]:
+def translated(url: ServerUrl) -> Iterator[None]:
     """Raise the driver's errors as the store's, and without the password."""
-    psycopg = driver()
     try:
         yield
-    except psycopg.Error as error:
-        reason = url.without_secrets(str(error))
-        if type(error).__name__ in _LOCKED:
-            raise DatabaseBusyError(url.shown, waited_s) from error
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            raise DatabaseError(
-                f"{url}: {reason}; `astraguard-store db grants` says who may do what"
-            ) from error
-        if isinstance(error, psycopg.OperationalError):
-            raise DatabaseError(
-                f"{url} can't be asked: {reason}; see whether the server runs, and try again"
-            ) from error
-        raise DatabaseError(f"{url}: {reason}") from error
+    except driver().Error as error:
+        raise _as_ours(error, url) from error
+
+
+def _as_ours(error: psycopg.Error, url: ServerUrl, waited_s: float = 0.0) -> DatabaseError:
+    errors = driver().errors
+    reason = url.without_secrets(str(error))
+    if type(error).__name__ in _LOCKED:
+        return DatabaseBusyError(url.shown, waited_s)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return DatabaseError(f"{url}: {reason}; `astraguard-store db grants` says who may do what")
+    if isinstance(error, errors.OperationalError):
+        return DatabaseError(
+            f"{url} can't be asked: {reason}; see whether the server runs, and try again"
+        )
+    return DatabaseError(f"{url}: {reason}")
