@@ -70,6 +70,7 @@ from astraguard_store.system.machine import begin_asking, surroundings
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.columns import Columns
     from astraguard_store.distributions import Distribution
     from astraguard_store.history import History
     from astraguard_store.store.live_run import LiveRun
@@ -945,6 +946,10 @@ class RunRepository:
                 loaded.
         """
         return self._source().measurements(check_run_id(run_id))
+
+    def _few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars: see `over_time`."""
+        return self._source().few_measurements(check_run_id(run_id))
 
     def query(
         self,

@@ -8,7 +8,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -121,10 +121,11 @@ def _read_first(folder: Path | str) -> tuple[str, bytes, int]:
     # A save with another compression publishes the new name before it removes the
     # old one, so whoever missed both finds one of them at the second look.
     for name in _TWICE:
-        try:
-            return name, *read_file(folder, name)
-        except FileNotFoundError:
+        # Mostly it is plain. Of a run that isn't there to open each takes 10 µs, to ask 1.
+        if name is not SUMMARY_NAME and not os.path.lexists(f"{folder}/{name}"):
             continue
+        with suppress(FileNotFoundError):
+            return name, *read_file(folder, name)
     raise FileNotFoundError(f"there is no summary in {folder}")
 
 

@@ -136,6 +136,9 @@ class FolderRuns:
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
 
+    def few_measurements(self, run_id: str) -> None:
+        """Return None: they are read as a frame."""
+
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements in the run's CSV; raises as `RunRepository.measurements`."""
         return frame_of_files(self._root, self.get(run_id))

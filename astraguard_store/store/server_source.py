@@ -200,6 +200,9 @@ class ServerSource:
         run = self.database.get(run_id)
         return summary_document(run.summary, run.utc_offset_s or 0)
 
+    def few_measurements(self, run_id: str) -> None:
+        """Return None: they are read as a frame."""
+
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements that the table keeps of a run."""
         total = self.get(run_id).total_measurements

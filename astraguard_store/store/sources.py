@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
+    from astraguard_store.columns import Columns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
@@ -127,6 +128,9 @@ class Source(Protocol):
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, as a new dict."""
+
+    def few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars; else None."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements, in the order of their recording."""
@@ -288,6 +292,10 @@ class MemorySource:
         """Return what a summary file of the run would hold."""
         run = self._database.get(run_id)
         return summary_document(run.summary, run.utc_offset_s or 0)
+
+    def few_measurements(self, run_id: str) -> Columns | None:  # noqa: ARG002
+        """Return None: they are read as a frame."""
+        return None
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements that the table keeps of a run."""
@@ -561,6 +569,12 @@ class FolderSource(MemorySource):
             return read_document(self._root, run_id)
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars; else None."""
+        from astraguard_store.store.measurements import few_of_stored
+
+        return few_of_stored(self._folder, lambda: self._load(run_id))
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements, in the order of their recording."""
