@@ -19,7 +19,7 @@ ONE_SIDED: Final = 0.95
 REFERENCE_GAIN: Final = 0.045 / 0.13
 """What an in-run reference left of the noise between runs of the demo's swarm."""
 
-_MOST_DF: Final = 10
+_MOST_DF: Final = 8
 _MOST_DF_OF_ONE: Final = 4
 _MOST_DF_OF_ONE_WITH_HISTORY: Final = 5
 _MOST_DF_OF_ONE_WITH_REFERENCE: Final = 3
@@ -92,7 +92,7 @@ def df_of_test(noise: Noise, df: float, tail: float, runs: tuple[int, int]) -> f
     """Return the degrees of freedom of the t that a difference is tested by.
 
     Runs have heavier tails than a normal distribution: now and then one meets a burst
-    of other work. So no more than 10, and no more than 4 where a side is a single run,
+    of other work. So no more than 8, and no more than 4 where a side is a single run,
     which may be such a one; 5 where older runs show how often that is, and 3 where a
     reference explains all else. Among more than 25 cells, where each has to be surer,
     no more than 5: with 10, unchanged runs of 10 satellites were called regressed in

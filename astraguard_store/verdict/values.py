@@ -95,7 +95,7 @@ class CellVerdict(Shown):
             events; None for ``deadline``.
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
-        df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
+        df: Degrees of freedom behind it; None for ``deadline``. The test takes 8 of
             them at most; 4 where a side is a single run, 5 with older runs, 3 with a
             reference alone; 5 of more than 25 cells; and one less beside a reference.
         reference_slope: By how much the logarithm of a run follows that of its
