@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -27,19 +28,6 @@ from astraguard_store.system.forks import in_forked_child
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-__all__ = [
-    "BLOCK_BYTES",
-    "ROW_BYTES",
-    "Batch",
-    "Columns",
-    "Label",
-    "MeasurementLike",
-    "check_packed",
-    "pack_row",
-    "polars_is_usable",
-    "polars_pays",
-]
 
 Label = tuple[str, str]
 """(metric type, satellite id)"""
@@ -79,6 +67,29 @@ def polars_pays(rows: int) -> bool:
 def polars_is_usable() -> bool:
     """Return whether polars works here: not in a child forked beside it, see `polars_pays`."""
     return not _forked_beside_polars
+
+
+@contextmanager
+def panics_raise(error: type[Exception], what: str) -> Iterator[None]:
+    """Raise *error* for a panic of polars inside: it is a BaseException, which nobody catches.
+
+    It panics for want of threads or files, and on some damaged parquet files.
+
+    Args:
+        error: What is raised.
+        what: Was to be done, for the message.
+    """
+    try:
+        yield
+    except BaseException as failure:
+        # Told by its name: importing the class would load polars for those who save small runs.
+        if type(failure).__name__ != "PanicException":
+            raise
+        again = "start this process again, and " if "poisoned" in str(failure) else ""
+        raise error(
+            f"{what}: polars failed ({failure}); {again}see whether this process may have more "
+            "threads and open files (`ulimit -u`, `ulimit -n`), and whether the file is whole"
+        ) from failure
 
 
 class Block(Protocol):
@@ -144,10 +155,10 @@ class Columns:
             have two: one for what was measured, one for what was missed.
         missed_codes: The label numbers whose rows are missed events; there may be
             no row of them.
-        is_timed: Whether the timestamps were measured; else they say when it was read.
+        is_in_file: Whether the rows lie in a file, since memory may be too small for them.
     """
 
-    __slots__ = ("_blocks", "is_timed", "labels", "missed_codes", "rows")
+    __slots__ = ("_blocks", "is_in_file", "labels", "missed_codes", "rows")
 
     def __init__(
         self,
@@ -155,14 +166,14 @@ class Columns:
         labels: Sequence[Label],
         missed_codes: Iterable[int] = (),
         *,
-        is_timed: bool = True,
+        is_in_file: bool = False,
     ) -> None:
         """Take (block, bytes of it that count) pairs; *labels* cover every code in them."""
         self._blocks = tuple(blocks)
         self.rows = sum(length for _, length in self._blocks) // ROW_BYTES
         self.labels = tuple(labels)
         self.missed_codes = frozenset(missed_codes)
-        self.is_timed = is_timed
+        self.is_in_file = is_in_file
 
     @classmethod
     def of(

@@ -7,16 +7,16 @@ with missed events ends below 1, and what is left is their share.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
-from astraguard_store.model import AtLeast
-from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.model import AtLeast, MetricSummary
+from astraguard_store.shown import Tabular, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
 
-__all__ = ["Distribution", "RunDistribution"]
+_KEPT: Final = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 
 
 class Bucket(NamedTuple):
@@ -39,10 +39,12 @@ class RunDistribution(NamedTuple):
     Attributes:
         run_id: The run.
         buckets: In ascending order.
+        summary: The exact statistics that the run keeps; None where it isn't of a run.
     """
 
     run_id: str
     buckets: tuple[Bucket, ...]
+    summary: MetricSummary | None = None
 
     @property
     def events(self) -> int:
@@ -55,13 +57,28 @@ class RunDistribution(NamedTuple):
         return sum(bucket.missed for bucket in self.buckets)
 
     def quantile(self, q: float) -> float | AtLeast | None:
-        """Return a percentile, ms, within 1 %; its lower bound among the missed."""
+        """Return a percentile, ms, within 1 %; its lower bound among the missed.
+
+        Args:
+            q: Which one, from 0 to 1; by the rule of `MetricSummary`.
+
+        Raises:
+            InvalidRunError: *q* isn't from 0 to 1.
+        """
         columns = BucketColumns(
             [bucket.bucket for bucket in self.buckets],
             [bucket.count for bucket in self.buckets],
             [bucket.missed for bucket in self.buckets],
         )
         return quantiles(columns, [q])[0]
+
+    def percentile(self, q: float) -> float | AtLeast | None:
+        """Return a percentile, ms: exactly the one that the run keeps, else as `quantile`."""
+        name = _KEPT.get(q)
+        if name is None or self.summary is None:
+            return self.quantile(q)
+        value: float | AtLeast | None = getattr(self.summary, name)
+        return value
 
     def cumulative(self) -> list[tuple[float, float]]:
         """Return (duration in ms, share of all events that took no longer), ascending.
@@ -103,7 +120,7 @@ class Distribution(Tabular):
     def __repr__(self) -> str:
         where = f" on {self.satellite_id}" if self.satellite_id else ""
         names = ", ".join(run.run_id for run in self.runs)
-        return f"<Distribution {self.metric_type}{where}: {names or 'no runs'}>"
+        return printable(f"<Distribution {self.metric_type}{where}: {names or 'no runs'}>")
 
     def run(self, run_id: str) -> RunDistribution | None:
         """Return the distribution of one run; None if it isn't among them."""

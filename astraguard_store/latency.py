@@ -19,8 +19,6 @@ from astraguard_store.model import LatencyMeasurement
 from astraguard_store.statistics import summarize
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["LatencyCollector", "Measurements"]
-
 FAULT_DETECTION: Final = "fault_detection"
 AGENT_DECISION: Final = "agent_decision"
 RECOVERY_ACTION: Final = "recovery_action"
@@ -102,7 +100,16 @@ class LatencyCollector:
     def record_agent_decision(
         self, sat_id: str, scenario_time_s: float, decision_time_ms: float
     ) -> None:
-        """Record how long an agent took to decide; see `record_fault_detection`."""
+        """Record how long an agent took to decide, ms.
+
+        Args:
+            sat_id: As in `record_fault_detection`.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            decision_time_ms: Milliseconds, at least 0.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
         try:
             code = self._decision_codes[sat_id]
         except (KeyError, TypeError):
@@ -112,7 +119,16 @@ class LatencyCollector:
     def record_recovery_action(
         self, sat_id: str, scenario_time_s: float, action_time_ms: float
     ) -> None:
-        """Record how long a recovery action took; see `record_fault_detection`."""
+        """Record how long a recovery action took, ms.
+
+        Args:
+            sat_id: As in `record_fault_detection`.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+            action_time_ms: Milliseconds, at least 0.
+
+        Raises:
+            InvalidRunError: As `record`.
+        """
         try:
             code = self._recovery_codes[sat_id]
         except (KeyError, TypeError):

@@ -38,8 +38,6 @@ from astraguard_store.store.saving import keep_run
 from astraguard_store.system.file_limit import is_file_limit, names_the_file_limit
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["MetricsStorage"]
-
 logger = logging.getLogger("astraguard_store")
 
 _UNUSABLE_ERRORS: Final = (
@@ -68,6 +66,10 @@ class MetricsStorage:
         self, run_id: str, results_dir: str | os.PathLike[str] = DEFAULT_RESULTS_DIR
     ) -> None:
         """Name a run and make its folder.
+
+        Args:
+            run_id: The run; see `check_run_id` for what is allowed.
+            results_dir: The results folder; a URL is refused.
 
         Raises:
             InvalidRunError: The id is not allowed (a ValueError that names it).
@@ -125,6 +127,9 @@ class MetricsStorage:
 
     def compare_runs(self, other_run_id: str) -> dict[str, Any]:
         """Return how this run differs from another of the same results folder.
+
+        Args:
+            other_run_id: The run to compare with; a name that no run can have is a missing run.
 
         Returns:
             ``run1`` (this), ``run2`` (the other), ``timestamp`` (local) and
@@ -279,7 +284,10 @@ T = TypeVar("T")
 _LIMIT = 8
 
 FilesState = tuple[tuple[int, int, int, int] | None, ...]
-"""(device, inode, size, time of last change in ns) of each file; None where there is none."""
+"""(device, inode, size, time of last change in ns) of each file; None where there is none.
+
+The time is the one that a program can't set: a copy may bring its own.
+"""
 
 
 FolderId = tuple[int, int]
@@ -376,7 +384,7 @@ def _database_state(results_dir: str) -> FilesState:
             found = os.stat(path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
     path = f"{results_dir}/{DATABASE_NAME}"
     return state(path), state(f"{path}-wal")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
-from astraguard_store.ranks import PERCENTILES, rank_of
-from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of
+from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
@@ -161,6 +160,15 @@ def _combined(
     if isinstance(right, AtLeast) or (operation is truediv and right < 0):
         return None
     return AtLeast(operation(float(left), right))
+
+
+PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""What part of a run's events lies below each percentile of `MetricSummary`."""
+
+
+def rank_of(count: int, q: float) -> int:
+    """Return the place of the percentile *q*, from 0 to 1, among *count* sorted durations."""
+    return min(int(count * q), count - 1)
 
 
 class MetricSummary(NamedTuple):
@@ -378,7 +386,7 @@ class RunSummary(Plotted):
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {m.mean_ms:.3g} ms" for name, m in self.metrics.items())
         state = "" if self.state == "finished" else f"{self.state}, "
-        return (
+        return printable(
             f"<RunSummary {self.run_id!r} revision {self.revision}, {state}"
             f"{self.recorded_at:%Y-%m-%d %H:%M:%S} UTC, "
             f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from astraguard_store.exceptions import ArtifactReadError, MissingExtraError, StoreNotFoundError
-from astraguard_store.model import AtLeast
-from astraguard_store.ranks import rank_of
+from astraguard_store.model import AtLeast, rank_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["TimeSlice", "over_time"]
 
 
 class TimeSlice(NamedTuple):

@@ -13,21 +13,6 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.shown import Shown, dict_of, html_of
 
-__all__ = [
-    "NO_UNITS",
-    "PERCENTILE_DEFINITION",
-    "PROVENANCE_FIELDS",
-    "UNKNOWN_PROVENANCE",
-    "Provenance",
-    "ProvenanceChange",
-    "Unit",
-    "changes_of_units",
-    "changes_of_values",
-    "check_tag_changes",
-    "check_tags",
-    "provenance_changes",
-]
-
 ProvenanceValue = str | int | bool | datetime | None
 
 PERCENTILE_DEFINITION = "s[int(n*q)]"
@@ -140,7 +125,12 @@ class Provenance(Shown):
         return made
 
     def of_run(self, started_at: datetime | None, finished_at: datetime | None) -> Provenance:
-        """Return this with the times of a run, UTC, and how the store defines percentiles."""
+        """Return this with the times of a run, UTC, and how the store defines percentiles.
+
+        Args:
+            started_at: When its first event was measured; None where that isn't known.
+            finished_at: When its last one was.
+        """
         values = (*self.values()[:-3], started_at, finished_at, PERCENTILE_DEFINITION)
         return Provenance.of_values(values, self.units)
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from astraguard_store.latency import LatencyCollector
 
-__all__ = ["ReferenceWorkload"]
-
 _KIND: Final = "py1"
 """Which work a unit is: another one gets another name, and isn't compared with it."""
 
@@ -67,7 +65,15 @@ class ReferenceWorkload:
         return (perf_counter() - started) * 1000.0
 
     def record(self, collector: LatencyCollector, scenario_time_s: float = 0.0) -> float:
-        """Do the work, record how long it took, and return that, in ms."""
+        """Do the work, record how long it took, and return that, in ms.
+
+        Args:
+            collector: Where it is recorded, as metric type ``reference``.
+            scenario_time_s: Seconds since the scenario's start, at least 0.
+
+        Raises:
+            InvalidRunError: As `LatencyCollector.record`.
+        """
         duration_ms = self()
         collector.record_reference(duration_ms, scenario_time_s, version=self.version)
         return duration_ms

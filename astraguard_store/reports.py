@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from astraguard_store.model import AtLeast
-from astraguard_store.shown import Shown, Tabular, dict_of, html_of
-
-__all__ = [
-    "CacheInfo",
-    "CheckReport",
-    "DescribedColumn",
-    "DescribedObject",
-    "ExportReport",
-    "Finding",
-    "FindingKind",
-    "ImportReport",
-    "MergeReport",
-    "Percentile",
-    "Percentiles",
-    "Progress",
-    "PruneReport",
-    "PushReport",
-    "QueryResult",
-]
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of, printable
 
 Progress = Callable[[int, int], None]
 """Called with the number of runs or folders done and their total."""
@@ -267,6 +251,19 @@ class DescribedObject(NamedTuple):
     description: str
     columns: tuple[DescribedColumn, ...]
 
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[Any, ...]]) -> tuple[DescribedObject, ...]:
+        """Return the objects of rows (object, kind, column, unit, description), in their order.
+
+        The row about an object has an empty column, and comes before those of its columns.
+        """
+        described = []
+        for _, group in groupby(rows, itemgetter(0)):
+            (name, kind, _, _, description), *columns = group
+            of_columns = tuple(DescribedColumn(*row[2:]) for row in columns)
+            described.append(cls(name, kind, description, of_columns))
+        return tuple(described)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QueryResult(Tabular):
@@ -359,7 +356,7 @@ class Percentiles(Tabular):
         where = f" on {self.satellite_id}" if self.satellite_id else ""
         missed = f", {self.missed} missed" if self.missed else ""
         without = len(self.runs_without_buckets)
-        return (
+        return printable(
             f"<Percentiles {self.metric_type}{where}: {', '.join(map(str, self.values))}; "
             f"{_counted(self.count, 'event')} of {_counted(self.runs, 'run')}{missed}"
             f"{f'; {without} without buckets' if without else ''}>"

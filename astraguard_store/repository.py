@@ -82,8 +82,6 @@ if TYPE_CHECKING:
         PercentileInterval,
     )
 
-__all__ = ["RunRepository", "server_shown"]
-
 logger = logging.getLogger("astraguard_store")
 
 _NO_FILTERS = (None,) * 8
@@ -104,6 +102,11 @@ class RunRepository:
     What it guarantees: a save that returned is in the database and in both
     files, after a crash and, with ``durability="full"``, after a power cut. A
     reader never sees half of a run, nor an old one after the new one was saved.
+
+    Any method raises `ClosedStoreError` after `close`, and `DatabaseError` where the database
+    can't be read; one that writes raises `ReadOnlyStoreError` if the repository was opened for
+    reading, and `DatabaseBusyError` if others held the database for longer than
+    *busy_timeout_s*. Its own section says what else.
 
     Attributes:
         results_dir: The folder; None in memory and on a server.
@@ -138,7 +141,8 @@ class RunRepository:
         self._writable_source = writable
         self._read_only = read_only
         self._closed = False
-        self._finalizer = weakref.finalize(self, source.close)
+        # A collection may run anywhere, also where this thread keeps others waiting.
+        self._finalizer = weakref.finalize(self, source.close, wait=False)
 
     @classmethod
     def open(
@@ -308,7 +312,8 @@ class RunRepository:
     def close(self) -> None:
         """Let go of the store; its connections close with its last repository."""
         self._closed = True
-        self._finalizer()
+        if self._finalizer.detach():
+            self._open_source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -355,9 +360,9 @@ class RunRepository:
                 `percentiles` can be asked for one: some 100 rows for each metric
                 type on each satellite.
             save_id: A name for this save: saved again under it with the same
-                measurements, as after an unknown outcome, it is one save, and what is
-                stored now is returned. A name is known as long as its run exists, also
-                after newer saves of it.
+                names, durations and scenario times, as after an unknown outcome, it is one
+                save, and what is stored now is returned. A name is known as long as its
+                run exists, also after newer saves of it.
 
         Returns:
             The run as `get` gives it.
@@ -842,6 +847,10 @@ class RunRepository:
     def set_baseline(self, name: str, runs: str | Iterable[str]) -> Baseline:
         """Let *name* stand for these runs, and no others; they aren't pruned from now on.
 
+        Args:
+            name: Any text without commas; a baseline of that name is replaced.
+            runs: Ids of the runs; a single one may stand alone.
+
         Raises:
             InvalidRunError: The name or an id is not allowed, or no run is named.
             RunNotFoundError: There is no such run.
@@ -968,6 +977,10 @@ class RunRepository:
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> RunSummary:
         """Set tags of a stored run; None removes one. Others stay, and so does the revision.
+
+        Args:
+            run_id: The run.
+            tags: {tag: value, which may be empty; or None}.
 
         Returns:
             The run with its new tags.
@@ -1112,12 +1125,15 @@ class RunRepository:
             progress: Called with (runs done, runs in all).
 
         Raises:
+            InvalidRunError: *paths* is one path and no list.
             StoreNotFoundError: A path is none of these.
             ReadOnlyStoreError: The repository was opened for reading.
             ArtifactReadError: A zip is damaged; what was brought in before stays.
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
+        if isinstance(paths, str | os.PathLike):
+            raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
         return source.bring_in(
             [local_path(path, "a server's runs can't be brought back") for path in paths], progress
         )

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.columns import Columns
-from astraguard_store.model import MetricSummary
-from astraguard_store.ranks import PERCENTILES, rank_of
+from astraguard_store.model import PERCENTILES, MetricSummary, rank_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RunStatistics", "summarize"]
-
 _BATCH_ROWS = 65_536
+# In memory these take 46 bytes a row.
+_LONG_ROWS = 2**20
 # Label numbers of two bytes are sorted in one pass each, ten times as fast as longer ones.
 _TWO_BYTES = 2**16
 
@@ -95,17 +94,8 @@ def summarize(columns: Columns, *, satellite_buckets: bool = False) -> RunStatis
         satellite_buckets: Whether to fill buckets for each satellite too; a
             metric type takes 40 µs on each.
     """
-    of_labels = _Codes.of(columns)
-    codes, durations_ms = _arrays(columns)
-    missed = _missed(columns, codes, durations_ms)
-    by_label = _grouped(
-        codes,
-        of_labels.satellites,
-        durations_ms,
-        _waits(missed, of_labels.satellites),
-        satellite_buckets,
-    )
-    by_type = _grouped(codes, of_labels.types, durations_ms, _waits(missed, of_labels.types), True)
+    is_long = columns.is_in_file and columns.rows >= _LONG_ROWS
+    by_label, by_type = (_of_file if is_long else _in_memory)(columns, satellite_buckets)
     satellites: dict[str, dict[str, MetricSummary]] = {}
     buckets: dict[str, dict[str, BucketColumns]] = {}
     for code, group in by_label.items():
@@ -121,6 +111,41 @@ def summarize(columns: Columns, *, satellite_buckets: bool = False) -> RunStatis
         {name: group.buckets for name, group in types.items() if group.buckets},
         buckets,
     )
+
+
+def _in_memory(columns: Columns, satellite_buckets: bool) -> tuple[Groups, Groups]:
+    """Return what is said of each metric type on each satellite, and of each metric type."""
+    of_labels = _Codes.of(columns)
+    codes, durations_ms = _arrays(columns)
+    missed = _missed(columns, codes, durations_ms)
+    by_label = _grouped(
+        codes,
+        of_labels.satellites,
+        durations_ms,
+        _waits(missed, of_labels.satellites),
+        satellite_buckets,
+    )
+    by_type = _grouped(codes, of_labels.types, durations_ms, _waits(missed, of_labels.types), True)
+    return by_label, by_type
+
+
+def _of_file(columns: Columns, satellite_buckets: bool) -> tuple[Groups, Groups]:
+    """Return the same of rows that memory may be too small for.
+
+    Raises:
+        ArtifactWriteError: There is no room for a temporary file.
+    """
+    from astraguard_store.long_statistics import LongColumns
+
+    long = LongColumns(columns, _Codes.of(columns))
+    by_label, by_type = (
+        {
+            code: _Group(summary, buckets)
+            for code, summary, buckets in long.groups(place, with_buckets=with_buckets)
+        }
+        for place, with_buckets in enumerate((satellite_buckets, True))
+    )
+    return by_label, by_type
 
 
 def _arrays(columns: Columns) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float64]]:

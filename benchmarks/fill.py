@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
-from astraguard_store.database.documents import parts_of, write_document
+from astraguard_store.database.documents import encode, parts_of, write_document
 from benchmarks.floors import ARTIFACTS, RUNS, STATISTICS, RunRows
 from benchmarks.legacy import LatencyCollector
 from benchmarks.legacy.summaries import SUMMARY_NAME, summary_document
@@ -88,7 +88,8 @@ def _write_documents(connection: sqlite3.Connection, first: int, last: int) -> N
     sizes = {"statistics": len(METRIC_TYPES) * (1 + len(SATELLITES)), "artifacts": 2}
     for number in range(first, last):
         rows = [cursor.fetchmany(sizes[table]) for table, cursor in cursors.items()]
-        write_document(connection, run_id(number), parts_of(*rows))
+        name = run_id(number)
+        write_document(connection, name, encode(name, parts_of(*rows)))
 
 
 def _parts() -> list[tuple[str, str, str, str]]:

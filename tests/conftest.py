@@ -10,9 +10,9 @@ import postgres
 import pytest
 import reference
 from hypothesis import HealthCheck, settings
-from recordings import recorded
+from recordings import RECORDERS, Recorder, recorded
 
-from astraguard_store import LatencyCollector
+from astraguard_store import LatencyCollector, RunRepository, columns
 
 # No deadline: the machines that run this are shared. Repeatable by default, so
 # that a red run means a changed store; ASTRAGUARD_HYPOTHESIS=explore looks further.
@@ -37,6 +37,30 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def store(results: Path) -> Path:
+    """Give a closed store whose `run` has 30 measurements."""
+    with RunRepository.open(results) as repository:
+        repository.save("run", recorded(10))
+    return results
+
+
+@pytest.fixture
+def there(server_url: str) -> Iterator[RunRepository]:
+    """Open an empty store on a server."""
+    with RunRepository.open(server_url) as repository:
+        yield repository
+
+
+@pytest.fixture(params=["python", "polars"], scope="class")
+def road(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Send runs of every size along one road."""
+    rows = {"python": 10**9, "polars": 1}[request.param]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "POLARS_PAYS_FROM_ROWS", rows)
+        yield request.param
+
+
+@pytest.fixture
 def old_tree(results: Path) -> Path:
     """Give a copy of the stored real runs, file times set to the time of the run."""
     shutil.copytree(reference.STORED_RUNS, results)
@@ -50,6 +74,13 @@ def old_tree(results: Path) -> Path:
 def collector() -> LatencyCollector:
     """Give a collector with three metric types on two satellites, 30 measurements."""
     return recorded(10)
+
+
+@pytest.fixture(params=RECORDERS, ids=lambda recorder: recorder.metric_type)
+def recorder(request: pytest.FixtureRequest) -> Recorder:
+    """Give each of the methods of a collector that record one kind of latency."""
+    chosen: Recorder = request.param
+    return chosen
 
 
 @pytest.fixture

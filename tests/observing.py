@@ -1,13 +1,14 @@
 """Watching the store work: in a fresh process, by the calls it makes, by the files it leaves."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -73,3 +74,26 @@ def assert_files_agree(folder: Path) -> int:
     expected = reference.document(folder.name, written["timestamp"], rows)
     assert reference.ordered_pairs(written) == reference.ordered_pairs(expected)
     return len(rows)
+
+
+@contextmanager
+def locked_by_a_tool(results: Path) -> Iterator[None]:
+    """Hold SQLite's write lock as a tool does that knows no ticket."""
+    database = results / "astraguard.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        yield
+        tool.execute("ROLLBACK")
+
+
+def dump(database: Path) -> list[str]:
+    """Return all that is in a database, as SQL."""
+    with closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())
+
+
+def flip_a_byte(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)

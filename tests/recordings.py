@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import reference
 
-from astraguard_store import LatencyCollector, MetricsStorage
+from astraguard_store import LatencyCollector, LatencyMeasurement, MetricsStorage
 
 
 @dataclass
@@ -57,3 +57,27 @@ def save(results: Path, run_id: str, collector: Any) -> MetricsStorage:
     storage = MetricsStorage(run_id, str(results))
     storage.save_latency_stats(collector)
     return storage
+
+
+class Recorder(NamedTuple):
+    """One of the methods that record, by name."""
+
+    metric_type: str
+    duration: str
+
+    def record(self, collector: LatencyCollector, *values: Any) -> None:
+        """Record a latency by it."""
+        getattr(collector, f"record_{self.metric_type}")(*values)
+
+
+RECORDERS = [
+    Recorder("fault_detection", "detection_delay_ms"),
+    Recorder("agent_decision", "decision_time_ms"),
+    Recorder("recovery_action", "action_time_ms"),
+]
+
+
+def only(collector: LatencyCollector) -> LatencyMeasurement:
+    """Give the only measurement of *collector*."""
+    (measurement,) = collector.measurements
+    return measurement

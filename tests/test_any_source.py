@@ -271,8 +271,10 @@ class TestFiles:
             b"\xef\xbb\xbfduration_ms;scenario_time_s\r\n1,0;0\r\n;\r\n2;1\r\n",
             "duration_ms\tscenario_time_s\r\n1\t0\r\n2\t1\r\n".encode("utf-16"),
             codecs.BOM_UTF16_BE + "duration_ms;scenario_time_s\n1;0\n2;1".encode("utf-16-be"),
+            b"duration_ms,scenario_time_s\n1,0\n \t\n2,1\n \n",
+            b"duration_ms,scenario_time_s\r\n1,0\r\n2,1\r\n\x1a",
         ],
-        ids=["blank lines", "CR", "empty cells", "UTF-16", "UTF-16BE"],
+        ids=["blank lines", "CR", "empty cells", "UTF-16", "UTF-16BE", "blanks", "control-Z"],
     )
     def test_text_of_other_programs_is_read(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "log.csv").write_bytes(content)
@@ -431,6 +433,14 @@ class TestSaveId:
         assert repository.save("run", pl.DataFrame(ROWS), save_id="job 7").revision == 1
         with pytest.raises(InvalidRunError, match="other measurements"):
             repository.save("run", pl.DataFrame(ROWS).head(2), save_id="job 7")
+
+    def test_a_job_that_runs_twice_measures_at_another_time(
+        self, repository: RunRepository
+    ) -> None:
+        for _ in range(2):
+            repository.save("run", recorded(5), save_id="job 7")
+
+        assert repository.get("run").revision == 1
 
     def test_other_measurements_are_refused(self, repository: RunRepository) -> None:
         repository.save("run", recorded(5), save_id="job 7")

@@ -229,7 +229,7 @@ class TestCharts:
         chart = json.dumps(drawn(repository.get("missing")))
 
         assert "time in the scenario, s" in chart
-        assert "a cross is where events never came" in chart
+        assert "12 never came (\\u00d7)" in chart
 
     def test_after_the_repository_was_closed_they_say_so(self, results: Path) -> None:
         with RunRepository.open(results) as repository:

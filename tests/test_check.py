@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import reference
+from observing import flip_a_byte
 from recordings import recorded
 
 from astraguard_store import (
@@ -25,6 +27,7 @@ from astraguard_store import (
     RunSummary,
     StoreNotFoundError,
 )
+from astraguard_store.reports import FindingKind
 from astraguard_store.store.checking import check_folder
 from astraguard_store.system import mounts as file_systems
 
@@ -77,12 +80,6 @@ def buckets_of(results: Path) -> list[tuple[str, int]]:
 def append(path: Path, content: bytes) -> None:
     with path.open("ab") as file:
         file.write(content)
-
-
-def flip_a_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def fill_with_noise(results: Path) -> None:
@@ -198,6 +195,13 @@ class TestSound:
         reports = [check(store) for _ in range(25)]
 
         assert [faults(report) for report in reports] == [[]] * 25
+
+
+@pytest.mark.parametrize("kind", get_args(FindingKind))
+def test_the_page_on_upkeep_has_each_kind_of_finding(kind: str) -> None:
+    page = Path(__file__).parent.parent / "docs" / "upkeep.md"
+
+    assert f"`{kind}`" in page.read_text(encoding="utf-8")
 
 
 class TestFindings:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from recordings import recorded
+from seen_sql import seen_sql
 
 from astraguard_store import DatabaseDamagedError, DatabaseError, RunRepository
 
@@ -16,6 +17,7 @@ CHANGES = [
     "UPDATE runs SET recorded_at_us = 4611686018427387904",
     "DELETE FROM statistics WHERE satellite_id > ''",
     "DELETE FROM artifacts WHERE kind = 'raw_csv'",
+    "UPDATE artifacts SET rows = rows + 1 WHERE kind = 'raw_csv'",
     "UPDATE buckets SET counts = json_set(counts, '$[0][2]', 99)",
 ]
 
@@ -61,3 +63,55 @@ def test_a_schema_that_is_no_text_is_an_error_of_the_store(results: Path) -> Non
 
     with pytest.raises(DatabaseDamagedError, match=r"malformed|no text"):
         RunRepository.open(results)
+
+
+def _saved(results: Path, runs: int) -> None:
+    with RunRepository.open(results, durability="normal") as repository:
+        repository.save_many((f"run_{number:03d}", recorded(2)) for number in range(runs))
+
+
+def test_one_run_that_is_no_text_is_told_apart_from_those_that_are_read_with_it(
+    results: Path,
+) -> None:
+    _saved(results, 60)
+    with closing(sqlite3.connect(results / "astraguard.db")) as database, database:
+        database.execute(
+            "UPDATE runs SET error = CAST(x'ff' AS TEXT) WHERE run_id IN ('run_007', 'run_055')"
+        )
+
+    with RunRepository.open(results) as repository:
+        report = repository.check()
+
+    assert [f.where for f in report.findings if f.severity == "fault"] == ["run_007", "run_055"]
+    assert report.runs == 60
+
+
+def test_a_check_asks_once_for_the_rows_of_many_runs(results: Path) -> None:
+    _saved(results, 100)
+    with seen_sql() as seen, RunRepository.open(results) as repository:
+        statements = seen.during(repository.check)
+
+    of_runs = [text for text in statements if "BETWEEN" in text and "measurements." not in text]
+    # A statement a table for each fifty runs.
+    assert len(of_runs) == 2 * len({text.partition("WHERE")[0] for text in of_runs})
+
+
+def test_a_run_that_is_saved_while_it_is_checked_is_looked_at_again(results: Path) -> None:
+    _saved(results, 3)
+    with (
+        RunRepository.open(results) as other,
+        seen_sql() as seen,
+        RunRepository.open(results) as repository,
+    ):
+
+        def save_again(done: int, _: int) -> None:
+            # The rows of all three have been read by then.
+            if done == 1:
+                other.save("run_002", recorded(5))
+                other.delete("run_001")
+
+        report = repository.check(progress=save_again)
+
+    assert [f for f in report.findings if f.severity == "fault"] == []
+    assert (report.runs, report.files) == (2, 4)
+    assert [s for s in seen.statements if "BETWEEN 'run_002' AND 'run_002'" in s]

@@ -7,50 +7,23 @@ import pickle
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import reference
-from recordings import recorded, rows_of
+from recordings import Recorder, only, recorded, rows_of
 
 from astraguard_store import LatencyCollector, LatencyMeasurement
 from astraguard_store.formats.csv import FIELDS
-
-
-class Recorder(NamedTuple):
-    """One of the methods that record, by name."""
-
-    metric_type: str
-    duration: str
-
-    def record(self, collector: LatencyCollector, *values: Any) -> None:
-        getattr(collector, f"record_{self.metric_type}")(*values)
-
-
-RECORDERS = [
-    Recorder("fault_detection", "detection_delay_ms"),
-    Recorder("agent_decision", "decision_time_ms"),
-    Recorder("recovery_action", "action_time_ms"),
-]
-
-
-every_recorder = pytest.mark.parametrize("recorder", RECORDERS, ids=lambda r: r.metric_type)
-
 
 # More than one block of the collector, and past the size from which polars is used.
 MANY = 10_000
 
 
-def only(collector: LatencyCollector) -> LatencyMeasurement:
-    (measurement,) = collector.measurements
-    return measurement
-
-
 class TestRecording:
     """The three `record_…` methods."""
 
-    @every_recorder
     def test_a_measurement_has_what_was_recorded(self, recorder: Recorder) -> None:
         collector = LatencyCollector()
 
@@ -64,7 +37,6 @@ class TestRecording:
             measurement.timestamp, recorder.metric_type, "SAT001", 3.25, 12.5
         )
 
-    @every_recorder
     def test_parameters_keep_their_names(self, recorder: Recorder) -> None:
         signature = inspect.signature(getattr(LatencyCollector, f"record_{recorder.metric_type}"))
 

@@ -4,40 +4,14 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import reference
-from recordings import recorded, rows_of
+from recordings import Recorder, only, recorded, rows_of
 
-from astraguard_store import LatencyCollector, LatencyMeasurement
-
-
-class Recorder(NamedTuple):
-    """One of the methods that record, by name."""
-
-    metric_type: str
-    duration: str
-
-    def record(self, collector: LatencyCollector, *values: Any) -> None:
-        getattr(collector, f"record_{self.metric_type}")(*values)
-
-
-RECORDERS = [
-    Recorder("fault_detection", "detection_delay_ms"),
-    Recorder("agent_decision", "decision_time_ms"),
-    Recorder("recovery_action", "action_time_ms"),
-]
-
-
-every_recorder = pytest.mark.parametrize("recorder", RECORDERS, ids=lambda r: r.metric_type)
-
-
-def only(collector: LatencyCollector) -> LatencyMeasurement:
-    (measurement,) = collector.measurements
-    return measurement
-
+from astraguard_store import LatencyCollector
 
 # What is a number: every one of these is stored as exactly this float.
 NUMBERS = [
@@ -124,7 +98,6 @@ class TestValidation:
     """What recording accepts, refuses, and says."""
 
     @pytest.mark.parametrize(("value", "stored"), NUMBERS, ids=shown)
-    @every_recorder
     def test_numbers_of_any_type_are_stored_as_their_float(
         self, recorder: Recorder, value: Any, stored: float
     ) -> None:
@@ -137,7 +110,6 @@ class TestValidation:
         assert type(measurement.scenario_time_s) is type(measurement.duration_ms) is float
 
     @pytest.mark.parametrize("value", NO_LATENCIES, ids=shown)
-    @every_recorder
     def test_a_duration_that_is_no_latency_is_refused(
         self, recorder: Recorder, value: Any
     ) -> None:
@@ -151,7 +123,6 @@ class TestValidation:
         assert len(collector) == 0
 
     @pytest.mark.parametrize("value", NO_LATENCIES, ids=shown)
-    @every_recorder
     def test_a_scenario_time_that_is_no_time_is_refused(
         self, recorder: Recorder, value: Any
     ) -> None:
@@ -165,7 +136,6 @@ class TestValidation:
         assert len(collector) == 0
 
     @pytest.mark.parametrize("sat_id", NO_SATELLITES, ids=shown)
-    @every_recorder
     def test_an_empty_or_non_string_satellite_is_refused(
         self, recorder: Recorder, sat_id: Any
     ) -> None:

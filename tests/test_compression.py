@@ -18,6 +18,7 @@ import pytest
 import reference
 import zstandard
 from recordings import recorded
+from trees import drop_database
 
 from astraguard_store import (
     ArtifactReadError,
@@ -64,11 +65,6 @@ def summary_path(results: Path, way: Compression) -> Path:
 
 def csv_path(results: Path, way: Compression) -> Path:
     return results / "run" / (reference.RAW + ENDINGS[way])
-
-
-def drop_database(results: Path) -> None:
-    for path in results.glob("astraguard.db*"):
-        path.unlink()
 
 
 def write_bomb(path: Path, way: Compression) -> None:

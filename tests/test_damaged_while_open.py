@@ -3,9 +3,10 @@
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from other_process import OtherProcess
@@ -145,31 +146,66 @@ def test_a_save_is_refused_once_another_process_has_migrated_the_database(result
     assert raised.value.kept
 
 
-def test_a_save_is_refused_where_another_disk_was_mounted_over_the_folder(tmp_path: Path) -> None:
-    disks = [tmp_path / "one", tmp_path / "two"]
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator["Disks"]:
+    """Two stores on disks of their own, whose databases have the same inode number."""
+    roots = [tmp_path / "one" / "results", tmp_path / "two" / "results"]
     mounted: list[Path] = []
     try:
-        for disk in disks:
-            disk.mkdir()
-            _mount("-t", "tmpfs", "tmpfs", disk)
-            mounted.append(disk)
-            RunRepository.open(disk / "results").close()
-        opened, over = (disk / "results" for disk in disks)
-        # What makes it hard: the same inode numbers.
-        assert (opened / NAME).stat().st_ino == (over / NAME).stat().st_ino
-        with RunRepository.open(opened) as repository:
-            repository.save("first", recorded(1))
-            _mount("--bind", over, opened)
-            mounted.append(opened)
-
-            with pytest.raises(DatabaseError, match="replaced"):
-                repository.save("second", recorded(2))
-
-        with RunRepository.open(over, read_only=True) as repository:
-            assert repository.recent() == []
+        for root in roots:
+            root.parent.mkdir()
+            _mount("-t", "tmpfs", "tmpfs", root.parent)
+            mounted.append(root.parent)
+            RunRepository.open(root).close()
+        assert len({(root / NAME).stat().st_ino for root in roots}) == 1
+        yield Disks(roots[0], roots[1], mounted)
     finally:
         for path in reversed(mounted):
             _run("umount", "--lazy", path)
+
+
+class Disks(NamedTuple):
+    """The two stores, and what was mounted for them."""
+
+    opened: Path
+    other: Path
+    mounted: list[Path]
+
+    def mount_the_other_over_the_opened(self) -> None:
+        _mount("--bind", self.other, self.opened)
+        self.mounted.append(self.opened)
+
+
+def test_a_save_is_refused_where_another_disk_was_mounted_over_the_folder(disks: Disks) -> None:
+    with RunRepository.open(disks.opened) as repository:
+        repository.save("first", recorded(1))
+        disks.mount_the_other_over_the_opened()
+
+        with pytest.raises(DatabaseError, match="replaced"):
+            repository.save("second", recorded(2))
+
+    with RunRepository.open(disks.other, read_only=True) as repository:
+        assert repository.recent() == []
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_closing_a_store_leaves_the_log_of_a_disk_that_was_mounted_over_it(
+    disks: Disks, *, is_forgotten: bool
+) -> None:
+    with OtherProcess() as other:
+        other.open(disks.other)
+        other.save("theirs", 1)
+        repository = RunRepository.open(disks.opened)
+        repository.save("first", recorded(1))
+        disks.mount_the_other_over_the_opened()
+
+        if not is_forgotten:
+            repository.close()
+        del repository
+
+        other.save("theirs too", 1)
+        with RunRepository.open(disks.other, read_only=True) as there:
+            assert [header.run_id for header in there.recent()] == ["theirs too", "theirs"]
 
 
 def _mount(*options: object) -> None:
@@ -177,3 +213,60 @@ def _mount(*options: object) -> None:
         _run("mount", *options)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("nothing can be mounted here")
+
+
+@pytest.mark.parametrize("write", ["save", "tag", "delete", "record"])
+def test_nothing_is_written_into_another_stores_database_that_was_copied_over_it(
+    results: Path, tmp_path: Path, write: str
+) -> None:
+    with RunRepository.open(tmp_path / "other") as other:
+        other.save("first", recorded(1))
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        # As `cp` does: into the file that is there.
+        _run("dd", f"if={tmp_path / 'other' / NAME}", f"of={results / NAME}", "conv=notrunc")
+
+        with pytest.raises(DatabaseDamagedError, match="another store"):
+            WRITES[write](repository)
+
+
+def _move_log(root: Path) -> None:
+    script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()"
+    _run("python3", "-c", script, root / NAME, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _record(repository: RunRepository) -> None:
+    with repository.run("live") as run:
+        run.record_fault_detection("SAT001", 0.0, 1.0)
+
+
+WRITES: dict[str, Callable[[RunRepository], object]] = {
+    "save": lambda repository: repository.save("second", recorded(2)),
+    "tag": lambda repository: repository.set_tags("first", {"a": "b"}),
+    "delete": lambda repository: repository.delete("first"),
+    "record": _record,
+}
+
+
+@pytest.mark.parametrize("write", ["tag", "delete", "record"])
+def test_a_change_in_an_emptied_database_is_an_error_that_names_it(
+    results: Path, write: str
+) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        _run("truncate", "-s", "0", results / NAME)
+
+        with pytest.raises(DatabaseDamagedError, match=NAME):
+            WRITES[write](repository)
+
+
+def test_a_backup_of_half_a_database_names_the_database_and_not_the_copy(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(1))
+        _move_log(results)
+        _run("truncate", "-s", (results / NAME).stat().st_size // 2, results / NAME)
+
+        with pytest.raises(DatabaseDamagedError, match=f"^{results / NAME} is damaged"):
+            repository.back_up(results.parent / "copy.db")

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import reference
-from observing import assert_files_agree
+from observing import assert_files_agree, locked_by_a_tool
 from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunNotFoundError, RunRepository
 
 NAME = "astraguard.db"
 MARKER = "run~0123456789abcdef.delete"
-
-
-@contextmanager
-def locked_by_a_tool(results: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(results / NAME, isolation_level=None)) as tool:
-        tool.execute("BEGIN IMMEDIATE")
-        yield
-        tool.execute("ROLLBACK")
 
 
 @pytest.fixture(params=[None, "gzip"], ids=["plain before", "gzip before"])

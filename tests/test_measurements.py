@@ -16,6 +16,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from observing import flip_a_byte
 from recordings import recorded
 from stepping import right_before
 
@@ -84,12 +85,6 @@ def expected(collector: LatencyCollector) -> pl.DataFrame:
 def sql(results: Path, statement: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(results / "astraguard.db")) as tool, tool:
         return tool.execute(statement).fetchall()
-
-
-def change(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 @contextmanager
@@ -225,7 +220,7 @@ class TestHash:
             saved = repository.save("run", recorded(30))
             kind = "raw_parquet" if "parquet" in name else "raw_csv"
             noted = next(artifact for artifact in saved.artifacts if artifact.kind == kind)
-            change(results / noted.path)
+            flip_a_byte(results / noted.path)
 
             with pytest.raises(ArtifactReadError) as caught:
                 repository.measurements("run")

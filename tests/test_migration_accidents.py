@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
+from observing import dump
 from recordings import recorded
 
 from astraguard_store import DatabaseError, RunRepository
@@ -88,11 +88,6 @@ def database(results: Path) -> Path:
     with RunRepository.open(results) as repository:
         repository.save("run", recorded(10))
     return results / NAME
-
-
-def dump(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
 
 
 def upgrade_as_the_store_does(scripts: Path, database: Path) -> None:

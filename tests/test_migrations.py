@@ -19,6 +19,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from observing import dump
 from recordings import recorded
 
 from astraguard_store import DatabaseDamagedError, RunRepository, SchemaVersionError
@@ -60,11 +61,6 @@ def digests(folder: Path) -> dict[str, str]:
 def execute(database: Path, script: str) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.executescript(script)
-
-
-def dump(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
 
 
 def dump_of_rows(database: Path) -> set[str]:
@@ -112,14 +108,6 @@ def alembic(*words: str, cwd: Path, **variables: object) -> None:
     config = CHECKOUT / "alembic.ini"
     done = run("-m", "alembic", "-c", config, *words, cwd=cwd, **variables)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def store(results: Path) -> Path:
-    """Give a closed store with one run."""
-    with RunRepository.open(results) as repository:
-        repository.save("run", recorded(10))
-    return results
 
 
 class TestAlembicCommand:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astraguard_store import columns
 from astraguard_store.artifacts.reader import last_measured_us
 from astraguard_store.columns import Columns
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
@@ -62,15 +60,6 @@ class Own:
     satellite_id: str = "SAT001"
     duration_ms: float = 3.0
     scenario_time_s: float = 0.25
-
-
-@pytest.fixture(params=["python", "polars"], scope="class")
-def road(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Send runs of every size along one road."""
-    rows = {"python": 10**9, "polars": 1}[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "POLARS_PAYS_FROM_ROWS", rows)
-        yield request.param
 
 
 def detected_and_missed(detected: list[float], missed: list[float]) -> LatencyCollector:

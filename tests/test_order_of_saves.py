@@ -57,14 +57,6 @@ def stored(results: Path) -> int:
         return repository.get("run").total_measurements
 
 
-@pytest.fixture
-def store(results: Path) -> Path:
-    """Give a closed store whose `run` has 30 measurements."""
-    with RunRepository.open(results) as repository:
-        repository.save("run", recorded(10))
-    return results
-
-
 def test_a_kept_save_is_adopted_though_the_clock_stepped_back(store: Path) -> None:
     with clock_put_back():
         keep(store, 20)

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from astraguard_store import LatencyCollector, RunRepository, columns
 from astraguard_store.columns import Columns
 from astraguard_store.formats.csv import parse_csv, render_csv
 from astraguard_store.formats.summary import (
+    decoded_summary,
     parse_document,
     parse_summary,
     render_document,
@@ -59,15 +59,6 @@ def rows_of(timestamps: st.SearchStrategy[float], durations: st.SearchStrategy[f
 
 any_rows = rows_of(any_times, any_durations)
 plain_rows = rows_of(plain_floats, plain_floats)
-
-
-@pytest.fixture(params=["python", "polars"], scope="class")
-def road(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Send runs of every size along one road."""
-    rows = {"python": 10**9, "polars": 1}[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "POLARS_PAYS_FROM_ROWS", rows)
-        yield request.param
 
 
 def columns_of(rows: list[reference.Row]) -> Columns:
@@ -248,6 +239,22 @@ class TestJson:
             satellite: {name: metric.p95_ms for name, metric in metrics.items()}
             for satellite, metrics in statistics.satellites.items()
         }
+
+    @given(any_rows, st.integers(0), st.binary(max_size=3), st.integers(0, 3))
+    def test_the_short_way_reads_what_the_long_way_does_or_nothing(
+        self, rows: list[reference.Row], place: int, put: bytes, cut: int
+    ) -> None:
+        told = summarize(columns_of(rows))
+        statistics = statistics_document(told.total_measurements, told.metrics, told.satellites)
+        whole = render_document({"run_id": "run", "timestamp": "2026-11-27", **statistics})
+        place %= len(whole)
+        changed = whole[:place] + put + whole[place + cut :]
+
+        found = decoded_summary(changed)
+
+        if found is not None:
+            assert found == parse_summary(parse_document(changed))
+        assert decoded_summary(whole) == parse_summary(parse_document(whole))
 
     @given(any_rows)
     def test_it_reads_the_files_of_the_old_class(self, rows: list[reference.Row]) -> None:

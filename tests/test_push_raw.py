@@ -58,12 +58,6 @@ def rig(results: Path) -> Iterator[RunRepository]:
         yield repository
 
 
-@pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "lake").rglob("*") if path.is_file())
 

@@ -368,7 +368,7 @@ class TestOthers:
     def test_another_query_does_not_wait(
         self, repository: RunRepository, beside: Callable[[Callable[[], Any]], list[Any]]
     ) -> None:
-        answered = beside(lambda: repository.query(LONG))
+        answered = beside(lambda: repository.query(LONG, time_limit_s=120))
         time.sleep(0.02)
 
         repository.recent()
@@ -382,7 +382,7 @@ class TestOthers:
         writer = repository
         if repository.results_dir:
             writer = RunRepository.open(repository.results_dir)
-        answered = beside(lambda: repository.query(LONG))
+        answered = beside(lambda: repository.query(LONG, time_limit_s=120))
         time.sleep(0.02)
 
         with writer:
@@ -395,7 +395,7 @@ class TestOthers:
     ) -> None:
         counts = f"SELECT count(*), ({LONG}) FROM runs"
         with RunRepository.open(store) as repository:
-            answered = beside(lambda: repository.query(counts).rows[0][0])
+            answered = beside(lambda: repository.query(counts, time_limit_s=120).rows[0][0])
             time.sleep(0.02)
 
             repository.save("third", recorded(1))
@@ -410,7 +410,7 @@ class TestOthers:
     ) -> None:
         repository = RunRepository.open(store)
         repository.save("third", recorded(1))
-        answered = beside(lambda: repository.query(LONG).rows)
+        answered = beside(lambda: repository.query(LONG, time_limit_s=120).rows)
         time.sleep(0.02)
 
         repository.close()
@@ -439,7 +439,8 @@ class TestOthers:
             "from astraguard_store import RunRepository\n"
             f"repository = RunRepository.open({str(store)!r})\n"
             "answers = []\n"
-            f"ask = lambda: answers.append(repository.query({LONG!r}).rows[0][0])\n"
+            f"long = lambda: repository.query({LONG!r}, time_limit_s=120).rows[0][0]\n"
+            "ask = lambda: answers.append(long())\n"
             "thread = threading.Thread(target=ask)\n"
             "thread.start()\n"
             "time.sleep(0.03)\n"

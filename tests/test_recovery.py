@@ -8,13 +8,12 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import reference
-from observing import assert_files_agree
+from observing import assert_files_agree, locked_by_a_tool
 from recordings import recorded
 from stepping import right_before
 
@@ -29,14 +28,6 @@ from astraguard_store import (
 NAME = "astraguard.db"
 TOKEN = "0123456789abcdef"
 ARTIFACTS = {".csv": reference.RAW, ".json": reference.SUMMARY}
-
-
-@pytest.fixture
-def store(results: Path) -> Path:
-    """Give a closed store with the run `run`, 30 measurements."""
-    with RunRepository.open(results) as repository:
-        repository.save("run", recorded(10))
-    return results
 
 
 def staging(results: Path) -> Path:
@@ -69,15 +60,6 @@ def copy_as_uncommitted(results: Path, run_id: str) -> None:
 
 def open_and_close(results: Path) -> None:
     RunRepository.open(results).close()
-
-
-@contextmanager
-def locked_by_a_tool(results: Path) -> Iterator[None]:
-    """Hold SQLite's write lock as a tool does that knows no ticket."""
-    with closing(sqlite3.connect(results / NAME, isolation_level=None)) as tool:
-        tool.execute("BEGIN IMMEDIATE")
-        yield
-        tool.execute("ROLLBACK")
 
 
 def save_in_vain(results: Path, run_id: str, steps: int) -> DatabaseBusyError:

@@ -105,9 +105,17 @@ class TestPage:
     def test_it_has_a_chart_a_metric_type(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "slow", "--baseline", "quick")
 
-        assert page.count("share of events within a time") == 3
-        assert page.count(", by quantile, with 95 % intervals</text>") == 3
-        assert page.count("over the scenario&#x27;s time, ") == 3
+        shown = re.sub("<details>.*?</details>", "", page, flags=re.DOTALL)
+        assert shown.count("<svg") == 3
+        assert shown.count("share of events within a time") == 3
+
+    def test_what_else_can_be_drawn_is_folded(self, store: Path, tmp_path: Path) -> None:
+        page = written(store, tmp_path, "slow", "--baseline", "quick")
+
+        folded = "".join(re.findall("<details>.*?</details>", page, re.DOTALL))
+        assert folded.count(", by quantile, with 95 % intervals</text>") == 3
+        assert folded.count("over the scenario&#x27;s time, ms</text>") == 3
+        assert "details:not([open]){display:none}" in page
 
     def test_it_says_what_never_came(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "hostile & 'co'")
@@ -148,7 +156,7 @@ class TestMarkdown:
         page = written(store, tmp_path, "slow", "--baseline", "quick", suffix="md")
 
         assert "## What changed in slow" in page
-        assert re.search(r"^\| slow \| [▁▂▃▄▅▆▇█ ]+ \|$", page, re.MULTILINE)
+        assert re.search(r"^\| slow \| `[▁▂▃▄▅▆▇█ ]+` \|$", page, re.MULTILINE)
 
     def test_hostile_names_are_escaped(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "hostile & 'co'", "--baseline", "quick", suffix="md")

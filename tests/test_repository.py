@@ -52,14 +52,6 @@ def calls(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("call", [CALLS[name] for name in names], ids=names)
 
 
-@pytest.fixture
-def store(results: Path) -> Path:
-    """Give a closed store with one run."""
-    with RunRepository.open(results) as repository:
-        repository.save("run", recorded(10))
-    return results
-
-
 class TestOpening:
     """How a repository is had."""
 

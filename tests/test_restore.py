@@ -21,7 +21,9 @@ from astraguard_store import (
     StoreNotFoundError,
 )
 from astraguard_store.database.sqlite.backend import SqliteFile
+from astraguard_store.database.sqlite.engine import connect
 from astraguard_store.store.schema_versions import restore_backup
+from astraguard_store.system.files import open_descriptors
 
 NAME = "astraguard.db"
 SAVE_AND_DIE = """
@@ -191,6 +193,75 @@ def test_a_log_without_its_index_is_read_on_while_another_begins_to_save(
 
         assert len(repository.recent()) == 3
         assert repository.get("third").total_measurements == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"no log of SQLite's" * 4], ids=["gone", "no commit"])
+def test_a_log_that_a_reader_took_for_a_dead_ones_is_not_removed(
+    results: Path, content: bytes
+) -> None:
+    """As while a writer closes: SQLite removes the index first, and then the log."""
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(2))
+    log = results / f"{NAME}-wal"
+    log.write_bytes(content)
+    reader = connect(results / NAME, "alone")
+
+    with RunRepository.open(results) as repository:
+        repository.save("second", recorded(2))
+        reader.close()
+        kept = log.stat().st_size
+        repository.save("third", recorded(2))
+
+    assert kept
+    assert _runs(results) == ["first", "second", "third"]
+
+
+def test_a_log_without_a_commit_is_read_around_from_then_on(results: Path) -> None:
+    with RunRepository.open(results) as repository:
+        repository.save("first", recorded(2))
+    (results / f"{NAME}-wal").write_bytes(b"no log of SQLite's" * 4)
+    _runs(results, read_only=True)
+    opened = len(open_descriptors())
+
+    found = [_runs(results, read_only=True) for _ in range(5)]
+
+    assert found == [["first"]] * 5
+    assert len(open_descriptors()) == opened
+    assert (results / f"{NAME}-wal").read_bytes() == b"no log of SQLite's" * 4
+
+
+def test_questions_to_a_log_without_its_index_leave_nothing_open(
+    results: Path, backup: Path
+) -> None:
+    assert backup.exists()
+    (results / f"{NAME}-shm").unlink()
+    opened = len(open_descriptors())
+
+    with RunRepository.open(results, read_only=True) as repository:
+        repository.query("SELECT 1")
+        asked = len(open_descriptors())
+        for _ in range(5):
+            repository.query("SELECT 1")
+        assert len(open_descriptors()) == asked
+
+    assert len(open_descriptors()) == opened
+
+
+def test_a_damaged_database_beside_a_log_without_its_index_is_opened_once(
+    results: Path, backup: Path
+) -> None:
+    assert backup.exists()
+    (results / f"{NAME}-shm").unlink()
+    with (results / NAME).open("r+b") as file:
+        file.write(b"x" * 4096 * 3)
+    _runs(results, read_only=True)
+    opened = len(open_descriptors())
+
+    for _ in range(5):
+        with RunRepository.open(results, read_only=True) as repository:
+            assert repository.answers_from == "folders"
+
+    assert len(open_descriptors()) == opened
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")

@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 
 import postgres
@@ -27,14 +26,10 @@ STORED = Path(__file__).parent / "databases"
 IDS = "SELECT run_id, save_id, revision FROM v_save_ids ORDER BY run_id, revision"
 
 
-# The same object each time: its timestamps are of when it was made.
-measured = cache(recorded)
-
-
 def saved_twice(repository: RunRepository) -> None:
     """Save a run under two names."""
-    repository.save("run", measured(5), save_id="job 7")
-    repository.save("run", measured(6), save_id="job 8")
+    repository.save("run", recorded(5), save_id="job 7")
+    repository.save("run", recorded(6), save_id="job 8")
 
 
 @pytest.fixture(params=["folder", "memory", "server"])
@@ -56,7 +51,7 @@ class TestEveryNameEverGiven:
     def test_a_retry_after_a_newer_save_is_no_save(self, repository: RunRepository) -> None:
         saved_twice(repository)
 
-        again = repository.save("run", measured(5), save_id="job 7")
+        again = repository.save("run", recorded(5), save_id="job 7")
 
         assert (again.revision, again.save_id) == (2, "job 8")
         assert again == repository.get("run")
@@ -67,29 +62,29 @@ class TestEveryNameEverGiven:
         saved_twice(repository)
 
         with pytest.raises(InvalidRunError, match=r"'job 7'.*other measurements"):
-            repository.save("run", measured(7), save_id="job 7")
+            repository.save("run", recorded(7), save_id="job 7")
         with pytest.raises(InvalidRunError, match="names a save of run 'run'"):
-            repository.save("other", measured(5), save_id="job 7")
+            repository.save("other", recorded(5), save_id="job 7")
 
         assert [header.run_id for header in repository.recent()] == ["run"]
 
     def test_a_save_without_a_name_forgets_none(self, repository: RunRepository) -> None:
         saved_twice(repository)
-        repository.save("run", measured(8))
+        repository.save("run", recorded(8))
 
-        assert repository.save("run", measured(6), save_id="job 8").revision == 3
+        assert repository.save("run", recorded(6), save_id="job 8").revision == 3
         assert repository.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
 
     def test_a_deleted_run_takes_its_names_along(self, repository: RunRepository) -> None:
         saved_twice(repository)
         repository.delete("run")
 
-        assert repository.save("other", measured(9), save_id="job 7").revision == 1
+        assert repository.save("other", recorded(9), save_id="job 7").revision == 1
         assert repository.query(IDS).rows == [("other", "job 7", 1)]
 
     def test_a_pruned_run_takes_its_names_along(self, repository: RunRepository) -> None:
         saved_twice(repository)
-        repository.save("newer", measured(3))
+        repository.save("newer", recorded(3))
 
         assert repository.prune(keep=1).deleted == ("run",)
 
@@ -101,7 +96,7 @@ class TestEveryNameEverGiven:
 
         def save() -> None:
             at_once.wait()
-            found.append(repository.save("run", measured(5), save_id="job 7").revision)
+            found.append(repository.save("run", recorded(5), save_id="job 7").revision)
 
         threads = [threading.Thread(target=save) for _ in range(4)]
         for thread in threads:
@@ -120,7 +115,7 @@ class TestEveryNameEverGiven:
         def save(run_id: str) -> None:
             at_once.wait()
             try:
-                repository.save(run_id, measured(5), save_id="job 7")
+                repository.save(run_id, recorded(5), save_id="job 7")
             except InvalidRunError:
                 refused.append(run_id)
 
@@ -158,14 +153,14 @@ class TestProcesses:
     def test_a_save_that_the_database_could_not_take_keeps_its_name(self, tmp_path: Path) -> None:
         results = tmp_path / "results"
         with RunRepository.open(results, busy_timeout_s=0.05) as repository:
-            repository.save("other", measured(3))
+            repository.save("other", recorded(3))
             with closing(sqlite3.connect(results / "astraguard.db", isolation_level=None)) as held:
                 held.execute("BEGIN IMMEDIATE")
                 with pytest.raises(DatabaseError) as caught:
-                    repository.save("run", measured(5), save_id="job 7")
+                    repository.save("run", recorded(5), save_id="job 7")
 
         with RunRepository.open(results) as repository:
-            again = repository.save("run", measured(5), save_id="job 7")
+            again = repository.save("run", recorded(5), save_id="job 7")
 
         assert caught.value.kept
         assert (again.revision, again.save_id) == (1, "job 7")
@@ -182,10 +177,10 @@ class TestProcesses:
             with closing(sqlite3.connect(results / "astraguard.db", isolation_level=None)) as held:
                 held.execute("BEGIN IMMEDIATE")
                 with pytest.raises(DatabaseError, match="not lost"):
-                    repository.save("run", measured(7), save_id="job 9")
+                    repository.save("run", recorded(7), save_id="job 9")
             other.delete("run")
-            other.save("run", measured(7), save_id="job 9")
-            other.save("run", measured(8), save_id="job 10")
+            other.save("run", recorded(7), save_id="job 9")
+            other.save("run", recorded(8), save_id="job 10")
 
         with RunRepository.open(results) as repository:
             found = repository.get("run")
@@ -209,7 +204,7 @@ class TestCarried:
         with RunRepository.open(tmp_path / "new") as new:
             new.import_runs([tmp_path / "runs.zip"])
 
-            assert new.save("run", measured(5), save_id="job 7") == rig.get("run")
+            assert new.save("run", recorded(5), save_id="job 7") == rig.get("run")
             assert new.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
 
     def test_an_export_of_before_knows_the_stored_save(
@@ -243,13 +238,13 @@ class TestCarried:
 
     def test_merge_keeps_both_of_two_stores(self, rig: RunRepository, tmp_path: Path) -> None:
         with RunRepository.open(tmp_path / "new") as new:
-            new.save("mine", measured(9), save_id="job 7")
+            new.save("mine", recorded(9), save_id="job 7")
             new.merge(rig.database_path or tmp_path)
 
-            assert new.save("run", measured(5), save_id="job 7").revision == 2
-            assert new.save("mine", measured(9), save_id="job 7").revision == 1
+            assert new.save("run", recorded(5), save_id="job 7").revision == 2
+            assert new.save("mine", recorded(9), save_id="job 7").revision == 1
             with pytest.raises(InvalidRunError, match="of run 'mine'"):
-                new.save("third", measured(9), save_id="job 7")
+                new.save("third", recorded(9), save_id="job 7")
 
     @pytest.mark.parametrize(
         ("change", "why"),
@@ -262,7 +257,7 @@ class TestCarried:
     def test_merge_refuses_names_that_no_store_can_have(
         self, rig: RunRepository, tmp_path: Path, change: str, why: str
     ) -> None:
-        rig.save("other", measured(3))
+        rig.save("other", recorded(3))
         with closing(sqlite3.connect(tmp_path / "rig" / "astraguard.db")) as database, database:
             database.execute(f"UPDATE save_ids SET {change} WHERE save_id = 'job 7'")
 
@@ -275,12 +270,12 @@ class TestCarried:
 
     def test_push_and_push_again(self, rig: RunRepository, server_url: str) -> None:
         rig.push(server_url)
-        rig.save("run", measured(7), save_id="job 9")
+        rig.save("run", recorded(7), save_id="job 9")
         rig.push(server_url)
 
         with RunRepository.open(server_url) as there:
             assert there.query(IDS).rows == rig.query(IDS).rows
-            assert there.save("run", measured(5), save_id="job 7").revision == 3
+            assert there.save("run", recorded(5), save_id="job 7").revision == 3
             assert there.check().is_sound
 
     def test_check_fix_removes_names_of_no_run(self, rig: RunRepository, tmp_path: Path) -> None:
@@ -309,7 +304,7 @@ class TestMigration:
         with RunRepository.open(tmp_path) as repository:
             assert repository.query(IDS).rows == [("second", "job 7", 1)]
             with pytest.raises(InvalidRunError, match="of run 'second'"):
-                repository.save("new", measured(3), save_id="job 7")
+                repository.save("new", recorded(3), save_id="job 7")
 
     def test_a_server_of_before_is_upgraded_and_goes_back(self, server: postgres.Server) -> None:
         name = server.new_database()
@@ -329,7 +324,7 @@ class TestMigration:
             with RunRepository.open(url) as there:
                 assert there.query(IDS).rows == [("run", "job 7", 4)]
                 with pytest.raises(InvalidRunError, match="other measurements"):
-                    there.save("run", measured(3), save_id="job 7")
+                    there.save("run", recorded(3), save_id="job 7")
                 there.delete("run")
                 assert there.query(IDS).rows == []
             self.alembic(url, "downgrade", "0008")

@@ -262,13 +262,6 @@ def shown(row: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(f"{v:.12g}" if isinstance(v, float) else repr(v) for v in row)
 
 
-@pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    """Open an empty store on a server."""
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
 class TestWriting:
     """What is saved and changed by URL."""
 

@@ -62,13 +62,6 @@ def rig(results: Path) -> Iterator[RunRepository]:
         yield repository
 
 
-@pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    """Open an empty store on a server."""
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
 def record_all_kinds(rig: RunRepository, folder: Path) -> None:
     """Record a run with all that a run may have, one that fails, and save two others."""
     note = folder / "note.txt"

@@ -17,13 +17,6 @@ CANDIDATES = ["new_1", "new_4", "new_7"]
 
 
 @pytest.fixture
-def there(server_url: str) -> Iterator[RunRepository]:
-    """Open an empty store on a server."""
-    with RunRepository.open(server_url) as repository:
-        yield repository
-
-
-@pytest.fixture
 def aside() -> Iterator[ThreadPoolExecutor]:
     """Give what runs a step in another thread."""
     with ThreadPoolExecutor() as threads:

@@ -31,14 +31,6 @@ from astraguard_store.formats.parquet import frame_schema, parse_parquet
 TOKEN = "0123456789abcdef"
 
 
-@pytest.fixture
-def store(results: Path) -> Path:
-    """Give a closed store whose `run` has 30 measurements."""
-    with RunRepository.open(results) as repository:
-        repository.save("run", recorded(10))
-    return results
-
-
 class TestAStagingFolderThatIsALink:
     """It isn't followed: what is elsewhere is somebody else's."""
 

@@ -179,8 +179,9 @@ class TestAnswers:
             distribution = repository.distribution("fault_detection", run_ids)
             (expected, few) = quantile_changes(distribution, baseline, others)
 
-        data = client.get("/json/compare", params={"run": run_ids}).json()["differences"]
+        shape = client.get("/json/compare", params={"run": run_ids}).json()
 
+        data = shape["differences"]
         assert data["fault_detection"] == [
             {
                 "candidate": "run_28",
@@ -190,6 +191,32 @@ class TestAnswers:
         ]
         assert (len(expected.changes) > 5, few.changes) == (True, ())
         assert [one["candidate"] for one in data["agent_decision"]] == ["run_28"]
+        drawn = shape["distributions"]["fault_detection"]
+        assert [one["run_id"] for one in drawn] == run_ids
+        assert [
+            [(point["duration_ms"], point["share"]) for point in one["points"]] for one in drawn
+        ] == [run.cumulative() for run in distribution.runs]
+        assert drawn[2]["missed"] == 1
+
+    def test_a_list_of_runs_has_in_json_what_it_shows(self, client: Any, store: Path) -> None:
+        with RunRepository.open(store, read_only=True) as repository:
+            run = repository.get("run_28")
+
+        data = client.get("/json/", params={"metric": "fault_detection"}).json()
+
+        [listed] = [one for one in data["runs"] if one["run_id"] == "run_28"]
+        assert data["metric_type"] == "fault_detection"
+        assert listed["p95_ms"] == run.metrics["fault_detection"].p95
+        assert (listed["scenario"], listed["tags"]) == (run.provenance.scenario, dict(run.tags))
+
+    def test_a_run_has_its_distributions_in_json(self, client: Any, store: Path) -> None:
+        with RunRepository.open(store, read_only=True) as repository:
+            [expected] = repository.distribution("fault_detection", ["hostile"]).runs
+
+        [found] = client.get("/json/run/hostile").json()["distributions"]["fault_detection"]
+
+        assert (found["events"], found["missed"]) == (expected.events, expected.missed)
+        assert len(found["points"]) == len(expected.cumulative())
 
     def test_a_history_is_held_against_a_baseline(self, client: Any) -> None:
         asked = {"by": "scenario", "baseline": HOSTILE}
@@ -200,7 +227,8 @@ class TestAnswers:
         assert data["name"] == HOSTILE
         assert [band["group"] for band in data["bands"]] == ["swarm"]
         assert page.count("<rect") == 1
-        assert f"scenario swarm: baseline {html.escape(HOSTILE)}, " in page
+        # In the middle it is shortened.
+        assert f"scenario swarm: baseline {html.escape(HOSTILE[:20])}" in page
         assert "<rect" not in client.get("/history").text
 
     def test_a_baseline_that_is_not_there_is_refused(self, client: Any) -> None:

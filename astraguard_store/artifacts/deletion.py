@@ -15,15 +15,44 @@ from astraguard_store.formats.layout import DELETION_SUFFIX, STAGING_NAME
 from astraguard_store.system.files import create_locked, sync, sync_folder, unlock
 from astraguard_store.system.threads import run_all
 
-__all__ = ["StagedDeletion"]
-
 
 class _Marker(NamedTuple):
     path: Path
     descriptor: int
 
 
-class StagedDeletion:
+class Deletion:
+    """The files of runs that are being deleted; of runs without any there is nothing to do."""
+
+    @property
+    def removed_bytes(self) -> int:
+        """What the files had that are removed."""
+        return 0
+
+    def remove_files(self, run_id: str) -> None:
+        """Remove those of a run; the deletion of its row is committed and the ticket held.
+
+        Threads may do so with several runs at a time.
+
+        Raises:
+            OSError: A file couldn't be removed; recovery does it later.
+        """
+
+    def finish(self) -> None:
+        """Forget the runs whose files are removed, once nothing brings them back.
+
+        Raises:
+            OSError: That can't be made sure of; recovery does it later.
+        """
+
+    def discard(self, run_ids: Iterable[str]) -> None:
+        """Forget the intent to delete these runs: it was not committed."""
+
+    def close(self) -> None:
+        """Let go; what is left is for recovery."""
+
+
+class StagedDeletion(Deletion):
     """The intent to remove the files of some runs: a marker for each, kept until they are gone."""
 
     def __init__(self, root: Path, run_ids: Iterable[str], *, durable: bool) -> None:
@@ -62,26 +91,18 @@ class StagedDeletion:
         return sum(size for _, size in self._removed)
 
     def remove_files(self, run_id: str) -> None:
-        """Remove the files of a run; its row's deletion is committed and the ticket held.
-
-        Raises:
-            OSError: A file couldn't be removed; recovery does it later.
-        """
+        """Remove those of a run; see `Deletion`."""
         self._removed.append((run_id, remove_files(self._root, run_id)))
 
     def finish(self) -> None:
-        """Forget the runs whose files are removed, once nothing brings them back.
-
-        Raises:
-            OSError: That can't be made sure of; recovery does it later.
-        """
+        """Sync the folder, and remove the markers; see `Deletion`."""
         if self._durable:
             sync_folder(self._root)
         for run_id, _ in self._removed:
             self._markers[run_id].path.unlink()
 
     def discard(self, run_ids: Iterable[str]) -> None:
-        """Forget the intent to delete these runs: it was not committed."""
+        """Remove the markers of these runs; see `Deletion`."""
         for run_id in run_ids:
             # If the marker can't be removed, recovery finds the run's row and removes it;
             # the failure that led here is the one to raise.
@@ -89,6 +110,6 @@ class StagedDeletion:
                 self._markers[run_id].path.unlink()
 
     def close(self) -> None:
-        """Let go; what is left is for recovery."""
+        """Give back the markers' locks; see `Deletion`."""
         for marker in self._markers.values():
             unlock(marker.descriptor)

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from astraguard_store.artifacts.staging import new_token
 from astraguard_store.artifacts.verification import OpenFile, name_of
-from astraguard_store.columns import Columns, polars_is_usable
+from astraguard_store.columns import Columns, panics_raise, polars_is_usable
 from astraguard_store.exceptions import ArtifactWriteError, StoreError
 from astraguard_store.formats.layout import PARQUET, compression_of
-from astraguard_store.formats.panics import panics_raise
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME
@@ -27,8 +26,6 @@ from astraguard_store.system.files import sync, sync_file, sync_folder
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "why_in_store", "write_parquet"]
 
 # The earliest and the latest that a zip can tell.
 _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)

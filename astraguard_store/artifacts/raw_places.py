@@ -27,8 +27,6 @@ from astraguard_store.exceptions import (
 from astraguard_store.options import names_server
 from astraguard_store.system.files import make_folder, sync_file, sync_folder
 
-__all__ = ["RawPlace", "SmallFile", "raw_place", "read_raw", "remove_raw"]
-
 # Of a name in a place: see `dataset.dataset_name`.
 _PARTS = 3
 _SUFFIX = ".parquet"

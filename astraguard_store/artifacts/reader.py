@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,13 @@ from astraguard_store.formats.layout import (
     compression_of,
     file_name,
 )
-from astraguard_store.formats.summary import parse_document, parse_summary, parse_timestamp
+from astraguard_store.formats.summary import (
+    AdoptedSummary,
+    decoded_summary,
+    parse_document,
+    parse_summary,
+    parse_timestamp,
+)
 from astraguard_store.model import Artifact, RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.system.files import (
     MAX_SUMMARY_BYTES,
@@ -35,23 +42,6 @@ from astraguard_store.system.files import (
     open_for_reading,
     read_file,
 )
-
-__all__ = [
-    "SummaryFile",
-    "found_run",
-    "has_summary",
-    "is_as_saved",
-    "last_measured_us",
-    "names_another_run",
-    "noted_chunks",
-    "read_columns",
-    "read_document",
-    "read_noted",
-    "read_run",
-    "read_summary_bytes",
-    "read_summary_file",
-    "run_time_us",
-]
 
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
 _TAIL_BYTES = 4096
@@ -85,10 +75,10 @@ class SummaryFile:
     content: bytes
     modified_ns: int
 
-    @property
-    def modified_us(self) -> int:
-        """The file's time, whole microseconds since 1970."""
-        return self.modified_ns // 1000
+    def run_time_us(self, root: Path, run_id: str) -> int:
+        """Return when the run was; see the function of that name."""
+        timestamp = self.document.get("timestamp")
+        return run_time_us(root, run_id, timestamp, self.modified_ns // 1000)
 
 
 def read_summary_file(root: Path, run_id: str) -> SummaryFile:
@@ -151,6 +141,9 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
+    if "\0" in run_id:
+        # Another program's row: no folder has such a name.
+        return False
     # Mostly it is plain; to go through all names takes as long as the question.
     if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
         return True
@@ -177,40 +170,47 @@ def is_as_saved(root: Path, noted: Artifact, recorded_at_us: int) -> bool:
     return found.st_size == noted.bytes and found.st_mtime_ns == recorded_at_us * 1000
 
 
-def run_time_us(root: Path, run_id: str, summary: SummaryFile) -> int:
+def run_time_us(root: Path, run_id: str, timestamp: object, modified_us: int) -> int:
     """Return when a run was, microseconds since 1970, as far as its files tell.
 
     The summary file's own time if this store set it. Else the last time in the
     CSV, which is true UTC, unless it counts from a boot: then the summary or the file
     has to bear witness to it. Else the summary's, local where it names no zone;
     else the file's after all, which may be that of a copy.
+
+    Args:
+        root: The results folder.
+        run_id: The run.
+        timestamp: What its summary has under that name, None for nothing.
+        modified_us: The summary file's time.
     """
-    if _was_set_by_save(summary):
-        return summary.modified_us
+    if _was_set_by_save(timestamp, modified_us):
+        return modified_us
     measured = last_measured_us(root, run_id)
-    written = parse_timestamp(summary.document.get("timestamp"))
-    if measured is not None and _is_witnessed(measured, written, summary.modified_us):
+    written = parse_timestamp(timestamp)
+    if measured is not None and _is_witnessed(measured, written, modified_us):
         return measured
-    return summary.modified_us if written is None else written
+    return modified_us if written is None else written
 
 
 def _is_witnessed(measured: int, written: int | None, modified: int) -> bool:
-    if measured < FIRST_DATE_S * 1e6:
+    # A run isn't over before it is listed: such a date is a rig's wrong clock, or no date.
+    is_to_come = measured > time.time_ns() // 1000 + _A_DAY_US
+    if is_to_come or measured < FIRST_DATE_S * 1e6:
         return any(abs(measured - other) <= _A_DAY_US for other in (written, modified) if other)
     return True
 
 
-def _was_set_by_save(summary: SummaryFile) -> bool:
+def _was_set_by_save(timestamp: object, modified_us: int) -> bool:
     """Return whether file time and document agree to the microsecond in some time zone."""
-    try:
-        written = datetime.fromisoformat(summary.document["timestamp"]).replace(tzinfo=UTC)
-    except (KeyError, TypeError, ValueError):
-        return False
     # Whole seconds agree by chance, where somebody set them by hand.
-    return (
-        summary.modified_us % 1_000_000 != 0
-        and (summary.modified_us - epoch_us(written)) % _ZONE_STEP_US == 0
-    )
+    if not isinstance(timestamp, str) or modified_us % 1_000_000 == 0:
+        return False
+    try:
+        written = datetime.fromisoformat(timestamp).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return (modified_us - epoch_us(written)) % _ZONE_STEP_US == 0
 
 
 def last_measured_us(root: Path, run_id: str) -> int | None:
@@ -357,8 +357,14 @@ def read_run(root: Path, run_id: str) -> RunSummary:
         FileNotFoundError: There is no summary.
         ArtifactReadError: The summary can't be read; the message says why.
     """
-    file = read_summary_file(root, run_id)
-    return found_run(root, run_id, file, run_time_us(root, run_id, file))
+    name, content, modified_ns = _read_first(f"{root}/{run_id}")
+    told = decoded_summary(content)
+    if told is None or told.run_id != run_id:
+        document = _document_of(root / run_id, run_id, name, content)
+        file = SummaryFile(document, name, content, modified_ns)
+        return found_run(root, run_id, file, file.run_time_us(root, run_id))
+    recorded_at_us = run_time_us(root, run_id, told.timestamp, modified_ns // 1000)
+    return _run_of(root, run_id, (name, content), told, recorded_at_us)
 
 
 def found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) -> RunSummary:
@@ -368,42 +374,50 @@ def found_run(root: Path, run_id: str, file: SummaryFile, recorded_at_us: int) -
         ArtifactReadError: The summary holds something else than it should.
     """
     try:
-        parsed = parse_summary(file.document)
+        told = parse_summary(file.document)
     except ArtifactReadError as error:
         raise ArtifactReadError(f"{root / run_id / file.name}: {error}") from error
+    return _run_of(root, run_id, (file.name, file.content), told, recorded_at_us)
+
+
+def _run_of(
+    root: Path, run_id: str, file: tuple[str, bytes], told: AdoptedSummary, recorded_at_us: int
+) -> RunSummary:
+    name, content = file
     try:
         recorded_at = utc_from_epoch_us(recorded_at_us)
     except OverflowError as error:
-        raise ArtifactReadError(f"{root / run_id / file.name}: its time: {error}") from error
+        raise ArtifactReadError(f"{root / run_id / name}: its time: {error}") from error
     return RunSummary(
         run_id=run_id,
         revision=0,
         recorded_at=recorded_at,
-        total_measurements=parsed.total_measurements,
-        metrics=parsed.metrics,
-        satellites=parsed.satellites,
-        artifacts=_found_artifacts(root, run_id, file, parsed.total_measurements),
+        total_measurements=told.total_measurements,
+        metrics=told.metrics,
+        satellites=told.satellites,
+        artifacts=_found_artifacts(root, run_id, name, content, told.total_measurements),
     )
 
 
 def _found_artifacts(
-    root: Path, run_id: str, summary: SummaryFile, rows: int
+    root: Path, run_id: str, summary: str, content: bytes, rows: int
 ) -> tuple[Artifact, ...]:
-    digest = hashlib.sha256(summary.content).hexdigest()
-    path = f"{run_id}/{summary.name}"
-    found = [Artifact("summary_json", path, len(summary.content), digest, rows)]
+    folder = f"{root}/{run_id}"
+    digest = hashlib.sha256(content).hexdigest()
+    found = [Artifact("summary_json", f"{run_id}/{summary}", len(content), digest, rows)]
     # One list of the folder takes 6 µs, to ask for six files that aren't there 25.
-    present = os.listdir(root / run_id)
-    for kind, names in NAMES_BY_KIND.items():
+    present = os.listdir(folder)
+    # In an old tree mostly nothing else.
+    for kind, names in NAMES_BY_KIND.items() if len(present) > 1 else ():
         if kind == "summary_json":
             continue
         # A save that was interrupted may have left an older file beside its own.
-        same_save = file_name(kind, compression_of(summary.name))
+        same_save = file_name(kind, compression_of(summary))
         for name in (same_save, *names):
             if name not in present:
                 continue
             try:
-                size = os.stat(f"{root}/{run_id}/{name}", follow_symlinks=False).st_size
+                size = os.stat(f"{folder}/{name}", follow_symlinks=False).st_size
             except OSError:
                 continue
             # Neither hashed nor counted: that would read every byte of an old tree.

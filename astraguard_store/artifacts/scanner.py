@@ -15,6 +15,7 @@ import heapq
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,21 +23,12 @@ from typing import Final
 from astraguard_store.artifacts.reader import (
     last_measured_us,
     read_summary_file,
-    run_time_us,
 )
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
-
-__all__ = [
-    "file_time_us",
-    "folder_names",
-    "has_folders",
-    "linked_runs",
-    "newest_runs",
-]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -47,6 +39,9 @@ MAX_TIMES_READ: Final = 256
 _SPARE: Final = 8
 # The old class wrote its summary after the last measurement; a copy is later.
 _BELIEVED_US: Final = 2_000_000
+
+# A list may be asked for each second; it says once what it leaves out.
+_warned_of_links: set[Path] = set()
 
 RunTime = tuple[int, str]
 """(microseconds since 1970, run id): their order is that of the runs."""
@@ -111,6 +106,18 @@ def linked_runs(root: Path) -> list[str]:
     ]
 
 
+def warn_of_linked_runs(root: Path) -> list[str]:
+    """Return what `linked_runs` does, and name each in the log."""
+    links = linked_runs(root)
+    for name in links:
+        logger.warning(
+            "%s is a symbolic link to a run's folder, and not taken for a run: move the folder "
+            "itself there",
+            root / name,
+        )
+    return links
+
+
 def has_folders(root: Path) -> bool:
     """Return whether any folder below *root* may be a run."""
     with os.scandir(root) as entries:
@@ -131,14 +138,31 @@ def _newest_by_file_time(root: Path, limit: int) -> list[tuple[int, str]]:
     with open_folder(root) as folder:
         newest, seen = _newest_summaries(folder, limit)
         newest.sort(reverse=True)
-        # Only now, and not for every folder: the check takes as long as the question.
-        are_runs = (i for i in newest if _is_run_id(i[1]) and _is_folder(i[1], folder))
-        runs = list(islice(are_runs, wanted))
+        others: list[str] = []
+        runs = list(islice(_runs_among(newest, folder, others), wanted))
+    if others and root not in _warned_of_links:
+        _warned_of_links.add(root)
+        warn_of_linked_runs(root)
     if seen > _MANY_FOLDERS:
         logger.warning("%s: scanned %d run folders for lack of a database", root, seen)
     if len(runs) < wanted and len(newest) == limit:
         return _newest_by_file_time(root, 2 * limit)[:wanted]
     return runs
+
+
+def _runs_among(
+    newest: list[tuple[int, str]], folder: int, others: list[str]
+) -> Iterator[tuple[int, str]]:
+    """Yield what is a run's folder; a link to one goes to *others*.
+
+    Only now, and not for every folder: to check a name takes as long as the question.
+    """
+    for time_ns, name in newest:
+        if _is_run_id(name):
+            if _is_folder(name, folder):
+                yield time_ns, name
+            else:
+                others.append(name)
 
 
 def _newest_summaries(folder: int, limit: int) -> tuple[list[tuple[int, str]], int]:
@@ -213,6 +237,6 @@ def file_time_us(root: Path, run_id: str, modified_ns: int) -> int:
     if measured_us is None or abs(modified_us - measured_us) <= _BELIEVED_US:
         return modified_us
     try:
-        return run_time_us(root, run_id, read_summary_file(root, run_id))
+        return read_summary_file(root, run_id).run_time_us(root, run_id)
     except (FileNotFoundError, ArtifactReadError):
         return measured_us

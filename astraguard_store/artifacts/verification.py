@@ -12,30 +12,19 @@ from pathlib import Path
 
 from astraguard_store.artifacts.staging import StagedName, names_in_staging, staged_of
 from astraguard_store.exceptions import ArtifactReadError
-from astraguard_store.formats.layout import FILE_KINDS
+from astraguard_store.formats.compression import unpacked
+from astraguard_store.formats.layout import FILE_KINDS, compression_of
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import (
+    MAX_SUMMARY_BYTES,
     Digest,
     chunks_of,
     claim,
     digest_of,
     open_for_reading,
+    read_file,
     unlock,
 )
-
-__all__ = [
-    "LeftOver",
-    "OpenFile",
-    "file_state",
-    "found_artifact",
-    "has_files",
-    "is_left_over",
-    "left_overs",
-    "name_of",
-    "open_file",
-    "size_of",
-    "why_changed",
-]
 
 # Between making a file and locking it a live saver needs some 10 µs.
 _PAUSE_S = 0.2
@@ -90,12 +79,33 @@ def file_state(root: Path, path: str) -> Digest:
         FileNotFoundError: It isn't there.
         ArtifactReadError: It is a link, no file, or can't be read.
     """
-    file = root / path
-    with open_for_reading(file.parent, file.name) as descriptor:
+    folder, _, name = f"{root}/{path}".rpartition("/")
+    with open_for_reading(folder, name) as descriptor:
         try:
             return digest_of(descriptor)
         except OSError as error:
-            raise ArtifactReadError(f"{file} can't be read: {error.strerror}") from error
+            raise ArtifactReadError(f"{folder}/{name} can't be read: {error.strerror}") from error
+
+
+def summary_state(root: Path, path: str) -> tuple[Digest, bytes]:
+    """Return size and hash of the summary file *path*, and its bytes.
+
+    Raises:
+        FileNotFoundError: It isn't there.
+        ArtifactReadError: It can't be read, or is too large.
+    """
+    folder, _, name = f"{root}/{path}".rpartition("/")
+    content, _ = read_file(folder, name)
+    return Digest(len(content), hashlib.sha256(content).hexdigest()), content
+
+
+def unpacked_summary(path: str, content: bytes) -> bytes:
+    """Return the *content* of the summary file *path* unpacked.
+
+    Raises:
+        ArtifactReadError: It can't be unpacked, or is too large.
+    """
+    return unpacked(content, compression_of(path), MAX_SUMMARY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import StoreGroup
-from astraguard_store.presentation import text
-from astraguard_store.presentation.verdict_shapes import baseline_shape
+from astraguard_store.presentation import shapes, text
 from astraguard_store.verdict.values import Baseline
 
 
@@ -66,7 +65,7 @@ def list_(as_markdown: bool, results: options.Results, as_json: bool) -> None:
         found = repository.baselines()
         origin = options.answers_from(repository)
     if as_json:
-        output.print_json({**origin, "baselines": [baseline_shape(one) for one in found]})
+        output.print_json({**origin, "baselines": [shapes.shape_of(one) for one in found]})
         return
     columns = text.words("baseline", "set at (UTC)") + text.numbers("runs")
     rows = [[one.name, text.time_text(one.set_at), str(len(one.run_ids))] for one in found]
@@ -96,7 +95,7 @@ def delete(name: str, results: options.Results, as_json: bool) -> None:
 
 def _print_one(found: Baseline, origin: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        output.print_json({**origin, **baseline_shape(found)})
+        output.print_json({**origin, **shapes.shape_of(found)})
         return
     output.print_fields(
         [

@@ -6,9 +6,8 @@ import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
-from astraguard_store.presentation import text
-from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.verdict_shapes import change_shape
+from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.markdown import escaped
 
 
 @click.command(
@@ -65,22 +64,24 @@ def changes(
         return ANSWER_IS_NO
     if as_json:
         shape = {"metric_type": metric, "statistic": statistic}
-        output.print_json({**origin, **shape, "changes": [change_shape(one) for one in found]})
+        output.print_json({**origin, **shape, "changes": [shapes.shape_of(one) for one in found]})
     elif found:
+        unit = numbers.unit_of(level for one in found for level in (one.before_ms, one.after_ms))
         columns = text.words("first run", "started at (UTC)")
-        columns += text.numbers("before ms", "after ms", "change", "runs")
+        columns += text.numbers(f"before {unit.name}", f"after {unit.name}", "change", "runs")
         rows = [
             [
                 one.run_id,
                 text.time_text(one.started_at),
-                f"{one.before_ms:.4g}",
-                f"{one.after_ms:.4g}",
-                words.percent(one.change, sign=True),
+                numbers.in_unit(one.before_ms, unit),
+                numbers.in_unit(one.after_ms, unit),
+                numbers.change_text(one.change),
                 str(one.runs_after),
             ]
             for one in found
         ]
         output.print_table(columns, rows, markdown=as_markdown)
     else:
-        output.print_line(f"{metric} {statistic} has no step of 5 % or more.")
+        said = f"{metric} {statistic} has no step of 5 % or more."
+        output.print_line(escaped(said) if as_markdown else said)
     return OK

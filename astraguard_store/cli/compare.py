@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from rich.cells import cell_len
@@ -23,15 +24,19 @@ from astraguard_store.presentation.brief import (
     misses,
 )
 from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.sketch import BLOCKS, Sketch, histograms
 from astraguard_store.presentation.tables import provenance_table
-from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.shown import printable
 from astraguard_store.verdict.values import GateReport, Verdict
 
 if TYPE_CHECKING:
+    from astraguard_store.distributions import Distribution
     from astraguard_store.repository import RunRepository
 
 _NARROWEST_SKETCH, _WIDEST_SKETCH = 4, 12
+_SHORTEST_NAME = 8
 _GAP = 2
+_SIGNS_AND_DOTS = "".join(words.SIGNS.values()) + "…"
 
 
 @click.command(
@@ -105,7 +110,7 @@ def compare(
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
             if standard.is_set:
-                shape["verdict"] = gate_shape(judged.report) if judged.report else None
+                shape["verdict"] = shapes.gate_shape(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
         elif form in _FOR_CI:
             _FOR_CI[form](comparison, judged.report)
@@ -188,12 +193,12 @@ def _print_verdict(verdict: GateReport, *, markdown: bool) -> None:
     if markdown:
         output.print_line(f"**{escaped(headline)}**")
         output.print_line()
-        output.write_lines(f"- warning: {escaped(warning)}" for warning in verdict.warnings)
     else:
         output.print_folded(headline)
         output.print_folded(f"  noise: {words.noise_text(verdict)}; {words.why(verdict)}")
-        for warning in verdict.warnings:
-            output.print_folded(f"  warning: {warning}")
+    for warning in verdict.warnings:
+        indent = "" if markdown else "  "
+        output.print_folded(f"{indent}warning: {warning}", markdown=markdown)
     output.print_line()
 
 
@@ -214,84 +219,141 @@ def _print_brief(
         output.print_line("Nothing changed visibly.")
         return
     verdicts = words.by_type(verdict) if verdict else {}
-    is_named = True
-    if markdown:
-        columns, rows = _brief_table(lines, verdicts, joined=False, plain=True)
-    else:
-        columns, rows, is_named = _fitting_table(lines, verdicts, sketched=repository is not None)
-    sketches = None
-    if repository is not None:
-        # One column of both sketches, with a space between them.
-        room = output.width() - _width(columns, rows) - _GAP - 1
-        sketches = _sketches(
-            repository, comparison, lines, _WIDEST_SKETCH if markdown else room // 2
-        )
-    if sketches:
+    known = _distributions(repository, comparison, lines) if repository else {}
+    layout = _Layout(is_joined=False, is_plain=True)
+    if not markdown:
+        layout = _fitting(lines, verdicts, is_sketched=bool(known))
+        notes = list(_notes(layout, lines, verdicts))
+        for note in notes:
+            output.print_folded(note)
+        if notes:
+            output.print_line()
+    columns, rows = _brief_table(lines, verdicts, layout)
+    # One column of both sketches, with a space between them.
+    room = (output.width() - _width(columns, rows, layout.gap) - layout.gap - 1) // 2
+    width = _WIDEST_SKETCH if markdown else min(room, _WIDEST_SKETCH)
+    if known and width >= _NARROWEST_SKETCH:
         columns += text.words("baseline and candidate" if markdown else "from - to")
         for line, row in zip(lines, rows, strict=True):
-            row.append(sketches[line.metric_type])
-    of = [f"{line.metric_type} {line.statistic}" for line in lines if line.statistic]
-    if of and not is_named:
-        output.print_folded(f"change is of {', '.join(of)}")
-        output.print_line()
-    output.print_table(columns, rows, markdown=markdown)
+            row.append(_sketched(known[line.metric_type], comparison, width))
+    output.print_table(columns, rows, markdown=markdown, gap=layout.gap)
 
 
-def _fitting_table(
+class _Layout(NamedTuple):
+    """How a line a metric type is written.
+
+    Attributes:
+        is_joined: Units stand at the end of the names, and one space between percentiles.
+        is_plain: Without the arrows that say in colour what a sign says.
+        is_named: A change says of which percentile it is; else a line above does.
+        has_words: A verdict is a word; else a sign, which a line above explains.
+        gap: Spaces between columns.
+        longest_name: Of metric types; they are shortened in the middle. None for any.
+    """
+
+    is_joined: bool = True
+    is_plain: bool = False
+    is_named: bool = True
+    has_words: bool = True
+    gap: int = _GAP
+    longest_name: int | None = None
+
+
+def _fitting(
     lines: Sequence[BriefLine],
     verdicts: Mapping[tuple[str, str | None], Verdict],
     *,
-    sketched: bool,
-) -> tuple[list[text.Column], list[list[output.Cell]], bool]:
-    """Return columns and rows that fit, and whether changes say of which percentile they are.
-
-    Where there is no room for that a line above says it: sketches, if there can be any, go first.
-    """
-    for room in (_GAP + 2 * _NARROWEST_SKETCH + 1 if sketched else 0, 0):
-        for named in (True, False):
-            found = _brief_table(lines, verdicts, joined=True, plain=False, named=named)
-            if _width(*found) + room <= output.width():
-                return *found, named
+    is_sketched: bool,
+) -> _Layout:
+    """Return the layout that fits with the fewest losses; sketches go last, if there are any."""
+    layouts = [_Layout(), _Layout(is_named=False)]
+    has_signs = output.has(_SIGNS_AND_DOTS)
+    if has_signs:
+        layouts += [_Layout(is_named=False, has_words=False, gap=gap) for gap in (_GAP, 1)]
+    for room in (2 * _NARROWEST_SKETCH + 1, 0) if is_sketched else (0,):
+        for layout in layouts:
+            over = _width(*_brief_table(lines, verdicts, layout), layout.gap) - output.width()
+            over += room + layout.gap if room else 0
+            if over <= 0:
+                return layout
+        # The last layout, with shorter names, as long as these differ.
+        longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
+        if has_signs and longest >= _SHORTEST_NAME and _still_differ(lines, longest):
+            return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
-    return *_brief_table(lines, verdicts, joined=False, plain=False), True
+    return _Layout(is_joined=False)
+
+
+def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
+    names = {line.metric_type for line in lines}
+    return len(names) == len({_shortened(name, longest) for name in names})
+
+
+def _shortened(name: str, longest: int | None) -> str:
+    name = printable(name)
+    return name if longest is None else text.shortened(name, longest, cell_len)
+
+
+def _notes(
+    layout: _Layout,
+    lines: Sequence[BriefLine],
+    verdicts: Mapping[tuple[str, str | None], Verdict],
+) -> Iterator[str]:
+    """Yield what a line has no room for, a line each."""
+    named = [line for line in lines if line.statistic]
+    if named and not layout.is_named:
+        usual = Counter(line.statistic for line in named).most_common(1)[0][0]
+        others = [
+            f"{line.statistic} of {_where(line)}" for line in named if line.statistic != usual
+        ]
+        yield text.few_names([f"change is of {usual}", *others])
+    if verdicts and not layout.has_words:
+        there = {verdicts.get((line.metric_type, line.satellite_id)) for line in lines}
+        said = [f"{words.SIGNS[v]} {words.SHORT[v]}" for v in words.SHORT if v in there]
+        yield ", ".join(said)
+
+
+def _where(line: BriefLine) -> str:
+    return line.metric_type + (f" on {line.satellite_id}" if line.satellite_id else "")
 
 
 def _brief_table(
     lines: Sequence[BriefLine],
     verdicts: Mapping[tuple[str, str | None], Verdict],
-    *,
-    joined: bool,
-    plain: bool,
-    named: bool = True,
+    layout: _Layout,
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
-    arrow = "→" if plain or output.has("→") else "->"
+    arrow = "→" if layout.is_plain or output.has("→") else "->"
     columns = text.words(*(["satellite"] if by_satellite else []), "metric type")
-    names = [f"{line.metric_type} {line.unit}" for line in lines]
+    shown = [_shortened(line.metric_type, layout.longest_name) for line in lines]
+    names = [f"{name} {line.unit}" for name, line in zip(shown, lines, strict=True)]
     cells = [[f"{before}{arrow}{after}" for before, after in line.percentiles] for line in lines]
-    if not joined:
+    if not layout.is_joined:
         columns += text.numbers(*PERCENTILES)
     else:
         # A line has to fit: units at the end of the names, and one space between percentiles.
-        names = _joined([[line.metric_type, line.unit] for line in lines], right=False)
+        units = [line.unit for line in lines]
+        names = _joined(list(zip(shown, units, strict=True)), right=False)
         title, *in_one = _joined([PERCENTILES, *cells], right=True)
         columns += text.numbers(title)
         cells = [[cell] for cell in in_one]
     columns += text.numbers("change", *(["missed"] if is_missed else []))
-    columns += text.words("verdict") if verdicts else []
+    columns += text.words("verdict" if layout.has_words else "") if verdicts else []
     rows: list[list[output.Cell]] = []
     for line, name, percentiles in zip(lines, names, cells, strict=True):
         row: list[output.Cell] = [line.satellite_id or ""] if by_satellite else []
         row += [name, *percentiles]
         # The sign says what the arrow does, where there is no room.
-        is_plain = plain or not named
+        is_plain = layout.is_plain or not layout.is_named
         change = _coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=is_plain)
-        row.append(_of_percentile(line.statistic, change) if named and line.statistic else change)
+        is_named = layout.is_named and line.statistic
+        row.append(_of_percentile(line.statistic or "", change) if is_named else change)
         if is_missed:
             row.append(arrow.join(line.missed))
         if verdicts:
-            row.append(_verdict_cell(verdicts.get((line.metric_type, line.satellite_id))))
+            verdict = verdicts.get((line.metric_type, line.satellite_id))
+            row.append(_verdict_cell(verdict, words.SHORT if layout.has_words else words.SIGNS))
         rows.append(row)
     return columns, rows
 
@@ -303,11 +365,11 @@ def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
     return output.Coloured(f"{change.text} {statistic}", change.colour)
 
 
-def _verdict_cell(verdict: Verdict | None) -> output.Cell:
+def _verdict_cell(verdict: Verdict | None, said: Mapping[str, str]) -> output.Cell:
     # The reference, and what only one run measured, isn't judged.
     if verdict is None:
         return "-"
-    return output.Coloured(words.SHORT[verdict], words.COLOURS.get(verdict, ""))
+    return output.Coloured(said[verdict], words.COLOURS.get(verdict, ""))
 
 
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
@@ -326,29 +388,35 @@ def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
     ]
 
 
-def _sketches(
-    repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine], room: int
-) -> Mapping[str, str] | None:
-    """Return {metric type: sketch of both runs}; None where they don't fit or aren't known."""
-    from astraguard_store.presentation.sketch import BLOCKS, histograms
-
-    width = min(room, _WIDEST_SKETCH)
-    if width < _NARROWEST_SKETCH or not output.has(BLOCKS):
-        return None
-    run_ids = (comparison.baseline, comparison.candidate)
-    found: dict[str, str] = {}
-    for line in lines:
-        known = repository.distribution(line.metric_type, dict.fromkeys(run_ids)).runs
-        drawn = dict(zip([run.run_id for run in known], histograms(known, width), strict=True))
-        found[line.metric_type] = " ".join(drawn.get(name, " " * width) for name in run_ids)
-    return found if any(sketch.strip() for sketch in found.values()) else None
+def _distributions(
+    repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine]
+) -> dict[str, Distribution]:
+    """Return {metric type: how it is distributed}; empty where none is known or can be shown."""
+    if not output.has(BLOCKS):
+        return {}
+    run_ids = list(dict.fromkeys((comparison.baseline, comparison.candidate)))
+    found = {
+        line.metric_type: repository.distribution(line.metric_type, run_ids) for line in lines
+    }
+    return found if any(distribution.runs for distribution in found.values()) else {}
 
 
-def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]]) -> int:
+def _sketched(distribution: Distribution, comparison: Comparison, width: int) -> Sketch:
+    """Return the sketches of both runs; blank for one that didn't measure it."""
+    names = [run.run_id for run in distribution.runs]
+    drawn = dict(zip(names, histograms(distribution.runs, width), strict=True))
+    return Sketch(
+        " ".join(
+            drawn.get(name, " " * width) for name in (comparison.baseline, comparison.candidate)
+        )
+    )
+
+
+def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]], gap: int) -> int:
     texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
     lines = [[column.title for column in columns], *texts]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    return sum(widths) + _GAP * (len(widths) - 1)
+    return sum(widths) + gap * (len(widths) - 1)
 
 
 def _print_statistics(comparison: Comparison, *, only_changed: bool, markdown: bool) -> None:

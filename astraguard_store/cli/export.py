@@ -1,6 +1,5 @@
 """`astraguard-store export`."""
 
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -41,11 +40,7 @@ def export(
     target: Path,
     dataset: bool,
     every_run: bool,
-    scenario: str | None,
-    tag: options.Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
+    filters: options.Filters,
     results: options.Results,
     as_json: bool,
 ) -> int:
@@ -60,12 +55,11 @@ def export(
     Exit code 0; 1 where there is no such run; 2 for an error, such as a damaged file or a
     target that is there already.
     """
-    filters = (scenario, tag, since, until, recorded_since)
     if bool(run) + every_run + any(filters) != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
     with options.open_store(results, read_only=True) as repository:
         named = [options.resolved(repository, name) for name in run]
-        chosen = named or options.filtered_ids(repository, *filters, without=options.RUNNING)
+        chosen = named or options.filtered_ids(repository, filters, without=options.RUNNING)
         if not chosen:
             complain(
                 f"there are no such runs in {options.shown_place(results)}; nothing is exported"

@@ -28,7 +28,7 @@ from typing import Any
 import click
 
 from astraguard_store.exceptions import RunNotFoundError, StoreError, without_passwords
-from astraguard_store.presentation.text import printable
+from astraguard_store.shown import printable
 
 OK = 0
 ANSWER_IS_NO = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import click
 
@@ -26,15 +25,7 @@ _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
     )
 )
 @click.argument("metric", shell_complete=options.complete_metric)
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 1_000),
-    default=30,
-    show_default=True,
-    metavar="N",
-    help="How many of the newest runs.",
-)
+@options.limit(1_000, 30, "How many of the newest runs.")
 @click.option(
     "--statistic",
     type=options.StatisticName(_STATISTICS),
@@ -61,11 +52,7 @@ def history(
     by: str | None,
     satellite: str | None,
     baseline: str | None,
-    scenario: str | None,
-    tag: options.Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
+    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
@@ -84,11 +71,7 @@ def history(
             by=by,
             satellite_id=satellite,
             limit=limit,
-            scenario=scenario,
-            tag=tag,
-            since=since,
-            until=until,
-            recorded_since=recorded_since,
+            **filters._asdict(),
             baseline=baseline,
         )
         mistyped = None if found.points else options.why_no_metric(repository, metric)

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
@@ -45,6 +46,16 @@ _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 _SPAN = re.compile(r"(\d{1,9})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Filters(NamedTuple):
+    """What `scenario_filters` gives a command, by the names that `RunRepository.recent` has."""
+
+    scenario: str | None
+    tag: Tag | None
+    since: datetime | None
+    until: datetime | None
+    recorded_since: datetime | None
 
 
 class LocalPath(click.Path):
@@ -254,27 +265,13 @@ def standard(repository: RunRepository, name: str, without: Collection[str] = ()
 
 
 def filtered_ids(
-    repository: RunRepository,
-    scenario: str | None,
-    tag: Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
-    *,
-    without: Collection[RunState],
+    repository: RunRepository, filters: Filters, *, without: Collection[RunState]
 ) -> list[str]:
-    """Return the ids of all runs that pass the filters of `scenario_filters`, newest first.
+    """Return the ids of all runs that pass the filters, newest first.
 
     But of those that came only so far, which it says.
     """
-    found = repository.recent(
-        _ALL_RUNS,
-        scenario=scenario,
-        tag=tag,
-        since=since,
-        until=until,
-        recorded_since=recorded_since,
-    )
+    found = repository.recent(_ALL_RUNS, **filters._asdict())
     left_out = [header.run_id for header in found if header.state in without]
     if left_out:
         complain(
@@ -378,7 +375,9 @@ def completed(
     """Return those of *names* that begin with *incomplete*, none on any error."""
     try:
         with open_store(_results_of(ctx), read_only=True) as repository:
-            found = [name for name in names(repository) if name.startswith(incomplete)]
+            # Nobody can type what no terminal shows, and a line's end would begin another name.
+            known = filter(str.isprintable, names(repository))
+            found = [name for name in known if name.startswith(incomplete)]
     except (StoreError, OSError):
         return []  # a completion that fails must not write into the command line
     if not os.environ.get(_COMPLETES, "").startswith("bash"):
@@ -478,8 +477,30 @@ def metric_limit(text: str) -> tuple[str, str, float]:
     return metric_type, statistic, limit_ms
 
 
+def limit(
+    most: int, default: int = 10, said: str = "Most runs to list."
+) -> Callable[[Command], Command]:
+    """Return a decorator that adds `--limit`, from 1 to *most*."""
+    return click.option(
+        "-n",
+        "--limit",
+        type=click.IntRange(1, most),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help=said,
+    )
+
+
 def scenario_filters(command: Command) -> Command:
-    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`."""
+    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`, as *filters*."""
+
+    @wraps(command)
+    def filtered(**given: Any) -> Any:
+        filters = Filters(*(given.pop(name) for name in Filters._fields))
+        return command(**given, filters=filters)
+
+    found = cast("Command", filtered)
     for option in (
         click.option(
             "--recorded-since",
@@ -512,8 +533,8 @@ def scenario_filters(command: Command) -> Command:
             help="Only runs of this scenario.",
         ),
     ):
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
 def _span(text: str) -> timedelta | None:

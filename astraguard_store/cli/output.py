@@ -21,7 +21,8 @@ from rich.cells import cell_len
 
 from astraguard_store.presentation import markdown as as_markdown
 from astraguard_store.presentation.shapes import Shape
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.text import Column
+from astraguard_store.shown import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +52,14 @@ def print_line(text: str = "") -> None:
     click.echo(printable(text))
 
 
-def print_folded(text: str) -> None:
-    """Print a sentence in lines of up to 79 columns, the second one on indented."""
+def print_folded(text: str, *, markdown: bool = False) -> None:
+    """Print a sentence in lines of up to 79 columns, the second one on indented.
+
+    In Markdown it is an item of a list, of which no name makes anything else.
+    """
+    if markdown:
+        print_line(f"- {as_markdown.escaped(text)}")
+        return
     for line in wrap(printable(text), 79, subsequent_indent="  ") or [""]:
         click.echo(line)
 
@@ -66,15 +73,28 @@ def print_fields(fields: Sequence[tuple[str, str]], *, markdown: bool = False) -
 
 
 def print_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, markdown: bool = False
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    markdown: bool = False,
+    gap: int = 2,
 ) -> None:
-    """Print the rows in the form that the output has room for, or as Markdown."""
+    """Print the rows in the form that the output has room for, or as Markdown.
+
+    Args:
+        columns: Their titles.
+        rows: Their cells.
+        markdown: As Markdown.
+        gap: Spaces between columns, one at least.
+    """
     console = None if markdown else _terminal()
     if console:
-        _draw(console, columns, rows)
+        _draw(console, columns, rows, gap)
         return
     texts = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in rows]
-    write_lines(as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts))
+    write_lines(
+        as_markdown.table_lines(columns, texts) if markdown else _aligned(columns, texts, gap)
+    )
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -209,12 +229,12 @@ def _terminal(*, stderr: bool = False) -> Console | None:
     return console if console.is_terminal else None
 
 
-def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], gap: int) -> Iterator[str]:
     """Yield a pipe's lines: rich would take 5 s for 20,000 rows, and pad the last column."""
-    lines = [[column.title for column in columns], *(list(map(printable, row)) for row in rows)]
+    lines = [list(map(printable, row)) for row in ([c.title for c in columns], *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield "  ".join(map(_padded, columns, widths, line)).rstrip()
+        yield (" " * gap).join(map(_padded, columns, widths, line)).rstrip()
 
 
 def _padded(column: Column, width: int, text: str) -> str:
@@ -222,26 +242,36 @@ def _padded(column: Column, width: int, text: str) -> str:
     return spaces + text if column.numeric else text + spaces
 
 
-def _draw(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+def _parts(cell: Cell) -> tuple[str, str]:
+    return (cell, "") if isinstance(cell, str) else (cell.text, cell.colour)
+
+
+def _draw(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], gap: int
+) -> None:
     from rich import box
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     cells = [
-        [Text(printable(c)) if isinstance(c, str) else Text(c.text, style=c.colour) for c in row]
+        [
+            Text(printable(c)) if isinstance(c, str) else Text(printable(c.text), c.colour)
+            for c in row
+        ]
         for row in rows
     ]
     table = Table(
         box=box.SIMPLE_HEAD,
-        # With the box's own space two between columns, as in a pipe.
-        padding=(0, 1, 0, 0),
+        # With the box's own space as many between columns as in a pipe.
+        padding=(0, gap - 1, 0, 0),
         pad_edge=False,
         header_style="bold",
         show_edge=False,
     )
     for column in columns:
-        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
+        title = Text(printable(column.title))
+        table.add_column(title, justify="right" if column.numeric else "left", no_wrap=True)
     for row in cells:
         table.add_row(*row)
     unfolded = console.options.update(width=_UNFOLDED)
@@ -253,10 +283,11 @@ def _draw(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[C
 
 def _stack(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Print one line a field, for a terminal too narrow for the table."""
-    width = max(len(column.title) for column in columns)
+    titles = [printable(column.title) for column in columns]
+    width = max(map(len, titles))
     for number, row in enumerate(rows):
         if number:
             console.print()
-        for column, value in zip(columns, row, strict=True):
-            console.print(column.title.ljust(width), style="bold", end="  ")
+        for title, value in zip(titles, row, strict=True):
+            console.print(title.ljust(width), style="bold", end="  ")
             console.print(value, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -86,11 +85,7 @@ def percentiles(
     quantiles: tuple[float, ...],
     by: tuple[str, ...] | None,
     satellite: str | None,
-    scenario: str | None,
-    tag: options.Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
+    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
@@ -107,14 +102,13 @@ def percentiles(
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    filters = (scenario, tag, since, until, recorded_since)
     is_filtered = any(value is not None for value in filters)
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
         runs: Sequence[str] | None = [options.resolved(repository, r) for r in run] or None
         if is_filtered:
-            runs = options.filtered_ids(repository, *filters, without=options.UNFINISHED)
+            runs = options.filtered_ids(repository, filters, without=options.UNFINISHED)
         groups = repository.grouped_percentiles(
             by or (), quantiles, metric_type=metric, runs=runs, satellite_id=satellite
         )

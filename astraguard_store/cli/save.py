@@ -109,9 +109,9 @@ def save(
     """Save the measurements of files as run RUN; `-` is standard input.
 
     CSV (comma, semicolon or tab, decimal commas too, with the names of its columns in the
-    first line), Parquet, Arrow IPC or JSON lines, told by the name. A column timestamp may
-    hold ISO times or seconds, ms, µs or ns since 1970; without a column scenario_time_s,
-    scenario times are counted from the first timestamp.
+    first line), Parquet, Arrow IPC or JSON lines, told by the name, else by how the file
+    begins. A column timestamp may hold ISO times or seconds, ms, µs or ns since 1970; without a
+    column scenario_time_s, scenario times are counted from the first timestamp.
 
     Exit code 0; 2 for an error, which names the column and the row that can't be stored.
     """

@@ -13,10 +13,8 @@ from astraguard_store.cli import options, output
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
-from astraguard_store.presentation.machine import NOISE, noise_text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
-from astraguard_store.presentation.tables import units_table
-from astraguard_store.presentation.verdict_shapes import intervals_shape
+from astraguard_store.presentation.tables import NOISE, noise_text, units_table
 from astraguard_store.verdict.values import PercentileInterval
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def show(
         has_rows = repository.answers_from == "database"
         intervals = repository.percentile_intervals(summary.run_id) if has_rows else {}
         if as_json:
-            shape = {**shapes.run_shape(summary), "intervals": intervals_shape(intervals)}
+            shape = {**shapes.run_shape(summary), "intervals": shapes.intervals_shape(intervals)}
             output.print_json({**options.answers_from(repository), **shape})
             return
         drawn = _sketches(repository, summary) if as_markdown or output.has(BLOCKS) else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 import click
 
@@ -21,15 +20,7 @@ from astraguard_store.presentation import text
         "astraguard-store watch --every 10 -n 20 --metric recovery_action",
     )
 )
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 1_000),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Most runs to list.",
-)
+@options.limit(1_000)
 @click.option(
     "--every",
     type=click.FloatRange(0.1, 86_400),
@@ -54,11 +45,7 @@ def watch(
     times: int | None,
     metric: str | None,
     fields: tuple[str, ...] | None,
-    scenario: str | None,
-    tag: options.Tag | None,
-    since: datetime | None,
-    until: datetime | None,
-    recorded_since: datetime | None,
+    filters: options.Filters,
     results: options.Results,
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
@@ -69,18 +56,11 @@ def watch(
     Exit code 0; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
-        find = partial(
-            repository.recent,
-            scenario=scenario,
-            tag=tag,
-            since=since,
-            until=until,
-            recorded_since=recorded_since,
-        )
+        given = filters._asdict()
         looks = 0
         while True:
-            newest = find(limit)
-            others = _besides(newest, find(limit, state="running"))
+            newest = repository.recent(limit, **given)
+            others = _besides(newest, repository.recent(limit, **given, state="running"))
             listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
             click.clear()
             now = text.time_text(datetime.now(UTC))

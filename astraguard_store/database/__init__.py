@@ -11,8 +11,7 @@ run_database        the runs of one database: a cache around a backend
         ├─ backend        both of them
         ├─ connections    to a file: for queries, to watch for commits, to write
         ├─ user_sql       somebody's own SQL: only read, and only for so long
-        ├─ migrate        how a schema comes to be
-        ├─ description    what its tables and views mean
+        ├─ migrate        how a schema comes to be, and what it means
         ├─ integrity, backup, compaction
         ├─ engine         path → connection, with SQLite's settings
         └─ errors         SQLite's errors → the store's

@@ -43,19 +43,6 @@ from astraguard_store.model import (
     with_bounds,
 )
 
-__all__ = [
-    "NO_BOUNDS",
-    "DocumentState",
-    "RunParts",
-    "decode",
-    "document_state",
-    "encode",
-    "parts_of",
-    "renew_document",
-    "renew_missing_documents",
-    "write_document",
-]
-
 Row = tuple[Any, ...]
 DocumentState = Literal["right", "missing", "wrong"]
 
@@ -213,13 +200,11 @@ def _write_sql() -> str:
     return compiled(upsert(run_documents))
 
 
-def write_document(connection: Connection, run_id: str, parts: RunParts) -> None:
-    """Write the document of a run, all of whose rows have been written.
+def write_document(connection: Connection, run_id: str, document: bytes | None) -> None:
+    """Write the document of a run, all of whose rows have been written; None writes nothing.
 
-    It comes last, because every row that is written later drops it. Does nothing if the
-    rows can't be copied.
+    It comes last, because every row that is written later drops it.
     """
-    document = encode(run_id, parts)
     if document is not None:
         connection.execute(_write_sql(), (run_id, document))
 
@@ -232,7 +217,7 @@ def _delete_sql() -> str:
 def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
-    write_document(connection, run_id, _stored_parts(connection, run_id))
+    write_document(connection, run_id, encode(run_id, _stored_parts(connection, run_id)))
 
 
 @kept()
@@ -275,12 +260,17 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
         ``missing`` also for one of another format, which isn't read.
     """
     stored = connection.execute(_document_sql(), (run_id,)).fetchone()
-    right = encode(run_id, _stored_parts(connection, run_id))
+    return state_of(run_id, stored and stored[0], _stored_parts(connection, run_id))
+
+
+def state_of(run_id: str, stored: bytes | None, parts: RunParts) -> DocumentState:
+    """Return, as `document_state`, whether the document *stored* says what the rows do."""
+    right = encode(run_id, parts)
     if stored is None:
         return "right" if right is None else "missing"
-    if stored[0] == right:
+    if stored == right:
         return "right"
-    return "wrong" if stored[0].startswith(_BEGINNING) else "missing"
+    return "wrong" if stored.startswith(_BEGINNING) else "missing"
 
 
 _COPIED: Final = ("statistics", "artifacts")

@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.buckets import BucketColumns, text_of
 from astraguard_store.database.core import func, machine_noise, whole
-from astraguard_store.database.documents import NO_BOUNDS, RunParts, write_document
+from astraguard_store.database.documents import NO_BOUNDS, RunParts, encode, write_document
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
-from astraguard_store.model import MetricSummary, RunSummary
+from astraguard_store.model import PERCENTILES, MetricSummary, RunSummary
 from astraguard_store.noise import NOISE_FIELDS
-from astraguard_store.ranks import PERCENTILES
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
-
-__all__ = [
-    "STATISTICS_COLUMNS",
-    "bucket_rows",
-    "child_rows",
-    "file_row",
-    "insert_buckets",
-    "insert_files",
-    "insert_satellite_buckets",
-    "insert_statistics",
-    "insert_surroundings",
-    "surrounding_rows",
-    "worst",
-]
 
 STATISTICS_COLUMNS: Final = MetricSummary._fields[: -len(NO_BOUNDS)]
 """The columns of statistics, in the order of the fields of `MetricSummary`."""
@@ -72,7 +57,7 @@ def insert_files(connection: Connection, summary: RunSummary) -> None:
     """Write the rows of a run's files and, as all other rows are there, its document."""
     insert_rows(connection, "artifacts", _file_rows(summary))
     parts = RunParts(summary.metrics, summary.satellites, summary.artifacts)
-    write_document(connection, summary.run_id, parts)
+    write_document(connection, summary.run_id, encode(summary.run_id, parts))
 
 
 def child_rows(summary: RunSummary) -> dict[str, Sequence[tuple[Any, ...]]]:

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists, runs, store_row
-from astraguard_store.database.backend import Backend, Question
+from astraguard_store.database.backend import Backend
 from astraguard_store.database.identity_map import IdentityMap
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sql import Query
+from astraguard_store.database.sql import Connection
 from astraguard_store.database.sqlite.backend import SqliteFile, SqliteMemory
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.exceptions import RunNotFoundError
+from astraguard_store.exceptions import DatabaseDamagedError, RunNotFoundError
 from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import CacheInfo, QueryResult
+from astraguard_store.reports import CacheInfo
 from astraguard_store.system.forks import around_forks
-
-__all__ = ["RunDatabase"]
-
-T = TypeVar("T")
 
 
 class RunDatabase:
@@ -35,14 +31,26 @@ class RunDatabase:
 
     Attributes:
         path: The database file; None where it is in memory.
+        read, ask, back_up, compact, check_in_place, check_schema, close, stop_writing,
+            go_on_writing: Those of `Backend`.
     """
 
     def __init__(self, backend: Backend) -> None:
         self.path = backend.path
+        self.read = backend.read
+        self.ask = backend.ask
+        self.back_up = backend.back_up
+        self.compact = backend.compact
+        self.check_in_place = backend.check_in_place
+        self.check_schema = backend.check_schema
+        self.close = backend.close
+        self.stop_writing = backend.stop_writing
+        self.go_on_writing = backend.go_on_writing
         self._backend = backend
         self._map = IdentityMap(same=runs.is_same)
         self._seen: Hashable = None
         self._seen_of_others: Hashable = None
+        self._store_id: str | None = None
         around_forks(self)
 
     @classmethod
@@ -126,7 +134,8 @@ class RunDatabase:
 
     def store_id(self) -> str | None:
         """Return the id that database and results folder share; None where none is set yet."""
-        return self._backend.read(store_row.store_id)
+        self._store_id = self._backend.read(store_row.store_id)
+        return self._store_id
 
     def cache_info(self) -> CacheInfo:
         """Return how the identity map did."""
@@ -139,9 +148,11 @@ class RunDatabase:
         Raises:
             DatabaseBusyError: Another program held a lock for too long.
             CommitOutcomeUnknownError: The commit itself failed.
+            DatabaseDamagedError: Another store's database was written over this one.
             DatabaseError: It was refused or failed before the commit; nothing is written.
         """
         with self._backend.write(options) as write:
+            self._check_is_of_this_store(write.connection)
             transaction = Transaction(write.connection)
             yield transaction
             transaction.attempted = True
@@ -151,53 +162,6 @@ class RunDatabase:
                 # While nobody else can write: until then a look finds that it can't tell
                 # whose commit it was.
                 self._map.forget(transaction.changed_run_ids)
-
-    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
-        """Return the result of *query*, as of `Backend.read`; other queries wait meanwhile."""
-        return self._backend.read(query, one_statement=one_statement)
-
-    def ask(self, question: Question) -> QueryResult:
-        """Return the answer to somebody's own SQL; other queries don't wait for it.
-
-        Raises:
-            QueryError: It is refused, wrong, or took too long.
-            DatabaseError: The database couldn't be read.
-        """
-        return self._backend.ask(question)
-
-    def back_up(self, target: Path) -> None:
-        """Copy the database to the new file *target* and check the copy; queries wait.
-
-        Raises:
-            DatabaseError: The target is there already, or one of both failed.
-            DatabaseDamagedError: The copy isn't sound, so the original isn't either.
-        """
-        self._backend.back_up(target)
-
-    def compact(self, options: StoreOptions) -> None:
-        """Give back to the disk what deletions left free, if it is worth it; the ticket is held.
-
-        Raises:
-            DatabaseError: It failed, and the database is as it was; or readers
-                keep the file from shrinking.
-        """
-        self._backend.compact(options)
-
-    def check_in_place(self) -> None:
-        """Raise DatabaseError if the database that was opened isn't there any more."""
-        self._backend.check_in_place()
-
-    def check_schema(self) -> None:
-        """Raise SchemaVersionError if another process has migrated it since it was opened."""
-        self._backend.check_schema()
-
-    def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
-        self._backend.close()
-
-    def stop_writing(self) -> None:
-        """Wait for a transaction to end."""
-        self._backend.stop_writing()
 
     def before_fork(self) -> None:
         """Wait for queries to end, and close the connections."""
@@ -210,9 +174,12 @@ class RunDatabase:
             self._map.reset_after_fork()
             self._seen = None
 
-    def go_on_writing(self) -> None:
-        """Let transactions begin again."""
-        self._backend.go_on_writing()
+    def _check_is_of_this_store(self, connection: Connection) -> None:
+        found = store_row.store_id(connection)
+        self._store_id = self._store_id or found
+        if found != self._store_id:
+            reason = "the database of another store was written over it, while it was open"
+            raise DatabaseDamagedError(self._backend.name, reason)
 
     def _known(self, key: Hashable) -> Any | None:
         """Return what is held under *key* if nobody has changed it, else None.

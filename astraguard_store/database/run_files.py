@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING
 from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
     artifacts,
-    attachments,
     bindparam,
     buckets,
     compiled,
-    exists,
     first,
-    runs,
     select,
     statistics,
     update,
     whole,
 )
-from astraguard_store.database.documents import (
-    DocumentState,
-    document_state,
-    renew_document,
-)
+from astraguard_store.database.documents import DocumentState, renew_document
 from astraguard_store.database.rows import insert_buckets
 from astraguard_store.database.runs import load_run
 from astraguard_store.database.sql import Connection, kept
@@ -33,8 +26,6 @@ from astraguard_store.model import Artifact, Attachment, MetricSummary
 
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
-
-__all__ = ["FilesOfRun", "add_buckets", "files_of_run", "note_csv", "note_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +50,6 @@ class FilesOfRun:
     document: DocumentState = field(default="right", compare=False)
     may_have_none: bool = False
     attachments: tuple[Attachment, ...] = ()
-
-
-@kept()
-def _one_sql() -> str:
-    has_rows = (
-        exists()
-        .where(table.c.run_id == runs.c.run_id, table.c.satellite_id == OF_ALL_SATELLITES)
-        .correlate(runs)
-        for table in (statistics, buckets)
-    )
-    may_have_none = runs.c.live_token.is_not(None) | (
-        runs.c.last_written_at_us.is_not(None) & (runs.c.total_measurements == whole(0))
-    )
-    columns = (runs.c.run_id, runs.c.staging_token, *has_rows, may_have_none)
-    return compiled(select(*columns).where(runs.c.run_id == bindparam("run_id")))
-
-
-def files_of_run(connection: Connection, run_id: str) -> FilesOfRun | None:
-    """Return what the rows say of one run, None if there is none."""
-    row = connection.execute(_one_sql(), (run_id,)).fetchone()
-    return None if row is None else _with_files(connection, *row)
-
-
-@kept()
-def _files_sql() -> str:
-    columns = (artifacts.c[name] for name in Artifact._fields)
-    return compiled(select(*columns).where(artifacts.c.run_id == bindparam("run_id")))
-
-
-def _with_files(
-    connection: Connection,
-    run_id: str,
-    token: str | None,
-    has_statistics: int,
-    has_buckets: int,
-    may_have_none: int,
-) -> FilesOfRun:
-    files = tuple(map(Artifact._make, connection.execute(_files_sql(), (run_id,))))
-    lacks_buckets = bool(has_statistics and not has_buckets)
-    state = document_state(connection, run_id)
-    attached = tuple(map(Attachment._make, connection.execute(_attachments_sql(), (run_id,))))
-    return FilesOfRun(
-        run_id, token, files, lacks_buckets, state, bool(may_have_none), tuple(sorted(attached))
-    )
-
-
-@kept()
-def _attachments_sql() -> str:
-    columns = (attachments.c[name] for name in Attachment._fields)
-    return compiled(select(*columns).where(attachments.c.run_id == bindparam("run_id")))
 
 
 @kept()

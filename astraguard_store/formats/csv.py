@@ -11,6 +11,7 @@ duration is what was waited, and 0 for the others.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -20,27 +21,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
-from astraguard_store.columns import Batch, Columns, Label, polars_pays
+from astraguard_store.columns import Batch, Columns, Label, panics_raise, polars_pays
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
-from astraguard_store.formats.panics import panics_raise
 from astraguard_store.model import LatencyMeasurement
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
-
-__all__ = [
-    "FIELDS",
-    "FIELDS_WITH_MISSED",
-    "HEADER",
-    "csv_parts",
-    "may_have_apostrophes",
-    "parse_csv",
-    "plain_labels",
-    "render_csv",
-    "safe_labels",
-]
 
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()
@@ -193,7 +181,8 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """Return the measurements in the *lines* of a file opened with ``newline=""``.
 
     What editors and copies add and no row can be mistaken for is passed over: a byte
-    order mark, blank lines (CR CR LF makes one of every line end), and control-Z at the end.
+    order mark, blank lines (CR CR LF makes one of every line end), lines of blanks and
+    commas, as spreadsheets leave them, and control-Z at the end.
 
     Raises:
         ArtifactReadError: The header is another one, or a row can't be a
@@ -201,7 +190,7 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """
     reader = csv.reader(lines, strict=True)
     try:
-        header = tuple(next(reader, ()))
+        header = tuple(next(_rows(reader), ()))
         if header:
             header = (header[0].removeprefix("\ufeff"), *header[1:])
         if header not in {FIELDS, FIELDS_WITH_MISSED}:
@@ -209,7 +198,13 @@ def parse_csv(lines: Iterable[str]) -> Columns:
         rows = (_parse_row(row, len(header), reader.line_num) for row in _rows(reader))
         # `safe_labels` makes a name one character longer.
         return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
-    except (csv.Error, InvalidRunError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "UTF-16" if is_utf16 else "LATIN1"
+        raise ArtifactReadError(
+            f"it is no UTF-8; convert it, as by `iconv -f {found} -t UTF-8`"
+        ) from error
+    except (csv.Error, InvalidRunError) as error:
         raise ArtifactReadError(str(error)) from error
 
 
@@ -219,7 +214,7 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
         if row == [_END_OF_FILE]:
             if any(next(reader, [])):
                 raise ArtifactReadError("a row follows control-Z, which ends a file")
-        elif row:
+        elif any(map(str.strip, row)):
             yield row
 
 

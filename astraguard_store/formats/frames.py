@@ -20,8 +20,6 @@ from astraguard_store.system.spill import Spill
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "columns_of_frame"]
-
 MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 
@@ -32,9 +30,10 @@ TIME_UNITS: Final[dict[str, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1
 _EPOCHS: Final = ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6))
 _FIRST_OF_FINER_S: Final = 1e8
 _THOUSANDS: Final = r"^\s*\d{1,3}(,\d{3})+\s*$"
-# ISO 8601's other ways → the one that is parsed: a space for the T, no hyphens and colons,
-# no seconds, a decimal comma, and zones as +0100 and +01.
+# ISO 8601's other ways → the one that is parsed: no time of day, a space for the T, no hyphens
+# and colons, no seconds, a decimal comma, and zones as +0100 and +01.
 _ISO_FORMS: Final = (
+    (r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00"),
     (r"^(\d{4}-?\d\d-?\d\d)[ t]", "${1}T"),
     (r"^(\d{4})(\d\d)(\d\d)T", "${1}-${2}-${3}T"),
     (r"T(\d\d)(\d\d)(\d\d)?", "T${1}:${2}:${3}"),
@@ -121,10 +120,11 @@ class ColumnsBuilder:
         self._spill = spill
         self._blocks: list[bytes] = []
         self._codes: dict[tuple[str, str, bool], int] = {}
-        self._rows = reading.first_row
+        self._rows = self.first_row = reading.first_row
+        self._fields: frozenset[str] | None = None
+        self._is_iso: bool | None = None
         self._first_timestamp: float | None = None
         self._now = time.time()
-        self._is_timed = True
         self._epoch_unit_s: float | None = None
         self._commas_separate = False
 
@@ -135,14 +135,37 @@ class ColumnsBuilder:
             commas_separate: Whether commas stand between the columns: in ``1,234`` it may
                 then mean thousands.
         """
-        self._rows = self._reading.first_row
+        self._rows = self.first_row
+        self._fields = self._is_iso = None
         self._commas_separate = commas_separate
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add the rows of a frame; raises as `columns_of_frame`."""
         if frame.height:
+            frame = self._as_before(frame)
             (self._blocks if self._spill is None else self._spill).append(self._packed(frame))
             self._rows += frame.height
+
+    def _as_before(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the frame with the columns that the first one of its file had.
+
+        Lines of JSON may leave out what has no value, so a part of them may lack a column.
+        """
+        import polars as pl
+
+        names = {self._reading.name(field_name) for field_name in MEASUREMENT_FIELDS}
+        found = frozenset(names.intersection(frame.columns))
+        if self._fields is None:
+            self._fields = found
+        # An event that was missed may be the only one that says so.
+        new = found - self._fields - {self._reading.name("missed")}
+        if new:
+            raise InvalidRunError(
+                f"Row {self._rows} (the first is {self.first_row}), column {min(new)!r}: no row "
+                "before has it"
+            )
+        lacking = self._fields - found
+        return frame.with_columns(pl.lit(None).alias(name) for name in lacking)
 
     def columns(self) -> Columns:
         """Return all of them."""
@@ -150,7 +173,10 @@ class ColumnsBuilder:
         missed = [code for (_, _, is_missed), code in self._codes.items() if is_missed]
         kept = self._blocks if self._spill is None else [self._spill]
         return Columns(
-            [(block, len(block)) for block in kept], labels, missed, is_timed=self._is_timed
+            [(block, len(block)) for block in kept],
+            labels,
+            missed,
+            is_in_file=self._spill is not None,
         )
 
     def _packed(self, frame: pl.DataFrame) -> bytes:
@@ -208,15 +234,17 @@ class ColumnsBuilder:
 
         column = self._column(frame, "timestamp")
         if column is None:
-            self._is_timed = False
             return pl.Series([self._now]).new_from_index(0, frame.height)
         if isinstance(column.dtype, pl.Datetime | pl.Date):
             seconds = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
         else:
             self._check_type(column, column.dtype.is_numeric(), "times")
             numbers = _floats(column)
-            is_iso = column.dtype == pl.String and numbers.has_nulls()
-            seconds = _parsed_times(column) if is_iso else self._epoch_seconds(column, numbers)
+            if self._is_iso is None:
+                self._is_iso = column.dtype == pl.String and numbers[0] is None
+            seconds = (
+                _parsed_times(column) if self._is_iso else self._epoch_seconds(column, numbers)
+            )
         self._check(column, seconds.is_finite(), "is no time")
         return seconds
 
@@ -233,7 +261,9 @@ class ColumnsBuilder:
         seconds = numbers * (self._epoch_unit_s or 1.0)
         least = 0.0 if self._epoch_unit_s == 1.0 else _FIRST_OF_FINER_S
         is_plausible = (seconds.abs() < _EPOCHS[0][0]) & (seconds.abs() >= least)
-        self._check(column, is_plausible | ~seconds.is_finite(), "counts no unit of the others")
+        # Of what is no number the caller says so.
+        is_number = seconds.is_finite().fill_null(value=False)
+        self._check(column, is_plausible | ~is_number, "counts no unit of the others")
         return seconds
 
     def _scenario_times(self, frame: pl.DataFrame, timestamps: Any) -> Any:
@@ -248,7 +278,7 @@ class ColumnsBuilder:
         if (since < 0).any():
             row = self._rows + int((since < 0).argmax())
             raise InvalidRunError(
-                f"Row {row} (the first is {self._reading.first_row}): its timestamp is before the "
+                f"Row {row} (the first is {self.first_row}): its timestamp is before the "
                 "first row's, so it tells no scenario time; a column scenario_time_s is needed"
             )
         return since
@@ -279,21 +309,24 @@ class ColumnsBuilder:
                 "missed": self._missed(frame),
             }
         )
-        found = labels.unique(maintain_order=True)
+        found = labels.with_row_index("row").unique(
+            labels.columns, keep="first", maintain_order=True
+        )
         numbers = [self._code(*row) for row in found.rows()]
-        numbered = found.with_columns(code=pl.Series(numbers, dtype=pl.Int64))
+        numbered = found.drop("row").with_columns(code=pl.Series(numbers, dtype=pl.Int64))
         joined = labels.join(
             numbered, on=labels.columns, how="left", maintain_order="left", validate="m:1"
         )
         return joined["code"].to_numpy().astype(np.int64)
 
-    def _code(self, metric_type: str, satellite_id: str, missed: bool) -> int:
-        label = (
-            check_name(metric_type, "metric_type"),
-            check_name(satellite_id, "satellite_id"),
-            missed,
-        )
-        return self._codes.setdefault(label, len(self._codes))
+    def _code(self, place: int, metric_type: str, satellite_id: str, missed: bool) -> int:
+        try:
+            check_name(metric_type, "metric_type")
+            check_name(satellite_id, "satellite_id")
+        except InvalidRunError as error:
+            row = self._rows + place
+            raise InvalidRunError(f"Row {row} (the first is {self.first_row}): {error}") from error
+        return self._codes.setdefault((metric_type, satellite_id, missed), len(self._codes))
 
     def _missed(self, frame: pl.DataFrame) -> pl.Series:
         import polars as pl
@@ -314,9 +347,10 @@ class ColumnsBuilder:
         import polars as pl
 
         if not is_right and not isinstance(column.dtype, pl.String | pl.Null):
+            first = column.head(1).to_list()[0]
             raise InvalidRunError(
-                f"Row {self._rows} (the first is {self._reading.first_row}), column "
-                f"{column.name!r}: {column[0]!r} is of type {column.dtype}; {wanted} are needed"
+                f"Row {self._rows} (the first is {self.first_row}), column {column.name!r}: "
+                f"{first!r:.40} is of type {column.dtype}; {wanted} are needed"
             )
 
     def _check(self, column: pl.Series, is_right: pl.Series, what: str) -> None:
@@ -324,7 +358,7 @@ class ColumnsBuilder:
         if wrong.any():
             place = int(wrong.arg_max() or 0)
             raise InvalidRunError(
-                f"Row {self._rows + place} (the first is {self._reading.first_row}), column "
+                f"Row {self._rows + place} (the first is {self.first_row}), column "
                 f"{column.name!r}: {column[place]!r} {what}"
             )
 

@@ -29,23 +29,10 @@ import msgspec
 from astraguard_store.checks import check_attachment_name, check_name
 from astraguard_store.columns import ROW_BYTES, Columns, Label, check_packed
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.formats.notes import told_of
+from astraguard_store.formats.notes import told_by
 from astraguard_store.model import Attachment, RunState
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
-
-__all__ = [
-    "Journal",
-    "JournalHead",
-    "attachment_frame",
-    "end_frame",
-    "head_frame",
-    "labels_frame",
-    "noise_frame",
-    "read_journal",
-    "reset_frame",
-    "rows_frame",
-]
 
 _Kind = Literal[b"H", b"L", b"R", b"Z", b"A", b"M", b"E"]
 _FRAME: Final = Struct("<cII")
@@ -110,21 +97,8 @@ def _frame(kind: _Kind, content: bytes) -> bytes:
 
 def head_frame(head: JournalHead) -> bytes:
     """Return the first frame."""
-    return _frame(
-        b"H",
-        msgspec.json.encode(
-            {
-                "began_at_us": head.began_at_us,
-                "provenance": told_of(head.provenance),
-                "tags": dict(head.tags),
-                "satellite_buckets": head.satellite_buckets,
-                "in_database": head.in_database,
-                "state_before": head.state_before,
-                "error_before": head.error_before,
-                "replaces": sorted(head.replaces),
-            }
-        ),
-    )
+    told = {**told_by(head), "replaces": sorted(head.replaces)}
+    return _frame(b"H", msgspec.json.encode(told))
 
 
 def labels_frame(labels: list[tuple[str, str, bool]]) -> bytes:

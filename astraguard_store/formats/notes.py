@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +11,6 @@ import msgspec
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import NO_TAGS
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
-
-__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes", "told_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +48,18 @@ class SaveNotes:
 NO_NOTES: Final = SaveNotes(UNKNOWN_PROVENANCE, NO_TAGS, False, False)
 
 
-def told_of(provenance: Provenance) -> dict[str, Any]:
-    """Return what is known of a run's provenance, as JSON has it."""
+def told_by(notes: Any) -> dict[str, Any]:
+    """Return the fields of notes as JSON has them, of provenance only what is known."""
+    told = {field.name: getattr(notes, field.name) for field in fields(notes)}
+    provenance: Provenance = notes.provenance
     units = {satellite_id: asdict(unit) for satellite_id, unit in provenance.units.items()}
-    return {**dict(provenance.known()), **({"units": units} if units else {})}
+    known = {**dict(provenance.known()), **({"units": units} if units else {})}
+    return {**told, "provenance": known, "tags": dict(notes.tags)}
 
 
 def render_notes(notes: SaveNotes) -> bytes:
     """Return *notes* as JSON; times are ISO 8601."""
-    return msgspec.json.encode(
-        {
-            "provenance": told_of(notes.provenance),
-            "tags": dict(notes.tags),
-            "satellite_buckets": notes.satellite_buckets,
-            "in_database": notes.in_database,
-            "replaces": sorted(notes.replaces),
-            "is_sure": notes.is_sure,
-            "recorded_at_us": notes.recorded_at_us,
-            "save_id": notes.save_id,
-            "save_sha256": notes.save_sha256,
-            "revision": notes.revision,
-        }
-    )
+    return msgspec.json.encode({**told_by(notes), "replaces": sorted(notes.replaces)})
 
 
 def parse_notes(content: bytes) -> SaveNotes:

@@ -6,23 +6,12 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from astraguard_store.columns import Columns, polars_is_usable
+from astraguard_store.columns import Columns, panics_raise, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.csv import FIELDS_WITH_MISSED as FIELDS
-from astraguard_store.formats.panics import panics_raise
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = [
-    "MAGIC",
-    "check_parquet",
-    "frame_of",
-    "frame_of_csv",
-    "frame_schema",
-    "parse_parquet",
-    "render_parquet",
-]
 
 MAGIC = b"PAR1"
 """How a parquet file begins and, when it is whole, ends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -17,13 +17,11 @@ from astraguard_store.checks import (
     check_named_save,
 )
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.formats.notes import told_of
+from astraguard_store.formats.notes import told_by
 from astraguard_store.model import Attachment, RunState, RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.verdict.values import Judgements, RecordedVerdict
-
-__all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_notes"]
 
 NOTES_NAME: Final = "astraguard_run.json"
 """The file's name in the folder of an exported run."""
@@ -45,12 +43,12 @@ class RunNotes:
         last_written_at_us: When its recorder last wrote.
         save_id: What its save was named.
         save_sha256: Of what a named save held.
+        save_ids: (name, content's hash, revision) of each named save that it ever had.
         satellite_buckets: Whether it keeps buckets of satellites.
         attachments: The files that were attached.
         noise: The machine's.
         baselines: As in `Judgements`.
         verdicts: As in `Judgements`.
-        save_ids: (name, content's hash, revision) of each named save that it ever had.
     """
 
     summary_sha256: str | None
@@ -64,12 +62,12 @@ class RunNotes:
     last_written_at_us: int | None = None
     save_id: str | None = None
     save_sha256: str | None = None
+    save_ids: tuple[tuple[str, str, int], ...] = ()
     satellite_buckets: bool = False
     attachments: tuple[Attachment, ...] = ()
     noise: MachineNoise | None = None
     baselines: tuple[tuple[str, int], ...] = ()
     verdicts: tuple[RecordedVerdict, ...] = ()
-    save_ids: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def named_saves(self) -> tuple[tuple[str, str, int], ...]:
@@ -107,36 +105,17 @@ def notes_of(
         None if run.last_written_at is None else epoch_us(run.last_written_at),
         run.save_id,
         save_sha256,
+        tuple(save_ids),
         satellite_buckets,
         run.attachments,
         run.noise,
         *judgements,
-        save_ids=tuple(save_ids),
     )
 
 
 def render_run_notes(notes: RunNotes) -> bytes:
     """Return *notes* as JSON that a person can read; the same notes always give the same."""
-    told = {
-        "summary_sha256": notes.summary_sha256,
-        "revision": notes.revision,
-        "recorded_at_us": notes.recorded_at_us,
-        "utc_offset_s": notes.utc_offset_s,
-        "provenance": told_of(notes.provenance),
-        "tags": dict(notes.tags),
-        "state": notes.state,
-        "error": notes.error,
-        "last_written_at_us": notes.last_written_at_us,
-        "save_id": notes.save_id,
-        "save_sha256": notes.save_sha256,
-        "save_ids": notes.save_ids,
-        "satellite_buckets": notes.satellite_buckets,
-        "attachments": [list(attached) for attached in notes.attachments],
-        "noise": None if notes.noise is None else asdict(notes.noise),
-        "baselines": notes.baselines,
-        "verdicts": notes.verdicts,
-    }
-    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(told_by(notes)), indent=2) + b"\n"
 
 
 def parse_run_notes(content: bytes) -> RunNotes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 import os
 import shutil
 import sys
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from astraguard_store.columns import Columns, polars_is_usable
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
+from astraguard_store.formats.arrow_stream import STREAM_MARK, arrow_batches
 from astraguard_store.formats.frames import ColumnsBuilder, Reading
+from astraguard_store.formats.text_parts import csv_frames, json_frames
 from astraguard_store.system.spill import Spill
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["FORMATS", "read_tables"]
 
 FORMATS: Final = ("csv", "parquet", "arrow", "jsonl")
 _FORMAT_OF: Final = {
@@ -37,17 +36,15 @@ _FORMAT_OF: Final = {
     ".ndjson": "jsonl",
 }
 _SEPARATORS: Final = ("\t", ";", ",", "|")
+# How the others begin, by which a file is known whose name doesn't tell: such as what comes
+# through a pipe.
 _ARROW_FILE: Final = b"ARROW1"
-# Some 30 MB as text, and 8 as columns.
+_MARKS: Final = {b"PAR1": "parquet", _ARROW_FILE: "arrow", STREAM_MARK: "arrow"}
+_COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
+# Some 12 MB as columns.
 _BATCH_ROWS: Final = 262_144
 _MOST_OF_A_LINE: Final = 65_536
 _TEXTS: Final = ("csv", "jsonl")
-_KINDS: Final[dict[type, str]] = {
-    int: "a number",
-    float: "a number",
-    str: "a text",
-    bool: "a truth value",
-}
 _NO_UTF8: Final = "it is not in UTF-8. Convert it, as with: iconv -f WINDOWS-1252 -t UTF-8"
 
 
@@ -57,7 +54,7 @@ def read_tables(paths: Iterable[str], reading: Reading, form: str | None) -> Col
     Args:
         paths: The files.
         reading: How their columns are read.
-        form: One of `FORMATS`; None to tell it by the names, and of standard input CSV.
+        form: One of `FORMATS`; None to tell it by the name, else by how the file begins.
 
     Raises:
         ArtifactReadError: A file can't be read, or there is no room for what was read.
@@ -98,17 +95,12 @@ def _batches(path: str, form: str | None, builder: ColumnsBuilder) -> Iterator[p
 
     try:
         with _as_file(path) as file, tempfile.TemporaryDirectory(prefix="astraguard-") as folder:
-            kind = form or _FORMAT_OF.get(Path(path).suffix.lower(), "csv")
+            kind = form or _FORMAT_OF.get(Path(path).suffix.lower()) or _kind_of(file)
             if kind in _TEXTS:
                 file = _plain_text(file, Path(folder))
-            separator = _separator(file) if kind == "csv" else None
-            builder.begin_file(commas_separate=separator == ",")
-            lazy = _scanned(file, kind, separator)
-            unpacked = Path(folder) / "rows.parquet"
-            _unpack(lazy, unpacked, file, kind)
-            rows = pl.scan_parquet(unpacked).select(pl.len()).collect().item()
-            for start in range(0, rows, _BATCH_ROWS):
-                yield pl.scan_parquet(unpacked).slice(start, _BATCH_ROWS).collect()
+            separator = _separator(file) if kind == "csv" else ","
+            builder.begin_file(commas_separate=kind == "csv" and separator == ",")
+            yield from _frames(file, kind, separator, builder)
     except OSError as error:
         raise ArtifactReadError(f"{path} can't be read: {error.strerror or error}") from error
     except (pl.exceptions.PolarsError, UnicodeError) as error:
@@ -116,44 +108,59 @@ def _batches(path: str, form: str | None, builder: ColumnsBuilder) -> Iterator[p
         raise ArtifactReadError(f"{path} can't be read: {why}") from error
 
 
-def _unpack(lazy: pl.LazyFrame, unpacked: Path, file: Path, form: str) -> None:
-    """Write rows to a file in which a part of them is found without reading what is before."""
+def _kind_of(file: Path) -> str:
+    """Return what a file is by how it begins: CSV, if it is nothing else.
+
+    Raises:
+        InvalidRunError: It is compressed, or holds one JSON document and no lines.
+    """
+    with file.open("rb") as content:
+        head = content.read(_MOST_OF_A_LINE)
+    for mark, kind in _MARKS.items():
+        if head.startswith(mark):
+            return kind
+    if head.startswith(_COMPRESSED):
+        raise InvalidRunError("it is compressed; pipe it in, as with: zcat FILE | … save RUN -")
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.startswith(b"[") and text[1:].lstrip().startswith(b"{"):
+        raise InvalidRunError(
+            "it is one JSON document; an object a line is needed, as of: jq -c '.[]'"
+        )
+    return "jsonl" if text.startswith(b"{") else "csv"
+
+
+def _frames(
+    file: Path, kind: str, separator: str, builder: ColumnsBuilder
+) -> Iterator[pl.DataFrame]:
     import polars as pl
 
-    try:
-        lazy.sink_parquet(unpacked, compression="lz4", row_group_size=_BATCH_ROWS)
-    except pl.exceptions.PolarsError as error:
-        why = _wrong_line(file) if form == "jsonl" else None
-        if why is None:
-            raise
-        raise InvalidRunError(why) from error
+    first_row = builder.first_row
+    if kind == "parquet":
+        yield from _slices(pl.scan_parquet(file))
+    elif kind == "arrow" and _begins_with(file, _ARROW_FILE):
+        yield from _slices(pl.scan_ipc(file))
+    else:
+        with file.open("rb") as content:
+            if kind == "arrow":
+                yield from arrow_batches(content)
+            elif kind == "jsonl":
+                yield from json_frames(content, first_row)
+            else:
+                yield from csv_frames(content, separator, first_row)
 
 
-def _scanned(file: Path, form: str, separator: str | None) -> pl.LazyFrame:
+def _slices(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """Yield rows some at a time: what isn't needed for them polars doesn't read."""
     import polars as pl
 
-    if form == "parquet":
-        return pl.scan_parquet(file)
-    if form == "arrow":
-        # What comes through a pipe is mostly a stream, which only is read whole.
-        return pl.scan_ipc(file) if _begins_with(file, _ARROW_FILE) else _arrow_stream(file)
-    if form == "jsonl":
-        # The types of all lines: a number that is whole for long may have a fraction later.
-        return pl.scan_ndjson(file, infer_schema_length=None)
-    # As text: what a number is says `frames`, which names the row. A line of nothing is none.
-    rows = pl.scan_csv(file, separator=separator or ",", infer_schema=False)
-    return rows.filter(~pl.all_horizontal(pl.all().is_null()))
+    rows = lazy.select(pl.len()).collect().item()
+    for start in range(0, rows, _BATCH_ROWS):
+        yield lazy.slice(start, _BATCH_ROWS).collect()
 
 
 def _begins_with(file: Path, mark: bytes) -> bool:
     with file.open("rb") as content:
         return content.read(len(mark)) == mark
-
-
-def _arrow_stream(file: Path) -> pl.LazyFrame:
-    import polars as pl
-
-    return pl.read_ipc_stream(file).lazy()
 
 
 def _plain_text(file: Path, folder: Path) -> Path:
@@ -180,31 +187,6 @@ def _plain_text(file: Path, folder: Path) -> Path:
     with file.open(encoding=encoding) as lines, plain.open("w", encoding="utf-8") as copy:
         shutil.copyfileobj(lines, copy, _MOST_OF_A_LINE)
     return plain
-
-
-def _wrong_line(file: Path) -> str | None:
-    """Return what keeps lines of JSON from being rows of one table; None if nothing does."""
-    kinds: dict[str, str] = {}
-    with file.open("rb") as lines:
-        for row, line in enumerate(filter(bytes.strip, lines), start=1):
-            why = _why_no_row(line, kinds)
-            if why is not None:
-                return f"Row {row} (the first is 1){why}"
-    return None
-
-
-def _why_no_row(line: bytes, kinds: dict[str, str]) -> str | None:
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        return f" is no JSON: {error}"
-    if not isinstance(values, dict):
-        return f" is no JSON object: {values!r:.40}"
-    for name, value in values.items():
-        kind = _KINDS.get(type(value), "a list or an object")
-        if value is not None and kinds.setdefault(name, kind) != kind:
-            return f", column {name!r}: {value!r:.40} is {kind}, and above it was {kinds[name]}"
-    return None
 
 
 def _separator(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Vega-Altair charts, for notebooks: the extra `plots`.
 
-All data is aggregated before it goes into a chart, so that none has more than 5,000 marks.
+What they show is decided in `chart_shapes`. All data is aggregated before it goes into a chart,
+so that none has more than 5,000 marks.
 """
 
 from __future__ import annotations
@@ -9,19 +10,36 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import log10
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from astraguard_store.comparison import Comparison
-from astraguard_store.distributions import Distribution, RunDistribution
+from astraguard_store.distributions import Distribution
 from astraguard_store.exceptions import MissingExtraError, StoreError
-from astraguard_store.history import History, HistoryPoint, value_of
+from astraguard_store.history import History, HistoryPoint
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.over_time import over_time
-from astraguard_store.presentation.numbers import Unit, unit_of
-from astraguard_store.presentation.style import PALETTE
-from astraguard_store.presentation.text import few_names, quantile_text
-from astraguard_store.quantile_changes import quantile_changes, ratio_range
+from astraguard_store.presentation.chart_shapes import (
+    SHARES,
+    ChangesShape,
+    HistoryShape,
+    TimesShape,
+    arrived,
+    changes_shape,
+    colour,
+    distribution_shape,
+    history_shape,
+    label_rows,
+    label_start,
+    middle,
+    nines,
+    share_text,
+    time_ticks,
+    times_shape,
+)
+from astraguard_store.presentation.numbers import Unit, count_text, unit_of
+from astraguard_store.presentation.text import few_names
+from astraguard_store.quantile_changes import quantile_changes
+from astraguard_store.shown import printable
 
 if TYPE_CHECKING:
     import altair
@@ -31,9 +49,10 @@ T = TypeVar("T")
 
 MOST_MARKS: Final = 5_000
 _MOST_SLICES: Final = 120
-_MISSED: Final = "#a4262c"
-_QUANTILES: Final = (0.5, 0.95, 0.99)
-_KEPT: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_WIDTH: Final = 480
+_HEIGHT: Final = 280
+_LOW_HEIGHT: Final = 120
+_KEPT: Final = ("p50", "p95", "p99")
 _Row = dict[str, Any]
 
 
@@ -48,101 +67,157 @@ def _altair() -> Any:
 def distribution_chart(distribution: Distribution) -> altair.LayerChart:
     """Return cumulative distributions, one over the other; missed events never arrive."""
     alt = _altair()
-    unit = unit_of(run.quantile(0.5) for run in distribution.runs)
-    most = MOST_MARKS // 2 // max(len(distribution.runs), 1)
+    most = MOST_MARKS // 4 // max(len(distribution.runs), 1)
+    shape = distribution_shape(distribution, most)
+    if isinstance(shape, str):
+        return _nothing(alt, distribution.metric_type, shape)
+    unit = shape.unit
     curves = [
-        {"run": _label(run), "time": time / unit.ms, "share": share}
-        for run in distribution.runs
-        for time, share in _thinned([p for p in run.cumulative() if p[0] > 0], most)
+        {"run": curve.legend, "time": time / unit.ms, "nines": nines(share), "share": share}
+        for curve in shape.curves
+        for time, share in curve.points
+    ]
+    ends = [(curve, curve.points[-1]) for curve in shape.curves if curve.missed]
+    never = [
+        {
+            "run": curve.legend,
+            "time": time / unit.ms,
+            "end": shape.high_ms / unit.ms,
+            "nines": nines(share),
+            "said": f"{count_text(curve.missed)} never came",
+        }
+        for curve, (time, share) in ends
     ]
     marks = [
-        {"run": _label(run), "time": float(value) / unit.ms, "share": q, "mark": quantile_text(q)}
-        for run in distribution.runs
-        for q in _QUANTILES
-        if (value := run.quantile(q)) is not None and not isinstance(value, AtLeast) and value > 0
+        {
+            "run": curve.legend,
+            "time": mark.place_ms / unit.ms,
+            "nines": nines(mark.share),
+            "said": mark.said,
+        }
+        for curve in shape.curves
+        for mark in curve.marks
     ]
-    colour = _colour(alt, [_label(run) for run in distribution.runs], "run")
-    x = alt.X("time:Q", title=f"{distribution.metric_type}, {unit.name}").scale(
-        type="log", nice=False
+    colours = _colour(alt, [curve.legend for curve in shape.curves], "run")
+    x = _time_axis(alt.X, "time", shape.low_ms, shape.high_ms, unit)
+    y = _nines_axis(alt.Y, "share of events that took no longer", SHARES[-1])
+    lines = alt.Chart(_data(alt, curves)).mark_line(interpolate="step-after")
+    beyond = alt.Chart(_data(alt, never)).encode(y=y, color=colours, tooltip=["run:N", "said:N"])
+    points = alt.Chart(_data(alt, marks)).mark_point(filled=True, size=60)
+    layers = [
+        lines.encode(x=x, y=y, color=colours, tooltip=["run:N", "time:Q", "share:Q"]),
+        points.encode(x=x, y=y, color=colours, tooltip=["run:N", "said:N"]),
+    ]
+    if never:
+        layers.append(beyond.mark_rule(strokeDash=[2, 4], size=2).encode(x=x, x2="end:Q"))
+        layers.append(beyond.mark_text(align="right", dy=-7).encode(x=_at_end(alt), text="said:N"))
+    chart: altair.LayerChart = alt.layer(*layers)
+    return chart.properties(title=_title(alt, shape.title), width=_WIDTH, height=_HEIGHT)
+
+
+def _at_end(alt: Any) -> Any:
+    return alt.value(_WIDTH)
+
+
+def _time_axis(channel: Any, field: str, low_ms: float, high_ms: float, unit: Unit) -> Any:
+    """Return a log axis of durations, with the ticks of the shape."""
+    ticks = [tick / unit.ms for tick, _ in time_ticks(low_ms, high_ms, unit)]
+    made = channel(f"{field}:Q", title=f"duration, {unit.name}")
+    made = made.scale(type="log", nice=False, domain=[low_ms / unit.ms, high_ms / unit.ms])
+    return made.axis(values=ticks, format=",.9~g")
+
+
+def _nines_axis(channel: Any, title: str, last: float) -> Any:
+    """Return an axis of shares, by their nines."""
+    shares = [share for share in SHARES if share <= last]
+    texts = {f"{nines(share):.3f}": share_text(share) for share in shares}
+    return (
+        channel("nines:Q", title=title)
+        .scale(domain=[0, nines(last)], nice=False)
+        .axis(
+            values=[nines(share) for share in shares],
+            labelExpr=f"{texts!r}[format(datum.value, '.3f')]",
+        )
     )
-    y = alt.Y("share:Q", title="share of events that took no longer").scale(domain=[0, 1])
-    base = alt.Chart(_data(alt, curves))
-    lines = base.mark_line(interpolate="step-after").encode(
-        x=x, y=y.axis(format="%"), color=colour
-    )
-    points = (
-        alt.Chart(_data(alt, marks))
-        .mark_point(filled=True, size=60)
-        .encode(x=x, y=y, color=colour, tooltip=["run:N", "mark:N", "time:Q"])
-    )
-    where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
-    title = f"{distribution.metric_type}{where}: cumulative distribution"
-    chart: altair.LayerChart = alt.layer(lines, points)
-    return chart.properties(title=title, width=480, height=280)
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
     """Return the trend over runs: a band of the baseline; changes and what is new as lines."""
     alt = _altair()
     points = tuple(_newest(history.points, MOST_MARKS // 4))
-    unit = unit_of(value_of(point, statistic) for point in points)
-    changes = frozenset(history.changes(statistic))
-    name = statistic.removesuffix("_ms")
-    rows: list[_Row] = []
-    order = {
-        run_id: number
-        for number, (_, run_id) in enumerate(sorted({(p.recorded_at, p.run_id) for p in points}))
-    }
-    for point in points:
-        value = value_of(point, statistic)
-        rows.append(
-            {
-                "run": point.run_id,
-                "place": order[point.run_id],
-                "group": point.group or "all",
-                "value": None if value is None else float(value) / unit.ms,
-                "commit": (point.git_commit or "-")[:12],
-                "event": "change" if point in changes else history.news.get(point.run_id),
-            }
-        )
-    base = alt.Chart(_data(alt, rows))
-    x = alt.X("place:O", title="run, oldest left").axis(labels=False)
-    y = alt.Y("value:Q", title=f"{name}, {unit.name}").scale(zero=False)
-    colour = _colour(alt, sorted({row["group"] for row in rows}), history.by or "group", "group")
-    lines = base.mark_line(point=True).encode(
-        x=x, y=y, color=colour, tooltip=["run:N", "value:Q", "commit:N"]
-    )
+    shape = history_shape(replace(history, points=points), statistic)
+    if isinstance(shape, str):
+        return _nothing(alt, history.metric_type, shape)
+    unit = shape.unit
+    rows = [
+        {
+            "run": printable(point.run_id),
+            "place": place,
+            "group": trend.name,
+            "value": value / unit.ms,
+            "commit": printable(point.git_commit or "-")[:12],
+        }
+        for trend in shape.trends
+        for place, value, point in trend.points
+    ]
+    names = [trend.name for trend in shape.trends]
+    # Where there is one trend alone, its name tells nothing.
+    colours = _colour(alt, names, history.by, "group")
+    x = alt.X("place:Q", title="runs, in order of recording").axis(labels=False, ticks=False)
+    x = x.scale(domain=[-0.5, shape.runs - 0.5], nice=False)
+    y = _time_axis(alt.Y, "value", shape.low_ms, shape.high_ms, unit)
+    lines = alt.Chart(_data(alt, rows)).mark_line(point=True)
     bands = [
-        {"group": group or "all", "low": low / unit.ms, "high": high / unit.ms}
-        for group, (low, high) in replace(history, points=points).bands(statistic).items()
+        {"group": trend.name, "low": trend.band[0] / unit.ms, "high": trend.band[1] / unit.ms}
+        for trend in shape.trends
+        if trend.band is not None
     ]
     # With an edge, as the band of a single run has no height.
-    band = (
-        alt.Chart(_data(alt, bands))
-        .mark_rect(fillOpacity=0.12, strokeOpacity=0.5)
-        .encode(
-            y=alt.Y("low:Q"),
-            y2="high:Q",
-            color=colour,
-            stroke=alt.Stroke("group:N", title=history.by or "group", scale=colour["scale"]),
-            tooltip=["group:N", "low:Q", "high:Q"],
-        )
+    band = alt.Chart(_data(alt, bands)).mark_rect(fillOpacity=0.12, strokeOpacity=0.5)
+    band = band.encode(
+        y=alt.Y("low:Q"),
+        y2="high:Q",
+        color=colours,
+        stroke=alt.Stroke("group:N", legend=None, scale=colours["scale"]),
+        tooltip=["group:N", "low:Q", "high:Q"],
     )
-    events = (
-        base.transform_filter("datum.event != null")
-        .mark_rule(strokeDash=[5, 3])
-        .encode(
-            x=x,
-            size=alt.condition("datum.event == 'change'", alt.value(2), alt.value(0.7)),
-            tooltip=["event:N", "run:N", "commit:N"],
-        )
-    )
-    title = f"{history.metric_type}: {name} of each run"
+    layers = [
+        *([band] if bands else []),
+        *_events(alt, shape, x),
+        lines.encode(x=x, y=y, color=colours, tooltip=["run:N", "value:Q", "commit:N"]),
+    ]
+    said = ""
     if history.baseline_name is not None:
         said = "the band is from its lowest run to its highest" if bands else "no such run"
-        title = alt.Title(title, subtitle=f"baseline {history.baseline_name}: {said}")
-    chart: altair.LayerChart = alt.layer(*([band] if bands else []), events, lines)
-    return chart.properties(title=title, width=480, height=280)
+        said = f"baseline {history.baseline_name}: {said}"
+    chart: altair.LayerChart = alt.layer(*layers)
+    return chart.properties(title=_title(alt, shape.title, said), width=_WIDTH, height=_HEIGHT)
+
+
+def _events(alt: Any, shape: HistoryShape, x: Any) -> list[Any]:
+    """Return lines at what happened, and what is said of it: steps above, what was new below."""
+    layers = []
+    step = _WIDTH / shape.runs
+    for is_step in (True, False):
+        events = [event for event in shape.events if (event.trend is not None) is is_step]
+        places = [(step * (event.place + 0.5), event.said) for event in events]
+        rows = [
+            {
+                "place": event.place,
+                "event": event.said,
+                # Where there is no room, only the tooltip tells.
+                "label": "" if row is None else event.said,
+                "from": label_start(at, event.said, _WIDTH) / step - 0.5,
+                "dy": (row or 0) * (14 if is_step else -14),
+            }
+            for event, (at, _), row in zip(events, places, label_rows(places, _WIDTH), strict=True)
+        ]
+        base = alt.Chart(_data(alt, rows)).encode(tooltip=["event:N"])
+        rule = base.mark_rule(strokeDash=[5, 3] if is_step else [1, 4]).encode(x=x)
+        text = base.mark_text(align="left", dy=alt.expr("datum.dy"))
+        text = text.encode(x="from:Q", y=alt.value(8 if is_step else _HEIGHT - 8), text="label:N")
+        layers += [rule, text] if rows else []
+    return layers
 
 
 def _newest(points: Sequence[HistoryPoint], most: int) -> list[HistoryPoint]:
@@ -182,15 +257,16 @@ def run_chart(run: RunSummary, repository: Asked | None = None) -> altair.VConca
     alt = _altair()
     unit = unit_of(summary.p95 for summary in run.metrics.values())
     rows = _percentile_rows(run.run_id, run.metrics.items(), unit)
-    bars = _percentile_lines(alt, rows, unit, [run.run_id], f"{run.run_id}: percentiles")
+    name = printable(run.run_id)
+    bars = _percentile_lines(alt, rows, unit, [name], f"{name}: percentiles")
     cells = [
         {
-            "satellite": satellite,
-            "metric type": name,
+            "satellite": printable(satellite),
+            "metric type": _named(metric_type, None),
             "p95": None if summary.p95 is None else float(summary.p95) / unit.ms,
         }
         for satellite, metrics in sorted(run.satellites.items())
-        for name, summary in metrics.items()
+        for metric_type, summary in metrics.items()
     ][: MOST_MARKS // 2]
     heat = (
         alt.Chart(_data(alt, cells))
@@ -203,7 +279,7 @@ def run_chart(run: RunSummary, repository: Asked | None = None) -> altair.VConca
             .legend(format=",.3~r"),
             tooltip=["satellite:N", "metric type:N", "p95:Q"],
         )
-        .properties(title=f"{run.run_id}: p95 by satellite, {unit.name}")
+        .properties(title=f"{name}: p95 by satellite, {unit.name}")
     )
     times = _times(alt, run, repository)
     chart: altair.VConcatChart = alt.vconcat(bars, heat, times)
@@ -216,42 +292,48 @@ def _times(alt: Any, run: RunSummary, repository: Asked | None) -> Any:
     title = f"{run.run_id}: over the scenario's time"
     now = _still(run, lambda asked: asked.get(run.run_id), repository)
     if isinstance(now, str):
-        return _nothing(alt, title, now)
+        return _nothing(alt, title, f"Not drawn: {now}.")
     number = min(_MOST_SLICES, max(MOST_MARKS // 8 // max(len(run.metrics), 1), 1))
     found = over_time(now, run.run_id, number)
-    if not found:
-        return _nothing(alt, title, "the measurements aren't kept here")
-    unit = unit_of(summary.p95 for summary in run.metrics.values())
+    shapes = [times_shape(name, [(run.run_id, slices)]) for name, slices in sorted(found.items())]
+    drawn = [_times_of(alt, shape) for shape in shapes if not isinstance(shape, str)]
+    if not drawn:
+        why = shapes[0] if shapes else "Not drawn: the measurements aren't kept here."
+        return _nothing(alt, title, str(why))
+    return alt.vconcat(*drawn).properties(title=_title(alt, title))
+
+
+def _times_of(alt: Any, shape: TimesShape) -> Any:
+    """Return one metric type of one run over time."""
+    [(_, said, slices)] = shape.runs
     rows = [
         {
-            "metric type": name,
-            "time": (one.start_s + one.end_s) / 2,
-            "percentile": percentile,
+            "time": middle(one),
+            "percentile": statistic,
             # None breaks the line: the percentile is among what never came.
-            "value": None if isinstance(value, AtLeast) else value / unit.ms,
-            "missed": one.missed if percentile == "p95" and one.missed else None,
+            "value": None if value is None else value / shape.unit.ms,
+            "missed": one.missed if statistic == "p95" and one.missed else None,
         }
-        for name, slices in sorted(found.items())
         for one in slices
-        for percentile, value in (("p50", one.p50), ("p95", one.p95))
+        for statistic in shape.statistics
+        for value in [arrived(one, statistic)]
     ]
-    base = alt.Chart(_data(alt, rows)).encode(x=alt.X("time:Q", title="time in the scenario, s"))
-    lines = base.mark_line().encode(
-        y=alt.Y("value:Q", title=f"duration, {unit.name}")
-        .scale(type="log", zero=False)
-        .axis(tickCount=4),
-        color=_colour(alt, ["p50", "p95"], "percentile", "percentile"),
-        tooltip=["metric type:N", "percentile:N", "time:Q", "value:Q"],
+    x = alt.X("time:Q", title="time in the scenario, s").scale(domain=[shape.start_s, shape.end_s])
+    base = alt.Chart(_data(alt, rows)).encode(x=x.axis(format=",.9~g"))
+    lines = base.mark_line(color=colour(0)).encode(
+        y=_time_axis(alt.Y, "value", shape.low_ms, shape.high_ms, shape.unit),
+        strokeDash=alt.StrokeDash("percentile:N", legend=None).scale(
+            domain=["p50", "p95"], range=[[4, 3], [1, 0]]
+        ),
+        tooltip=["percentile:N", "time:Q", "value:Q"],
     )
     crosses = (
         base.transform_filter("datum.missed != null")
-        .mark_point(shape="cross", angle=45, filled=True, size=70, color=_MISSED)
-        .encode(y=alt.value(5), tooltip=["metric type:N", "missed:Q", "time:Q"])
+        .mark_point(shape="cross", angle=45, filled=True, size=70, color=colour(0))
+        .encode(y=alt.value(5), tooltip=["missed:Q", "time:Q"])
     )
-    layers = alt.layer(lines, crosses).properties(width=480, height=120)
-    where = "; a cross is where events never came" if any(r["missed"] for r in rows) else ""
-    facets = layers.facet(row=alt.Row("metric type:N", title=None)).resolve_scale(y="independent")
-    return facets.properties(title=f"{title}, {unit.name}{where}")
+    title = _title(alt, shape.title, said)
+    return alt.layer(lines, crosses).properties(title=title, width=_WIDTH, height=_LOW_HEIGHT)
 
 
 def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Asked | str:
@@ -264,10 +346,12 @@ def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Ask
         return str(error)
 
 
-def _nothing(alt: Any, title: str, why: str) -> Any:
+def _nothing(alt: Any, title: str, why: str) -> altair.LayerChart:
     """Return a line that says why there is no chart."""
-    said = alt.Chart(_data(alt, [{"said": f"Not drawn: {why}."}])).mark_text(align="left")
-    return said.encode(text="said:N", x=alt.value(0)).properties(title=title, height=20, width=480)
+    said = alt.Chart(_data(alt, [{"said": printable(why)}])).mark_text(align="left")
+    said = said.encode(text="said:N", x=alt.value(0))
+    chart: altair.LayerChart = alt.layer(said)
+    return chart.properties(title=_title(alt, title), height=20, width=_WIDTH)
 
 
 def comparison_chart(
@@ -281,7 +365,7 @@ def comparison_chart(
     """
     alt = _altair()
     changes = comparison.changes[: MOST_MARKS // 12]
-    names = [comparison.baseline, comparison.candidate]
+    names = [printable(comparison.baseline), printable(comparison.candidate)]
     summaries = [
         (run_id, _named(change.metric_type, change.satellite_id), summary)
         for change in changes
@@ -292,7 +376,7 @@ def comparison_chart(
     rows: list[_Row] = []
     for run_id, name, summary in summaries:
         rows += _percentile_rows(run_id, [(name, summary)], unit)
-    title = f"{comparison.baseline} → {comparison.candidate}"
+    title = " → ".join(names)
     lines = _percentile_lines(alt, rows, unit, names, f"{title}: percentiles")
     differences = _differences(alt, comparison, repository, f"{title}: difference by quantile")
     chart: altair.VConcatChart = alt.vconcat(lines, differences)
@@ -308,63 +392,50 @@ def _differences(alt: Any, comparison: Comparison, repository: Asked | None, tit
     now = _still(comparison, lambda asked: asked.compare(*runs), repository)
     if isinstance(now, str):
         return _kept_differences(alt, comparison, title, f"without intervals: {now}")
-    rows = _difference_rows(comparison, now)
-    drawn = {row["metric type"] for row in rows}
-    few = [change.metric_type for change in comparison.changes if change.metric_type not in drawn]
+    shapes = _difference_shapes(comparison, now)
+    drawn = [_differences_of(alt, one) for one in shapes.values() if not isinstance(one, str)]
+    few = [change.metric_type for change in comparison.changes if change.metric_type not in shapes]
+    few += [name for name, shape in shapes.items() if isinstance(shape, str)]
     why = f"too few events: {few_names(few)}" if few else ""
-    if not rows:
+    if not drawn:
         return _kept_differences(alt, comparison, title, f"without intervals: {why}")
-    base = alt.Chart(_data(alt, rows)).encode(
-        x=alt.X("nines:Q", title="quantile").axis(
-            values=[_nines(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)],
-            labelExpr="format(1 - pow(10, -datum.value), '.3~%')",
-        )
-    )
-    axis = alt.Y("low:Q", title="times the baseline").scale(type="log", zero=False, nice=False)
-    band = base.mark_area(opacity=0.2, color=PALETTE[1]).encode(
-        y=axis.axis(tickCount=4), y2="high:Q"
-    )
-    line = base.mark_line(color=PALETTE[1]).encode(
-        y=alt.Y("ratio:Q").title(None),
-        tooltip=["metric type:N", "quantile:Q", "ratio:Q", "low:Q", "high:Q"],
-    )
-    same = base.mark_rule().encode(x=alt.value(0), x2=alt.value(480), y=alt.datum(1.0))
-    layers = alt.layer(band, line, same).properties(width=480, height=120)
-    facets = layers.facet(row=alt.Row("metric type:N", title=None))
-    said = alt.Title(f"{title}, with 95 % interval", subtitle=why)
-    return facets.resolve_scale(y="independent").properties(title=said)
+    said = _title(alt, f"{title}, with 95 % interval", why)
+    return alt.vconcat(*drawn).properties(title=said)
 
 
-def _difference_rows(comparison: Comparison, repository: Asked) -> list[_Row]:
+def _difference_shapes(comparison: Comparison, repository: Asked) -> dict[str, ChangesShape | str]:
     baseline = repository.get(comparison.baseline)
     candidate = repository.get(comparison.candidate)
     both = [change for change in comparison.changes if change.baseline and change.candidate]
-    rows: list[_Row] = []
+    shapes: dict[str, ChangesShape | str] = {}
     for change in both[: MOST_MARKS // 250]:
-        distribution = repository.distribution(
-            change.metric_type, [baseline.run_id, candidate.run_id]
-        )
-        for found in quantile_changes(distribution, baseline, [candidate]):
-            if not found.changes:
-                continue
-            lowest, highest = ratio_range(found.changes)
-            rows += [
-                {
-                    "metric type": change.metric_type,
-                    "quantile": point.quantile,
-                    "nines": _nines(point.quantile),
-                    "ratio": 1 + point.change,
-                    # An open end, and what lies beyond the chart, is drawn to its edge.
-                    "low": lowest if point.low is None else max(1 + point.low, lowest),
-                    "high": highest if point.high is None else min(1 + point.high, highest),
-                }
-                for point in found.changes
-            ]
-    return rows
+        name = change.metric_type
+        distribution = repository.distribution(name, [baseline.run_id, candidate.run_id])
+        changes = quantile_changes(distribution, baseline, [candidate])
+        shapes[name] = changes_shape(name, baseline.run_id, changes)
+    return shapes
 
 
-def _nines(share: float) -> float:
-    return -log10(1 - share)
+def _differences_of(alt: Any, shape: ChangesShape) -> Any:
+    """Return one metric type at each quantile."""
+    [(_, points)] = shape.runs
+    rows = [{"nines": nines(point.quantile), **point._asdict()} for point in points]
+    texts = {f"{tick:.9g}": said for tick, said in shape.ticks}
+    y = alt.Y("ratio:Q", title="times the baseline").scale(
+        type="log", nice=False, domain=[shape.low, shape.high]
+    )
+    y = y.axis(
+        values=[tick for tick, _ in shape.ticks],
+        labelExpr=f"{texts!r}[format(datum.value, '.9~g')]",
+    )
+    base = alt.Chart(_data(alt, rows)).encode(x=_nines_axis(alt.X, "quantile", shape.last))
+    # In the colour of the candidate.
+    band = base.mark_area(opacity=0.2, color=colour(1)).encode(y=alt.Y("low:Q"), y2="high:Q")
+    tooltip = ["quantile:Q", "ratio:Q", "low:Q", "high:Q"]
+    line = base.mark_line(color=colour(1)).encode(y=y, tooltip=tooltip)
+    same = base.mark_rule().encode(x=alt.value(0), x2=_at_end(alt), y=alt.datum(1.0))
+    layers = alt.layer(line, band, same)
+    return layers.properties(title=_title(alt, shape.title), width=_WIDTH, height=_LOW_HEIGHT)
 
 
 def _kept_differences(alt: Any, comparison: Comparison, title: str, why: str) -> Any:
@@ -383,14 +454,14 @@ def _kept_differences(alt: Any, comparison: Comparison, title: str, why: str) ->
     x = alt.X("ratio:Q", title="times the baseline").scale(type="log").axis(tickCount=4)
     return (
         alt.Chart(_data(alt, rows))
-        .mark_point(filled=True, size=60, color=PALETTE[1])
+        .mark_point(filled=True, size=60, color=colour(1))
         .encode(
             x=x,
             y=alt.Y("percentile:N", title=None),
             row=alt.Row("metric type:N", title=None),
             tooltip=["metric type:N", "percentile:N", "ratio:Q", "known:N"],
         )
-        .properties(title=alt.Title(title, subtitle=why), height=60)
+        .properties(title=_title(alt, title, why), height=60)
     )
 
 
@@ -399,8 +470,8 @@ def _percentile_rows(
 ) -> list[_Row]:
     return [
         {
-            "run": run_id,
-            "metric type": name,
+            "run": printable(run_id),
+            "metric type": _named(name, None),
             "percentile": percentile,
             "value": None if value is None else float(value) / unit.ms,
             "known": "above" if isinstance(value, AtLeast) else "exact",
@@ -429,23 +500,22 @@ def _percentile_lines(
     )
 
 
-def _colour(alt: Any, names: Sequence[str], title: str, field: str = "run") -> Any:
-    palette = [PALETTE[number % len(PALETTE)] for number in range(len(names))]
-    return alt.Color(f"{field}:N", title=title).scale(domain=list(names), range=palette)
+def _colour(alt: Any, names: Sequence[str], title: str | None, field: str = "run") -> Any:
+    """Return the colours of names, with a legend below; without a title there is none."""
+    legend = None if title is None else alt.Legend(orient="bottom", columns=1, labelLimit=0)
+    range_ = [colour(number) for number in range(len(names))]
+    made = alt.Color(f"{field}:N", title=title, legend=legend)
+    return made.scale(domain=list(names), range=range_)
+
+
+def _title(alt: Any, said: str, below: str = "") -> Any:
+    """Return a title at the left, with what explains it below it."""
+    return alt.Title(printable(said), subtitle=printable(below), anchor="start")
 
 
 def _data(alt: Any, rows: list[_Row]) -> Any:
     return alt.Data(values=rows)
 
 
-def _label(run: RunDistribution) -> str:
-    return f"{run.run_id} ({run.missed} never came)" if run.missed else run.run_id
-
-
 def _named(metric_type: str, satellite_id: str | None) -> str:
-    return f"{metric_type} on {satellite_id}" if satellite_id else metric_type
-
-
-def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    every = -(-len(points) // max(most - 1, 1))
-    return points if every <= 1 else [*points[:-1:every], points[-1]]
+    return printable(f"{metric_type} on {satellite_id}" if satellite_id else metric_type)

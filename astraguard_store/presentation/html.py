@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.text import Column
+from astraguard_store.shown import printable
 
 
 class Html(str):
@@ -65,9 +66,12 @@ def table(
         columns: Their titles, empty ones for a table of names and values.
         rows: Their cells.
         caption: What stands above it.
-        long: Fold the cells, which are sentences.
+        long: Fold the cells after the first column, which are sentences.
     """
-    classes = ["n" if column.numeric else "long" if long else None for column in columns]
+    classes = [
+        "n" if column.numeric else "long" if long and place else None
+        for place, column in enumerate(columns)
+    ]
     head = [
         tag("th", column.title, class_=name, scope="col")
         for column, name in zip(columns, classes, strict=True)

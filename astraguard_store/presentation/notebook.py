@@ -13,8 +13,8 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
+from astraguard_store.presentation.shapes import value_shape
 from astraguard_store.presentation.tables import verdict_table
-from astraguard_store.presentation.values import value_shape
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
 
@@ -117,11 +117,11 @@ def _percentiles_table(answer: Percentiles) -> Html:
 
 def _distribution_table(distribution: Distribution) -> Html:
     rows = [
-        [run.run_id, *(numbers.duration_text(run.quantile(q)) for q in (0.5, 0.95, 0.99))]
+        [run.run_id, *(numbers.duration_text(run.percentile(q)) for q in (0.5, 0.95, 0.99))]
         for run in distribution.runs
     ]
     columns = [*text.words("run"), *text.numbers(*PERCENTILES)]
-    return table(columns, rows, caption=f"{distribution.metric_type}, within 1 %")
+    return table(columns, rows, caption=distribution.metric_type)
 
 
 def _findings_table(report: CheckReport) -> Html:

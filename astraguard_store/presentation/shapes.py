@@ -72,7 +72,8 @@ compare     results_dir, answers_from, baseline, candidate, by_satellite, change
             load (for each processor); where BASELINE is a baseline or several runs,
             verdict: as gate from verdict to rests_on_assumed_noise (null: none)
 history     results_dir, answers_from, metric_type, by (null: one trend), statistic,
-            points: [HISTORY_POINT], changes: [{run_id, group}] (first runs after a change),
+            points: [HISTORY_POINT], changes: [{run_id, group, before_ms, after_ms, change}]
+            (first runs after a change), news: {run id: what is new in it, such as "firmware 4.2"},
             unfinished: [run id] (left out), baseline (null: none was asked for): {name,
             run_ids (of its runs, those that measured this), bands: [{group, low_ms,
             high_ms}] (the lowest and the highest of them)}
@@ -114,28 +115,38 @@ demo        results_dir, database, flights: [FLIGHT] (the two that are compared)
             recent: [HEADER], comparison: as in compare, from baseline on, report
 FLIGHT      detector, satellites, simulated_s, elapsed_s, faults, recovered, missed,
             false_alarms, run: as in show, from HEADER on
-/json/run/RUN, a page of `serve`  HEADER and the rest as in show, over_time: {metric type:
-            [SLICE]} (empty: its measurements aren't kept)
+/json/, a page of `serve`  runs: [LISTED], next (as of recent), metric_type (null: no run
+            measured anything)
+LISTED      HEADER, scenario, tags: {name: value}, p95_ms, p95_above_ms (of metric_type; null:
+            the run didn't measure it, or as in STATISTICS)
+/json/running  runs: [LISTED], without the p95s
+/json/run/RUN  HEADER and the rest as in show, distributions: {metric type: [CURVE]}, over_time:
+            {metric type: [SLICE]} (empty: its measurements aren't kept)
+CURVE       run_id, events, missed, points: [{duration_ms (within 1 %), share (of all events that
+            took no longer)}]; a run of which neither buckets nor measurements are kept has none
 SLICE       number (from 0; those without events are left out), start_s, end_s (of the
             scenario), missed, p50_ms, p50_above_ms, p95_ms, p95_above_ms (as in STATISTICS)
 /json/compare  comparisons: [as in compare, from baseline on] (one a candidate), verdict (as in
-            compare), differences: {metric type: [{candidate, changes: [{quantile (0 to 1),
-            change (0.1 is 10 % slower), low, high (of change, with 95 %; null: an open
-            end)}]}]} (changes empty: too few events; a candidate is left out where it
-            or the baseline didn't measure it, or neither buckets nor measurements are kept)
+            compare), distributions (as of a run), differences: {metric type: [{candidate,
+            changes: [{quantile (0 to 1), change (0.1 is 10 % slower), low, high (of change, with
+            95 %; null: an open end)}]}]} (changes empty: too few events; a candidate is left out
+            where it or the baseline didn't measure it, or neither buckets nor measurements are
+            kept)
+/json/sql   as query, from columns on; without a statement views: [name]; of one that fails error
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.history import History
+from astraguard_store.distributions import Distribution
+from astraguard_store.history import History, steps_of
 from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
 from astraguard_store.noise import WORST_FIELDS
 from astraguard_store.presentation.text import STATISTICS, side_present
@@ -149,6 +160,12 @@ from astraguard_store.reports import (
     PruneReport,
     PushReport,
     QueryResult,
+)
+from astraguard_store.verdict.values import (
+    Calibration,
+    CellVerdict,
+    GateReport,
+    PercentileInterval,
 )
 
 if TYPE_CHECKING:
@@ -244,8 +261,16 @@ def history_shape(history: History, statistic: str) -> Shape:
         "statistic": statistic,
         "points": [shape_of(point) for point in history.points],
         "changes": [
-            {"run_id": point.run_id, "group": point.group} for point in history.changes(statistic)
+            {
+                "run_id": point.run_id,
+                "group": point.group,
+                "before_ms": step.before_ms,
+                "after_ms": step.after_ms,
+                "change": step.change,
+            }
+            for point, step in steps_of(history, statistic).items()
         ],
+        "news": dict(history.news),
         "unfinished": list(history.unfinished),
         "baseline": None if history.baseline_name is None else _bands_shape(history, statistic),
     }
@@ -279,6 +304,38 @@ def over_time_shape(found: Mapping[str, Sequence[TimeSlice]]) -> Shape:
             for one in slices
         ]
         for metric_type, slices in found.items()
+    }
+
+
+def listed_shape(runs: Iterable[RunSummary], metric_type: str | None = None) -> list[Shape]:
+    """Return [LISTED]: what a page lists of runs, with a p95 if a metric type is given."""
+    found = []
+    for run in runs:
+        shape = shape_of(run.header)
+        shape |= {"scenario": run.provenance.scenario, "tags": dict(run.tags)}
+        if metric_type is not None:
+            summary = run.metrics.get(metric_type)
+            p95 = None if summary is None else summary.p95
+            shape |= {"p95_ms": _plain(p95), "p95_above_ms": _bound(p95)}
+        found.append(shape)
+    return found
+
+
+def distributions_shape(found: Iterable[Distribution]) -> Shape:
+    """Return {metric type: [CURVE]}."""
+    return {
+        distribution.metric_type: [
+            {
+                "run_id": run.run_id,
+                "events": run.events,
+                "missed": run.missed,
+                "points": [
+                    {"duration_ms": time, "share": share} for time, share in run.cumulative()
+                ],
+            }
+            for run in distribution.runs
+        ]
+        for distribution in found
     }
 
 
@@ -330,6 +387,64 @@ def _bound(value: float | AtLeast | None) -> float | None:
 def _at_least(value: float | AtLeast | None) -> float | None:
     """Return the number, or its lower bound: what a gate compares with its limit."""
     return None if value is None else float(value)
+
+
+def gate_shape(report: GateReport) -> Shape:
+    """Return a verdict; an infinite end of an interval is null."""
+    shape = shape_of(report)
+    shape["rests_on_assumed_noise"] = report.rests_on_assumed_noise
+    shape["cells"] = [_cell_shape(cell) for cell in report.cells]
+    return shape
+
+
+def _cell_shape(cell: CellVerdict) -> Shape:
+    shape = shape_of(cell)
+    for end in ("low", "high"):
+        value = getattr(cell, end)
+        if value is not None and (math.isinf(value) or (end == "low" and value == -1.0)):
+            shape[end] = None
+    return shape
+
+
+def calibration_shape(calibration: Calibration) -> Shape:
+    """Return what `gate calibrate` says of a baseline."""
+    return {**shape_of(calibration), "detectable": calibration.detectable}
+
+
+def intervals_shape(intervals: Mapping[str, Mapping[str, PercentileInterval]]) -> Shape:
+    """Return {metric type: {statistic: INTERVAL}}."""
+    return {
+        metric_type: {statistic: shape_of(one) for statistic, one in of_one.items()}
+        for metric_type, of_one in intervals.items()
+    }
+
+
+def value_shape(value: Any) -> Shape:
+    """Return the JSON of any public value; one without a shape of its own by its fields."""
+    match value:
+        case RunSummary():
+            return run_shape(value)
+        case Comparison():
+            by_satellite = any(change.satellite_id is not None for change in value.changes)
+            return comparison_shape(value, by_satellite=by_satellite)
+        case MetricChange():
+            return change_shape(value)
+        case ValueChange():
+            return sides_shape(value)
+        case History():
+            return history_shape(value, "p95")
+    return _report_shape(value)
+
+
+def _report_shape(value: Any) -> Shape:
+    match value:
+        case CheckReport() | ImportReport() | MergeReport() | PruneReport():
+            return report_shape(value)
+        case GateReport():
+            return gate_shape(value)
+        case Calibration():
+            return calibration_shape(value)
+    return shape_of(value)
 
 
 def shape_of(value: Any) -> Shape:

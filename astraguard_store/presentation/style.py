@@ -38,7 +38,8 @@ th.n,td.n{text-align:right}tbody tr:nth-child(even){background:var(--row)}
 td.long{white-space:normal;overflow-wrap:anywhere}
 figure{margin:1rem 0;overflow-x:auto}svg{width:100%;min-width:38rem;max-width:45rem;height:auto;
 display:block;color:var(--ink)}
-svg text{fill:currentColor;font:12px system-ui,"DejaVu Sans",sans-serif}
+svg text{fill:currentColor;font-size:12px;font-family:system-ui,"DejaVu Sans",sans-serif}
+summary{cursor:pointer;color:var(--link);overflow-wrap:anywhere}
 pre{background:var(--row);padding:.8rem;overflow-x:auto}code{font-family:ui-monospace,monospace}
 nav a{margin-right:1rem}form{display:flex;flex-wrap:wrap;gap:.6rem;align-items:end;margin:1rem 0}
 label{display:flex;flex-direction:column;font-size:.9rem;max-width:100%}
@@ -46,6 +47,6 @@ input,select,textarea,button{font:inherit;color:inherit;background:var(--back);
 border:1px solid var(--soft);border-radius:.3rem;padding:.3rem .5rem;max-width:100%}
 textarea{width:100%;min-height:7rem;font-family:ui-monospace,monospace}label.full{flex:1 1 100%}
 @media print{body{max-width:none;padding:0;font-size:10pt;background:#fff;color:#000}
-figure,tr{break-inside:avoid}h2{break-after:avoid}nav,form{display:none}
+figure,tr{break-inside:avoid}h2{break-after:avoid}nav,form,details:not([open]){display:none}
 .wide,figure{overflow:visible}svg{min-width:0}}
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -234,6 +234,25 @@ def few_names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def shortened(name: str, most: int, measure: Callable[[str], int] = len) -> str:
+    """Return a name of at most so many columns: its two ends, as names often differ there.
+
+    Args:
+        name: Printable.
+        most: Columns, three at least.
+        measure: How many columns a text takes.
+    """
+    if measure(name) <= most:
+        return name
+    end = name
+    while measure(end) > (most - 1) // 2:
+        end = end[1:]
+    start = name
+    while measure(start) > most - 1 - measure(end):
+        start = start[:-1]
+    return f"{start}…{end}"
+
+
 def band_text(baseline: str, band: tuple[float, float] | None, unit: Unit) -> str:
     """Return between what the runs of a baseline lie: ``nightly, 40.1 to 45.2 ms``.
 
@@ -251,10 +270,3 @@ def band_text(baseline: str, band: tuple[float, float] | None, unit: Unit) -> st
 def left_out(unfinished: Sequence[str]) -> str:
     """Return which runs an answer leaves out."""
     return f"left out, for not being finished: {few_names(unfinished)}"
-
-
-def printable(text: str) -> str:
-    """Return *text* with control characters escaped: names come from files, not from us."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -17,28 +17,6 @@ from astraguard_store.verdict.values import (
     Verdict,
 )
 
-__all__ = [
-    "COLOURS",
-    "SHORT",
-    "by_type",
-    "change_text",
-    "facts",
-    "headline",
-    "interval_text",
-    "machine_text",
-    "name_of",
-    "noise_text",
-    "notes",
-    "percent",
-    "rest_text",
-    "settled",
-    "settling_text",
-    "value_text",
-    "where",
-    "why",
-    "worst",
-]
-
 COLOURS: Mapping[str, str] = {"regressed": "red", "improved": "green", "inconclusive": "yellow"}
 """How a terminal shows a verdict; the words alone say it too."""
 
@@ -49,6 +27,14 @@ SHORT: Mapping[str, str] = {
     "inconclusive": "unclear",
 }
 """A verdict in a column of a table that has to fit 80 columns."""
+
+SIGNS: Mapping[str, str] = {
+    "regressed": "✗",
+    "improved": "✓",
+    "equivalent": "=",
+    "inconclusive": "?",
+}
+"""A verdict where there is no room for a column; a line above says what each is."""
 
 _SHARES = frozenset({"missed", "deadline"})
 _MOST_SHOWN = 8

@@ -31,11 +31,11 @@ from astraguard_store.verdict.values import GateReport
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _ABOUT = (
-    "Each curve says which share of all events took no longer than a time. Dots are the "
-    "median, p95 and p99, within 1 %. A dashed line is what never came."
+    "Each curve says which share of all events took no longer than a time, within 1 %. Dots are "
+    "the median, p95 and p99. A dashed line is what never came."
 )
 _ABOUT_CHANGES = (
-    " Below it stands by how much each quantile differs from the baseline's, with its 95 % "
+    " Folded below it is by how much each quantile differs from the baseline's, with its 95 % "
     "interval from the events of these runs alone: the verdict counts how much runs differ anyway."
 )
 
@@ -86,15 +86,23 @@ def _sections(report: Report) -> Iterator[Html]:
 
 
 def _figures(report: Report, distribution: Distribution) -> Iterator[Html]:
-    """Yield the charts of one metric type."""
+    """Yield the chart of one metric type, and below it, folded, what else can be drawn of it.
+
+    One chart a metric type is what a reader can take in of twenty; the others unfold without a
+    script, and are printed if they are open.
+    """
     metric_type = distribution.metric_type
     yield figure(distribution_svg(distribution))
+    more = []
     if report.baseline is not None:
         changes = quantile_changes(distribution, report.baseline, report.runs)
-        yield figure(changes_svg(metric_type, report.baseline.run_id, changes))
+        more.append(figure(changes_svg(metric_type, report.baseline.run_id, changes)))
     measured = [run.run_id for run in report.all_runs if metric_type in run.metrics]
     times = [(run_id, report.times[run_id].get(metric_type, ())) for run_id in measured]
-    yield figure(times_svg(metric_type, times))
+    more.append(figure(times_svg(metric_type, times)))
+    by = "By quantile against the baseline, and over" if report.baseline else "Over"
+    summary = tag("summary", f"{by} the scenario's time: {metric_type}")
+    yield tag("details", summary, more)
 
 
 def comparison_section(comparison: Comparison) -> Iterator[Html]:

@@ -9,8 +9,13 @@ from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import brief_table
-from astraguard_store.presentation.machine import NOISE, noise_text
-from astraguard_store.presentation.tables import Table, provenance_table, verdict_table
+from astraguard_store.presentation.tables import (
+    NOISE,
+    Table,
+    noise_text,
+    provenance_table,
+    verdict_table,
+)
 from astraguard_store.verdict.values import GateReport
 
 

@@ -17,20 +17,18 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from astraguard_store.artifacts.reader import has_summary, read_run
-from astraguard_store.artifacts.scanner import folder_names, linked_runs
+from astraguard_store.artifacts.scanner import folder_names, warn_of_linked_runs
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.whole_runs import RunRows, rows_of
+from astraguard_store.database.whole_runs import RunRows, rows_of, with_document
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
-
-__all__ = ["adopt_folders"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -91,12 +89,7 @@ def adopt_folders(
     if jobs is not None and jobs < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
     names = sorted(folder_names(store.root))
-    linked = linked_runs(store.root)
-    for name in linked:
-        logger.warning(
-            "%s is a symbolic link, and isn't adopted: move the folder itself here",
-            store.root / name,
-        )
+    linked = warn_of_linked_runs(store.root)
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
@@ -245,7 +238,8 @@ def _read_batch(root: Path, names: list[str]) -> FoundRuns:
                 without_summary += 1
                 logger.info("%s holds no run: %s", root / name, error)
         else:
-            found.runs.append(rows_of(StoredRun(summary, None, None)))
+            run = StoredRun(summary, None, None)
+            found.runs.append(with_document(rows_of(run), run))
     return found._replace(without_summary=without_summary)
 
 

@@ -22,8 +22,6 @@ from astraguard_store.database.postgres.database import ServerDatabase
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
 
-__all__ = ["Announced", "announce", "remove_left"]
-
 logger = logging.getLogger("astraguard_store")
 
 # Engines pass by what begins with a dot.

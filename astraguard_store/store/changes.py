@@ -7,18 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from astraguard_store.artifacts.deletion import Deletion
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import RunNotFoundError
-from astraguard_store.store.store import Deletion, Store
+from astraguard_store.store.store import Store
 from astraguard_store.system.threads import run_all
-
-__all__ = [
-    "Deleted",
-    "delete_run",
-    "delete_runs",
-    "purge_measurements",
-    "set_tags",
-]
 
 
 class Deleted(NamedTuple):

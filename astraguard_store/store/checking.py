@@ -17,7 +17,7 @@ from typing import Literal
 
 from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.scanner import folder_names, has_folders
+from astraguard_store.artifacts.scanner import folder_names, has_folders, linked_runs
 from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
@@ -26,6 +26,8 @@ from astraguard_store.artifacts.verification import (
     is_left_over,
     left_overs,
     size_of,
+    summary_state,
+    unpacked_summary,
     why_changed,
 )
 from astraguard_store.checks import check_run_id
@@ -59,6 +61,7 @@ from astraguard_store.store.rebuilding import needs_summary
 from astraguard_store.store.row_checks import (
     RowsOfRun,
     rows_of_run,
+    rows_of_runs,
     why_csv_differs,
     why_rows_differ,
 )
@@ -69,8 +72,6 @@ from astraguard_store.store.store import (
     folder_store,
 )
 from astraguard_store.system.mounts import network_file_system
-
-__all__ = ["check_files", "check_folder", "check_rows"]
 
 _FIX = "`astraguard-store check --fix`"
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
@@ -151,9 +152,9 @@ def check_rows(store: Store) -> CheckReport:
     """Check a store in memory, which has no files; raises as `RunRepository.check`."""
     tally = Tally()
     if _check_structure(store.database, store.where, tally):
-        for run_id in store.database.read(run_ids):
-            found = rows_of_run(store.database, run_id)
-            if found and found.fault:
+        for found in rows_of_runs(store.database, store.database.read(run_ids)):
+            if found.fault:
+                run_id = found.files.run_id
                 tally.fault("rows_disagree", run_id, found.fault, "save the run again")
     _note_sqlite(store.where, tally)
     return tally.report()
@@ -310,6 +311,11 @@ class _Look:
     sound: Sequence[Artifact] = ()
     contradiction: str | None = None
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.faults or self.contradiction)
+
 
 class FileCheck:
     """One walk over the runs of one results folder.
@@ -358,7 +364,8 @@ class FileCheck:
 
     def _check_folders(self) -> None:
         """Look for folders of runs that have no row."""
-        names = [name for name in sorted(folder_names(self._root)) if self._lacks_row(name)]
+        known = set(self._database.read(run_ids))
+        names = [name for name in sorted(folder_names(self._root)) if name not in known]
         names = [name for name in names if self._lacks_row_for_good(name)]
         reasons = {name: _why_not_adopted(self._root, name) for name in names}
         if names and self._mender:
@@ -373,6 +380,9 @@ class FileCheck:
             else:
                 advice = reasons[name] or f"`astraguard-store import` or {_FIX} adopts it"
                 self._tally.fault("missing_row", name, what, advice)
+        for name in filter(self._lacks_row, linked_runs(self._root)):
+            what = "a symbolic link to a run's folder, which is not taken for a run"
+            self._tally.note("missing_row", name, what, "move the folder itself there")
 
     def _lacks_row(self, name: str) -> bool:
         return not self._database.read(partial(run_exists, run_id=name))
@@ -384,8 +394,8 @@ class FileCheck:
 
     def _check_runs(self) -> None:
         names = self._database.read(run_ids)
-        for done, name in enumerate(names, start=1):
-            look = self._settled(name)
+        for done, found in enumerate(rows_of_runs(self._database, names), start=1):
+            look = self._settled(found)
             if look:
                 self._report(look)
                 self._tally.runs += 1
@@ -431,8 +441,15 @@ class FileCheck:
                 what = "its content is not the one that was attached"
                 self._tally.fault("changed_file", path, what, advice)
 
-    def _settled(self, run_id: str) -> _Look | None:
-        """Return what is found of a run, its rows and files of one save; None if it is gone."""
+    def _settled(self, found: RowsOfRun) -> _Look | None:
+        """Return what is found of a run, its rows and files of one save; None if it is gone.
+
+        *found* was read together with others, and may be older than what a file has.
+        """
+        look = self._look(found)
+        return look if look.is_clean else self._settled_alone(found.files.run_id)
+
+    def _settled_alone(self, run_id: str) -> _Look | None:
         for _ in range(_LOOKS):
             found = rows_of_run(self._database, run_id)
             if found is None:
@@ -443,7 +460,7 @@ class FileCheck:
             if any(is_left_over(self._root, name) for name in staged):
                 return _Look(found)  # reported as such
             look = self._look(found)
-            if not (look.faults or look.contradiction):
+            if look.is_clean:
                 return look
             now = rows_of_run(self._database, run_id)
             if now == found and not staged:
@@ -452,11 +469,18 @@ class FileCheck:
         return look
 
     def _look(self, found: RowsOfRun) -> _Look:
-        faults = self._faults(found.files)
-        faulty = {fault.noted for fault in faults}
-        sound = [noted for noted in found.files.artifacts if noted not in faulty]
+        faults: list[_FileFault] = []
+        sound: list[Artifact] = []
+        summary = None
+        for noted in found.files.artifacts:
+            fault, content = self._looked_at(noted)
+            if fault:
+                faults.append(fault)
+            else:
+                sound.append(noted)
+                summary = summary if content is None else (noted.path, content)
         try:
-            reason = why_rows_differ(self._root, found, sound)
+            reason = why_rows_differ(self._root, found, summary and unpacked_summary(*summary))
             csv = next((file for file in sound if file.kind == "raw_csv" and file.sha256), None)
             if self._deep and csv and not reason:
                 reason = why_csv_differs(self._root, csv, self._database, found)
@@ -464,23 +488,24 @@ class FileCheck:
             reason = str(error)
         return _Look(found, faults, sound, reason)
 
-    def _faults(self, run: FilesOfRun) -> list[_FileFault]:
-        found = (self._fault(noted) for noted in run.artifacts)
-        return [fault for fault in found if fault]
-
-    def _fault(self, noted: Artifact) -> _FileFault | None:
+    def _looked_at(self, noted: Artifact) -> tuple[_FileFault | None, bytes | None]:
+        """Return what is wrong with a file, and what lies in that of a hashed summary."""
+        content = None
         try:
             if noted.sha256 is None:
                 size = size_of(self._root, noted.path)
                 what = why_changed(size, None, noted)
+            elif noted.kind == "summary_json":
+                found, content = summary_state(self._root, noted.path)
+                what = why_changed(*found, noted)
             else:
-                found = file_state(self._root, noted.path)
-                what = why_changed(found.bytes, found.sha256, noted)
+                what = why_changed(*file_state(self._root, noted.path), noted)
         except FileNotFoundError:
-            return _FileFault("missing_file", noted, "it is in the database, but not there")
+            what = "it is in the database, but not there"
+            return _FileFault("missing_file", noted, what), None
         except ArtifactReadError as error:
             what = str(error)
-        return _FileFault("changed_file", noted, what) if what else None
+        return (_FileFault("changed_file", noted, what), None) if what else (None, content)
 
     def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
         path = fault.noted.path

@@ -24,7 +24,7 @@ from astraguard_store.database.sql import Connection, Query
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
-from astraguard_store.presentation.verdict_shapes import gate_shape
+from astraguard_store.presentation.shapes import gate_shape
 from astraguard_store.quantile_changes import quantile_interval
 from astraguard_store.verdict.calibration import calibrate_pool
 from astraguard_store.verdict.change_points import find_change_points
@@ -57,8 +57,6 @@ from astraguard_store.verdict.values import (
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["Gating", "Judged"]
 
 T = TypeVar("T")
 

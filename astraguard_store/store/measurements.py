@@ -23,8 +23,6 @@ from astraguard_store.store.store import FolderStore, Store
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["frame_in_memory", "frame_of_files", "frame_of_stored"]
-
 
 def frame_in_memory(store: Store, run_id: str) -> pl.DataFrame:
     """Return the measurements of a run whose store has no files: those in the table.
@@ -88,6 +86,9 @@ def _frame(store: FolderStore, run: RunSummary) -> pl.DataFrame:
 
 
 def _from_table(store: Store, run: RunSummary) -> pl.DataFrame | None:
+    if not run.total_measurements and run.state != "running":
+        # Its recording ended before the first one.
+        return frame_of(Columns([], []))
     kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
     return frame_of(kept) if kept and kept.rows == run.total_measurements else None
 

@@ -11,7 +11,7 @@ from astraguard_store.artifacts.reader import read_columns, read_noted
 from astraguard_store.artifacts.restoring import publish_summary, stage_summary
 from astraguard_store.artifacts.verification import file_state
 from astraguard_store.columns import Columns
-from astraguard_store.database.run_files import FilesOfRun, files_of_run
+from astraguard_store.database.run_files import FilesOfRun
 from astraguard_store.database.runs import StoredRun, keeps_satellite_buckets, load_run_of_rows
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, RunNotFoundError
 from astraguard_store.formats.compression import compressed
@@ -26,8 +26,6 @@ from astraguard_store.store.recovery import finish_first_adoption, recover
 from astraguard_store.store.row_checks import disagreement, rows_of_run, why_csv_differs
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import Digest
-
-__all__ = ["Mender"]
 
 # In one transaction: others wait for some 0.1 s.
 _AT_A_TIME = 500
@@ -135,7 +133,8 @@ class Mender:
         Before they are published, so that a crash in between leaves a file that
         the next check finds changed, and mends.
         """
-        if self._store.database.read(partial(files_of_run, run_id=run.run_id)) != run:
+        found = rows_of_run(self._store.database, run.run_id)
+        if found is None or found.files != run:
             raise ArtifactWriteError(f"run {run.run_id!r} was saved again meanwhile")
         if written.sha256 != noted.sha256:
             with self._store.write(f"mending run {run.run_id!r}") as transaction:

@@ -19,9 +19,6 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.system.machine import surroundings
 
-__all__ = ["Collector", "Life", "Measured", "NewRun", "check_provenance", "new_run", "times_of"]
-
-
 _BATCH_ROWS = 65_536
 
 
@@ -125,7 +122,8 @@ def new_run(
 def content_hash(columns: Columns) -> str:
     """Return the SHA-256 of measurements, hex; the same however their labels are numbered.
 
-    Timestamps that nobody measured aren't in it: a file that is read again is the same.
+    Timestamps aren't in it: a collector and a file without them take those of the moment, and
+    a job that runs twice would never be the same.
     """
     import numpy as np
 
@@ -140,8 +138,7 @@ def content_hash(columns: Columns) -> str:
     numbers = np.array([place.get(key, -1) for key in keys], np.int64)
     digest.update(repr(order).encode())
     for batch in columns.batches(_BATCH_ROWS):
-        measured = batch[:3] if columns.is_timed else batch[1:3]
-        for column in (*measured, numbers[batch.codes]):
+        for column in (batch.durations_ms, batch.scenario_times_s, numbers[batch.codes]):
             digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()
 

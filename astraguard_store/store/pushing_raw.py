@@ -29,8 +29,6 @@ from astraguard_store.store.one_save import save_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["push_raw"]
-
 _ASKED_AT_ONCE: Final = 1_000
 # A file of 1,800 measurements is written in 5 ms, so as many are noted each half second.
 _NOTED_AT_ONCE: Final = 100

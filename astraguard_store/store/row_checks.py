@@ -7,7 +7,7 @@ the CSV tells the rest, and is read only where somebody asks for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isclose
@@ -16,12 +16,19 @@ from pathlib import Path
 from astraguard_store.artifacts.reader import read_columns, read_noted
 from astraguard_store.buckets import buckets_of
 from astraguard_store.columns import Columns
+from astraguard_store.database.documents import RunParts, state_of
 from astraguard_store.database.measurements import kept_measurements
 from astraguard_store.database.run_database import RunDatabase
-from astraguard_store.database.run_files import FilesOfRun, files_of_run
-from astraguard_store.database.runs import StoredRun, load_run_of_rows
+from astraguard_store.database.run_files import FilesOfRun
+from astraguard_store.database.runs import StoredRun
 from astraguard_store.database.sql import ALL_SATELLITES, Connection
-from astraguard_store.database.whole_runs import RunRows, load_rows
+from astraguard_store.database.whole_runs import (
+    RunRows,
+    load_all_rows,
+    load_documents,
+    parts_of_rows,
+    run_of,
+)
 from astraguard_store.exceptions import (
     DatabaseBusyError,
     DatabaseDamagedError,
@@ -36,18 +43,12 @@ from astraguard_store.formats.summary import (
     render_document,
     summary_document,
 )
-from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.model import Artifact, Attachment, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.row_rules import why_not_written
 
-__all__ = [
-    "RowsOfRun",
-    "disagreement",
-    "rows_of_run",
-    "why_csv_differs",
-    "why_rows_differ",
-    "why_summary_differs",
-]
+# Other queries of the process wait for 10 ms then, and a run of 20 satellites takes 50 kB.
+_RUNS_AT_A_TIME = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class RowsOfRun:
 
     Attributes:
         files: What they say of its files.
-        rows: All of them; None if one can't be read.
+        rows: All of them but for kept measurements; None if one can't be read.
         run: The run that they make, whatever its document says; None if they make none.
         fault: Why no save writes such rows; None if one does.
     """
@@ -74,7 +75,7 @@ def rows_of_run(database: RunDatabase, run_id: str) -> RowsOfRun | None:
         DatabaseError: The database can't be read, and not because of these rows.
     """
     try:
-        return database.read(partial(_rows_of_run, run_id=run_id))
+        return database.read(partial(_rows_of_runs, first=run_id, last=run_id)).get(run_id)
     except (DatabaseBusyError, DatabaseDamagedError):
         raise
     except DatabaseError as error:
@@ -83,37 +84,77 @@ def rows_of_run(database: RunDatabase, run_id: str) -> RowsOfRun | None:
         return RowsOfRun(nothing, None, None, str(error))
 
 
-def _rows_of_run(connection: Connection, run_id: str) -> RowsOfRun | None:
-    files = files_of_run(connection, run_id)
-    rows = load_rows(connection, run_id)
-    if files is None or rows is None:
-        return None
-    fault = why_not_written(rows)
-    run = None if fault else load_run_of_rows(connection, run_id)
-    return RowsOfRun(files, rows, run, fault)
+def rows_of_runs(database: RunDatabase, run_ids: Sequence[str]) -> Iterator[RowsOfRun]:
+    """Yield the rows of those runs that are there, of which *run_ids* are ids in their order.
+
+    Raises:
+        DatabaseError: The database can't be read, and not because of one run's rows.
+    """
+    for start in range(0, len(run_ids), _RUNS_AT_A_TIME):
+        some = run_ids[start : start + _RUNS_AT_A_TIME]
+        try:
+            found = database.read(partial(_rows_of_runs, first=some[0], last=some[-1]))
+        except (DatabaseBusyError, DatabaseDamagedError):
+            raise
+        except DatabaseError:
+            # Which of them it is, is told by reading each by itself.
+            each = ((run_id, rows_of_run(database, run_id)) for run_id in some)
+            found = {run_id: rows for run_id, rows in each if rows}
+        yield from (found[run_id] for run_id in some if run_id in found)
 
 
-def why_rows_differ(root: Path, found: RowsOfRun, sound: Sequence[Artifact]) -> str | None:
+def _rows_of_runs(connection: Connection, first: str, last: str) -> dict[str, RowsOfRun]:
+    documents = load_documents(connection, first, last)
+    found = {}
+    for rows in load_all_rows(connection, first, last):
+        parts = parts_of_rows(rows)
+        files = _files_of(rows, parts, documents.get(rows.run_id))
+        fault = why_not_written(rows)
+        run = None if fault else run_of(rows, parts)
+        # Without the measurements, which may be millions: what they contradict is known.
+        found[rows.run_id] = RowsOfRun(files, rows._replace(measurements=()), run, fault)
+    return found
+
+
+def _files_of(rows: RunRows, parts: RunParts, document: bytes | None) -> FilesOfRun:
+    """Return what the rows of a run, of which *parts* are, and its document say of its files."""
+    of_run = rows.children
+    _, last_written_at_us = rows.life
+    is_empty = last_written_at_us is not None and rows.total_measurements == 0
+    return FilesOfRun(
+        rows.run_id,
+        rows.save[-1],
+        tuple(Artifact._make(row[1:6]) for row in of_run["artifacts"]),
+        bool(parts.metrics) and not any(row[1] == ALL_SATELLITES for row in of_run["buckets"]),
+        state_of(rows.run_id, document, parts),
+        rows.live_token is not None or is_empty,
+        tuple(sorted(Attachment._make(row[1:4]) for row in of_run["attachments"])),
+    )
+
+
+def why_rows_differ(root: Path, found: RowsOfRun, summary: bytes | None) -> str | None:
     """Return how the rows of a run contradict its files or each other; None if they don't.
 
     Args:
         root: The results folder.
         found: The rows.
-        sound: The files that are as they were noted.
+        summary: The content of its summary file, unpacked, if that is as it was noted.
 
     Raises:
-        FileNotFoundError: A file has gone since it was looked at.
+        ArtifactReadError: That is no summary.
     """
     if found.run is None:
         return found.fault
+    if found.run.utc_offset_s is not None:
+        # Saved here; in an adopted run the CSV may really have others.
+        total = found.run.summary.total_measurements
+        for noted in found.files.artifacts:
+            if noted.rows not in {None, total}:
+                return f"{noted.path} is noted with {noted.rows} rows, and the run has {total}"
     unnoted = _unnoted_file(root, found.files)
     if unnoted:
         return f"{unnoted} lies in its folder, and no row names it"
-    for noted in sound:
-        if noted.kind == "summary_json" and noted.sha256:
-            content = read_noted(root / noted.path, noted)
-            return why_summary_differs(content, found.run)
-    return None
+    return None if summary is None else why_summary_differs(summary, found.run)
 
 
 def _unnoted_file(root: Path, run: FilesOfRun) -> str | None:

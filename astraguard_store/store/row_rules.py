@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from itertools import pairwise
-from typing import Any
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from astraguard_store.buckets import buckets_of
 from astraguard_store.checks import (
@@ -20,7 +21,7 @@ from astraguard_store.checks import (
     check_named_save,
     check_run_id,
 )
-from astraguard_store.database.core import metadata, runs
+from astraguard_store.database.core import metadata
 from astraguard_store.database.runs import PROVENANCE_COLUMNS
 from astraguard_store.database.sql import ALL_SATELLITES
 from astraguard_store.database.whole_runs import RunRows
@@ -28,7 +29,8 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
-__all__ = ["why_not_written"]
+_INFINITE = float("inf")
+_ordered_of = itemgetter("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
 
 Row = Mapping[str, Any]
 
@@ -40,18 +42,19 @@ def why_not_written(rows: RunRows) -> str | None:
     say anything.
     """
     try:
-        run, children = _named("runs", [rows.run])[0], _named_children(rows)
-        faults = _faults(run, children, rows.measurements)
+        faults = _faults(rows)
         return next(faults, None)
     # What isn't of its column's type, and times out of the calendar, end up here.
     except (InvalidRunError, ArithmeticError, TypeError, ValueError) as error:
         return str(error)
 
 
-def _faults(
-    run: Row, children: Mapping[str, list[Row]], measurements: Sequence[Sequence[float]]
-) -> Iterator[str]:
-    yield from _faults_of_types(run, children)
+def _faults(found: RunRows) -> Iterator[str]:
+    yield from _faults_of_types("runs", [found.run])
+    for table, of_table in found.children.items():
+        yield from _faults_of_types(table, of_table)
+    run = _named("runs", [found.run])[0]
+    children = {table: _named(table, of_table) for table, of_table in found.children.items()}
     yield from _faults_of_run(run)
     check_tags({row["tag"]: row["value"] for row in children["run_tags"]})
     for row in children.get("attachments", ()):
@@ -69,42 +72,64 @@ def _faults(
         yield from _faults_of_counts(run, of_types, on_satellites)
         for row in rows:
             yield from _faults_of_order(row)
-    yield from _faults_of_measurements(measurements, on_satellites)
+    yield from _faults_of_measurements(found.measurements, on_satellites)
+
+
+class _Column(NamedTuple):
+    name: str
+    kind: type
+    nullable: bool
+
+
+@cache
+def _columns(table: str) -> tuple[_Column, ...]:
+    """Return the columns of a table: SQLAlchemy, asked for each value, takes ten times as long."""
+    columns = metadata.tables[table].c
+    return tuple(_Column(one.name, one.type.python_type, bool(one.nullable)) for one in columns)
 
 
 def _named(table: str, rows: Iterable[Sequence[Any]]) -> list[Row]:
-    columns = metadata.tables[table].c.keys()
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    names = [column.name for column in _columns(table)]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _named_children(rows: RunRows) -> dict[str, list[Row]]:
-    return {table: _named(table, of_table) for table, of_table in rows.children.items()}
+def _faults_of_types(table: str, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    columns = _columns(table)
+    for row in rows:
+        wrong, floats = _places(table, tuple(map(type, row)))
+        for place in wrong:
+            yield f"{table}.{columns[place].name} is {row[place]!r:.40}"
+        for place in floats:
+            if not 0 <= row[place] < _INFINITE:
+                yield f"{table}.{columns[place].name} is {row[place]!r}"
 
 
-def _faults_of_types(run: Row, children: Mapping[str, list[Row]]) -> Iterator[str]:
-    for table, rows in {"runs": [run], **children}.items():
-        columns = metadata.tables[table].c
-        for row in rows:
-            for column in columns:
-                value = row[column.name]
-                wanted = column.type.python_type
-                if value is None and column.nullable:
-                    continue
-                if not isinstance(value, wanted) or isinstance(value, bool):
-                    yield f"{table}.{column.name} is {value!r:.40}"
-                if wanted is float and not 0 <= value < float("inf"):
-                    yield f"{table}.{column.name} is {value!r}"
+# Mostly the rows of a table are alike.
+@lru_cache(maxsize=4096)
+def _places(table: str, kinds: tuple[type, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which values of a row aren't of their columns' types, and which are floats."""
+    pairs = list(enumerate(zip(_columns(table), kinds, strict=True)))
+    wrong = tuple(place for place, (column, kind) in pairs if not _may_be(column, kind))
+    return wrong, tuple(place for place, (column, kind) in pairs if column.kind is float is kind)
+
+
+def _may_be(column: _Column, kind: type) -> bool:
+    if kind is type(None):
+        return column.nullable
+    return issubclass(kind, column.kind) and not issubclass(kind, bool)
 
 
 def _faults_of_run(run: Row) -> Iterator[str]:
     check_run_id(run["run_id"])
     if not 1 <= run["revision"] <= MOST_REVISIONS:
         yield f"its revision is {run['revision']}"
-    offset_s, token = run["utc_offset_s"], run["staging_token"]
+    offset_s = run["utc_offset_s"]
     if offset_s is not None and not -DAY_S < offset_s < DAY_S:
         yield f"its UTC offset is {offset_s} s"
-    if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
-        yield f"its staging token is {token!r:.40}"
+    for what in ("staging_token", "live_token"):
+        token = run[what]
+        if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
+            yield f"its {what} is {token!r:.40}"
     for name in ("recorded_at_us", "started_at_us", "finished_at_us"):
         if run[name] is not None:
             try:
@@ -117,10 +142,12 @@ def _faults_of_run(run: Row) -> Iterator[str]:
 def _faults_of_positions(where: str, rows: list[Row]) -> Iterator[str]:
     if sorted(row["position"] for row in rows) != list(range(len(rows))):
         yield f"the positions of the statistics {where} have gaps, or come twice"
+    for name in dict.fromkeys(row["metric_type"] for row in rows):
+        check_name(name, "metric_type")
+    for name in dict.fromkeys(row["satellite_id"] for row in rows):
+        if name != ALL_SATELLITES:
+            check_name(name, "satellite_id")
     for row in rows:
-        check_name(row["metric_type"], "metric_type")
-        if row["satellite_id"] != ALL_SATELLITES:
-            check_name(row["satellite_id"], "satellite_id")
         if not (row["count"] >= 1 and 0 <= row["missed"] <= row["count"]):
             yield f"{_label(row)} has {row['count']} events, {row['missed']} of them missed"
 
@@ -144,8 +171,8 @@ def _faults_of_counts(run: Row, types: list[Row], satellites: list[Row]) -> Iter
 def _faults_of_order(row: Row) -> Iterator[str]:
     # A bound of a percentile among the missed follows no order.
     if row["missed"] == 0:
-        values = [row[name] for name in ("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")]
-        if any(a > b for a, b in pairwise(v for v in values if v is not None)):
+        values = [value for value in _ordered_of(row) if value is not None]
+        if values != sorted(values):
             yield f"the percentiles of {_label(row)} are in no order"
 
 
@@ -190,6 +217,8 @@ def _label(row: Row) -> str:
     return f"{row['metric_type']!r}{on}"
 
 
-def _texts() -> list[str]:
+@cache
+def _texts() -> tuple[str, ...]:
     """Return which columns of provenance are texts."""
-    return [name for name in PROVENANCE_COLUMNS if runs.c[name].type.python_type is str]
+    kinds = {column.name: column.kind for column in _columns("runs")}
+    return tuple(name for name in PROVENANCE_COLUMNS if kinds[name] is str)

@@ -12,40 +12,23 @@ from typing import TYPE_CHECKING
 from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.connections import FileReader
-from astraguard_store.database.sqlite.description import (
-    DescribedColumn,
-    DescribedObject,
-    described_objects,
-)
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.database.sqlite.migrate import (
     KNOWN_REVISIONS,
     check_revision,
+    described_objects,
     restore_database,
     revision_of,
     upgrade_database,
 )
 from astraguard_store.exceptions import StoreNotFoundError
 from astraguard_store.options import DATABASE_NAME, names_server
+from astraguard_store.reports import DescribedObject
 from astraguard_store.store.store import LOCK_NAME, existing_root
 from astraguard_store.system.ticket import WriteTicket
 
 if TYPE_CHECKING:
     from astraguard_store.database.postgres.connections import Connections
-
-__all__ = [
-    "DescribedColumn",
-    "DescribedObject",
-    "SchemaStatus",
-    "described_schema",
-    "grant_roles",
-    "grant_statements",
-    "restore_backup",
-    "schema_head",
-    "schema_status",
-    "sqlite_version",
-    "upgrade_schema",
-]
 
 
 @dataclass(frozen=True, slots=True)

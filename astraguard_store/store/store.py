@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TypeVar
 
-from astraguard_store.artifacts.deletion import StagedDeletion
+from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
@@ -24,16 +25,6 @@ from astraguard_store.system.files import make_folder
 from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
-
-__all__ = [
-    "LOCK_NAME",
-    "FolderStore",
-    "SharedStore",
-    "Store",
-    "existing_root",
-    "folder_store",
-    "memory_store",
-]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -59,15 +50,21 @@ class SharedStore:
     _root: Path | None = None
     _users: int = field(default=1, repr=False)
 
-    def release(self) -> None:
-        """Close the connections when the last repository lets go."""
-        with _registry_lock:
-            self._users -= 1
-            if self._users:
-                return
-            if self._root is not None and _registry.get(self._root) is self:
-                del _registry[self._root]
-        self.database.close()
+    def release(self, *, wait: bool = True) -> None:
+        """Close the connections when the last repository lets go.
+
+        Args:
+            wait: For others that open or close a store; if not, one of them does it.
+        """
+        _released.append(self)
+        _close_released(wait=wait)
+
+    def lose_user(self) -> bool:
+        """Return whether that was the last one; nobody finds the store any more then."""
+        self._users -= 1
+        if not self._users and self._root is not None and _registry.get(self._root) is self:
+            del _registry[self._root]
+        return not self._users
 
     def is_in_place(self) -> bool:
         """Return whether the database that was opened is still the one in the folder."""
@@ -76,46 +73,6 @@ class SharedStore:
         except DatabaseError:
             return False
         return True
-
-
-class Deletion(Protocol):
-    """The files of runs that are being deleted."""
-
-    @property
-    def removed_bytes(self) -> int:
-        """What the files had that are removed."""
-
-    def remove_files(self, run_id: str) -> None:
-        """Remove those of a run; the deletion of its rows is committed and the ticket held.
-
-        Threads may do so with several runs at a time.
-        """
-
-    def finish(self) -> None:
-        """Forget the runs whose files are removed."""
-
-    def discard(self, run_ids: Iterable[str]) -> None:
-        """Leave those of these runs; their deletion was not committed."""
-
-    def close(self) -> None:
-        """Let go; what is left is for recovery."""
-
-
-class NoFiles:
-    """The deletion of runs that have no files."""
-
-    removed_bytes: Final = 0
-
-    def remove_files(self, run_id: str) -> None:
-        """Do nothing."""
-
-    def discard(self, run_ids: Iterable[str]) -> None:
-        """Do nothing."""
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    close = finish
 
 
 class Store:
@@ -136,7 +93,7 @@ class Store:
 
     def stage_deletion(self, run_ids: Iterable[str]) -> Deletion:  # noqa: ARG002
         """Return what removes runs' files once their rows are deleted; here there are none."""
-        return NoFiles()
+        return Deletion()
 
     def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
         """Run a step after the commit; the run is stored, so a failure doesn't undo it."""
@@ -204,6 +161,19 @@ class FolderStore(Store):
 
 _registry: dict[Path, SharedStore] = {}
 _registry_lock = threading.RLock()
+_released: deque[SharedStore] = deque()
+
+
+def _close_released(*, wait: bool) -> None:
+    """Let go of stores; whoever has the registry does it for those who don't wait for it."""
+    while _released and _registry_lock.acquire(blocking=wait):
+        try:
+            shared = _released.popleft() if _released else None
+            is_last = shared is not None and shared.lose_user()
+        finally:
+            _registry_lock.release()
+        if shared is not None and is_last:
+            shared.database.close()
 
 
 def memory_store(options: StoreOptions) -> Store:
@@ -232,6 +202,8 @@ def folder_store(root: Path, options: StoreOptions, *, create: bool) -> FolderSt
             shared._users += 1
         else:
             shared = _registry[root] = _opened(root, options, create=create)
+    # Of those that were collected meanwhile.
+    _close_released(wait=False)
     return FolderStore(shared, options, root)
 
 

@@ -28,13 +28,12 @@ from astraguard_store.formats.summary import (
     AdoptedSummary,
     parse_document,
     parse_summary,
+    parse_timestamp,
     utc_offset_s,
 )
 from astraguard_store.model import ArtifactKind, MetricSummary, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.system.files import modified_ns, open_for_reading, read_file
-
-__all__ = ["KeptSave", "is_complete", "is_kept", "read_kept", "read_notes"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -189,10 +188,14 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         columns if notes.in_database else None,
         told is not None and _tells(told, statistics) and _is_whole(by_kind.get(PARQUET)),
         notes,
-        told is not None
-        and told.recorded_at_us is not None
-        and (recorded_at_us - told.recorded_at_us) % _ZONE_STEP_US == 0,
+        told is not None and _is_of(told, recorded_at_us),
     )
+
+
+def _is_of(told: AdoptedSummary, recorded_at_us: int) -> bool:
+    """Return whether a summary has that time, in some time zone."""
+    written_us = parse_timestamp(told.timestamp)
+    return written_us is not None and (recorded_at_us - written_us) % _ZONE_STEP_US == 0
 
 
 def read_notes(root: Path, names: tuple[StagedName, ...]) -> SaveNotes:

@@ -7,11 +7,9 @@ import tempfile
 
 from astraguard_store.system.files import write_all
 
-__all__ = ["Spill"]
-
 
 class Spill:
-    """Bytes that are added at the end, and read by slices; they go with the object.
+    """Bytes that are read by slices; they go with the object.
 
     Read by calls and not mapped, so that what was read takes no memory either.
     """
@@ -36,6 +34,18 @@ class Spill:
         """
         write_all(self._file.fileno(), content)
         self._bytes += len(content)
+
+    def put(self, place: int, content: bytes) -> None:
+        """Write bytes at a place, in any order.
+
+        Raises:
+            OSError: The temporary folder is full.
+        """
+        written = 0
+        while written < len(content):
+            rest = memoryview(content)[written:]
+            written += os.pwrite(self._file.fileno(), rest, place + written)
+        self._bytes = max(self._bytes, place + len(content))
 
     def __del__(self) -> None:
         # Else Python warns that nobody closed it. It is missing where none could be made.

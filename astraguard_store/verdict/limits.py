@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from astraguard_store.exceptions import GateError
 from astraguard_store.shown import Shown
-
-__all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
 
 STATISTICS: Final = ("p50", "p95", "p99")
 """The statistics of a run that are judged."""
@@ -123,6 +121,9 @@ class Limits(Shown):
     def read(cls, path: str | Path) -> Limits:
         """Return the limits of a TOML file.
 
+        Args:
+            path: The file, in UTF-8.
+
         Raises:
             GateError: It can't be read, or as `of_toml`; the message names the file.
         """
@@ -133,10 +134,14 @@ class Limits(Shown):
         return cls.of_toml(text, str(path))
 
     def of(self, metric_type: str, satellite_id: str | None = None) -> CellLimits:
-        """Return what holds for a metric type on a satellite, None for all together.
+        """Return what holds for a metric type, or for it on one satellite.
 
         What is said of the metric type goes before what is said of the satellite, and
         what is said of both before either.
+
+        Args:
+            metric_type: What is measured.
+            satellite_id: On which satellite; None for all together.
         """
         of_metric = self.metrics.get(metric_type, _NOTHING)
         limits: dict[str, Any] = {name: getattr(self, name) for name in _CHECKS}
@@ -150,7 +155,7 @@ class Limits(Shown):
         return CellLimits(**limits)
 
     def of_metrics(self, metric_types: Collection[str]) -> Limits:
-        """Return the same without what is said of other metric types than these."""
+        """Return the same without what is said of metric types that aren't in *metric_types*."""
         kept = {name: limits for name, limits in self.metrics.items() if name in metric_types}
         return replace(self, metrics=kept)
 
@@ -163,6 +168,9 @@ class Limits(Shown):
 
         Args:
             cells: (metric type, satellite or None for all together) of all that is judged.
+
+        Raises:
+            GateError: There is such a limit; the message names it.
         """
         cells = set(cells)
         types = {metric_type for metric_type, _ in cells}
@@ -179,6 +187,34 @@ class Limits(Shown):
         for satellite in self.satellites:
             if satellite not in satellites:
                 raise _no_satellite(f"satellites.{satellite}", satellites)
+        self._check_statistics_match(cells)
+
+    def _check_statistics_match(self, cells: set[tuple[str, str | None]]) -> None:
+        """Refuse a relative limit of a statistic that isn't judged where it is said."""
+        for prefix, relative, of_type, of_satellite in self._relatives():
+            judged = {
+                statistic
+                for metric_type, satellite in cells
+                if of_type in (None, metric_type) and of_satellite in (None, satellite)
+                for statistic in self.of(metric_type, satellite).statistics
+            }
+            for statistic in relative if judged and isinstance(relative, Mapping) else ():
+                if statistic not in judged:
+                    raise GateError(
+                        f"the limit '{prefix}relative.{statistic}' matches nothing: judged "
+                        f"there are {', '.join(sorted(judged))}"
+                    )
+
+    def _relatives(self) -> Iterator[tuple[str, object, str | None, str | None]]:
+        """Yield (prefix of the key, relative limit, metric type, satellite) as they are said."""
+        yield "", self.relative, None, None
+        for satellite, limits in self.satellites.items():
+            yield f"satellites.{satellite}.", limits.get("relative"), None, satellite
+        for name, of_metric in self.metrics.items():
+            yield f"metrics.{name}.", of_metric.get("relative"), name, None
+            for satellite, limits in of_metric.get("satellites", _NOTHING).items():
+                prefix = f"metrics.{name}.satellites.{satellite}."
+                yield prefix, limits.get("relative"), name, satellite
 
     def _check_deadlines(self) -> None:
         """Refuse a deadline that ends up without its share, wherever both come from."""

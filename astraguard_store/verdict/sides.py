@@ -19,8 +19,6 @@ from astraguard_store.verdict.noise import Group
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
 from astraguard_store.verdict.values import JudgedRun, NotJudged
 
-__all__ = ["EXCLUDED", "MissedCell", "Sides", "by_start", "history_groups"]
-
 EXCLUDED: Final = "gate:exclude"
 """The tag of runs that the noise isn't measured by."""
 
@@ -322,7 +320,7 @@ class Sides:
         ]
         found += self._reference_warnings()
         found += [
-            f"{run.run_id} has {share:.0%} of the usual events: was it finished?"
+            f"{run.run_id} has {share * 100:.0f} % of the usual events: was it finished?"
             for run, share in _shares(self.runs, self.reference)
             if share < _UNFINISHED
         ]

@@ -23,8 +23,10 @@ from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     comparison_shape,
     differences_shape,
-    headers_shape,
+    distributions_shape,
+    gate_shape,
     history_shape,
+    listed_shape,
     over_time_shape,
     report_shape,
     run_shape,
@@ -36,7 +38,6 @@ from astraguard_store.presentation.svg import (
     times_svg,
 )
 from astraguard_store.presentation.tables import Table, units_table
-from astraguard_store.presentation.verdict_shapes import gate_shape
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
 from astraguard_store.report.tables import satellites_table, statistics_table
@@ -172,7 +173,8 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         url = f"/?{urlencode({**kept, 'before': headers[-1].run_id})}"
         body.append(tag("p", tag("a", "Older runs", href=url, rel="next")))
     following = headers[-1].run_id if is_more else None
-    return Page("Runs", body, {"runs": headers_shape(headers), "next": following})
+    data = {"runs": listed_shape(runs, metric), "next": following, "metric_type": metric or None}
+    return Page("Runs", body, data)
 
 
 def _state_filter(asked: Mapping[str, str]) -> RunState | None:
@@ -198,11 +200,12 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         *belongings([run], _attached_link),
     ]
     trends = over_time(repository, run.run_id, _SLICES)
+    distributions = []
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
         body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
-        distribution = repository.distribution(metric_type, [run.run_id])
-        body.append(figure(distribution_svg(distribution)))
+        distributions.append(repository.distribution(metric_type, [run.run_id]))
+        body.append(figure(distribution_svg(distributions[-1])))
         over = [(run.run_id, trends.get(metric_type, []))]
         body.append(figure(times_svg(metric_type, over)))
         url = f"/history?{urlencode({'metric': metric_type})}"
@@ -219,7 +222,11 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         body.append(table(columns, files, caption="Files of the run"))
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
-    shape = {**run_shape(run), "over_time": over_time_shape(trends)}
+    shape = {
+        **run_shape(run),
+        "distributions": distributions_shape(distributions),
+        "over_time": over_time_shape(trends),
+    }
     return Page(f"Run {run.run_id}", body, shape)
 
 
@@ -259,9 +266,10 @@ def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         headers = repository.recent(_MOST_RUNNING, state="running")
     else:
         headers = RunHeaders([repository.get(run_id).header])
+    runs = list(summaries(repository, headers))
     if run_id is not None and headers[0].state != "running":
         said = tag("p", f"The run is {headers[0].state}. ", _top(run_id, "Show what it measured"))
-        return Page("Running", [said], {"runs": headers_shape(headers)}, is_part=True)
+        return Page("Running", [said], {"runs": listed_shape(runs)}, is_part=True)
     if not headers:
         said = tag("p", "No run is being recorded.", class_="soft")
         return Page("Running", [said], {"runs": []}, is_part=True, refresh_s=_REFRESH_S)
@@ -275,11 +283,11 @@ def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
             run.provenance.scenario or "-",
             text.tags_text(run.tags) or "-",
         ]
-        for run in summaries(repository, headers)
+        for run in runs
     ]
     columns = text.words("run", "state", "began (UTC)", "last wrote", "scenario", "tags")
     listed = table(columns, rows, caption="Being recorded")
-    shape = {"runs": headers_shape(headers)}
+    shape = {"runs": listed_shape(runs)}
     return Page("Running", [listed], shape, is_part=True, refresh_s=_REFRESH_S)
 
 
@@ -322,9 +330,11 @@ def compare_page(
     for comparison in comparisons:
         body += comparison_section(comparison)
     body.append(tag("h2", "Distributions"))
+    distributions = []
     differences: dict[str, list[QuantileChanges]] = {}
     for metric_type in sorted({m for run in (baseline, *others) for m in run.metrics}):
         distribution = repository.distribution(metric_type, run_ids)
+        distributions.append(distribution)
         body.append(figure(distribution_svg(distribution)))
         differences[metric_type] = quantile_changes(distribution, baseline, others)
         changes = changes_svg(metric_type, baseline.run_id, differences[metric_type])
@@ -332,6 +342,7 @@ def compare_page(
     shape = {
         "comparisons": [comparison_shape(one, by_satellite=False) for one in comparisons],
         "verdict": gate_shape(judged.report) if judged.report else None,
+        "distributions": distributions_shape(distributions),
         "differences": differences_shape(differences),
     }
     return Page("Comparison", body, shape)
@@ -387,7 +398,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         [
             _run_link(point.run_id),
             text.time_text(point.recorded_at),
-            point.group or "-",
+            *([point.group or "-"] if by else []),
             numbers.in_unit(point.summary.p95, unit),
             numbers.change_text(steps[point].change) if point in steps else "",
             numbers.count_text(point.summary.missed),
@@ -396,7 +407,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         for point in reversed(history.points)
     ]
     columns = [
-        *text.words("run", "recorded (UTC)", by or "group"),
+        *text.words("run", "recorded (UTC)", *([by] if by else [])),
         *text.numbers(f"p95 {unit.name}"),
     ]
     columns += [*text.numbers("change", "missed"), *text.words("commit")]
@@ -424,7 +435,11 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         action="/sql",
     )
     if not sql.strip():
-        return Page("SQL", [form, tag("p", _views(repository), class_="soft")], {})
+        views = _views(repository)
+        said = (
+            f"The views are {', '.join(views)}." if views else "SQL needs a database in a folder."
+        )
+        return Page("SQL", [form, tag("p", said, class_="soft")], {"views": views})
     try:
         answer = repository.query(sql, time_limit_s=_QUERY_SECONDS, row_limit=_QUERY_ROWS)
     except QueryError as error:
@@ -442,11 +457,10 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     )
 
 
-def _views(repository: RunRepository) -> str:
+def _views(repository: RunRepository) -> list[str]:
     if repository.results_dir is None or repository.answers_from != "database":
-        return "SQL needs a database in a folder."
-    described = described_schema(repository.results_dir)
-    return f"The views are {', '.join(o.name for o in described if o.kind == 'view')}."
+        return []
+    return [o.name for o in described_schema(repository.results_dir) if o.kind == "view"]
 
 
 def error_page(error: Exception) -> Page:

@@ -37,6 +37,7 @@ from astraguard_store.formats.summary import (
     AdoptedSummary,
     parse_document,
     parse_summary,
+    parse_timestamp,
     render_document,
     summary_document,
 )
@@ -184,8 +185,8 @@ def _parsed(document: dict[str, Any]) -> AdoptedSummary | None:
     for of_one in parsed.satellites.values():
         for statistics in of_one.values():
             _check_statistics(statistics)
-    if parsed.recorded_at_us is not None:
-        utc_from_epoch_us(parsed.recorded_at_us)
+    if (written_us := parse_timestamp(parsed.timestamp)) is not None:
+        utc_from_epoch_us(written_us)
     return parsed
 
 

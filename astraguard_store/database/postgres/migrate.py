@@ -18,19 +18,9 @@ from astraguard_store.database.postgres.connections import (
 from astraguard_store.database.postgres.grants import OWNER
 from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.server_url import ServerUrl
-from astraguard_store.database.sqlite.description import objects_of
 from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts
 from astraguard_store.exceptions import SchemaVersionError
 from astraguard_store.reports import DescribedObject
-
-__all__ = [
-    "check_server_revision",
-    "described_on_server",
-    "found_on_server",
-    "lock_migrations",
-    "server_engine",
-    "upgrade_server",
-]
 
 # Any number, as long as nobody else's is the same.
 _LOCK: Final = 4_716_001_008
@@ -129,6 +119,6 @@ def upgrade_server(url: ServerUrl) -> None:
 
 def described_on_server(connections: Connections) -> tuple[DescribedObject, ...]:
     """Return what the views and tables mean, each by name; one statement."""
-    return objects_of(
+    return DescribedObject.of_rows(
         connections.read(lambda c: c.run(_DESCRIPTIONS).fetchall(), one_statement=True)
     )

@@ -22,11 +22,10 @@ from astraguard_store.database.sqlite.migrate import (
     fill_new,
     found_revision,
 )
+from astraguard_store.database.sqlite.shadowed import logs_of_others_kept
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
-
-__all__ = ["SqliteFile", "SqliteMemory"]
 
 T = TypeVar("T")
 
@@ -35,10 +34,11 @@ class SqliteFile(FileReader):
     """A database in a file: readers don't wait for a writer, nor a writer for them."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        # First, for `__del__`: there may be no such file.
+        self._writer = FileWriter(path)
         super().__init__(path, busy_timeout_s)
         self.path: Path | None = path
         self.name = str(path)
-        self._writer = FileWriter(path)
 
     @classmethod
     def open(cls, path: Path, busy_timeout_s: float) -> SqliteFile:
@@ -54,7 +54,8 @@ class SqliteFile(FileReader):
 
     def version_of_others(self) -> Hashable | None:
         """Return what moves with others' commits; see `Backend.version_of_others`."""
-        return self._writer.version_of_others()
+        with translated(self.name):
+            return self._writer.version_of_others()
 
     @contextmanager
     def write(self, options: StoreOptions) -> Iterator[SqliteWrite]:
@@ -105,7 +106,11 @@ class SqliteFile(FileReader):
         # The writer last: closing the last connection moves the log into the file.
         super().close()
         with self._writer.at_work():
-            self._writer.close()
+            self._close_writer()
+
+    def __del__(self) -> None:
+        """Close the writer as `close` does, if nobody has."""
+        self._close_writer()
 
     def check_schema(self) -> None:
         """Raise SchemaVersionError if another process has migrated it since it was opened."""
@@ -139,7 +144,12 @@ class SqliteFile(FileReader):
 
     def _drop_connections(self) -> None:
         super().close()
-        self._writer.close()
+        self._close_writer()
+
+    def _close_writer(self) -> None:
+        if self._writer.is_open:
+            with logs_of_others_kept(self._path, self._identity):
+                self._writer.close()
 
 
 class SqliteMemory:

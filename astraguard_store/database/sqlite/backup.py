@@ -11,12 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from astraguard_store.database.sqlite.engine import connect
-from astraguard_store.database.sqlite.errors import database_error, is_damage, translated
+from astraguard_store.database.sqlite.errors import database_error, is_damage
 from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
-
-__all__ = ["BESIDE", "back_up", "remove_beside", "unfinished_name"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -52,7 +50,7 @@ def back_up(read: Reading, where: Path | str, target: Path) -> None:
     unfinished = unfinished_name(target)
     descriptor = _claim(unfinished, target)
     try:
-        with translated(target), closing(_connect(unfinished)) as copy:
+        with _blamed(where, target), closing(_connect(unfinished)) as copy:
             read(lambda source: _copy(source, copy, target))
             copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         _check(where, unfinished, target)
@@ -160,14 +158,19 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection, target: Path) ->
         raise database_error(error, target) from error
 
 
-def _check(where: Path | str, unfinished: Path, target: Path) -> None:
+@contextmanager
+def _blamed(where: Path | str, target: Path) -> Iterator[None]:
+    """Name the original if a copy isn't sound, which is then one of what isn't; else the copy."""
     try:
-        with closing(connect(unfinished, "immutable")) as copy:
-            problems = structural_problems(copy)
-            broken = copy.execute("PRAGMA foreign_key_check").fetchall()
+        yield
     except sqlite3.Error as error:
-        # A copy that isn't sound is a copy of what isn't.
         raise database_error(error, where if is_damage(error) else target) from error
+
+
+def _check(where: Path | str, unfinished: Path, target: Path) -> None:
+    with _blamed(where, target), closing(connect(unfinished, "immutable")) as copy:
+        problems = structural_problems(copy)
+        broken = copy.execute("PRAGMA foreign_key_check").fetchall()
     if problems or broken:
         raise DatabaseDamagedError(where, "; ".join(map(str, problems or broken)))
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from astraguard_store.database.sqlite.engine import (
 from astraguard_store.database.sqlite.errors import (
     DRIVER_ERRORS,
     database_error,
+    is_damage,
     translated,
     translated_os_errors,
 )
@@ -39,8 +41,6 @@ from astraguard_store.exceptions import (
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
 from astraguard_store.system.files import is_same_file, open_descriptors
-
-__all__ = ["FileReader", "FileWriter", "SqliteWrite"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -60,6 +60,11 @@ _VERSIONS = 2**32
 _LOG_LIMIT_BYTES = 4 * 2**20
 _LONG_LOG_BYTES = 6 * 2**20
 
+# Those with a log but without its index, which one connection each found to be so: it can't
+# always be closed.
+_without_commit: set[QuietState] = set()
+_damaged: dict[QuietState, sqlite3.DatabaseError] = {}
+
 
 class FileReader:
     """Reads a SQLite file, in one of two ways.
@@ -73,8 +78,9 @@ class FileReader:
     is opened as a file that doesn't change, and looked at before and after each
     query: if it did change, the query is run again. Such a connection may be closed
     beside others of this process: SQLite keeps its descriptor until they have no
-    locks left, which closing it would drop. A database that is written without a
-    log, such as a copy that was put back, is read under SQLite's usual locks.
+    locks left, which closing it would drop (for a log without index see `Alone`). A
+    database that is written without a log, such as a copy that was put back, is read
+    under SQLite's usual locks.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
@@ -178,7 +184,7 @@ class FileReader:
                     try:
                         result = self._answer(asking, before)
                     except StoreError:
-                        if before is None or before[0] == self._state():
+                        if before is None or before == (self._state(), self._log_state()):
                             raise
                         continue
             except SetAsideError:
@@ -202,7 +208,7 @@ class FileReader:
                 self._under_way.discard(asking)
 
     def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
-        with translated(self._path), closing(self._connect(_mode(quiet))) as own:
+        with translated(self._path), closing(self._connect_quietly(quiet)) as own:
             return answer(own, asking)
 
     def close(self) -> None:
@@ -244,9 +250,28 @@ class FileReader:
         if self._queries is None or self._queries_quiet != quiet:
             if self._queries is not None:
                 self._queries.close()
-            self._queries = self._connect(_mode(quiet))
+            self._queries = self._connect_quietly(quiet)
             self._queries_quiet = quiet
         return self._queries
+
+    def _connect_quietly(self, quiet: QuietState | None) -> sqlite3.Connection:
+        """Return a new connection to a file of that state; `None`: it may be written."""
+        if quiet is None:
+            return self._connect("ro")
+        if quiet[1] is None or quiet in _without_commit:
+            return self._connect("immutable")
+        if quiet in _damaged:
+            raise copy(_damaged[quiet])
+        try:
+            connection = self._connect("alone")
+        except sqlite3.DatabaseError as error:
+            if is_damage(error) and (self._state(), self._log_state()) == quiet:
+                _damaged[quiet] = copy(error)
+            raise
+        if getattr(connection, "removes_log", False) and self._log_state() == quiet[1]:
+            # It can't be closed, and there is no need of another.
+            _without_commit.add(quiet)
+        return connection
 
     def _connect(self, mode: Mode) -> sqlite3.Connection:
         return connect(self._path, mode, busy_timeout_s=self._busy_timeout_s)
@@ -522,13 +547,6 @@ def _check_is_file(path: Path) -> None:
 
 def _file_state(found: os.stat_result) -> FileState:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _mode(quiet: QuietState | None) -> Mode:
-    """Return how a file of that state is opened for reading; `None`: it may be written."""
-    if quiet is None:
-        return "ro"
-    return "immutable" if quiet[1] is None else "alone"
 
 
 def _is_fresh(state: os.stat_result) -> bool:

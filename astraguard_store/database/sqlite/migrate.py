@@ -1,4 +1,4 @@
-"""How a schema comes to be: by the migrations, and by nothing else.
+"""How a schema comes to be, by the migrations and nothing else; and what it means.
 
 Alembic takes 0.2 s to import, so it is imported only to migrate; whether a
 database is current is asked of its version table directly.
@@ -44,33 +44,26 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreError,
 )
+from astraguard_store.reports import DescribedObject
 from astraguard_store.system.files import make_file, sync_folder
 from astraguard_store.system.forks import in_forked_child
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "KNOWN_REVISIONS",
-    "check_log_fits",
-    "check_revision",
-    "create_database",
-    "fill_new",
-    "finish_restoring",
-    "found_revision",
-    "migrate",
-    "restore_database",
-    "revision_of",
-    "run_scripts",
-    "scripts_folder",
-    "upgrade_database",
-]
-
 KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 logger = logging.getLogger("astraguard_store")
 
 _FORMER: Final = "-before-restore"
+
+# The views first, for they are what to ask; the row about the object before its columns.
+_DESCRIPTIONS: Final = """
+SELECT d.object, d.kind, d."column", d.unit, d.description
+FROM schema_doc AS d
+LEFT JOIN pragma_table_info(d.object) AS c ON c.name = d."column"
+ORDER BY d.kind DESC, d.object, d."column" <> '', c.cid
+"""
 
 
 def scripts_folder() -> Path:
@@ -135,6 +128,11 @@ def check_log_fits(path: Path) -> None:
         )
 
 
+def described_objects(connection: sqlite3.Connection) -> tuple[DescribedObject, ...]:
+    """Return what all views and then all tables mean, each by name; one statement."""
+    return DescribedObject.of_rows(connection.execute(_DESCRIPTIONS).fetchall())
+
+
 def migrate(driver: sqlite3.Connection) -> None:
     """Bring the database behind *driver* to the newest schema, or leave it as it was.
 
@@ -192,8 +190,9 @@ def create_database(path: Path) -> None:
         make_file(new)
         with translated(path), closing(connect(new, "rw")) as driver:
             fill_new(driver)
-        # Closing the last connection moves the log into the file, and says nothing
-        # where that fails; without its log the file would be half a database.
+            # Closing does that too, and doesn't say why it fails, as on a full disk.
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        # Without its log the file would be half a database.
         if new.with_name(f"{new.name}-wal").exists():
             raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
         new.rename(path)
@@ -202,7 +201,9 @@ def create_database(path: Path) -> None:
         # Among them is a TimeoutError, which is an OSError.
         raise
     except OSError as error:
-        raise DatabaseError(f"{path} can't be made: {error.strerror}") from error
+        failure = DatabaseError(f"{path} can't be made: {error.strerror}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 def revision_of(path: Path) -> str | None:
