@@ -566,3 +566,41 @@ class TestRoundTrips:
         # three: an answer may come while the rest of a long message is still being sent,
         # for which nobody waits.
         assert min(turns) - 1 <= 4
+
+
+class TestRefusedByTheServer:
+    """A server that runs and refuses: the error says what to do there."""
+
+    @pytest.mark.parametrize(
+        ("code", "advice"),
+        [
+            ("53100", "disk is full: make room there"),
+            ("57014", "statement_timeout is too short"),
+            ("25006", "takes no writes, as a replica does"),
+        ],
+        ids=["full disk", "time limit", "replica"],
+    )
+    def test_nothing_is_written_and_the_error_says_what_to_do(
+        self, server: postgres.Server, server_database: str, code: str, advice: str
+    ) -> None:
+        server.execute(
+            server_database,
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'as it is' USING ERRCODE = '{code}'; END $$",
+        )
+        server.execute(
+            server_database,
+            "CREATE TRIGGER refuse BEFORE INSERT ON statistics EXECUTE FUNCTION refuse()",
+        )
+        with (
+            RunRepository.in_memory() as rig,
+            RunRepository.open(server.url(server_database)) as there,
+        ):
+            rig.save("run_1", recorded(3))
+
+            with pytest.raises(DatabaseError, match=f"as it is.*; .*{advice}"):
+                rig.push(server.url(server_database))
+            with pytest.raises(DatabaseError, match=advice):
+                there.save("run_2", recorded(3))
+
+            assert there.recent() == []

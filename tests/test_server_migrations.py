@@ -20,6 +20,7 @@ from astraguard_store.database.postgres.tables import server_metadata
 from astraguard_store.database.schema import metadata
 from astraguard_store.store.schema_versions import (
     described_schema,
+    grant_roles,
     schema_head,
     schema_status,
     upgrade_schema,
@@ -67,6 +68,31 @@ class TestUpgrade:
         assert done.returncode == 0, done.stderr
         with RunRepository.open(url) as repository:
             assert repository.save("run_1", recorded(3)).revision == 1
+
+    def test_what_an_owner_migrates_the_others_may_use(
+        self, server: postgres.Server, empty: str
+    ) -> None:
+        psycopg = pytest.importorskip("psycopg")
+        assert alembic(server.url(empty), "upgrade", "0008").returncode == 0
+        grant_roles(server.url(empty))
+        roles = {"own_1": "owner", "own_2": "owner", "rig_1": "writer", "asks_1": "reader"}
+        for login, role in roles.items():
+            server.execute(empty, f"CREATE ROLE {login} LOGIN IN ROLE astraguard_{role}")
+        try:
+            upgrade_schema(server.url(empty, user="own_1"))
+
+            with RunRepository.in_memory() as rig:
+                rig.save("run_1", recorded(3), save_id="take 1")
+                report = rig.push(server.url(empty, user="rig_1"))
+            with RunRepository.open(server.url(empty, user="asks_1"), read_only=True) as asked:
+                named = asked.query("SELECT save_id FROM v_save_ids").rows
+            with psycopg.connect(server.url(empty, user="own_2")) as another:
+                another.execute("ALTER TABLE runs ADD COLUMN later text")
+                another.execute("ALTER TABLE save_ids ADD COLUMN later text")
+            assert (report.pushed, named) == (("run_1",), [("take 1",)])
+        finally:
+            for login in roles:
+                server.execute(empty, f"DROP ROLE {login}")
 
     def test_down_and_up_again_gives_an_empty_store(
         self, server: postgres.Server, empty: str

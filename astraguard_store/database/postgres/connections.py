@@ -40,6 +40,13 @@ _PATIENCE: Final = {
 # it; our error tells of it.
 _UNHEARD: Final = logging.NullHandler()
 _LOCKED: Final = ("LockNotAvailable", "DeadlockDetected")
+# What to do about an error of a server that runs.
+_ADVICE: Final = {
+    "InsufficientPrivilege": "`astraguard-store db grants` says who may do what",
+    "DiskFull": "the server's disk is full: make room there, and try again",
+    "QueryCanceled": "the server's statement_timeout is too short: let its owner raise it",
+    "ReadOnlySqlTransaction": "this server takes no writes, as a replica does: name another",
+}
 _LIMIT: Final = "%(limit)s::BIGINT"
 
 
@@ -255,8 +262,9 @@ def _as_ours(error: psycopg.Error, url: ServerUrl, waited_s: float = 0.0) -> Dat
     reason = url.without_secrets(str(error))
     if type(error).__name__ in _LOCKED:
         return DatabaseBusyError(url.shown, waited_s)
-    if isinstance(error, errors.InsufficientPrivilege):
-        return DatabaseError(f"{url}: {reason}; `astraguard-store db grants` says who may do what")
+    advice = _ADVICE.get(type(error).__name__)
+    if advice:
+        return DatabaseError(f"{url}: {reason}; {advice}")
     if isinstance(error, errors.OperationalError):
         return DatabaseError(
             f"{url} can't be asked: {reason}; see whether the server runs, and try again"

@@ -11,11 +11,25 @@ OWNER: Final = "astraguard_owner"
 WRITER: Final = "astraguard_writer"
 
 _OWNERS: Final = "schema_doc, store, astraguard_schema_version"
-_LATER: Final = "ALTER DEFAULT PRIVILEGES IN SCHEMA public"
+_LATER: Final = "ALTER DEFAULT PRIVILEGES{} IN SCHEMA public"
 _ROLE: Final = (
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') "
     "THEN CREATE ROLE {role} NOLOGIN; END IF; END $$"
 )
+# Only who owns a table may alter it, and what one owner makes the next has to change, too.
+_OWN: Final = f"""DO $$ DECLARE change text; BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        GRANT {OWNER} TO CURRENT_USER;
+    END IF;
+    FOR change IN
+        SELECT format('ALTER %s %s OWNER TO {OWNER}',
+            CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, oid::regclass)
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
+        UNION ALL SELECT format('ALTER FUNCTION %s OWNER TO {OWNER}', oid::regprocedure)
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+    LOOP EXECUTE change; END LOOP;
+END $$"""  # noqa: S608 - of names
 
 
 def grants_sql() -> list[str]:
@@ -32,12 +46,15 @@ def grants_sql() -> list[str]:
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}",
         f"GRANT USAGE ON SCHEMA public TO {WRITER}, {READER}",
-        f"GRANT ALL ON {tables} TO {OWNER}",
+        " ".join(_OWN.split()),
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {WRITER}",
         f"REVOKE INSERT, UPDATE, DELETE ON {_OWNERS} FROM {WRITER}",
         f"GRANT SELECT ON {tables} TO {READER}",
-        f"{_LATER} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {WRITER}",
-        f"{_LATER} GRANT SELECT ON TABLES TO {READER}",
+        *(
+            f"{_LATER.format(by)} GRANT {what} ON TABLES TO {whom}"
+            for by in ("", f" FOR ROLE {OWNER}")
+            for what, whom in (("SELECT, INSERT, UPDATE, DELETE", WRITER), ("SELECT", READER))
+        ),
         # What a reader may take at once, whatever client it comes with.
         f"ALTER ROLE {READER} SET default_transaction_read_only TO on",
         f"ALTER ROLE {READER} SET statement_timeout TO '60s'",

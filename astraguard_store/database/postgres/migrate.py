@@ -15,6 +15,7 @@ from astraguard_store.database.postgres.connections import (
     driver,
     translated,
 )
+from astraguard_store.database.postgres.grants import OWNER
 from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts
@@ -49,8 +50,18 @@ def server_engine(url: ServerUrl) -> Engine:
 
 
 def lock_migrations(connection: Connection) -> None:
-    """Wait until nobody else migrates; the lock ends with the transaction."""
+    """Wait until nobody else migrates; the lock ends with the transaction.
+
+    From then on it is done as the role that the tables belong to: see `grants`.
+    """
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    connection.execute(
+        text(
+            "SELECT set_config('role', relowner::regrole::text, true) FROM pg_class "  # noqa: S608
+            f"WHERE oid = to_regclass('runs') AND relowner::regrole::text = '{OWNER}' "
+            "AND pg_has_role(current_user, relowner, 'MEMBER')"
+        )
+    )
 
 
 def found_on_server(connections: Connections) -> str | None:
