@@ -11,8 +11,6 @@ from astraguard_store.model import AtLeast, LatencyMeasurement, rank_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TimeSlice", "over_time"]
-
 
 class TimeSlice(NamedTuple):
     """The events of one metric type in a part of the run's time.

@@ -83,8 +83,6 @@ if TYPE_CHECKING:
         PercentileInterval,
     )
 
-__all__ = ["RunRepository", "server_shown"]
-
 logger = logging.getLogger("astraguard_store")
 
 _NO_FILTERS = (None,) * 8
@@ -144,7 +142,8 @@ class RunRepository:
         self._writable_source = writable
         self._read_only = read_only
         self._closed = False
-        self._finalizer = weakref.finalize(self, source.close)
+        # A collection may run anywhere, also where this thread keeps others waiting.
+        self._finalizer = weakref.finalize(self, source.close, wait=False)
 
     @classmethod
     def open(
@@ -314,7 +313,8 @@ class RunRepository:
     def close(self) -> None:
         """Let go of the store; its connections close with its last repository."""
         self._closed = True
-        self._finalizer()
+        if self._finalizer.detach():
+            self._open_source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -1130,12 +1130,15 @@ class RunRepository:
             progress: Called with (runs done, runs in all).
 
         Raises:
+            InvalidRunError: *paths* is one path and no list.
             StoreNotFoundError: A path is none of these.
             ReadOnlyStoreError: The repository was opened for reading.
             ArtifactReadError: A zip is damaged; what was brought in before stays.
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
+        if isinstance(paths, str | os.PathLike):
+            raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
         return source.bring_in(
             [local_path(path, "a server's runs can't be brought back") for path in paths], progress
         )

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,22 +42,6 @@ from astraguard_store.system.files import (
     open_for_reading,
     read_file,
 )
-
-__all__ = [
-    "SummaryFile",
-    "found_run",
-    "has_summary",
-    "is_as_saved",
-    "last_measured_us",
-    "names_another_run",
-    "noted_chunks",
-    "read_columns",
-    "read_document",
-    "read_noted",
-    "read_run",
-    "read_summary_bytes",
-    "read_summary_file",
-]
 
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
 _TAIL_BYTES = 4096
@@ -157,6 +142,9 @@ def read_summary_bytes(path: Path) -> bytes:
 
 def has_summary(root: Path | str, run_id: str) -> bool:
     """Return whether there is a summary in the run's folder: mostly one question."""
+    if "\0" in run_id:
+        # Another program's row: no folder has such a name.
+        return False
     # Mostly it is plain; to go through all names takes as long as the question.
     if os.access(f"{root}/{run_id}/{SUMMARY_NAME}", os.F_OK):
         return True
@@ -207,7 +195,9 @@ def run_time_us(root: Path, run_id: str, timestamp: object, modified_us: int) ->
 
 
 def _is_witnessed(measured: int, written: int | None, modified: int) -> bool:
-    if measured < FIRST_DATE_S * 1e6:
+    # A run isn't over before it is listed: such a date is a rig's wrong clock, or no date.
+    is_to_come = measured > time.time_ns() // 1000 + _A_DAY_US
+    if is_to_come or measured < FIRST_DATE_S * 1e6:
         return any(abs(measured - other) <= _A_DAY_US for other in (written, modified) if other)
     return True
 

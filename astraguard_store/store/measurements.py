@@ -24,8 +24,6 @@ from astraguard_store.store.store import FolderStore, Store
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["few_of_stored", "frame_in_memory", "frame_of_files", "frame_of_stored"]
-
 # 9 µs each in plain Python, of 0.2 s of CPU that polars' import takes.
 _FEW = 20_000
 
@@ -123,6 +121,9 @@ def _from_table(store: Store, run: RunSummary) -> pl.DataFrame | None:
 
 
 def _kept(store: Store, run: RunSummary) -> Columns | None:
+    if not run.total_measurements and run.state != "running":
+        # Its recording ended before the first one.
+        return Columns([], [])
     kept = store.database.read(partial(kept_measurements, run_id=run.run_id))
     return kept if kept and kept.rows == run.total_measurements else None
 
