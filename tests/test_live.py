@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from recordings import recorded
+from stepping import right_before
 
 from astraguard_store import (
     ArtifactReadError,
@@ -54,6 +57,13 @@ def fill(run: LatencyCollector, measurements: int = 10) -> None:
 def staged(repository: RunRepository) -> list[str]:
     assert repository.results_dir is not None
     return sorted(os.listdir(repository.results_dir / ".staging"))
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
 
 
 def run_child(results: Path, body: str) -> int:
@@ -659,6 +669,59 @@ class TestFork:
         finally:
             with suppress(ProcessLookupError):
                 os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+class TestNeverEntered:
+    """A run that has begun, and whose block is never entered."""
+
+    def test_ctrl_c_while_it_begins_leaves_it_interrupted(self, repository: RunRepository) -> None:
+        def strike() -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        with (
+            right_before("_start_thread", strike),
+            pytest.raises(KeyboardInterrupt),
+            repository.run("run"),
+        ):
+            pytest.fail("the block was entered")
+
+        assert repository.get("run").state == "interrupted"
+        assert staged(repository) == []
+        assert repository.save("run", recorded(5)).state == "finished"
+
+    @pytest.mark.parametrize("is_recorded", [False, True])
+    def test_a_task_that_is_cancelled_while_it_begins_leaves_it_interrupted(
+        self, repository: RunRepository, *, is_recorded: bool
+    ) -> None:
+        assert repository.results_dir is not None
+        lock = repository.results_dir / "astraguard.db.lock"
+
+        def has_begun() -> bool:
+            if not is_recorded:
+                return any(lock.parent.glob(".staging/*.journal"))
+            # The loop, which is blocked meanwhile, hears of it after the cancellation.
+            return any(thread.name.endswith("-recorder") for thread in threading.enumerate())
+
+        async def record() -> None:
+            async with repository.run("run"):
+                pytest.fail("the block was entered")
+
+        async def cancelled() -> None:
+            with lock.open("r+b") as held:
+                if not is_recorded:
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                recording = asyncio.create_task(record())
+                await asyncio.sleep(0)
+                wait_for(has_begun)
+                recording.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await recording
+
+        asyncio.run(cancelled())
+
+        wait_for(lambda: staged(repository) == [])
+        assert repository.get("run").state == "interrupted"
+        assert repository.save("run", recorded(5)).state == "finished"
 
 
 class TestOtherStores:
