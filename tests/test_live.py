@@ -646,6 +646,24 @@ class TestFork:
             assert repository.get("run").total_measurements == 2
             assert repository.get("run").state == "finished"
 
+    def test_a_parent_that_forks_all_the_time_keeps_what_it_recorded(self, tmp_path: Path) -> None:
+        body = """
+            repository.run("run", flush_every_s=0.5).__enter__().record("x", "S", 0.0, 1.0)
+            (journal,) = Path(sys.argv[1], ".staging").glob("*.journal")
+            size, ends_at = journal.stat().st_size, time.monotonic() + 30
+            while journal.stat().st_size == size and time.monotonic() < ends_at:
+                child = os.fork()
+                if not child:
+                    os._exit(0)
+                os.waitpid(child, 0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+        assert run_child(tmp_path, body) == KILLED
+
+        with RunRepository.open(tmp_path) as repository:
+            assert repository.get("run").total_measurements == 1
+
     def test_a_child_that_lives_on_does_not_keep_the_journal(self, tmp_path: Path) -> None:
         body = """
             run = repository.run("run", flush_every_s=0.05).__enter__()
