@@ -33,8 +33,6 @@ from astraguard_store.system.forks import in_forked_child
 if TYPE_CHECKING:
     from astraguard_store.store.live_run import LiveRun
 
-__all__ = ["AsyncRunRepository", "OpeningRepository"]
-
 logger = logging.getLogger("astraguard_store")
 
 P = ParamSpec("P")
@@ -101,8 +99,15 @@ class AsyncRunRepository:
         answers_from: As in `RunRepository`.
     """
 
-    def __init__(self, repository: RunRepository, workers: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, repository: RunRepository, workers: ThreadPoolExecutor | None = None
+    ) -> None:
         """Use `open` or `in_memory`."""
+        if workers is None:
+            raise TypeError(
+                "a repository is opened: async with AsyncRunRepository.open(…), or "
+                "AsyncRunRepository.in_memory()"
+            )
         self._repository = repository
         self._workers = workers
         _repositories.add(self)

@@ -36,21 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "GAMMA",
-    "LAST_BUCKET",
-    "RELATIVE_ERROR",
-    "ZERO_BUCKET",
-    "BucketColumns",
-    "added_up",
-    "bucket_of",
-    "bucket_value",
-    "buckets_of",
-    "count_by_bucket",
-    "quantiles",
-    "text_of",
-]
-
 RELATIVE_ERROR: Final = 0.01
 GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 ZERO_BUCKET: Final = -1037

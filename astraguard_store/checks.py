@@ -13,22 +13,6 @@ from string import ascii_letters, digits
 
 from astraguard_store.exceptions import InvalidRunError
 
-__all__ = [
-    "DAY_S",
-    "FIRST_DATE_S",
-    "MAX_BYTES",
-    "MAX_CHARACTERS",
-    "MAX_NAME_CHARACTERS",
-    "MOST_REVISIONS",
-    "check_attachment_name",
-    "check_name",
-    "check_named_save",
-    "check_non_negative",
-    "check_number",
-    "check_recorded_name",
-    "check_run_id",
-]
-
 # 2000-01-01 UTC. Smaller numbers are seconds since a boot or since the start of a test.
 FIRST_DATE_S = 946_684_800.0
 # A run that is saved each second reaches it in 68 years; a counter of four bytes ends here.

@@ -29,20 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "BLOCK_BYTES",
-    "ROW_BYTES",
-    "Batch",
-    "Columns",
-    "Label",
-    "MeasurementLike",
-    "check_packed",
-    "pack_row",
-    "panics_raise",
-    "polars_is_usable",
-    "polars_pays",
-]
-
 Label = tuple[str, str]
 """(metric type, satellite id)"""
 

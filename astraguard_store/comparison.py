@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from astraguard_store.model import AtLeast, MetricSummary, RunState, RunSummary
 from astraguard_store.noise import WORST_FIELDS, Worst
 from astraguard_store.provenance import ProvenanceChange, provenance_changes
-from astraguard_store.shown import Plotted, asked_of, dict_of, html_of
+from astraguard_store.shown import Plotted, asked_of, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
-
-__all__ = ["Comparison", "MetricChange", "ValueChange", "compare"]
 
 # A repr is one line in a notebook.
 _SHOWN: Final = 3
@@ -129,8 +127,9 @@ class MetricChange(NamedTuple):
         where = f" on {self.satellite_id}" if self.satellite_id else ""
         if self.baseline is None or self.candidate is None:
             side = "candidate" if self.baseline is None else "baseline"
-            return f"<MetricChange {self.metric_type}{where}: only in the {side}>"
-        return f"<MetricChange {self.metric_type}{where}: mean {_in_ms(self.mean_ms)}>"
+            return printable(f"<MetricChange {self.metric_type}{where}: only in the {side}>")
+        mean = _in_ms(self.mean_ms)
+        return printable(f"<MetricChange {self.metric_type}{where}: mean {mean}>")
 
     def _change(self, statistic: str) -> ValueChange:
         return ValueChange(
@@ -233,7 +232,7 @@ class Comparison(Plotted):
         differing = ", ".join(change.name for change in self.provenance_changes)
         parts += [f"another {differing}"] if differing else []
         parts += ["not comparable"] if self._differences() else []
-        return f"<Comparison {'; '.join(parts)}>"
+        return printable(f"<Comparison {'; '.join(parts)}>")
 
     def plot(self) -> altair.VConcatChart:
         """Return the percentiles of both runs and the difference by quantile, in Vega-Altair.

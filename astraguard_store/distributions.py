@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.model import AtLeast, MetricSummary
-from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.shown import Tabular, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
-
-__all__ = ["Distribution", "RunDistribution"]
 
 _KEPT: Final = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 
@@ -122,7 +120,7 @@ class Distribution(Tabular):
     def __repr__(self) -> str:
         where = f" on {self.satellite_id}" if self.satellite_id else ""
         names = ", ".join(run.run_id for run in self.runs)
-        return f"<Distribution {self.metric_type}{where}: {names or 'no runs'}>"
+        return printable(f"<Distribution {self.metric_type}{where}: {names or 'no runs'}>")
 
     def run(self, run_id: str) -> RunDistribution | None:
         """Return the distribution of one run; None if it isn't among them."""

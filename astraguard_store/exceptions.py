@@ -28,8 +28,9 @@ A call that raises has changed nothing, unless the error's docstring says so. `e
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
     "ArtifactError",
@@ -53,6 +54,32 @@ __all__ = [
     "StoreNotFoundError",
 ]
 
+# Of a URL, also of one whose colon or slash was left out, or which became a path; of
+# USER:PASSWORD@HOST/… alone; and of a URL without a host. To the last @ of a word, as a
+# password may hold more of them.
+_PASSWORD: Final = re.compile(
+    r"""((?:\b\w[\w+.-]*:?/{1,2}|\bpostgres\w*:)[^\s:/@'"]*):(?!/)[^\s'"]+@
+    |(\b[^\s:/@'"]+):(?!/)[^\s'"/]+@(?=[\w.\[-][^\s'"]*/)
+    |(\bpostgres\w*:/{0,2}[^\s:/@'"]*):(?!/|\d+\b)[^\s'"@]+
+    |(\bpassword=)[^\s&'"]+""",
+    re.VERBOSE,
+)
+
+
+def without_passwords(message: str) -> str:
+    """Return a message with `***` for the password of each URL in it.
+
+    A URL that was put in the place of a run id, a path or a number is told as what it isn't.
+    """
+    return _PASSWORD.sub(_hidden, message)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    of_url, alone, without_host, named = found.groups()
+    if named or without_host:
+        return f"{named}***" if named else f"{without_host}:***"
+    return f"{of_url or alone}:***@"
+
 
 def _restored(kind: type[StoreError], args: tuple[object, ...]) -> StoreError:
     error = kind.__new__(kind, *args)
@@ -74,7 +101,7 @@ class StoreError(Exception):
     kept: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
-        message = super().__str__()
+        message = without_passwords(super().__str__())
         if not self.kept:
             return message
         files = ", ".join(map(str, self.kept))

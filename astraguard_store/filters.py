@@ -11,8 +11,6 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import RunHeader, RunState
 from astraguard_store.provenance import MAX_TEXT_CHARACTERS
 
-__all__ = ["Above", "RunFilters"]
-
 Above = tuple[str, str, float]
 """(metric type, statistic, limit in ms)"""
 

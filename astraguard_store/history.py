@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
 from astraguard_store.provenance import Provenance
-from astraguard_store.shown import Tabular, dict_of, html_of
+from astraguard_store.shown import Tabular, dict_of, html_of, printable
 from astraguard_store.verdict import change_points
 from astraguard_store.verdict.values import ChangePoint
 
 if TYPE_CHECKING:
     import altair
-
-__all__ = ["GROUPS", "History", "HistoryPoint", "history_of", "points_of"]
 
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
@@ -79,7 +77,8 @@ class History(Tabular):
     def __repr__(self) -> str:
         by = f" by {self.by}" if self.by else ""
         number = len({point.run_id for point in self.points})
-        return f"<History {self.metric_type}{by}: {number} run{'' if number == 1 else 's'}>"
+        runs = f"{number} run{'' if number == 1 else 's'}"
+        return printable(f"<History {self.metric_type}{by}: {runs}>")
 
     def groups(self) -> dict[str | None, tuple[HistoryPoint, ...]]:
         """Return {group: its points, oldest first}."""

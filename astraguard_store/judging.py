@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import GateReport
 
-__all__ = [
-    "Judged",
-    "Standard",
-    "find_standard",
-    "judge",
-    "of_the_same_scenario",
-    "regressed_for_sure",
-]
-
 
 class Standard(NamedTuple):
     """What runs are held against.

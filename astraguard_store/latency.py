@@ -19,8 +19,6 @@ from astraguard_store.model import LatencyMeasurement
 from astraguard_store.statistics import summarize
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["LatencyCollector", "Measurements"]
-
 FAULT_DETECTION: Final = "fault_detection"
 AGENT_DECISION: Final = "agent_decision"
 RECOVERY_ACTION: Final = "recovery_action"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LongColumns"]
-
 _BATCH_ROWS = 262_144
 # Sorted at once: 8 MB.
 _MOST_SORTED = 2**20

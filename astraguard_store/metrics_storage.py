@@ -38,8 +38,6 @@ from astraguard_store.store.saving import keep_run
 from astraguard_store.system.file_limit import is_file_limit, names_the_file_limit
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["MetricsStorage"]
-
 logger = logging.getLogger("astraguard_store")
 
 _UNUSABLE_ERRORS: Final = (

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
-from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of
+from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
 
 __all__ = [
     "NO_TAGS",
-    "PERCENTILES",
     "Artifact",
     "ArtifactKind",
     "AtLeast",
@@ -31,7 +30,6 @@ __all__ = [
     "RunState",
     "RunSummary",
     "epoch_us",
-    "rank_of",
     "utc_from_epoch_us",
     "with_bounds",
 ]
@@ -388,7 +386,7 @@ class RunSummary(Plotted):
     def __repr__(self) -> str:
         means = ", ".join(f"{name} {m.mean_ms:.3g} ms" for name, m in self.metrics.items())
         state = "" if self.state == "finished" else f"{self.state}, "
-        return (
+        return printable(
             f"<RunSummary {self.run_id!r} revision {self.revision}, {state}"
             f"{self.recorded_at:%Y-%m-%d %H:%M:%S} UTC, "
             f"measurements: {self.total_measurements}, satellites: {len(self.satellites)}; "

@@ -7,8 +7,6 @@ from typing import Final, NamedTuple
 
 from astraguard_store.shown import Shown
 
-__all__ = ["NOISE_FIELDS", "WORST_FIELDS", "MachineNoise", "Worst"]
-
 # A 95th percentile is what 5 % of the events are slower than: what happens in less of the
 # time can't move it.
 _STEAL_WARNED_OF: Final = 0.05

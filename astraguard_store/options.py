@@ -5,30 +5,21 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from astraguard_store.exceptions import StoreNotFoundError
-
-__all__ = [
-    "DATABASE_NAME",
-    "DEFAULT_RESULTS_DIR",
-    "RESULTS_VARIABLE",
-    "Compression",
-    "Durability",
-    "KeptMeasurements",
-    "StoreOptions",
-    "local_path",
-    "names_server",
-]
 
 DATABASE_NAME = "astraguard.db"
 DEFAULT_RESULTS_DIR = "astraguard/hil/results"
 # Names the folder, or the server, where a call or a command doesn't.
 RESULTS_VARIABLE = "ASTRAGUARD_STORE_RESULTS"
 
-# Also one that lacks a slash: as a folder's name its password would end up in messages.
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?:", re.IGNORECASE)
+# Also one that lacks a slash or the colon: as a folder's name it would be made, password and all.
+_URL: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+[a-z0-9]+)?(:|//|/[^/]*@)", re.IGNORECASE
+)
 
 Durability = Literal["full", "normal"]
 Compression = Literal["gzip", "zstd"]
@@ -69,11 +60,22 @@ class StoreOptions:
             )
         if self.durability not in get_args(Durability):
             raise ValueError(f"durability is 'full' or 'normal', not {self.durability!r}")
+        if not _is_time(self.busy_timeout_s):
+            raise ValueError(
+                f"busy_timeout_s is a number of seconds, 0 or more, not {self.busy_timeout_s!r}"
+            )
 
     @property
     def sync(self) -> bool:
         """Whether what is written must survive a power cut."""
         return self.durability == "full"
+
+
+def _is_time(value_s: float) -> bool:
+    try:
+        return 0 <= value_s < inf
+    except TypeError:
+        return False
 
 
 def names_server(place: object) -> bool:

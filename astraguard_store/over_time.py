@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from astraguard_store.exceptions import ArtifactReadError, MissingExtraError, StoreNotFoundError
-from astraguard_store.model import AtLeast, rank_of
+from astraguard_store.model import AtLeast, LatencyMeasurement, rank_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["TimeSlice", "over_time"]
 
 
 class TimeSlice(NamedTuple):
@@ -41,6 +39,21 @@ class Measuring(Protocol):
         """Return a run's measurements."""
 
 
+class Few(Protocol):
+    """A small run's measurements: `Columns`."""
+
+    def measurements(self) -> Iterable[LatencyMeasurement]:
+        """Return them one by one."""
+
+
+@runtime_checkable
+class Sparing(Measuring, Protocol):
+    """Who also knows those of small runs without polars, whose import takes 0.2 s of CPU."""
+
+    def _few_measurements(self, run_id: str) -> Few | None:
+        """Return a run's measurements; None where a frame is the shorter way to them."""
+
+
 def over_time(repository: Measuring, run_id: str, slices: int) -> dict[str, list[TimeSlice]]:
     """Return {metric type: its slices in which anything happened, in their order}.
 
@@ -50,31 +63,76 @@ def over_time(repository: Measuring, run_id: str, slices: int) -> dict[str, list
             from here, the answer is empty.
         slices: Into how many the time is divided from the run's first event to its last.
     """
-    import polars as pl
-
     try:
-        frame = repository.measurements(run_id)
+        few = repository._few_measurements(run_id) if isinstance(repository, Sparing) else None
+        if few is not None:
+            start, length, parts = _parts_of_few(list(few.measurements()), slices)
+        else:
+            start, length, parts = _parts_of_frame(repository.measurements(run_id), slices)
     except (ArtifactReadError, MissingExtraError, StoreNotFoundError):
         return {}
+    found: dict[str, list[TimeSlice]] = {}
+    for metric_type, number, measured, waited in parts:
+        p50, p95 = (_percentile(measured, waited, q) for q in (0.5, 0.95))
+        begin = start + number * length
+        n = len(waited) - len(measured)
+        one = TimeSlice(number, begin, begin + length, n, p50, p95)
+        found.setdefault(metric_type, []).append(one)
+    return found
+
+
+class _Parts(NamedTuple):
+    """A run's slices: the first one's start and each one's length, seconds, and their events.
+
+    These are (metric type, number of the slice, durations of what was measured, of all events
+    with the missed ones at what was waited); both sorted.
+    """
+
+    start_s: float
+    length_s: float
+    events: Iterable[tuple[str, int, Sequence[float], Sequence[float]]]
+
+
+def _parts_of_few(few: Sequence[LatencyMeasurement], slices: int) -> _Parts:
+    times = [one.scenario_time_s for one in few]
+    if not times:
+        return _Parts(0.0, 0.0, ())
+    start, end = min(times), max(times)
+    length = (end - start) / slices
+    grouped: dict[tuple[str, int], list[LatencyMeasurement]] = {}
+    for one, time in zip(few, times, strict=True):
+        number = min(int((time - start) / length), slices - 1) if length > 0 else 0
+        grouped.setdefault((one.metric_type, number), []).append(one)
+    return _Parts(
+        start,
+        length,
+        (
+            (
+                *key,
+                sorted(one.duration_ms for one in events if not one.missed),
+                sorted(one.duration_ms for one in events),
+            )
+            for key, events in sorted(grouped.items())
+        ),
+    )
+
+
+def _parts_of_frame(frame: pl.DataFrame, slices: int) -> _Parts:
+    import polars as pl
+
     if frame.is_empty():
-        return {}
+        return _Parts(0.0, 0.0, ())
     time = pl.col("scenario_time_s")
     start, end = frame.select(time.min(), time.max().alias("end")).row(0)
     length = (end - start) / slices
     place = ((time - start) / length).floor().clip(0, slices - 1) if length > 0 else pl.lit(0)
-    duration, missed = pl.col("duration_ms"), pl.col("missed")
+    duration = pl.col("duration_ms")
     grouped = (
         frame.group_by("metric_type", place.cast(pl.Int64).alias("slice"))
-        .agg(duration.filter(~missed).sort(), duration.sort().alias("waited"), missed.sum())
+        .agg(duration.filter(~pl.col("missed")).sort(), duration.sort().alias("waited"))
         .sort("metric_type", "slice")
     )
-    found: dict[str, list[TimeSlice]] = {}
-    for metric_type, number, measured, waited, n in grouped.iter_rows():
-        p50, p95 = (_percentile(measured, waited, q) for q in (0.5, 0.95))
-        begin = start + number * length
-        one = TimeSlice(number, begin, begin + length, n, p50, p95)
-        found.setdefault(metric_type, []).append(one)
-    return found
+    return _Parts(start, length, grouped.iter_rows())
 
 
 def _percentile(measured: Sequence[float], waited: Sequence[float], q: float) -> float | AtLeast:

@@ -13,21 +13,6 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.shown import Shown, dict_of, html_of
 
-__all__ = [
-    "NO_UNITS",
-    "PERCENTILE_DEFINITION",
-    "PROVENANCE_FIELDS",
-    "UNKNOWN_PROVENANCE",
-    "Provenance",
-    "ProvenanceChange",
-    "Unit",
-    "changes_of_units",
-    "changes_of_values",
-    "check_tag_changes",
-    "check_tags",
-    "provenance_changes",
-]
-
 ProvenanceValue = str | int | bool | datetime | None
 
 PERCENTILE_DEFINITION = "s[int(n*q)]"

@@ -23,14 +23,6 @@ from astraguard_store.verdict.order_statistics import (
     ticks_of,
 )
 
-__all__ = [
-    "QuantileChange",
-    "QuantileChanges",
-    "quantile_changes",
-    "quantile_interval",
-    "ratio_range",
-]
-
 # Closer together towards the tail.
 _QUANTILES: Final = (*(n / 20 for n in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)
 _CONFIDENCE: Final = 0.975

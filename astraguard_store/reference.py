@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from astraguard_store.latency import LatencyCollector
 
-__all__ = ["ReferenceWorkload"]
-
 _KIND: Final = "py1"
 """Which work a unit is: another one gets another name, and isn't compared with it."""
 

@@ -10,25 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from astraguard_store.model import AtLeast
-from astraguard_store.shown import Shown, Tabular, dict_of, html_of
-
-__all__ = [
-    "CacheInfo",
-    "CheckReport",
-    "DescribedColumn",
-    "DescribedObject",
-    "ExportReport",
-    "Finding",
-    "FindingKind",
-    "ImportReport",
-    "MergeReport",
-    "Percentile",
-    "Percentiles",
-    "Progress",
-    "PruneReport",
-    "PushReport",
-    "QueryResult",
-]
+from astraguard_store.shown import Shown, Tabular, dict_of, html_of, printable
 
 Progress = Callable[[int, int], None]
 """Called with the number of runs or folders done and their total."""
@@ -374,7 +356,7 @@ class Percentiles(Tabular):
         where = f" on {self.satellite_id}" if self.satellite_id else ""
         missed = f", {self.missed} missed" if self.missed else ""
         without = len(self.runs_without_buckets)
-        return (
+        return printable(
             f"<Percentiles {self.metric_type}{where}: {', '.join(map(str, self.values))}; "
             f"{_counted(self.count, 'event')} of {_counted(self.runs, 'run')}{missed}"
             f"{f'; {without} without buckets' if without else ''}>"

@@ -70,6 +70,7 @@ from astraguard_store.system.machine import begin_asking, surroundings
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.columns import Columns
     from astraguard_store.distributions import Distribution
     from astraguard_store.history import History
     from astraguard_store.store.live_run import LiveRun
@@ -81,8 +82,6 @@ if TYPE_CHECKING:
         GateReport,
         PercentileInterval,
     )
-
-__all__ = ["RunRepository", "server_shown"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -143,7 +142,8 @@ class RunRepository:
         self._writable_source = writable
         self._read_only = read_only
         self._closed = False
-        self._finalizer = weakref.finalize(self, source.close)
+        # A collection may run anywhere, also where this thread keeps others waiting.
+        self._finalizer = weakref.finalize(self, source.close, wait=False)
 
     @classmethod
     def open(
@@ -313,7 +313,8 @@ class RunRepository:
     def close(self) -> None:
         """Let go of the store; its connections close with its last repository."""
         self._closed = True
-        self._finalizer()
+        if self._finalizer.detach():
+            self._open_source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -946,6 +947,10 @@ class RunRepository:
         """
         return self._source().measurements(check_run_id(run_id))
 
+    def _few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars: see `over_time`."""
+        return self._source().few_measurements(check_run_id(run_id))
+
     def query(
         self,
         sql: str,
@@ -1125,12 +1130,15 @@ class RunRepository:
             progress: Called with (runs done, runs in all).
 
         Raises:
+            InvalidRunError: *paths* is one path and no list.
             StoreNotFoundError: A path is none of these.
             ReadOnlyStoreError: The repository was opened for reading.
             ArtifactReadError: A zip is damaged; what was brought in before stays.
             DatabaseError: The database couldn't be written; the same.
         """
         source = self._writable()
+        if isinstance(paths, str | os.PathLike):
+            raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
         return source.bring_in(
             [local_path(path, "a server's runs can't be brought back") for path in paths], progress
         )

@@ -11,8 +11,6 @@ from astraguard_store.tested_runs import end_run, run_of_test
 if TYPE_CHECKING:
     from astraguard_store.store.live_run import LiveRun
 
-__all__ = ["Latencies"]
-
 # As pytest has them, so that a filter by the tag finds both.
 _OUTCOMES = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
 

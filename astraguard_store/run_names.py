@@ -11,8 +11,6 @@ from astraguard_store.exceptions import InvalidRunError, RunNotFoundError
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
 
-__all__ = ["resolve_run"]
-
 _LATEST: Final = re.compile(r"latest(?:~(\d{1,9}))?")
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Plotted", "Shown", "Tabular", "asked_of", "dict_of", "html_of", "note_asked"]
-
 
 class Shown:
     """A value with a table in notebooks and a dict for JSON."""
@@ -73,3 +71,10 @@ def dict_of(value: object) -> dict[str, Any]:
     from astraguard_store.presentation.shapes import value_shape
 
     return value_shape(value)
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters escaped: names come from files, not from us."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RunStatistics", "summarize"]
-
 _BATCH_ROWS = 65_536
 # In memory these take 46 bytes a row.
 _LONG_ROWS = 2**20

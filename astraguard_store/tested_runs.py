@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
     from astraguard_store.store.live_run import LiveRun
 
-__all__ = ["end_run", "run_of_test"]
-
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
 # `check_run_id` allows 128 characters and 200 bytes; a number is added.
 _LONGEST, _LONGEST_BYTES = 100, 180

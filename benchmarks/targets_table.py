@@ -37,6 +37,9 @@ END = "<!-- benchmarks:end -->"
 NEWER = ("live", "facade", "size", "analyst", "command_line")
 """Questions that were measured by themselves, after the full run; the next full run has all."""
 
+ALONE = ("peers",)
+"""Questions that have a table of their own: see `peers_table`."""
+
 NEWER_STORED = STORED.with_name("newer.json")
 NEWER_BEGIN = "<!-- newer:begin -->"
 NEWER_END = "<!-- newer:end -->"
@@ -53,7 +56,7 @@ def render_newer(result: Result) -> str:
 
 def without_newer(result: Result) -> Result:
     """Return a result without the sections that were measured anew by themselves."""
-    kept = (one for one in result.sections if one.key.partition(".")[0] not in NEWER)
+    kept = (one for one in result.sections if one.key.partition(".")[0] not in {*NEWER, *ALONE})
     return replace(result, sections=tuple(kept))
 
 
@@ -106,7 +109,8 @@ def read_table(stored: Path, *, newer: bool = False) -> str:
     """
     try:
         result = Result.read(stored)
-        require_full_run(result, NEWER if newer else [q for q in QUESTIONS if q not in NEWER])
+        others = [q for q in QUESTIONS if q not in {*NEWER, *ALONE}]
+        require_full_run(result, NEWER if newer else others)
     except (OSError, ValueError) as error:
         raise ValueError(f"{stored}: {error}") from error
     return render_newer(result) if newer else render_markdown(without_newer(result))

@@ -118,7 +118,7 @@ class KilledServer:
                 yield Fault("half", f"{header.run_id} has other measurements than on the rig")
         if _judgements(there) != _judgements(self.rig):
             yield Fault("lost", "baselines or verdicts are others than those of the rig")
-        files = [path for path in self._lake.rglob("*") if path.is_file()]
+        files = [*self._lake.rglob("*.parquet")]
         if len(files) != len(runs):
             yield Fault("twice", f"{len(files)} files of {len(runs)} runs")
         again = self.rig.push(url, raw=self._lake)

@@ -271,8 +271,10 @@ class TestFiles:
             b"\xef\xbb\xbfduration_ms;scenario_time_s\r\n1,0;0\r\n;\r\n2;1\r\n",
             "duration_ms\tscenario_time_s\r\n1\t0\r\n2\t1\r\n".encode("utf-16"),
             codecs.BOM_UTF16_BE + "duration_ms;scenario_time_s\n1;0\n2;1".encode("utf-16-be"),
+            b"duration_ms,scenario_time_s\n1,0\n \t\n2,1\n \n",
+            b"duration_ms,scenario_time_s\r\n1,0\r\n2,1\r\n\x1a",
         ],
-        ids=["blank lines", "CR", "empty cells", "UTF-16", "UTF-16BE"],
+        ids=["blank lines", "CR", "empty cells", "UTF-16", "UTF-16BE", "blanks", "control-Z"],
     )
     def test_text_of_other_programs_is_read(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "log.csv").write_bytes(content)

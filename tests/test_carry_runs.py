@@ -14,6 +14,7 @@ from recordings import recorded
 
 from astraguard_store import (
     ArtifactReadError,
+    InvalidRunError,
     Provenance,
     RunRepository,
     StoreNotFoundError,
@@ -378,3 +379,26 @@ def test_a_zip_that_cannot_be_unpacked_says_so(rig: Path, tmp_path: Path) -> Non
         pytest.raises(ArtifactReadError, match=r"latency_raw\.csv"),
     ):
         repository.import_runs([tmp_path / "runs.zip"])
+
+
+def test_a_zip_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb,
+        bomb.open("a/latency_raw.csv", "w", force_zip64=True) as file,
+    ):
+        for _ in range(300):
+            file.write(bytes(2**20))
+
+    with (
+        RunRepository.open(tmp_path / "results") as repository,
+        pytest.raises(ArtifactReadError, match="314572800 bytes, more than 200 times"),
+    ):
+        repository.import_runs([tmp_path / "bomb.zip"])
+
+
+def test_one_path_in_place_of_a_list_is_told(tmp_path: Path) -> None:
+    with (
+        RunRepository.open(tmp_path / "results") as repository,
+        pytest.raises(InvalidRunError, match="give a list of them"),
+    ):
+        repository.import_runs("runs.zip")

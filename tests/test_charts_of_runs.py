@@ -11,16 +11,21 @@ from typing import Any
 import polars as pl
 import pytest
 from command_line import run
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import recorded
 
 from astraguard_store import (
     AtLeast,
     Comparison,
     LatencyCollector,
+    LatencyMeasurement,
     MissingExtraError,
     RunRepository,
     RunSummary,
 )
+from astraguard_store.columns import Columns
+from astraguard_store.formats.parquet import frame_of
 from astraguard_store.over_time import over_time
 from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
@@ -150,6 +155,32 @@ class TestOverTime:
             [only] = over_time(repository, "run", 60)[METRIC]
 
         assert (only.start_s, only.p95, only.missed) == (7.0, 1.0, 0)
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.floats(0, 1e6), st.booleans()),
+            min_size=1,
+            max_size=30,
+        ),
+        st.integers(1, 7),
+    )
+    def test_few_measurements_are_sliced_as_a_frame_is(
+        self, rows: list[tuple[str, float, float, bool]], slices: int
+    ) -> None:
+        columns = Columns.of(
+            LatencyMeasurement(0.0, metric, "SAT1", duration, time, missed)
+            for metric, time, duration, missed in rows
+        )
+
+        class OfFrame:
+            def measurements(self, run_id: str) -> pl.DataFrame:  # noqa: ARG002
+                return frame_of(columns)
+
+        class OfFew(OfFrame):
+            def _few_measurements(self, run_id: str) -> Columns:  # noqa: ARG002
+                return columns
+
+        assert over_time(OfFew(), "run", slices) == over_time(OfFrame(), "run", slices)
 
     def test_without_measurements_there_are_none(self) -> None:
         with RunRepository.in_memory() as repository:

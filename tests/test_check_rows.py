@@ -17,6 +17,7 @@ CHANGES = [
     "UPDATE runs SET recorded_at_us = 4611686018427387904",
     "DELETE FROM statistics WHERE satellite_id > ''",
     "DELETE FROM artifacts WHERE kind = 'raw_csv'",
+    "UPDATE artifacts SET rows = rows + 1 WHERE kind = 'raw_csv'",
     "UPDATE buckets SET counts = json_set(counts, '$[0][2]', 99)",
 ]
 

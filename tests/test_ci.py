@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,17 @@ def test_junit_has_a_case_a_metric_type(store: Path) -> None:
     ]
     assert "missed 0 → 1" in (suite[0][0].text or "")
     assert suite.findall(".//failure") == []
+
+
+def test_junit_has_a_line_for_each_warning() -> None:
+    comparison = replace(hostile(), baseline_state="failed", candidate_state="interrupted")
+
+    [said] = ET.fromstring(
+        ci.junit(comparison, judged(cell("p50", excludes_regression=False)))
+    ).iter("system-err")
+
+    # A name's end of a line is none.
+    assert len((said.text or "").split("\n")) == 3
 
 
 def test_github_gets_a_warning_of_what_never_came(store: Path) -> None:

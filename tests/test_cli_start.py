@@ -118,6 +118,24 @@ except SystemExit:
         assert "sqlite3" in imported
         assert imported & {"sqlalchemy", "alembic"} == set()
 
+    def test_a_small_run_is_shown_over_its_time_without_polars(self, results: Path) -> None:
+        with RunRepository.open(results) as repository:
+            repository.save("run", recorded(50))
+
+        program = f"""
+import sys
+from astraguard_store.cli import main
+try:
+    main(["show", "run", "--markdown", "--results", {str(results)!r}])
+except SystemExit:
+    print("imported", *{{"numpy", "polars"}} & set(sys.modules))
+"""
+        shown, _, imported = in_child(program, results).rpartition("imported")
+
+        assert "p95 over the run's time" in shown
+        assert "█" in shown.split("p95 over the run's time")[1]
+        assert imported.split() == []
+
     def test_a_verdict_imports_no_network(self, store: Path) -> None:
         imported = self.imported_by(
             store, "gate", "run", "--baseline", "x", "--results", str(store)

@@ -80,6 +80,12 @@ def test_a_wide_terminal_has_the_word(wide: Path) -> None:
     assert all(" worse " in line for line in lines_of(written))
 
 
+def test_a_baseline_that_is_the_candidate_has_sketches_too(wide: Path) -> None:
+    written = run("compare", "slow", "slow", "--results", wide).stdout
+
+    assert all(len(set(line) & set(BLOCKS)) > 1 for line in lines_of(written))
+
+
 def test_an_output_without_blocks_has_words_and_arrows_of_ascii(wide: Path) -> None:
     written = on_terminal(
         *(80, "compare", "nightly", "slow", "--results", wide),

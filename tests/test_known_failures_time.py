@@ -105,6 +105,17 @@ class TestRow17TimesAreUtc:
                 2023, 11, 14, 22, 13, 22, 500_000, tzinfo=UTC
             )
 
+    def test_an_adopted_run_has_no_time_to_come(self, results: Path) -> None:
+        rows = reference.make_rows(5, start=4_100_000_000.5)
+        path = reference.write_old_run(results, "old", rows) / reference.SUMMARY
+        document = reference.read_document(path)
+        path.write_text(json.dumps({**document, "timestamp": "2026-11-20T10:00:00+00:00"}))
+
+        with RunRepository.open(results) as repository:
+            recorded_at = repository.get("old").recorded_at
+
+        assert recorded_at == datetime(2026, 11, 20, 10, tzinfo=UTC)
+
     def test_an_adopted_run_without_a_csv_has_the_local_time_of_its_json(
         self, results: Path
     ) -> None:

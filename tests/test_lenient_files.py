@@ -21,6 +21,9 @@ TOUCHED: dict[str, Callable[[bytes], bytes]] = {
     "CR CR LF": lambda content: content.replace(b"\r\n", b"\r\r\n"),
     "LF alone": lambda content: content.replace(b"\r\n", b"\n"),
     "control-Z": lambda content: content + b"\x1a",
+    "a line of blanks": lambda content: content + b" \t \r\n",
+    "a line of commas": lambda content: content + b",,,,\r\n",
+    "a blank first line": lambda content: b"\r\n" + content,
     "control-Z and a line end": lambda content: content + b"\x1a\r\n",
 }
 touched = pytest.mark.parametrize("touch", TOUCHED.values(), ids=TOUCHED)
@@ -48,13 +51,36 @@ def test_the_measurements_of_such_a_run_are_read(
     assert found.equals(plain)
 
 
-def test_a_summary_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda content: codecs.BOM_UTF8 + content,
+        lambda content: content + b"\r\n\x1a\r\n",
+    ],
+    ids=["a byte order mark", "control-Z"],
+)
+def test_such_a_summary_is_read(tmp_path: Path, touch: Callable[[bytes], bytes]) -> None:
     reference.write_old_run(tmp_path, "old")
     path = tmp_path / "old" / "latency_summary.json"
-    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    path.write_bytes(touch(path.read_bytes()))
 
     with RunRepository.open(tmp_path) as repository:
         assert repository.get("old").total_measurements > 0
+
+
+@pytest.mark.parametrize(("encoding", "named"), [("utf-16", "UTF-16"), ("latin1", "LATIN1")])
+def test_a_file_in_another_encoding_is_to_be_converted(
+    tmp_path: Path, encoding: str, named: str
+) -> None:
+    reference.write_old_run(tmp_path / "old", "old")
+    path = tmp_path / "old" / "old" / "latency_raw.csv"
+    path.write_bytes((HEAD + ROW.replace("SAT", "Säuler")).encode(encoding))
+
+    with RunRepository.open(tmp_path / "store") as repository:
+        report = repository.import_runs([tmp_path / "old"])
+
+    [(_, reason)] = report.refused
+    assert f"iconv -f {named} -t UTF-8" in reason
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,27 @@ def test_a_limit_that_matches_nothing_is_an_error(limits: Limits, said: str) -> 
 def test_a_satellite_that_is_not_there_is_an_error() -> None:
     with pytest.raises(GateError, match=r"'satellites\.S2' matches nothing: no such satellite"):
         Limits(satellites={"S2": {}}).check_matches([("a", "S1")])
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("statistics = ['p50']\nrelative = { p99 = 0.2 }", "relative.p99"),
+        ("[metrics.a]\nstatistics = ['p50']\nrelative = { p95 = 0.2 }", "metrics.a.relative.p95"),
+        (
+            "[satellites.S1]\nstatistics = ['p99']\nrelative = { p50 = 0.2 }",
+            "satellites.S1.relative.p50",
+        ),
+    ],
+)
+def test_a_relative_limit_of_a_statistic_that_is_not_judged_is_an_error(
+    text: str, key: str
+) -> None:
+    with pytest.raises(GateError, match=f"'{re.escape(key)}' matches nothing"):
+        Limits.of_toml(text).check_matches([("a", "S1")])
+
+
+def test_a_relative_limit_matches_where_one_metric_type_judges_its_statistic() -> None:
+    text = "statistics = ['p50']\nrelative = { p99 = 0.2 }\n[metrics.a]\nstatistics = ['p99']"
+
+    Limits.of_toml(text).check_matches([("a", None), ("b", None)])

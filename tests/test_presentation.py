@@ -21,6 +21,7 @@ from astraguard_store import (
     reports,
 )
 from astraguard_store.presentation import markdown, numbers, shapes, text
+from astraguard_store.presentation.sketch import Sketch
 
 
 class TestNumbers:
@@ -182,6 +183,17 @@ class TestMarkdown:
         *_, row = markdown.table_lines(text.words("name"), [[name]])
 
         assert row == f"| {cell} |"
+
+    @given(st.text("▁▃█ ", max_size=9))
+    def test_a_sketch_keeps_its_columns(self, drawn: str) -> None:
+        *_, row = markdown.table_lines(text.words("sketch"), [[Sketch(drawn)]])
+
+        code = row.removeprefix("| ").removesuffix(" |").strip("`")
+        if drawn.strip(" "):
+            # CommonMark takes a space from both ends, where there is one at both.
+            is_cut = code.startswith(" ") and code.endswith(" ")
+            assert (code[1:-1] if is_cut else code) == drawn
+            assert row.count("`") == 2
 
 
 class TestShapes:

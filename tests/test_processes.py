@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +22,8 @@ from recordings import recorded
 
 from astraguard_store import DatabaseBusyError, RunRepository, RunSummary
 from astraguard_store.database.sqlite.engine import BEGIN_TO_WRITE, connect
-from astraguard_store.system.files import descriptors_of
+from astraguard_store.store import store
+from astraguard_store.system.files import databases_stay, descriptors_of
 
 TESTS = Path(__file__).parent
 
@@ -429,6 +431,7 @@ def test_one_that_reads_a_log_without_its_index_is_closed_after_those_with_locks
         for connection in alone:
             connection.execute("SELECT * FROM store").fetchall()
             connection.close()
+            connection.close()
 
         assert before
         assert locks_on(database) == before
@@ -436,6 +439,31 @@ def test_one_that_reads_a_log_without_its_index_is_closed_after_those_with_locks
     assert len(descriptors_of(opened)) == len(alone)
     connect(database, "ro").close()
     assert not descriptors_of(opened)
+
+
+def test_a_repository_that_is_collected_waits_for_nobody_who_opens_another(
+    results: Path, tmp_path: Path
+) -> None:
+    dropped = RunRepository.open(results)
+    database = (results / "astraguard.db").stat()
+    with databases_stay():
+        # It has the table of open stores, and waits for this thread.
+        other = threading.Thread(target=lambda: RunRepository.open(tmp_path / "other").close())
+        other.start()
+        while folder_store_is_free():
+            time.sleep(0.001)
+        del dropped
+    other.join()
+
+    assert not descriptors_of(database)
+
+
+def folder_store_is_free() -> bool:
+    """Return whether a store could be opened now."""
+    is_free = store._registry_lock.acquire(blocking=False)
+    if is_free:
+        store._registry_lock.release()
+    return is_free
 
 
 class TestFoldersInTheLog:

@@ -57,7 +57,7 @@ class TestAll:
     def test_it_has_every_error_and_every_value(self) -> None:
         plumbing = {
             *("ArtifactKind", "FrozenMapping", "NO_TAGS", "RunState"),
-            *("epoch_us", "utc_from_epoch_us"),
+            *("epoch_us", "utc_from_epoch_us", "PERCENTILES", "rank_of"),
             "with_bounds",
         }
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +21,7 @@ from recordings import recorded
 from astraguard_store import (
     ArtifactReadError,
     ArtifactWriteError,
+    DatabaseBusyError,
     DatabaseError,
     Provenance,
     RunNotFoundError,
@@ -24,6 +30,7 @@ from astraguard_store import (
 )
 
 FAULTS = "fault_detection"
+COMMAND = (sys.executable, "-m", "astraguard_store")
 
 
 def in_folder(folder: Path) -> str:
@@ -214,6 +221,168 @@ class TestInterrupted:
         assert [run_id for run_id, _ in report.conflicts] == ["run_1"]
         assert "run_1" not in report.raw
         assert len(files(tmp_path)) == 4
+
+
+def counts(folder: Path) -> dict[str, int]:
+    """Count the measurements of each run as an engine does that knows no catalogue."""
+    table = pl.scan_parquet(folder / "lake/**/*.parquet", hive_partitioning=True)
+    return dict(table.group_by("run_id").len().collect().rows())
+
+
+@dataclass
+class Cut:
+    """A push that has died, and what is needed for the next one."""
+
+    rig: RunRepository
+    there: RunRepository
+    url: str
+    lake: str
+    folder: Path
+
+    def push(self) -> None:
+        """Push again, and see that each run is there once."""
+        self.rig.push(self.url, raw=self.lake)
+        expected = {h.run_id: h.total_measurements for h in self.rig.recent()}
+        assert counts(self.folder) == expected
+        assert len(files(self.folder)) == len(expected)
+
+
+class TestLeftFiles:
+    """A push that died between a file and its row, and runs that are saved again after."""
+
+    @pytest.fixture
+    def cut(
+        self,
+        results: Path,
+        rig: RunRepository,
+        there: RunRepository,
+        server: postgres.Server,
+        server_database: str,
+        server_url: str,
+        lake: str,
+        tmp_path: Path,
+    ) -> Cut:
+        """End a push when its files are written, and its rows are not."""
+        with server.transaction(server_database) as other:
+            # Who reads goes on.
+            other.execute("LOCK TABLE raw_files IN EXCLUSIVE MODE")
+            with (
+                RunRepository.open(results, busy_timeout_s=0.1) as pushing,
+                pytest.raises(DatabaseBusyError),
+            ):
+                pushing.push(server_url, raw=lake)
+        assert there.query("SELECT count(*) FROM raw_files").rows == [(0,)]
+        assert len(counts(tmp_path)) == 5
+        return Cut(rig, there, server_url, lake, tmp_path)
+
+    def test_the_next_push_removes_those_of_former_saves(self, cut: Cut) -> None:
+        for number in range(5):
+            cut.rig.save(f"run_{number}", recorded(30 + number))
+
+        cut.push()
+
+    def test_of_a_run_that_was_not_saved_again_it_is_used(self, cut: Cut) -> None:
+        before = {path: path.stat().st_mtime_ns for path in files(cut.folder)}
+        cut.rig.save("run_1", recorded(30))
+
+        cut.push()
+
+        after = {path: path.stat().st_mtime_ns for path in files(cut.folder)}
+        assert len(before.items() & after.items()) == 4
+
+    def test_one_of_a_run_that_was_deleted_goes_too(self, cut: Cut) -> None:
+        cut.rig.delete("run_2")
+        cut.there.delete("run_2")
+
+        cut.push()
+
+    def test_one_whose_save_is_still_on_the_server_stays(self, cut: Cut) -> None:
+        cut.rig.delete("run_2")
+
+        cut.rig.push(cut.url, raw=cut.lake)
+
+        assert "run_2" in counts(cut.folder)
+
+    def test_another_push_that_is_under_way_loses_nothing(
+        self, cut: Cut, server: postgres.Server, server_database: str
+    ) -> None:
+        with server.transaction(server_database) as other:
+            other.execute("LOCK TABLE raw_files IN EXCLUSIVE MODE")
+            pushing = [
+                threading.Thread(target=_push_quietly, args=(cut.rig, cut.url, cut.lake))
+                for _ in range(2)
+            ]
+            for thread in pushing:
+                thread.start()
+            server.wait_for_waiting(server_database, 2)
+        for thread in pushing:
+            thread.join(60)
+
+        assert cut.there.query("SELECT count(*) FROM raw_files").rows == [(5,)]
+        for number in range(5):
+            assert cut.there.measurements(f"run_{number}").height > 0
+
+    def test_another_store_leaves_them(self, cut: Cut) -> None:
+        with RunRepository.in_memory(keep_measurements="database") as other:
+            other.save("of_another", recorded(3))
+            other.push(cut.url, raw=cut.lake)
+
+        assert len(counts(cut.folder)) == 6
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"{", b"[1]", b'[["precious", 1, null, "../rig=r/date=d/precious.a.parquet"]]'],
+    )
+    def test_what_else_lies_among_the_announcements_does_no_harm(
+        self, cut: Cut, content: bytes
+    ) -> None:
+        precious = cut.folder / "rig=r" / "date=d" / "precious.a.parquet"
+        precious.parent.mkdir(parents=True)
+        precious.write_bytes(b"of somebody else")
+        (announced,) = (cut.folder / "lake" / ".pushing").rglob("*.json")
+        other = announced.with_name("other.json")
+        other.write_bytes(content)
+
+        cut.rig.push(cut.url, raw=cut.lake)
+
+        assert precious.read_bytes() == b"of somebody else"
+        assert other.is_file()
+        assert not announced.exists()
+
+    def test_an_old_one_is_removed(self, cut: Cut) -> None:
+        (announced,) = (cut.folder / "lake" / ".pushing").rglob("*.json")
+        old = announced.with_name("old.json")
+        old.write_bytes(b"{")
+        os.utime(old, (0, 0))
+
+        cut.push()
+
+    def test_a_process_that_is_killed_leaves_nothing_for_good(
+        self,
+        rig: RunRepository,
+        there: RunRepository,
+        server: postgres.Server,
+        server_database: str,
+        server_url: str,
+        tmp_path: Path,
+    ) -> None:
+        lake = str(tmp_path / "lake")
+        with server.transaction(server_database) as other:
+            other.execute("LOCK TABLE raw_files IN EXCLUSIVE MODE")
+            words = ("push", server_url, "--raw", lake, "--results", str(rig.results_dir))
+            with subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL) as process:
+                server.wait_for_waiting(server_database, 1)
+                process.kill()
+        server.wait_for_idle(server_database)
+        for number in range(5):
+            rig.save(f"run_{number}", recorded(30 + number))
+
+        Cut(rig, there, server_url, lake, tmp_path).push()
+
+
+def _push_quietly(rig: RunRepository, url: str, lake: str) -> None:
+    with suppress(DatabaseError):
+        rig.push(url, raw=lake)
 
 
 class TestDeletion:

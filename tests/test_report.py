@@ -156,7 +156,7 @@ class TestMarkdown:
         page = written(store, tmp_path, "slow", "--baseline", "quick", suffix="md")
 
         assert "## What changed in slow" in page
-        assert re.search(r"^\| slow \| [▁▂▃▄▅▆▇█ ]+ \|$", page, re.MULTILINE)
+        assert re.search(r"^\| slow \| `[▁▂▃▄▅▆▇█ ]+` \|$", page, re.MULTILINE)
 
     def test_hostile_names_are_escaped(self, store: Path, tmp_path: Path) -> None:
         page = written(store, tmp_path, "hostile & 'co'", "--baseline", "quick", suffix="md")

@@ -230,6 +230,40 @@ def test_a_log_without_a_commit_is_read_around_from_then_on(results: Path) -> No
     assert (results / f"{NAME}-wal").read_bytes() == b"no log of SQLite's" * 4
 
 
+def test_questions_to_a_log_without_its_index_leave_nothing_open(
+    results: Path, backup: Path
+) -> None:
+    assert backup.exists()
+    (results / f"{NAME}-shm").unlink()
+    opened = len(open_descriptors())
+
+    with RunRepository.open(results, read_only=True) as repository:
+        repository.query("SELECT 1")
+        asked = len(open_descriptors())
+        for _ in range(5):
+            repository.query("SELECT 1")
+        assert len(open_descriptors()) == asked
+
+    assert len(open_descriptors()) == opened
+
+
+def test_a_damaged_database_beside_a_log_without_its_index_is_opened_once(
+    results: Path, backup: Path
+) -> None:
+    assert backup.exists()
+    (results / f"{NAME}-shm").unlink()
+    with (results / NAME).open("r+b") as file:
+        file.write(b"x" * 4096 * 3)
+    _runs(results, read_only=True)
+    opened = len(open_descriptors())
+
+    for _ in range(5):
+        with RunRepository.open(results, read_only=True) as repository:
+            assert repository.answers_from == "folders"
+
+    assert len(open_descriptors()) == opened
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_a_save_that_may_not_write_the_database_leaves_no_log(
     results: Path, backup: Path, tmp_path: Path

@@ -434,6 +434,22 @@ class TestTerminal:
 
         assert len([line for line in written.splitlines() if "run_" in line]) == 10
 
+    def test_recent_of_tests_fits_too(self, results: Path) -> None:
+        scenario = "tests/hil/test_detection.py::test_faults_are_found_in_eclipse"
+        with RunRepository.open(results) as repository:
+            for number in range(3):
+                was = Provenance(scenario=f"{scenario}[{number}]")
+                tags = {"pytest": scenario, "outcome": "passed"}
+                name = f"test_faults_are_found-{number}"
+                repository.save(name, flown(1.0), provenance=was, tags=tags)
+
+        written = on_terminal(80, "recent", "--results", results, NO_COLOR="1")
+
+        listed = [line for line in written.splitlines() if "test_faults_are_found-" in line]
+        assert len(listed) == 3
+        assert all(f"[{number}]" in "".join(listed) for number in range(3))
+        assert all(len(line) <= 80 and "finished" in line for line in listed)
+
     def test_an_unknown_field_is_refused(self, store: Path) -> None:
         result = run("recent", "--fields", "run,colour", "--results", store)
 

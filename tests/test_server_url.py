@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from command_line import assert_one_line, run
 from recordings import recorded
 
-from astraguard_store import MetricsStorage, RunRepository, StoreNotFoundError
+from astraguard_store import MetricsStorage, RunRepository, StoreError, StoreNotFoundError
+from astraguard_store.cli import main
 from astraguard_store.database.server_url import ServerUrl
 
 SECRET = "tr0ub4dor"
@@ -239,3 +242,124 @@ class TestWhereAPathIsNeeded:
         assert_one_line(result)
         assert SECRET not in result.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def _commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield (words, command) of all commands."""
+    context = click.Context(command)
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below
+        yield from _commands(below, *path, name)
+
+
+def _in_place_of(command: Any, misplaced: click.Parameter, url: str) -> Iterator[str]:
+    """Yield the words of a command with a URL in place of one of them."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and (parameter is misplaced or parameter.required):
+            yield parameter.opts[0]
+        if parameter is misplaced:
+            yield from [url] * max(parameter.nargs, 1)
+        elif parameter.required:
+            yield "run_0"
+
+
+def _may_be_tried(path: tuple[str, ...], parameter: click.Parameter) -> bool:
+    """Return whether a command ends with a URL there; others would serve, or watch."""
+    endless = {"serve": {"port", "results"}, "watch": {"results", "limit", "since", "fields"}}
+    takes_value = not getattr(parameter, "is_flag", False)
+    return takes_value and parameter.name in endless.get(path[0], {parameter.name})
+
+
+class TestInTheWrongPlace:
+    """A URL that was put where something else is meant is told without its password."""
+
+    @pytest.mark.parametrize(
+        ("path", "command"), [pytest.param(*one, id=" ".join(one[0])) for one in _commands(main)]
+    )
+    def test_an_error_of_a_command_does_not_tell_it(
+        self,
+        path: tuple[str, ...],
+        command: click.Command,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with RunRepository.open("results", durability="normal") as repository:
+            repository.save("run_0", recorded(1))
+        url = f"postgresql://rig:{SECRET}@127.0.0.1:1/runs"
+
+        for parameter in command.params:
+            if _may_be_tried(path, parameter):
+                result = run(
+                    *path,
+                    *_in_place_of(command, parameter, url),
+                    env={"ASTRAGUARD_STORE_RESULTS": "results"},
+                )
+
+                assert result.exit_code in {0, 1, 2}, parameter.name
+                assert not result.exit_code or SECRET not in result.stderr, parameter.name
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"postgresql//rig:{SECRET}@server/runs",
+            f"postgresql:rig:{SECRET}@server/runs",
+            f"postgresql:/rig:a@{SECRET}@server:1/runs",
+            f"postgresql://rig:{SECRET}",
+            f"/home/rig/postgresql:/rig:{SECRET}@server/runs",
+            f"rig:{SECRET}@127.0.0.1/runs",
+            f"https://:{SECRET}@server",
+            f"host=server password={SECRET} user=rig",
+        ],
+    )
+    def test_an_error_does_not_tell_it_of_a_mistyped_one(self, url: str) -> None:
+        assert SECRET not in str(StoreError(f"no run {url!r} in {url}"))
+
+    @pytest.mark.parametrize("mistyped", ["postgresql//rig:x@server/runs", "postgres/rig:x@s/r"])
+    def test_no_folder_is_made_of_a_mistyped_one(
+        self, mistyped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(StoreNotFoundError):
+            RunRepository.open(mistyped)
+
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda repository, url: repository.get(url),
+            lambda repository, url: repository.compare("run_0", url),
+            lambda repository, url: repository.set_tags(url, {}),
+            lambda repository, url: repository.query(f"SELECT {url}"),
+            lambda repository, url: repository.push(url.replace("postgresql://", "")),
+        ],
+    )
+    def test_an_error_of_a_call_does_not_tell_it(
+        self, ask: Callable[[RunRepository, str], object]
+    ) -> None:
+        with RunRepository.in_memory() as repository:
+            repository.save("run_0", recorded(1))
+
+            with pytest.raises(StoreError) as caught:
+                ask(repository, f"postgresql://rig:{SECRET}@server:1/runs")
+
+        assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "postgresql://rig@a:5432,b:5432/runs can't be asked",
+            "it looks like postgresql://user@host:5432/database",
+            "postgresql://host:5432",
+            "no run 'fw:4.1@rig'",
+            "git@host:path",
+        ],
+    )
+    def test_what_is_no_password_is_told(self, message: str) -> None:
+        assert str(StoreError(message)) == message

@@ -72,17 +72,18 @@ def test_without_a_reference_half_as_slow_again_is_found() -> None:
     assert verdicts(10, 5, 1.5, reference=False)["regressed"] >= 0.8 * DRAWS
 
 
-def test_what_is_found_with_80_percent_is_found_so_often() -> None:
-    draw = random.Random(7)
+@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize(("k", "m"), [(5, 1), (5, 3), (10, 3)])
+def test_what_is_found_with_80_percent_is_found_so_often(k: int, m: int, reference: bool) -> None:
+    draw = random.Random(f"{k} {m} {reference}")
+    limits = Limits(statistics=("p50",))
     found = 0
     for _ in range(DRAWS):
-        pool = drifting(draw, 13)
-        chosen = set(draw.sample(range(13), 3))
-        baseline = by_start(one for n, one in enumerate(pool) if n not in chosen)
-        size = calibrate_pool(Sides(baseline, ()), Limits(statistics=("p50",)), 3)
+        drawn_sides = drawn(draw, k, m, 1.0, reference=reference, bursts=0.1)
+        size = calibrate_pool(replace(drawn_sides, candidate=()), limits, m)
         assert size.detectable is not None
-        candidate = by_start(slowed(pool[n], 1 + size.detectable) for n in chosen)
-        report = judge_sides(Sides(baseline, candidate), Limits(statistics=("p50",)))
+        candidate = tuple(slowed(one, 1 + size.detectable) for one in drawn_sides.candidate)
+        report = judge_sides(replace(drawn_sides, candidate=candidate), limits)
         found += report.cell(size.cells[0].metric_type, "p50").verdict == "regressed"
 
     assert 0.7 * DRAWS <= found <= 0.9 * DRAWS
@@ -137,6 +138,19 @@ def test_a_calibration_says_what_a_reference_would_bring() -> None:
         and cell.detectable_with_reference < cell.detectable
         for cell in found.cells
     )
+
+
+def test_a_reference_that_is_there_is_not_asked_for() -> None:
+    runs = by_start(drifting(random.Random(2), 6, drift=0.3))
+    few = Sides(runs[:5], ())
+
+    size = calibrate_pool(few, Limits(), 1)
+    report = judge_sides(replace(few, candidate=runs[5:]), Limits())
+
+    # Five runs and one are too few for a slope; it is not for want of a reference.
+    assert all(cell.detectable_with_reference is None for cell in size.cells)
+    settling = [cell.settling for cell in report.cells if cell.settling]
+    assert [one.with_reference for one in settling] == [None] * len(settling) != []
 
 
 class TestChangePoints:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +20,14 @@ from astraguard_store.verdict.cells import df_of_test
 from astraguard_store.verdict.deadlines import Violations, effective_trials, judge_deadline
 from astraguard_store.verdict.gate import judge_sides
 from astraguard_store.verdict.missed import Counts, judge_missed
-from astraguard_store.verdict.noise import Group, Noise, autocorrelation, noise_of
+from astraguard_store.verdict.noise import (
+    Group,
+    Noise,
+    Slope,
+    as_of_a_single_run,
+    autocorrelation,
+    noise_of,
+)
 from astraguard_store.verdict.order_statistics import interval_quantiles
 from astraguard_store.verdict.sides import Sides, by_start, history_groups
 from astraguard_store.verdict.values import NoiseSource
@@ -67,7 +76,7 @@ class TestByHand:
         [
             ("measured", (10, 3), 0.004, 10),
             ("measured", (10, 1), 0.004, 4),
-            ("history", (10, 1), 0.004, 6),
+            ("history", (10, 1), 0.004, 5),
             ("measured", (10, 3), 0.0004, 5),
             ("history", (10, 1), 0.0004, 5),
         ],
@@ -79,6 +88,27 @@ class TestByHand:
 
         assert df_of_test(noise, 20, tail, runs) == df
         assert df_of_test(noise, 3, tail, runs) == 3
+
+    def test_a_single_run_is_held_against_what_noise_is_usual_too(self) -> None:
+        measured = Noise(0.01, 4, "measured")
+
+        found = as_of_a_single_run(measured, "p95")
+
+        assert found == Noise((4 * 0.25**2 + 4 * 0.01) / 8, 8, "measured")
+
+    @pytest.mark.parametrize("known", [{"source": "history"}, {"slope": Slope(1.0, 0.1)}])
+    def test_older_runs_or_a_reference_tell_more_than_what_is_usual(
+        self, known: dict[str, Any]
+    ) -> None:
+        noise = replace(Noise(0.01, 20, "measured"), **known)
+
+        assert as_of_a_single_run(noise, "p50") == noise
+
+    def test_beside_a_reference_a_single_run_has_three_degrees_of_freedom(self) -> None:
+        noise = Noise(0.01, 20, "measured", Slope(1.0, 0.1))
+
+        assert df_of_test(noise, 20, 0.004, (10, 1)) == 3
+        assert df_of_test(noise, 20, 0.004, (10, 3)) == 10
 
     def test_the_reference_takes_off_what_it_explains(self) -> None:
         x = [0.0, 0.1, 0.2, 0.3, 0.1, 0.0, 0.2]

@@ -25,15 +25,6 @@ from astraguard_store.system.files import (
     write_all,
 )
 
-__all__ = [
-    "attach",
-    "attachment_chunks",
-    "attachment_path",
-    "attachment_state",
-    "copy_attachments",
-    "keep_attachments",
-]
-
 
 def attach(root: Path, run_id: str, source: Path, name: str, *, durable: bool) -> Attachment:
     """Copy the file *source* to the attachments of a run; one of that name is replaced.

@@ -21,8 +21,6 @@ from astraguard_store.system.files import make_folder, sync_folder
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Dataset", "dataset_name"]
-
 # What Hive itself writes where a value isn't known; engines read it as NULL.
 _UNKNOWN: Final = "__HIVE_DEFAULT_PARTITION__"
 _SUFFIX: Final = ".parquet"

@@ -15,8 +15,6 @@ from astraguard_store.formats.layout import DELETION_SUFFIX, STAGING_NAME
 from astraguard_store.system.files import create_locked, sync, sync_folder, unlock
 from astraguard_store.system.threads import run_all
 
-__all__ = ["Deletion", "StagedDeletion"]
-
 
 class _Marker(NamedTuple):
     path: Path

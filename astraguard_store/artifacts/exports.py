@@ -27,8 +27,6 @@ from astraguard_store.system.files import sync, sync_file, sync_folder
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FolderOfRuns", "RunsTarget", "ZipOfRuns", "appearing", "why_in_store", "write_parquet"]
-
 # The earliest and the latest that a zip can tell.
 _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _LAST_ZIP_TIME = (2107, 12, 31, 23, 59, 58)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from astraguard_store.artifacts.staging import (
     StagedName,
@@ -18,22 +20,20 @@ from astraguard_store.formats.journal import Journal, read_journal
 from astraguard_store.formats.layout import JOURNAL_SUFFIX
 from astraguard_store.system.files import (
     create_locked,
+    is_claimed,
     is_locked,
     modified_ns,
     open_for_reading,
+    path_of,
+    still_names,
     sync,
     sync_folder,
     unlock,
     write_all,
 )
 
-__all__ = [
-    "JournalFile",
-    "journal_is_alive",
-    "journal_written_at_us",
-    "journals",
-    "load_journal",
-]
+_COPIED_BYTES: Final = 2**20
+_ASKED_AGAIN_AFTER_S: Final = 0.002
 
 
 class JournalFile:
@@ -75,6 +75,7 @@ class JournalFile:
         """
         if self._descriptor is None:
             return
+        self._put_back()
         written = self._whole
         try:
             for frame in frames:
@@ -88,6 +89,39 @@ class JournalFile:
             os.lseek(self._descriptor, self._whole, os.SEEK_SET)
             raise
         self._whole = written
+
+    def _put_back(self) -> None:
+        """Write it anew if somebody has removed it: this process has it still."""
+        assert self._descriptor is not None  # noqa: S101 - the caller has looked
+        if os.fstat(self._descriptor).st_nlink:
+            return
+        ensure_staging(self.path.parent.parent)
+        descriptor = create_locked(self.path)
+        try:
+            for start in range(0, self._whole, _COPIED_BYTES):
+                size = min(_COPIED_BYTES, self._whole - start)
+                write_all(descriptor, os.pread(self._descriptor, size, start))
+            if self._durable:
+                sync(descriptor)
+                sync_folder(self.path.parent)
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        descriptor, self._descriptor = self._descriptor, descriptor
+        os.close(descriptor)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether its path leads to it: nobody has moved or removed the folder."""
+        return self._descriptor is not None and still_names(self.path, self._descriptor)
+
+    @property
+    def found_at(self) -> tuple[Path, ...]:
+        """Where it lies now, by name; nowhere if it was removed."""
+        if self._descriptor is None or not os.fstat(self._descriptor).st_nlink:
+            return ()
+        return (path_of(self._descriptor),)
 
     def remove(self) -> None:
         """Remove it, and let go: what it told is saved."""
@@ -131,7 +165,14 @@ def journals(root: Path) -> dict[str, StagedName]:
 
 def journal_is_alive(root: Path, run_id: str, token: str) -> bool:
     """Return whether the recorder that writes this journal lives; False if it isn't there."""
-    return is_locked(StagedName(run_id, token, JOURNAL_SUFFIX).path(root))
+    path = StagedName(run_id, token, JOURNAL_SUFFIX).path(root)
+    if not is_locked(path):
+        return False
+    if is_claimed(path):
+        # By who adopts it, or for microseconds by who only tries to.
+        time.sleep(_ASKED_AGAIN_AFTER_S)
+    # Who adopts it removes it before the lock is free.
+    return is_locked(path) and not is_claimed(path) and path.exists()
 
 
 def journal_written_at_us(root: Path, run_id: str, token: str) -> int | None:

@@ -15,8 +15,6 @@ from astraguard_store.formats.layout import ATTACHMENTS_NAME, FILES, name_in
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import open_folder, sync
 
-__all__ = ["publish_files", "remove_files"]
-
 logger = logging.getLogger("astraguard_store")
 
 

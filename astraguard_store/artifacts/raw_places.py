@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -24,9 +25,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.options import names_server
-from astraguard_store.system.files import make_folder, sync_folder
-
-__all__ = ["RawPlace", "raw_place", "read_raw", "remove_raw"]
+from astraguard_store.system.files import make_folder, sync_file, sync_folder
 
 # Of a name in a place: see `dataset.dataset_name`.
 _PARTS = 3
@@ -45,6 +44,20 @@ class _RawFile(NamedTuple):
     location: str
     bytes: int
     sha256: str
+
+
+class SmallFile(NamedTuple):
+    """A file that tells of others in its place.
+
+    Attributes:
+        location: Its path, or its URL.
+        content: All of it.
+        modified_at: When it was written, UTC, by the clock of its place.
+    """
+
+    location: str
+    content: bytes
+    modified_at: datetime
 
 
 class RawPlace(Protocol):
@@ -66,6 +79,23 @@ class RawPlace(Protocol):
 
     def remove(self, location: str) -> None:
         """Remove a file that is of a save of before, if it can be."""
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name; False also if it can't be told."""
+
+    def put(self, name: str, content: bytes) -> str:
+        """Write a small file, and return its location.
+
+        Raises:
+            ArtifactWriteError: It can't be written; nothing of it is there.
+        """
+
+    def small_files(self, folder: str) -> list[SmallFile]:
+        """Return the small files of a folder; none if there is no such folder.
+
+        Raises:
+            ArtifactReadError: They can't be read.
+        """
 
 
 def raw_place(place: str | os.PathLike[str]) -> RawPlace:
@@ -154,6 +184,37 @@ class _Folder:
             with suppress(OSError):
                 os.unlink(location)
 
+    def has(self, name: str) -> bool:
+        return (self._root / name).is_file()
+
+    def put(self, name: str, content: bytes) -> str:
+        path = self._root / name
+        beside = path.with_name(f".{new_token()}~")
+        try:
+            make_folder(path.parent)
+            try:
+                beside.write_bytes(content)
+                sync_file(beside)
+                beside.rename(path)
+                sync_folder(path.parent)
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
+        return str(path)
+
+    def small_files(self, folder: str) -> list[SmallFile]:
+        found = []
+        path = self._root / folder
+        try:
+            for path in sorted((self._root / folder).glob("*")):
+                with suppress(FileNotFoundError):  # who wrote it is done
+                    modified_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    found.append(SmallFile(str(path), path.read_bytes(), modified_at))
+        except OSError as error:
+            raise ArtifactReadError(f"{path} can't be read: {error.strerror}") from error
+        return found
+
 
 class _Bucket:
     def __init__(self, url: str) -> None:
@@ -194,6 +255,34 @@ class _Bucket:
         if location.startswith(self.base):
             with suppress(Exception):
                 self.obstore.delete(self.store, location.removeprefix(self.base))
+
+    def has(self, name: str) -> bool:
+        with suppress(Exception):
+            self.obstore.head(self.store, name)
+            return True
+        return False
+
+    def put(self, name: str, content: bytes) -> str:
+        location = f"{self.base}{name}"
+        try:
+            self.obstore.put(self.store, name, content)
+        except Exception as error:
+            raise ArtifactWriteError(f"{location} can't be written: {_reason(error)}") from error
+        return location
+
+    def small_files(self, folder: str) -> list[SmallFile]:
+        found = []
+        try:
+            for file in self.obstore.list(self.store, prefix=folder).collect():
+                with suppress(FileNotFoundError):  # who wrote it is done
+                    content = bytes(self.obstore.get(self.store, file["path"]).bytes())
+                    location = f"{self.base}{file['path']}"
+                    found.append(SmallFile(location, content, file["last_modified"]))
+        except Exception as error:
+            raise ArtifactReadError(
+                f"{self.base}{folder} can't be read: {_reason(error)}"
+            ) from error
+        return found
 
     def _known(self, name: str) -> tuple[int, str] | None:
         try:

@@ -13,8 +13,6 @@ from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAMES, compression_
 from astraguard_store.model import Artifact
 from astraguard_store.system.files import is_same_file, open_folder, sync_folder
 
-__all__ = ["publish_summary", "stage_summary"]
-
 
 def stage_summary(
     root: Path, noted: Artifact, content: bytes, recorded_at_us: int, *, durable: bool

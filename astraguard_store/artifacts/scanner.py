@@ -30,15 +30,6 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
 from astraguard_store.system.files import open_folder
 
-__all__ = [
-    "file_time_us",
-    "folder_names",
-    "has_folders",
-    "linked_runs",
-    "newest_runs",
-    "warn_of_linked_runs",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 _MANY_FOLDERS: Final = 1_000

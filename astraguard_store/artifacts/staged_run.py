@@ -35,8 +35,6 @@ from astraguard_store.system.files import (
 )
 from astraguard_store.system.threads import begin_all, in_background, wait_for_all
 
-__all__ = ["StagedRun", "StagedRuns"]
-
 logger = logging.getLogger("astraguard_store")
 
 _WORTH_BEGINNING_BYTES = 500_000

@@ -30,18 +30,6 @@ from astraguard_store.formats.layout import (
 )
 from astraguard_store.system.files import open_folder, sync_folder
 
-__all__ = [
-    "StagedName",
-    "ensure_staging",
-    "names_in_staging",
-    "new_token",
-    "staged_files",
-    "staged_names",
-    "staged_of",
-    "staged_path",
-    "sync_staging",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 _STAGED: Final = {file.staged: file for file in FILES.values()}

@@ -26,22 +26,6 @@ from astraguard_store.system.files import (
     unlock,
 )
 
-__all__ = [
-    "LeftOver",
-    "OpenFile",
-    "file_state",
-    "found_artifact",
-    "has_files",
-    "is_left_over",
-    "left_overs",
-    "name_of",
-    "open_file",
-    "size_of",
-    "summary_state",
-    "unpacked_summary",
-    "why_changed",
-]
-
 # Between making a file and locking it a live saver needs some 10 µs.
 _PAUSE_S = 0.2
 

@@ -36,8 +36,6 @@ from astraguard_store.system.files import open_folder
 from astraguard_store.system.mounts import case_twin
 from astraguard_store.system.threads import made_ahead
 
-__all__ = ["begin_measurements", "begin_summary", "check_target"]
-
 # Two parts of a CSV. With one there is nothing to be ahead of, and 10,000 rows took 4 % longer.
 _RENDERED_AHEAD_FROM_ROWS = 32_768
 

@@ -7,6 +7,7 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.presentation.markdown import escaped
 
 
 @click.command(
@@ -81,5 +82,6 @@ def changes(
         ]
         output.print_table(columns, rows, markdown=as_markdown)
     else:
-        output.print_line(f"{metric} {statistic} has no step of 5 % or more.")
+        said = f"{metric} {statistic} has no step of 5 % or more."
+        output.print_line(escaped(said) if as_markdown else said)
     return OK

@@ -24,10 +24,13 @@ from astraguard_store.presentation.brief import (
     misses,
 )
 from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.sketch import BLOCKS, Sketch, histograms
 from astraguard_store.presentation.tables import provenance_table
+from astraguard_store.shown import printable
 from astraguard_store.verdict.values import GateReport, Verdict
 
 if TYPE_CHECKING:
+    from astraguard_store.distributions import Distribution
     from astraguard_store.repository import RunRepository
 
 _NARROWEST_SKETCH, _WIDEST_SKETCH = 4, 12
@@ -190,12 +193,12 @@ def _print_verdict(verdict: GateReport, *, markdown: bool) -> None:
     if markdown:
         output.print_line(f"**{escaped(headline)}**")
         output.print_line()
-        output.write_lines(f"- warning: {escaped(warning)}" for warning in verdict.warnings)
     else:
         output.print_folded(headline)
         output.print_folded(f"  noise: {words.noise_text(verdict)}; {words.why(verdict)}")
-        for warning in verdict.warnings:
-            output.print_folded(f"  warning: {warning}")
+    for warning in verdict.warnings:
+        indent = "" if markdown else "  "
+        output.print_folded(f"{indent}warning: {warning}", markdown=markdown)
     output.print_line()
 
 
@@ -216,26 +219,23 @@ def _print_brief(
         output.print_line("Nothing changed visibly.")
         return
     verdicts = words.by_type(verdict) if verdict else {}
-    width = _WIDEST_SKETCH if markdown else _NARROWEST_SKETCH
-    sketches = _sketches(repository, comparison, lines, width) if repository else None
+    known = _distributions(repository, comparison, lines) if repository else {}
     layout = _Layout(is_joined=False, is_plain=True)
     if not markdown:
-        layout = _fitting(lines, verdicts, is_sketched=sketches is not None)
+        layout = _fitting(lines, verdicts, is_sketched=bool(known))
         notes = list(_notes(layout, lines, verdicts))
         for note in notes:
             output.print_folded(note)
         if notes:
             output.print_line()
     columns, rows = _brief_table(lines, verdicts, layout)
-    if sketches and repository is not None and not markdown:
-        # One column of both sketches, with a space between them.
-        room = (output.width() - _width(columns, rows, layout.gap) - layout.gap - 1) // 2
-        wider = min(room, _WIDEST_SKETCH)
-        sketches = _sketches(repository, comparison, lines, wider) if wider >= width else None
-    if sketches:
+    # One column of both sketches, with a space between them.
+    room = (output.width() - _width(columns, rows, layout.gap) - layout.gap - 1) // 2
+    width = _WIDEST_SKETCH if markdown else min(room, _WIDEST_SKETCH)
+    if known and width >= _NARROWEST_SKETCH:
         columns += text.words("baseline and candidate" if markdown else "from - to")
         for line, row in zip(lines, rows, strict=True):
-            row.append(sketches[line.metric_type])
+            row.append(_sketched(known[line.metric_type], comparison, width))
     output.print_table(columns, rows, markdown=markdown, gap=layout.gap)
 
 
@@ -267,7 +267,8 @@ def _fitting(
 ) -> _Layout:
     """Return the layout that fits with the fewest losses; sketches go last, if there are any."""
     layouts = [_Layout(), _Layout(is_named=False)]
-    if output.has(_SIGNS_AND_DOTS):
+    has_signs = output.has(_SIGNS_AND_DOTS)
+    if has_signs:
         layouts += [_Layout(is_named=False, has_words=False, gap=gap) for gap in (_GAP, 1)]
     for room in (2 * _NARROWEST_SKETCH + 1, 0) if is_sketched else (0,):
         for layout in layouts:
@@ -276,8 +277,8 @@ def _fitting(
             if over <= 0:
                 return layout
         # The last layout, with shorter names, as long as these differ.
-        longest = max(cell_len(text.printable(line.metric_type)) for line in lines) - over
-        if longest >= _SHORTEST_NAME and _still_differ(lines, longest):
+        longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
+        if has_signs and longest >= _SHORTEST_NAME and _still_differ(lines, longest):
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
     return _Layout(is_joined=False)
@@ -289,7 +290,7 @@ def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
 
 
 def _shortened(name: str, longest: int | None) -> str:
-    name = text.printable(name)
+    name = printable(name)
     return name if longest is None else text.shortened(name, longest, cell_len)
 
 
@@ -387,21 +388,28 @@ def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
     ]
 
 
-def _sketches(
-    repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine], width: int
-) -> Mapping[str, str] | None:
-    """Return {metric type: sketch of both runs}; None where none is known or can be shown."""
-    from astraguard_store.presentation.sketch import BLOCKS, histograms
-
+def _distributions(
+    repository: RunRepository, comparison: Comparison, lines: Iterable[BriefLine]
+) -> dict[str, Distribution]:
+    """Return {metric type: how it is distributed}; empty where none is known or can be shown."""
     if not output.has(BLOCKS):
-        return None
-    run_ids = (comparison.baseline, comparison.candidate)
-    found: dict[str, str] = {}
-    for line in lines:
-        known = repository.distribution(line.metric_type, dict.fromkeys(run_ids)).runs
-        drawn = dict(zip([run.run_id for run in known], histograms(known, width), strict=True))
-        found[line.metric_type] = " ".join(drawn.get(name, " " * width) for name in run_ids)
-    return found if any(sketch.strip() for sketch in found.values()) else None
+        return {}
+    run_ids = list(dict.fromkeys((comparison.baseline, comparison.candidate)))
+    found = {
+        line.metric_type: repository.distribution(line.metric_type, run_ids) for line in lines
+    }
+    return found if any(distribution.runs for distribution in found.values()) else {}
+
+
+def _sketched(distribution: Distribution, comparison: Comparison, width: int) -> Sketch:
+    """Return the sketches of both runs; blank for one that didn't measure it."""
+    names = [run.run_id for run in distribution.runs]
+    drawn = dict(zip(names, histograms(distribution.runs, width), strict=True))
+    return Sketch(
+        " ".join(
+            drawn.get(name, " " * width) for name in (comparison.baseline, comparison.candidate)
+        )
+    )
 
 
 def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]], gap: int) -> int:

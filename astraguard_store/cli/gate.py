@@ -14,6 +14,8 @@ from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.judging import regressed_for_sure
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
+from astraguard_store.presentation.html import tag
+from astraguard_store.presentation.markdown import escaped
 from astraguard_store.verdict.limits import Limits
 from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport
 
@@ -159,7 +161,7 @@ def _exit_code(report: GateReport, *, allow_inconclusive: bool, trusted: bool) -
 def _print_report(report: GateReport, *, show_all: bool, markdown: bool) -> None:
     headline = words.headline(report)
     if markdown:
-        output.print_line(f"**{headline}**")
+        output.print_line(f"**{escaped(headline)}**")
     else:
         output.print_folded(headline)
     output.print_line()
@@ -169,11 +171,10 @@ def _print_report(report: GateReport, *, show_all: bool, markdown: bool) -> None
     _print_cells(cells, by_satellite=report.by_satellite, markdown=markdown)
     _print_rest(report, cells, show_all=show_all, markdown=markdown)
     notes = words.notes(report)
-    for line in ["", *notes] if notes else []:
-        if markdown:
-            output.print_line(f"- {line}" if line else "")
-        else:
-            output.print_folded(line)
+    if notes:
+        output.print_line()
+    for note in notes:
+        output.print_folded(note, markdown=markdown)
 
 
 def _print_cells(cells: Sequence[CellVerdict], *, by_satellite: bool, markdown: bool) -> None:
@@ -200,9 +201,10 @@ def _print_rest(
     rest = words.rest_text(report, len(cells))
     if show_all:
         for one in report.not_judged:
-            output.print_folded(f"not judged: {words.name_of(one)}: {one.reason}")
+            said = f"not judged: {words.name_of(one)}: {one.reason}"
+            output.print_folded(said, markdown=markdown)
     elif rest and markdown:
-        output.write_lines(["", f"<details><summary>{rest}</summary>", ""])
+        output.write_lines(["", f"<details>{tag('summary', rest)}", ""])
         others = [cell for cell in report.cells if cell not in cells]
         _print_cells(others, by_satellite=report.by_satellite, markdown=True)
         output.write_lines(["", "</details>"])
@@ -313,4 +315,4 @@ def _print_calibration(found: Calibration, *, markdown: bool) -> None:
     ]
     output.print_table(columns, rows, markdown=markdown)
     for warning in found.warnings:
-        output.print_line(f"warning: {warning}")
+        output.print_folded(f"warning: {warning}", markdown=markdown)

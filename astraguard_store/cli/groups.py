@@ -27,8 +27,8 @@ from typing import Any
 
 import click
 
-from astraguard_store.exceptions import RunNotFoundError, StoreError
-from astraguard_store.presentation.text import printable
+from astraguard_store.exceptions import RunNotFoundError, StoreError, without_passwords
+from astraguard_store.shown import printable
 
 OK = 0
 ANSWER_IS_NO = 1
@@ -168,7 +168,8 @@ class _Complaints(logging.Handler):
 
 def complain(message: str) -> None:
     """Say *message* on standard error, in one line and under the program's name."""
-    click.echo(f"{PROGRAM}: {printable(' '.join(message.split()))}", err=True)
+    told = without_passwords(" ".join(message.split()))
+    click.echo(f"{PROGRAM}: {printable(told)}", err=True)
 
 
 def _silence_stdout() -> None:

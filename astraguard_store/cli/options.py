@@ -375,7 +375,9 @@ def completed(
     """Return those of *names* that begin with *incomplete*, none on any error."""
     try:
         with open_store(_results_of(ctx), read_only=True) as repository:
-            found = [name for name in names(repository) if name.startswith(incomplete)]
+            # Nobody can type what no terminal shows, and a line's end would begin another name.
+            known = filter(str.isprintable, names(repository))
+            found = [name for name in known if name.startswith(incomplete)]
     except (StoreError, OSError):
         return []  # a completion that fails must not write into the command line
     if not os.environ.get(_COMPLETES, "").startswith("bash"):

@@ -21,7 +21,8 @@ from rich.cells import cell_len
 
 from astraguard_store.presentation import markdown as as_markdown
 from astraguard_store.presentation.shapes import Shape
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.text import Column
+from astraguard_store.shown import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +52,14 @@ def print_line(text: str = "") -> None:
     click.echo(printable(text))
 
 
-def print_folded(text: str) -> None:
-    """Print a sentence in lines of up to 79 columns, the second one on indented."""
+def print_folded(text: str, *, markdown: bool = False) -> None:
+    """Print a sentence in lines of up to 79 columns, the second one on indented.
+
+    In Markdown it is an item of a list, of which no name makes anything else.
+    """
+    if markdown:
+        print_line(f"- {as_markdown.escaped(text)}")
+        return
     for line in wrap(printable(text), 79, subsequent_indent="  ") or [""]:
         click.echo(line)
 
@@ -224,7 +231,7 @@ def _terminal(*, stderr: bool = False) -> Console | None:
 
 def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], gap: int) -> Iterator[str]:
     """Yield a pipe's lines: rich would take 5 s for 20,000 rows, and pad the last column."""
-    lines = [[column.title for column in columns], *(list(map(printable, row)) for row in rows)]
+    lines = [list(map(printable, row)) for row in ([c.title for c in columns], *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield (" " * gap).join(map(_padded, columns, widths, line)).rstrip()
@@ -263,7 +270,8 @@ def _draw(
         show_edge=False,
     )
     for column in columns:
-        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
+        title = Text(printable(column.title))
+        table.add_column(title, justify="right" if column.numeric else "left", no_wrap=True)
     for row in cells:
         table.add_row(*row)
     unfolded = console.options.update(width=_UNFOLDED)
@@ -275,10 +283,11 @@ def _draw(
 
 def _stack(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Print one line a field, for a terminal too narrow for the table."""
-    width = max(len(column.title) for column in columns)
+    titles = [printable(column.title) for column in columns]
+    width = max(map(len, titles))
     for number, row in enumerate(rows):
         if number:
             console.print()
-        for column, value in zip(columns, row, strict=True):
-            console.print(column.title.ljust(width), style="bold", end="  ")
+        for title, value in zip(titles, row, strict=True):
+            console.print(title.ljust(width), style="bold", end="  ")
             console.print(value, soft_wrap=True)

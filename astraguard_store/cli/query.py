@@ -12,6 +12,7 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
 from astraguard_store.presentation import shapes, text
 from astraguard_store.reports import QueryResult
+from astraguard_store.shown import printable
 
 # What a table shows of a BLOB; CSV and JSON have all of it.
 _BLOB_BYTES_SHOWN = 16
@@ -126,7 +127,7 @@ def _value(text: str) -> str | int | float:
 
 def _print_table(answer: QueryResult, *, markdown: bool = False) -> None:
     columns = [
-        text.Column(text.printable(name), numeric=numeric)
+        text.Column(printable(name), numeric=numeric)
         for name, numeric in zip(answer.columns, _numeric_columns(answer), strict=True)
     ]
     null = "" if markdown else "NULL"

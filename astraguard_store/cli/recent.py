@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple, get_args
 
 import click
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.model import RunHeader, RunState, RunSummary
 from astraguard_store.presentation import numbers, shapes, text
+from astraguard_store.shown import printable
 
 
 class ListedRun(NamedTuple):
@@ -51,6 +52,9 @@ _TITLES = {"recorded": "recorded (UTC)"}
 _NUMERIC = frozenset({"measurements", "missed", "revision"})
 # The last of `--fields`: it stands for the chosen statistic of the chosen metric type.
 _STATISTIC = "p95"
+# What is shortened where a terminal has no room, in this order, and how short it may become: a
+# test's id is a scenario too. A run's id stays, as it is copied.
+_CLIPPED = (("scenario", 20), ("tags", 4), ("scenario", 8))
 
 
 def _default_fields(runs: Iterable[RunSummary]) -> tuple[str, ...]:
@@ -215,24 +219,26 @@ def print_runs(
         else:
             title = _TITLES.get(name, name.replace("_", " "))
             columns.append(text.Column(title, numeric=name in _NUMERIC))
-            cells.append([_FIELDS[name](run) for run in listed])
+            cells.append([printable(_FIELDS[name](run)) for run in listed])
     if is_narrow and fields is None:
-        _clip(cells, columns, "tags")
+        for title, least in _CLIPPED:
+            _clip(cells, columns, title, least)
     output.print_table(columns, list(zip(*cells, strict=True)), markdown=markdown)
     if is_narrow and metric_type and shown in [column.title for column in columns]:
         output.print_line(f"{statistic} of {metric_type}")
 
 
-def _clip(cells: Sequence[list[str]], columns: Sequence[text.Column], title: str) -> None:
+def _clip(
+    cells: Sequence[list[str]], columns: Sequence[text.Column], title: str, least: int
+) -> None:
     """Shorten the texts of one column, so that the terminal has room for the table."""
     titles = [column.title for column in columns]
     place = titles.index(title)
     wide = [max(map(cell_len, (t, *column))) for t, column in zip(titles, cells, strict=True)]
     room = output.width() - sum(wide) + wide[place] - 2 * (len(columns) - 1)
-    room = max(room, len(title))
-    end = "…" if output.has("…") else "~"
+    dots = "…" if output.has("…") else "~"
     cells[place][:] = [
-        cell if cell_len(cell) <= room else set_cell_size(cell, room - 1).rstrip() + end
+        text.shortened(cell, max(room, least), cell_len).replace("…", dots)
         for cell in cells[place]
     ]
 

@@ -17,8 +17,6 @@ from astraguard_store.options import StoreOptions
 if TYPE_CHECKING:
     from astraguard_store.reports import QueryResult
 
-__all__ = ["Answering", "Backend", "Parameters", "Question", "Write"]
-
 T = TypeVar("T")
 Value = str | bytes | int | float | None
 Parameters = Sequence[Value] | Mapping[str, Value]

@@ -24,18 +24,6 @@ from astraguard_store.database.sql import Connection, insert_rows, kept
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.verdict.values import Baseline, Judgements, RecordedVerdict
 
-__all__ = [
-    "baselines",
-    "delete_baseline",
-    "insert_judgements",
-    "insert_verdicts",
-    "judged_run_ids",
-    "judgements_of",
-    "of_same_baselines",
-    "set_baseline",
-    "verdict_marks",
-]
-
 Row = tuple[Any, ...]
 
 

@@ -29,24 +29,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-__all__ = [
-    "BYTE_ORDERED_TEXT",
-    "DOUBLE",
-    "INTEGER_64",
-    "compiled",
-    "day_of",
-    "first",
-    "for_server",
-    "given_values",
-    "insert_new",
-    "insert_row",
-    "month_of",
-    "unsearched",
-    "upsert",
-    "week_of",
-    "whole",
-]
-
 T = TypeVar("T")
 
 INTEGER_64: Final = BigInteger().with_variant(Integer(), "sqlite")

@@ -43,20 +43,6 @@ from astraguard_store.model import (
     with_bounds,
 )
 
-__all__ = [
-    "NO_BOUNDS",
-    "DocumentState",
-    "RunParts",
-    "decode",
-    "document_state",
-    "encode",
-    "parts_of",
-    "renew_document",
-    "renew_missing_documents",
-    "state_of",
-    "write_document",
-]
-
 Row = tuple[Any, ...]
 DocumentState = Literal["right", "missing", "wrong"]
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from astraguard_store.reports import CacheInfo
 
-__all__ = ["IdentityMap", "Mark"]
-
 logger = logging.getLogger("astraguard_store")
 
 Mark = tuple[int, int]

@@ -33,20 +33,12 @@ from astraguard_store.database.core import (
 )
 from astraguard_store.database.rows import STATISTICS_COLUMNS, worst
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
+from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
 from astraguard_store.noise import Worst
 from astraguard_store.provenance import UNIT_FIELDS, Provenance, Unit
 from astraguard_store.verdict.change_points import HistoryPoint
 from astraguard_store.verdict.values import JudgedRun
-
-__all__ = [
-    "SERIES_STATISTICS",
-    "buckets_by_run",
-    "buckets_of_runs",
-    "history_ids",
-    "judged_runs",
-    "series",
-]
 
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
@@ -57,10 +49,9 @@ _DIRTY: Final = _PROVENANCE.index("git_dirty")
 # The times differ between any two runs, so nothing is judged by them.
 _TIMES: Final = ("started_at", "finished_at")
 
-# What ended early is no measure of anything, unless somebody names it.
-
 
 def _is_finished() -> Any:
+    # What ended early is no measure of anything, unless somebody names it.
     return runs.c.state == literal_column("'finished'")
 
 
@@ -164,7 +155,16 @@ def buckets_by_run(
     """
     satellite = ALL_SATELLITES if satellite_id is None else satellite_id
     given = (json.dumps(list(run_ids)), satellite, metric_type)
-    return {run_id: buckets_of(text) for run_id, text in connection.execute(_buckets_sql(), given)}
+    found: dict[str, BucketColumns] = {}
+    for run_id, text in connection.execute(_buckets_sql(), given):
+        try:
+            found[run_id] = buckets_of(text)
+        except ValueError as error:
+            raise DatabaseError(
+                f"buckets of {metric_type!r} in run {run_id!r} are no buckets: {error}; "
+                "`astraguard-store check` says more"
+            ) from error
+    return found
 
 
 def buckets_of_runs(

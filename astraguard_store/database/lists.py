@@ -38,20 +38,6 @@ from astraguard_store.database.sql import Connection, kept
 from astraguard_store.filters import RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
-__all__ = [
-    "PINNED",
-    "Prunable",
-    "SaveMark",
-    "count_runs",
-    "filtered_headers",
-    "noted_file_bytes",
-    "prunable_now",
-    "prunable_runs",
-    "recent_headers",
-    "run_ids",
-    "save_marks",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 PINNED: Final = "pinned"

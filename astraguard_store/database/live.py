@@ -29,15 +29,6 @@ from astraguard_store.database.sql import Connection, kept
 from astraguard_store.exceptions import RunIsRunningError
 from astraguard_store.model import RunSummary, epoch_us
 
-__all__ = [
-    "begin_live",
-    "end_live",
-    "end_without_measurements",
-    "live_runs",
-    "set_revision",
-    "touch_live",
-]
-
 
 def _has_statistics() -> ColumnElement[bool]:
     return exists().where(statistics.c.run_id == runs.c.run_id)

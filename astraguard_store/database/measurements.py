@@ -18,8 +18,6 @@ from astraguard_store.database.sql import Connection, insert_many, kept
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import MetricSummary
 
-__all__ = ["insert_measurements", "kept_measurements", "packed_measurements"]
-
 _BATCH_ROWS = 65_536
 # As tuples of Python they take 200 bytes each.
 _READ_ROWS = 8_192

@@ -39,18 +39,6 @@ from astraguard_store.database.core import (
 from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import DatabaseError
 
-__all__ = [
-    "GROUPINGS",
-    "NO_RUNS",
-    "OF_SATELLITES",
-    "Group",
-    "Grouped",
-    "MergedBuckets",
-    "expression_of",
-    "grouped_buckets",
-    "percentile_statements",
-]
-
 _PROVENANCE: Final = (
     "scenario",
     "host",

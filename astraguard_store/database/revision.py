@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["HEAD_REVISION", "VERSION_TABLE"]
-
 HEAD_REVISION: Final = "0009"
 """The schema this code works with; a test holds it against the migrations."""
 

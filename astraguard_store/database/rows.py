@@ -15,20 +15,6 @@ from astraguard_store.noise import NOISE_FIELDS
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = [
-    "STATISTICS_COLUMNS",
-    "bucket_rows",
-    "child_rows",
-    "file_row",
-    "insert_buckets",
-    "insert_files",
-    "insert_satellite_buckets",
-    "insert_statistics",
-    "insert_surroundings",
-    "surrounding_rows",
-    "worst",
-]
-
 STATISTICS_COLUMNS: Final = MetricSummary._fields[: -len(NO_BOUNDS)]
 """The columns of statistics, in the order of the fields of `MetricSummary`."""
 

@@ -21,8 +21,6 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo
 from astraguard_store.system.forks import around_forks
 
-__all__ = ["RunDatabase"]
-
 
 class RunDatabase:
     """One database in one process, and what was read from it: a cache around a backend.

@@ -27,8 +27,6 @@ from astraguard_store.model import Artifact, Attachment, MetricSummary
 if TYPE_CHECKING:
     from astraguard_store.statistics import RunStatistics
 
-__all__ = ["FilesOfRun", "add_buckets", "note_csv", "note_file"]
-
 
 @dataclass(frozen=True, slots=True)
 class FilesOfRun:

@@ -73,38 +73,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.statistics import RunStatistics
 
-__all__ = [
-    "BELOW",
-    "BELOW_RUN",
-    "OF_NOISE",
-    "OF_PROVENANCE",
-    "OF_STATISTICS",
-    "OF_UNIT",
-    "PROVENANCE_COLUMNS",
-    "RUN_COLUMNS",
-    "Missing",
-    "StoredRun",
-    "compare",
-    "comparison_of",
-    "delete_dangling",
-    "delete_run",
-    "is_same",
-    "keeps_satellite_buckets",
-    "load_run",
-    "load_run_of_rows",
-    "named_saves",
-    "note_save_ids",
-    "purge_measurements",
-    "run_exists",
-    "run_row",
-    "save_ids_of",
-    "save_run",
-    "save_without_files",
-    "set_tags",
-    "stored_run",
-    "tags_of",
-]
-
 PROVENANCE_COLUMNS: Final = tuple(
     f"{name}_us" if name in {"started_at", "finished_at"} else name for name in PROVENANCE_FIELDS
 )

@@ -28,26 +28,6 @@ from sqlalchemy import (
 
 from astraguard_store.database.dialect import BYTE_ORDERED_TEXT, DOUBLE, INTEGER_64
 
-__all__ = [
-    "OF_ALL_SATELLITES",
-    "artifacts",
-    "attachments",
-    "baseline_runs",
-    "buckets",
-    "machine_noise",
-    "measurements",
-    "metadata",
-    "run_documents",
-    "run_tags",
-    "run_verdicts",
-    "runs",
-    "save_ids",
-    "schema_doc",
-    "statistics",
-    "store",
-    "units",
-]
-
 OF_ALL_SATELLITES: Final[ColumnElement[str]] = literal_column("''", Text)
 """In place of a satellite's id, in rows about all of them together: `sql.ALL_SATELLITES`,
 written out."""

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from astraguard_store.exceptions import StoreNotFoundError
 
-__all__ = ["ServerUrl"]
-
 _SCHEMES: Final = {"postgresql", "postgresql+psycopg", "postgres"}
 _FORM: Final = "postgresql://user@host:5432/database"
 # Of a host, or of the folder of a socket: what is left when a password's @ was taken for

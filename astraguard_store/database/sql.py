@@ -16,17 +16,6 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from astraguard_store.database.core import compiled, insert_row, metadata
 
-__all__ = [
-    "ALL_SATELLITES",
-    "Connection",
-    "Query",
-    "for_server",
-    "insert_many",
-    "insert_rows",
-    "kept",
-    "written_anew",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -625,64 +625,64 @@ INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements, utc_offs
 -- whole_runs._select_sql table=artifacts
 SELECT artifacts.run_id, artifacts.kind, artifacts.path, artifacts.bytes, artifacts.sha256, artifacts.rows, artifacts.store_id
 FROM artifacts
-WHERE artifacts.run_id BETWEEN ? AND ? ORDER BY artifacts.run_id, artifacts.kind
+WHERE artifacts.run_id >= ? AND artifacts.run_id <= ? ORDER BY artifacts.run_id, artifacts.kind
 
 -- whole_runs._select_sql table=attachments
 SELECT attachments.run_id, attachments.name, attachments.bytes, attachments.sha256
 FROM attachments
-WHERE attachments.run_id BETWEEN ? AND ? ORDER BY attachments.run_id, attachments.name
+WHERE attachments.run_id >= ? AND attachments.run_id <= ? ORDER BY attachments.run_id, attachments.name
 
 -- whole_runs._select_sql table=baseline_runs
 SELECT baseline_runs.run_id, baseline_runs.baseline, baseline_runs.set_at_us
 FROM baseline_runs
-WHERE baseline_runs.run_id BETWEEN ? AND ? ORDER BY baseline_runs.run_id, baseline_runs.baseline
+WHERE baseline_runs.run_id >= ? AND baseline_runs.run_id <= ? ORDER BY baseline_runs.run_id, baseline_runs.baseline
 
 -- whole_runs._select_sql table=buckets
 SELECT buckets.run_id, buckets.satellite_id, buckets.metric_type, buckets.counts
 FROM buckets
-WHERE buckets.run_id BETWEEN ? AND ? ORDER BY buckets.run_id, buckets.satellite_id, buckets.metric_type
+WHERE buckets.run_id >= ? AND buckets.run_id <= ? ORDER BY buckets.run_id, buckets.satellite_id, buckets.metric_type
 
 -- whole_runs._select_sql table=machine_noise
 SELECT machine_noise.run_id, machine_noise.processors, machine_noise.load_start, machine_noise.load_end, machine_noise.load_worst, machine_noise.steal_start, machine_noise.steal_end, machine_noise.steal_worst, machine_noise.pressure_start, machine_noise.pressure_end, machine_noise.pressure_worst, machine_noise.frequency_mhz_start, machine_noise.frequency_mhz_end, machine_noise.frequency_mhz_worst
 FROM machine_noise
-WHERE machine_noise.run_id BETWEEN ? AND ? ORDER BY machine_noise.run_id
+WHERE machine_noise.run_id >= ? AND machine_noise.run_id <= ? ORDER BY machine_noise.run_id
 
 -- whole_runs._select_sql table=measurements
 SELECT measurements.run_id, measurements.position, measurements."row", measurements.timestamp, measurements.duration_ms, measurements.scenario_time_s, measurements.missed
 FROM measurements
-WHERE measurements.run_id BETWEEN ? AND ? ORDER BY measurements.run_id, measurements.position, measurements."row"
+WHERE measurements.run_id >= ? AND measurements.run_id <= ? ORDER BY measurements.run_id, measurements.position, measurements."row"
 
 -- whole_runs._select_sql table=run_documents
 SELECT run_documents.run_id, run_documents.document
 FROM run_documents
-WHERE run_documents.run_id BETWEEN ? AND ? ORDER BY run_documents.run_id
+WHERE run_documents.run_id >= ? AND run_documents.run_id <= ? ORDER BY run_documents.run_id
 
 -- whole_runs._select_sql table=run_tags
 SELECT run_tags.run_id, run_tags.tag, run_tags.value
 FROM run_tags
-WHERE run_tags.run_id BETWEEN ? AND ? ORDER BY run_tags.run_id, run_tags.tag
+WHERE run_tags.run_id >= ? AND run_tags.run_id <= ? ORDER BY run_tags.run_id, run_tags.tag
 
 -- whole_runs._select_sql table=run_verdicts
 SELECT run_verdicts.run_id, run_verdicts.judged_at_us, run_verdicts.verdict, run_verdicts.baseline, run_verdicts.noise_source, run_verdicts.report
 FROM run_verdicts
-WHERE run_verdicts.run_id BETWEEN ? AND ? ORDER BY run_verdicts.run_id, run_verdicts.judged_at_us
+WHERE run_verdicts.run_id >= ? AND run_verdicts.run_id <= ? ORDER BY run_verdicts.run_id, run_verdicts.judged_at_us
 
 -- whole_runs._select_sql table=runs
 SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.utc_offset_s, runs.staging_token, runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, runs.started_at_us, runs.finished_at_us, runs.percentile_definition, runs.state, runs.error, runs.last_written_at_us, runs.live_token, runs.save_id, runs.save_sha256
 FROM runs
-WHERE runs.run_id BETWEEN ? AND ? ORDER BY runs.run_id
+WHERE runs.run_id >= ? AND runs.run_id <= ? ORDER BY runs.run_id
 
 -- whole_runs._select_sql table=save_ids
 SELECT save_ids.run_id, save_ids.save_id, save_ids.sha256, save_ids.revision
 FROM save_ids
-WHERE save_ids.run_id BETWEEN ? AND ? ORDER BY save_ids.run_id, save_ids.save_id
+WHERE save_ids.run_id >= ? AND save_ids.run_id <= ? ORDER BY save_ids.run_id, save_ids.save_id
 
 -- whole_runs._select_sql table=statistics
 SELECT statistics.run_id, statistics.satellite_id, statistics.metric_type, statistics.position, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed
 FROM statistics
-WHERE statistics.run_id BETWEEN ? AND ? ORDER BY statistics.run_id, statistics.satellite_id, statistics.metric_type
+WHERE statistics.run_id >= ? AND statistics.run_id <= ? ORDER BY statistics.run_id, statistics.satellite_id, statistics.metric_type
 
 -- whole_runs._select_sql table=units
 SELECT units.run_id, units.satellite_id, units.serial, units.hardware, units.firmware
 FROM units
-WHERE units.run_id BETWEEN ? AND ? ORDER BY units.run_id, units.satellite_id
+WHERE units.run_id >= ? AND units.run_id <= ? ORDER BY units.run_id, units.satellite_id

@@ -5,8 +5,6 @@ from __future__ import annotations
 from astraguard_store.database.core import bindparam, compiled, select, store, update, whole
 from astraguard_store.database.sql import Connection, kept
 
-__all__ = ["adopted", "fence", "mark_adopted", "set_created", "set_store_id", "store_id"]
-
 
 @kept()
 def _adopted_sql() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,6 @@ from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 from astraguard_store.verdict.values import Judgements
-
-__all__ = ["Transaction"]
 
 
 class Transaction:
@@ -85,6 +84,20 @@ class Transaction:
         written = whole_runs.insert_whole_runs(self._connection, new)
         self._changed.update(written)
         return written
+
+    def insert_if_allowed(self, new: RunRows) -> tuple[bool, str | None]:
+        """Write a run if its id is free; return whether it is written, or why it is refused.
+
+        If the database refuses a value of it, none of its rows is written.
+        """
+        self._connection.execute("SAVEPOINT run")
+        try:
+            return bool(self.insert_new([new])), None
+        except sqlite3.IntegrityError as error:
+            self._connection.execute("ROLLBACK TO run")
+            return False, f"its rows are not what a save writes: {error}"
+        finally:
+            self._connection.execute("RELEASE run")
 
     def named_saves(self, save_id: str) -> list[tuple[str, str]]:
         """Return (run id, content's hash) of each save that was ever given that name."""

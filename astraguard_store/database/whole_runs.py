@@ -28,20 +28,6 @@ from astraguard_store.database.runs import (
 from astraguard_store.database.sql import Connection, insert_many, kept
 from astraguard_store.model import Artifact
 
-__all__ = [
-    "RunRows",
-    "insert_whole_runs",
-    "load_all_rows",
-    "load_documents",
-    "load_rows",
-    "parts_of_rows",
-    "rows_of",
-    "run_of",
-    "with_document",
-    "with_files",
-    "without_recorder",
-]
-
 # Without the documents: they are made of the rows where these are written.
 _CHILDREN: Final = tuple(table for table in BELOW if table != "run_documents")
 # In the order of the table, in which those of provenance lie within the others.
@@ -152,8 +138,9 @@ def without_recorder(rows: RunRows) -> RunRows:
 def _select_sql(*, table: str) -> str:
     # The columns by name: a database that was migrated may have them in another order.
     rows = metadata.tables[table]
-    of_runs: Any = rows.c.run_id.between(bindparam("first"), bindparam("last"))
-    return compiled(select(rows).where(of_runs).order_by(*rows.primary_key))
+    # Not BETWEEN, in which PostgreSQL takes no collation.
+    of_runs = (rows.c.run_id >= bindparam("first"), rows.c.run_id <= bindparam("last"))
+    return compiled(select(rows).where(*of_runs).order_by(*rows.primary_key))
 
 
 def load_rows(connection: Connection, run_id: str) -> RunRows | None:

@@ -20,8 +20,6 @@ from astraguard_store.exceptions import InvalidRunError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["STREAM_MARK", "arrow_batches"]
-
 STREAM_MARK: Final = b"\xff\xff\xff\xff"
 """What a stream begins with."""
 

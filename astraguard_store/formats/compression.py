@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-__all__ = ["check_compression", "compressed", "open_unpacked", "unpacked"]
-
 _INSTALL = "pip install 'astraguard-store[zstd]'"
 # zlib's own number for a gzip header around the stream.
 _GZIP_WINDOW = 31

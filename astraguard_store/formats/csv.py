@@ -11,6 +11,7 @@ duration is what was waited, and 0 for the others.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -28,18 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
-
-__all__ = [
-    "FIELDS",
-    "FIELDS_WITH_MISSED",
-    "HEADER",
-    "csv_parts",
-    "may_have_apostrophes",
-    "parse_csv",
-    "plain_labels",
-    "render_csv",
-    "safe_labels",
-]
 
 FIELDS = ("timestamp", "metric_type", "satellite_id", "duration_ms", "scenario_time_s")
 HEADER = (",".join(FIELDS) + "\r\n").encode()
@@ -192,7 +181,8 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """Return the measurements in the *lines* of a file opened with ``newline=""``.
 
     What editors and copies add and no row can be mistaken for is passed over: a byte
-    order mark, blank lines (CR CR LF makes one of every line end), and control-Z at the end.
+    order mark, blank lines (CR CR LF makes one of every line end), lines of blanks and
+    commas, as spreadsheets leave them, and control-Z at the end.
 
     Raises:
         ArtifactReadError: The header is another one, or a row can't be a
@@ -200,7 +190,7 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """
     reader = csv.reader(lines, strict=True)
     try:
-        header = tuple(next(reader, ()))
+        header = tuple(next(_rows(reader), ()))
         if header:
             header = (header[0].removeprefix("\ufeff"), *header[1:])
         if header not in {FIELDS, FIELDS_WITH_MISSED}:
@@ -208,7 +198,13 @@ def parse_csv(lines: Iterable[str]) -> Columns:
         rows = (_parse_row(row, len(header), reader.line_num) for row in _rows(reader))
         # `safe_labels` makes a name one character longer.
         return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
-    except (csv.Error, InvalidRunError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "UTF-16" if is_utf16 else "LATIN1"
+        raise ArtifactReadError(
+            f"it is no UTF-8; convert it, as by `iconv -f {found} -t UTF-8`"
+        ) from error
+    except (csv.Error, InvalidRunError) as error:
         raise ArtifactReadError(str(error)) from error
 
 
@@ -218,7 +214,7 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
         if row == [_END_OF_FILE]:
             if any(next(reader, [])):
                 raise ArtifactReadError("a row follows control-Z, which ends a file")
-        elif row:
+        elif any(map(str.strip, row)):
             yield row
 
 

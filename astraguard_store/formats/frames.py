@@ -20,8 +20,6 @@ from astraguard_store.system.spill import Spill
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MEASUREMENT_FIELDS", "TIME_UNITS", "ColumnsBuilder", "Reading", "columns_of_frame"]
-
 MEASUREMENT_FIELDS: Final = FIELDS_WITH_MISSED
 """The columns of measurements; `timestamp`, `scenario_time_s` and `missed` may be left out."""
 
@@ -311,7 +309,9 @@ class ColumnsBuilder:
                 "missed": self._missed(frame),
             }
         )
-        found = labels.with_row_index("row").unique(labels.columns, maintain_order=True)
+        found = labels.with_row_index("row").unique(
+            labels.columns, keep="first", maintain_order=True
+        )
         numbers = [self._code(*row) for row in found.rows()]
         numbered = found.drop("row").with_columns(code=pl.Series(numbers, dtype=pl.Int64))
         joined = labels.join(

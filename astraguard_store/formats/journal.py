@@ -34,19 +34,6 @@ from astraguard_store.model import Attachment, RunState
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 
-__all__ = [
-    "Journal",
-    "JournalHead",
-    "attachment_frame",
-    "end_frame",
-    "head_frame",
-    "labels_frame",
-    "noise_frame",
-    "read_journal",
-    "reset_frame",
-    "rows_frame",
-]
-
 _Kind = Literal[b"H", b"L", b"R", b"Z", b"A", b"M", b"E"]
 _FRAME: Final = Struct("<cII")
 # Longer than any that is written: rows come a block at a time.

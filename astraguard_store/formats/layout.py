@@ -15,29 +15,6 @@ from typing import Final, NamedTuple
 from astraguard_store.model import ArtifactKind
 from astraguard_store.options import Compression
 
-__all__ = [
-    "ATTACHMENTS_NAME",
-    "CSV",
-    "DELETION_SUFFIX",
-    "FILES",
-    "FILE_KINDS",
-    "JOURNAL_SUFFIX",
-    "KEPT_RUN_SUFFIX",
-    "NAMES_BY_KIND",
-    "PARQUET",
-    "RAW_NAME",
-    "RAW_NAMES",
-    "STAGING_NAME",
-    "SUMMARY",
-    "SUMMARY_NAME",
-    "SUMMARY_NAMES",
-    "RunFile",
-    "compression_of",
-    "file_name",
-    "name_in",
-]
-
-
 CSV: Final = "raw_csv"
 PARQUET: Final = "raw_parquet"
 SUMMARY: Final = "summary_json"

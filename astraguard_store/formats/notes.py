@@ -12,8 +12,6 @@ from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.model import NO_TAGS
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance, check_tags
 
-__all__ = ["NO_NOTES", "SaveNotes", "parse_notes", "render_notes", "told_by"]
-
 
 @dataclass(frozen=True, slots=True)
 class SaveNotes:

@@ -13,16 +13,6 @@ from astraguard_store.formats.csv import FIELDS_WITH_MISSED as FIELDS
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = [
-    "MAGIC",
-    "check_parquet",
-    "frame_of",
-    "frame_of_csv",
-    "frame_schema",
-    "parse_parquet",
-    "render_parquet",
-]
-
 MAGIC = b"PAR1"
 """How a parquet file begins and, when it is whole, ends."""
 

@@ -23,8 +23,6 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.verdict.values import Judgements, RecordedVerdict
 
-__all__ = ["NOTES_NAME", "RunNotes", "notes_of", "parse_run_notes", "render_run_notes"]
-
 NOTES_NAME: Final = "astraguard_run.json"
 """The file's name in the folder of an exported run."""
 

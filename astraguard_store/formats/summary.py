@@ -30,21 +30,6 @@ from astraguard_store.model import (
     utc_from_epoch_us,
 )
 
-__all__ = [
-    "AdoptedSummary",
-    "copied",
-    "decoded_summary",
-    "local_timestamp",
-    "parse_document",
-    "parse_summary",
-    "parse_timestamp",
-    "render_document",
-    "satellites_document",
-    "statistics_document",
-    "stats_document",
-    "summary_document",
-]
-
 _METRIC_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "min_ms")
 _SATELLITE_KEYS = ("count", "mean_ms", "p50_ms", "p95_ms", "max_ms")
 # How many of the first fields of `MetricSummary` a file must have; `max_ms` always.
@@ -218,7 +203,8 @@ def parse_document(content: bytes) -> dict[str, Any]:
             no object.
     """
     try:
-        document = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+        # What editors and old systems put around it.
+        document = orjson.loads(content.removeprefix(codecs.BOM_UTF8).rstrip(b"\x1a\r\n"))
     except orjson.JSONDecodeError as error:
         raise ArtifactReadError(f"not JSON: {error}") from error
     if not isinstance(document, dict):

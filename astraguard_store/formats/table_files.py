@@ -23,8 +23,6 @@ from astraguard_store.system.spill import Spill
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FORMATS", "read_tables"]
-
 FORMATS: Final = ("csv", "parquet", "arrow", "jsonl")
 _FORMAT_OF: Final = {
     ".csv": "csv",

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["csv_frames", "json_frames"]
-
 # As columns of text it takes some five times as much.
 _PART_BYTES: Final = 2**24
 # A quote that is opened and never closed would make a row of all that follows.
@@ -60,7 +58,8 @@ def csv_frames(file: BinaryIO, separator: str, first_row: int) -> Iterator[pl.Da
             if found is None:
                 raise
             raise _wrong(found, row, first_row) from error
-        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+        # Nor is a line of blanks a row, or with the control-Z that ends a file in old systems.
+        frame = frame.filter(pl.any_horizontal(pl.all().str.strip_chars(" \t\x1a") != ""))
         row += frame.height
         yield frame
 

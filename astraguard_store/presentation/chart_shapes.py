@@ -28,8 +28,9 @@ from astraguard_store.presentation.numbers import (
     unit_of,
 )
 from astraguard_store.presentation.style import PALETTE
-from astraguard_store.presentation.text import band_text, printable, quantile_text, shortened
+from astraguard_store.presentation.text import band_text, quantile_text, shortened
 from astraguard_store.quantile_changes import QuantileChanges, ratio_range
+from astraguard_store.shown import printable
 
 SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
 """Where an axis of shares has its ticks."""
@@ -212,7 +213,7 @@ def history_shape(history: History, statistic: str) -> HistoryShape | str:
         name = printable(group or "-") if history.by else "all"
         trends.append(Trend(name, _said(history, group, unit, bands), placed, bands.get(group)))
         events += [
-            Event(place, f"changed{_commit(point)}", number)
+            Event(place, printable(f"changed{_commit(point)}"), number)
             for place, _, point in placed
             if point in steps
         ]

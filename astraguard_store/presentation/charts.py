@@ -37,8 +37,9 @@ from astraguard_store.presentation.chart_shapes import (
     times_shape,
 )
 from astraguard_store.presentation.numbers import Unit, count_text, unit_of
-from astraguard_store.presentation.text import few_names, printable
+from astraguard_store.presentation.text import few_names
 from astraguard_store.quantile_changes import quantile_changes
+from astraguard_store.shown import printable
 
 if TYPE_CHECKING:
     import altair

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from astraguard_store.comparison import Comparison
 from astraguard_store.presentation.brief import PERCENTILES, BriefLine, brief_lines
 from astraguard_store.presentation.html import Html, tag
-from astraguard_store.presentation.text import printable
+from astraguard_store.presentation.html import text as escaped
 from astraguard_store.presentation.verdict_texts import (
     change_text,
     headline,
@@ -19,6 +19,7 @@ from astraguard_store.presentation.verdict_texts import (
     settled,
     where,
 )
+from astraguard_store.shown import printable
 from astraguard_store.verdict.values import CellVerdict, GateReport
 
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -41,9 +42,10 @@ def junit(comparison: Comparison, verdict: GateReport | None = None) -> str:
         for line in brief_lines(comparison.changes)
     ]
     said = [] if verdict is None else [headline(verdict), *notes(verdict)]
-    warnings = "\n".join([*said, *comparison.warnings])
+    # Each is escaped by itself, as an end of a line within a name is none.
+    warnings = "\n".join(map(escaped, [*said, *comparison.warnings]))
     name = f"latency of {comparison.candidate} against {comparison.baseline}"
-    suite = _suite(name, cases, tag("system-err", warnings) if warnings else None)
+    suite = _suite(name, cases, tag("system-err", Html(warnings)) if warnings else None)
     return f"{_DECLARATION}{tag('testsuites', suite)}\n"
 
 
@@ -139,10 +141,10 @@ def _named(line: BriefLine) -> str:
 def _command(kind: str, title: str, said: str) -> str:
     """Return a workflow command, escaped so that no name can begin another one."""
     # What is no newline and can't be printed becomes an escape that is seen.
-    escaped, said = ("\n".join(map(printable, part.splitlines())) for part in (title, said))
+    named, said = ("\n".join(map(printable, part.splitlines())) for part in (title, said))
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        escaped = escaped.replace(character, code)
+        named = named.replace(character, code)
         said = said.replace(character, code)
     for character, code in ((":", "%3A"), (",", "%2C")):
-        escaped = escaped.replace(character, code)
-    return f"::{kind} title={escaped}::{said}"
+        named = named.replace(character, code)
+    return f"::{kind} title={named}::{said}"

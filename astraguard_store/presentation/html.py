@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.text import Column
+from astraguard_store.shown import printable
 
 
 class Html(str):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from astraguard_store.presentation.text import Column, printable
+from astraguard_store.presentation.sketch import Sketch
+from astraguard_store.presentation.text import Column
 from astraguard_store.reports import DescribedObject
+from astraguard_store.shown import printable
 
 # An underscore inside a word, an ampersand without an entity, and a parenthesis that
-# begins no address of a link are only themselves.
-_MARKS = re.compile(r"[\\|*`<\[~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+# begins no address of a link are only themselves. Between dollars GitHub sets formulas.
+_MARKS = re.compile(r"[\\|*`<\[~$]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 _TITLE = """\
 # Tables and views
@@ -78,7 +80,10 @@ def _sections(objects: Sequence[DescribedObject]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return *text* with what Markdown would take for its own marks escaped."""
+    """Return *text* with what Markdown would take for its own marks escaped; a sketch as code."""
+    if isinstance(text, Sketch) and text:
+        # Of code that begins and ends with a space, one of each is taken away.
+        return f"` {text} `" if text[:1] == " " == text[-1:] else f"`{text}`"
     return _MARKS.sub(r"\\\g<0>", printable(text))
 
 

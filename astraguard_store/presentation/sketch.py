@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from astraguard_store.distributions import RunDistribution
+if TYPE_CHECKING:
+    from astraguard_store.distributions import RunDistribution
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _NOTHING: Final = " "
 _OUTSIDE: Final = 0.005
 
 
-def histograms(runs: Sequence[RunDistribution], width: int) -> list[str]:
+class Sketch(str):
+    """Text whose columns have a meaning, blank ones too: Markdown shows it as code."""
+
+    __slots__ = ()
+
+
+def histograms(runs: Sequence[RunDistribution], width: int) -> list[Sketch]:
     """Return a histogram of each run on one log axis, which all of them share.
 
     The axis goes to the outermost half percent, so that an outlier doesn't push all others
@@ -24,9 +31,9 @@ def histograms(runs: Sequence[RunDistribution], width: int) -> list[str]:
     counted = [[(b.bucket, b.count) for b in run.buckets if b.count] for run in runs]
     ends = [_ends(counts) for counts in counted if counts]
     if not ends:
-        return ["" for _ in runs]
+        return [Sketch() for _ in runs]
     first, last = min(end[0] for end in ends), max(end[1] for end in ends)
-    return [_histogram(counts, first, last, width) for counts in counted]
+    return [Sketch(_histogram(counts, first, last, width)) for counts in counted]
 
 
 def _ends(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -53,7 +60,7 @@ def _histogram(counts: Sequence[tuple[int, int]], first: int, last: int, width: 
     return "".join(_NOTHING if not c else BLOCKS[(c * len(BLOCKS) - 1) // most] for c in sums)
 
 
-def sparkline(values: Sequence[float | None], *, logarithmic: bool = False) -> str:
+def sparkline(values: Sequence[float | None], *, logarithmic: bool = False) -> Sketch:
     """Return one block for each value, from the smallest to the largest; blank for None.
 
     Where all values are equal, they stand at half height: nothing changed.
@@ -64,13 +71,13 @@ def sparkline(values: Sequence[float | None], *, logarithmic: bool = False) -> s
     """
     known = [value for value in values if value is not None]
     if not known:
-        return _NOTHING * len(values)
+        return Sketch(_NOTHING * len(values))
     if logarithmic and min(known) > 0:
         values, known = [v and log(v) for v in values], [log(v) for v in known]
     low, high = min(known), max(known)
-    if high == low:
-        return "".join(_NOTHING if v is None else BLOCKS[len(BLOCKS) // 2 - 1] for v in values)
     most = len(BLOCKS) - 1
-    return "".join(
-        _NOTHING if v is None else BLOCKS[round((v - low) / (high - low) * most)] for v in values
-    )
+
+    def block(value: float) -> str:
+        return BLOCKS[most // 2 if high == low else round((value - low) / (high - low) * most)]
+
+    return Sketch("".join(_NOTHING if value is None else block(value) for value in values))

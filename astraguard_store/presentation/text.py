@@ -270,10 +270,3 @@ def band_text(baseline: str, band: tuple[float, float] | None, unit: Unit) -> st
 def left_out(unfinished: Sequence[str]) -> str:
     """Return which runs an answer leaves out."""
     return f"left out, for not being finished: {few_names(unfinished)}"
-
-
-def printable(text: str) -> str:
-    """Return *text* with control characters escaped: names come from files, not from us."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

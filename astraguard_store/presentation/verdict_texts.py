@@ -17,29 +17,6 @@ from astraguard_store.verdict.values import (
     Verdict,
 )
 
-__all__ = [
-    "COLOURS",
-    "SHORT",
-    "SIGNS",
-    "by_type",
-    "change_text",
-    "facts",
-    "headline",
-    "interval_text",
-    "machine_text",
-    "name_of",
-    "noise_text",
-    "notes",
-    "percent",
-    "rest_text",
-    "settled",
-    "settling_text",
-    "value_text",
-    "where",
-    "why",
-    "worst",
-]
-
 COLOURS: Mapping[str, str] = {"regressed": "red", "improved": "green", "inconclusive": "yellow"}
 """How a terminal shows a verdict; the words alone say it too."""
 

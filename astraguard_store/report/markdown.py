@@ -20,6 +20,7 @@ from astraguard_store.report.tables import (
     runs_table,
     statistics_table,
 )
+from astraguard_store.shown import printable
 
 _WIDTH = 32
 
@@ -51,7 +52,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield ""
             yield from _table(made)
     yield from ("", "## How to see it again", "")
-    yield from (f"    {text.printable(command)}" for command in report.commands())
+    yield from (f"    {printable(command)}" for command in report.commands())
 
 
 def _comparison(comparison: Comparison) -> Iterator[str]:

@@ -30,8 +30,6 @@ from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
 
-__all__ = ["adopt_folders"]
-
 logger = logging.getLogger("astraguard_store")
 
 # A transaction each: so that others get their turn, and memory stays flat.

@@ -9,8 +9,6 @@ from astraguard_store.artifacts.attachments import attachment_chunks
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.model import RunSummary
 
-__all__ = ["attached_file"]
-
 
 def attached_file(root: Path | None, run: RunSummary, name: str) -> tuple[int, Iterator[bytes]]:
     """Return size and content of a file that was attached to a run, checked by its hash.

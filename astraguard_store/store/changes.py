@@ -13,14 +13,6 @@ from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.store.store import Store
 from astraguard_store.system.threads import run_all
 
-__all__ = [
-    "Deleted",
-    "delete_run",
-    "delete_runs",
-    "purge_measurements",
-    "set_tags",
-]
-
 
 class Deleted(NamedTuple):
     """What was deleted.

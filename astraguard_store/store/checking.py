@@ -73,8 +73,6 @@ from astraguard_store.store.store import (
 )
 from astraguard_store.system.mounts import network_file_system
 
-__all__ = ["check_files", "check_folder", "check_rows"]
-
 _FIX = "`astraguard-store check --fix`"
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
 _LOOKS = 100

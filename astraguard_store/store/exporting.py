@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Judgements
 
-__all__ = ["Noted", "export"]
-
 
 class Noted(NamedTuple):
     """What of a run is neither in its summary nor in its files.
@@ -133,9 +131,10 @@ def _copy_run(root: Path, noted: Callable[[], tuple[StoredRun, Noted]], copies: 
         # What is noted by now may be of a later save.
         of_run = next(of_look for stored, of_look in looks if stored is run)
         # A run that ended before its first measurement is what `export` notes of it.
-        if not files and run.summary.state not in {"failed", "interrupted"}:
-            run_id = run.summary.run_id
-            raise ArtifactReadError(f"run {run_id!r} has no files, so none can be exported")
+        if not files and (run.summary.total_measurements or run.summary.state == "running"):
+            is_running = run.summary.state == "running"
+            why = "it is being recorded" if is_running else "its row names none"
+            raise ArtifactReadError(f"run {run.summary.run_id!r} has no files to export: {why}")
         for file in files:
             copies.add(run.summary, file)
         for attached in run.summary.attachments:

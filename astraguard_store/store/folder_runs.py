@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +11,6 @@ from astraguard_store.artifacts.reader import found_run, read_document, read_sum
 from astraguard_store.artifacts.scanner import file_time_us, newest_runs
 from astraguard_store.checks import check_run_id
 from astraguard_store.comparison import Comparison, compare
-from astraguard_store.database.backend import Question
-from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import (
     ArtifactReadError,
@@ -26,24 +23,15 @@ from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
     ExportReport,
-    Percentiles,
     Progress,
-    PruneReport,
-    PushReport,
-    QueryResult,
 )
 from astraguard_store.store.measurements import frame_of_files
-from astraguard_store.store.percentiles import PercentilesQuestion
-from astraguard_store.store.pruning import Pruning
-from astraguard_store.store.sources import one_by_one
+from astraguard_store.store.sources import one_by_one, refusing
 
 if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
-    from astraguard_store.store.gating import Gating
-
-__all__ = ["FolderRuns"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -55,6 +43,18 @@ class FolderRuns:
     """
 
     answers_from: Final = "folders"
+
+    percentiles = refusing(lambda self: self._needs_database("merging buckets"))
+    push = refusing(lambda self: self._needs_database("pushing runs"))
+    query = refusing(lambda self: self._needs_database("SQL"))
+    gating = refusing(lambda self: self._needs_database("a verdict"))
+    estimate_pruning = refusing(lambda self: self._needs_database("pruning"))
+    back_up = refusing(
+        lambda self: StoreNotFoundError(
+            f"there is no usable database in {self._root}; "
+            "`astraguard-store check` says what is wrong with it"
+        )
+    )
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -120,23 +120,6 @@ class FolderRuns:
         """Return what changed from *baseline* to *candidate*; raises as `get`."""
         return compare(self.get(baseline), self.get(candidate), by_satellite=by_satellite)
 
-    def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:  # noqa: ARG002
-        """Refuse: summaries hold no buckets."""
-        raise self._needs_database("merging buckets")
-
-    def push(
-        self,
-        url: str,  # noqa: ARG002
-        progress: Progress | None,  # noqa: ARG002
-        raw: str | os.PathLike[str] | None,  # noqa: ARG002
-    ) -> PushReport:
-        """Refuse: there are no rows to push."""
-        raise self._needs_database("pushing runs")
-
-    def query(self, question: Question) -> QueryResult:  # noqa: ARG002
-        """Refuse: there is no SQL."""
-        raise self._needs_database("SQL")
-
     def buckets(
         self,
         metric_type: str,  # noqa: ARG002
@@ -146,16 +129,15 @@ class FolderRuns:
         """Return none: folders keep no buckets."""
         return {}
 
-    def gating(self) -> Gating:
-        """Refuse: folders have neither baselines nor buckets."""
-        raise self._needs_database("a verdict")
-
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
         try:
             return read_document(self._root, run_id)
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def few_measurements(self, run_id: str) -> None:
+        """Return None: they are read as a frame."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements in the run's CSV; raises as `RunRepository.measurements`."""
@@ -191,17 +173,6 @@ class FolderRuns:
 
         return check_folder(self._root, deep=deep, progress=progress)
 
-    def estimate_pruning(self, pruning: Pruning) -> PruneReport:  # noqa: ARG002
-        """Refuse: only a database can be pruned."""
-        raise self._needs_database("pruning")
-
-    def back_up(self, target: Path) -> None:  # noqa: ARG002
-        """Refuse: there is nothing to copy."""
-        raise StoreNotFoundError(
-            f"there is no usable database in {self._root}; "
-            "`astraguard-store check` says what is wrong with it"
-        )
-
     def cache_info(self) -> CacheInfo:
         """Return zeros: nothing is kept."""
         return CacheInfo(0, 0, 0, 0)
@@ -210,7 +181,7 @@ class FolderRuns:
         """Return False: no database was opened."""
         return False
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Do nothing: nothing is held open."""
 
     def _stored(self, run_id: str) -> StoredRun:

@@ -58,8 +58,6 @@ from astraguard_store.verdict.values import (
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Gating", "Judged"]
-
 T = TypeVar("T")
 
 Runs = str | Iterable[str]

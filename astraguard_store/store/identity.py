@@ -10,8 +10,6 @@ from astraguard_store.formats.summary import render_document, summary_document
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 
-__all__ = ["rendered_summary", "same_numbers", "why_another"]
-
 
 def why_another(here: StoredRun, there: StoredRun) -> str | None:
     """Return how the run there is another one than the run of that id here; None if it isn't.

@@ -59,15 +59,17 @@ from astraguard_store.formats.summary import parse_summary, render_document
 from astraguard_store.model import RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.one_save import FolderAtRest
 from astraguard_store.store.rebuilding import csv_of, document_of
 from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["import_paths"]
-
 _CHUNK_BYTES = 2**20
+# Measurements shrink by 3 to 20 times. A zip whose files share their bytes (42.zip) has no limit.
+_MOST_PACKED = 200
+_ANY_ZIP_BYTES = 256 * 2**20
 # RuntimeError: it is encrypted, or packed in a way that is unknown here; bz2 raises an OSError.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, OSError)
 # What keeps one run out would keep out all others, too.
@@ -135,10 +137,13 @@ def _unzipped(path: Path) -> Iterator[Path]:
         tempfile.TemporaryDirectory(prefix="astraguard-") as folder,
         zipfile.ZipFile(path) as zip_,
     ):
-        for member in zip_.infolist():
-            parts = PurePosixPath(member.filename).parts
-            if member.is_dir() or not _is_of_run(parts):
-                continue
+        members = [
+            (member, parts)
+            for member in zip_.infolist()
+            if not member.is_dir() and _is_of_run(parts := PurePosixPath(member.filename).parts)
+        ]
+        _check_size(path, Path(folder), sum(member.file_size for member, _ in members))
+        for member, parts in members:
             target = Path(folder, *parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -147,6 +152,26 @@ def _unzipped(path: Path) -> Iterator[Path]:
             except _ZIP_ERRORS as error:
                 raise ArtifactReadError(f"{path}: {member.filename}: {error}") from error
         yield Path(folder)
+
+
+def _check_size(path: Path, folder: Path, unpacked_bytes: int) -> None:
+    """Make sure that a zip may be unpacked; none of its files gets longer than it says.
+
+    Raises:
+        ArtifactReadError: It would fill the disk, or is packed as no measurements can be.
+    """
+    most = max(_ANY_ZIP_BYTES, _MOST_PACKED * path.stat().st_size)
+    if unpacked_bytes > most:
+        raise ArtifactReadError(
+            f"{path} would unpack to {unpacked_bytes} bytes, more than {_MOST_PACKED} times its "
+            "own size; if it is right, unpack it and import the folder"
+        )
+    free_bytes = shutil.disk_usage(folder).free
+    if unpacked_bytes > free_bytes:
+        raise ArtifactReadError(
+            f"{path} would unpack to {unpacked_bytes} bytes, and {folder.parent} has {free_bytes} "
+            "left; name a folder with more room in TMPDIR"
+        )
 
 
 def _is_of_run(parts: Sequence[str]) -> bool:
@@ -165,19 +190,35 @@ def _bring_in(store: FolderStore, root: Path, name: str, done: _Done) -> None:
         done.ignored += 1
         return
     try:
-        source = _Source.read(root, check_run_id(name))
-        if _is_here(store, source):
-            done.skipped += 1
-            return
-        source.save_into(store)
+        source = _brought_in(store, root, check_run_id(name))
     except _OF_ALL_RUNS:
         raise
     except (StoreError, OSError) as error:
         done.refused.append((name, str(error)))
         return
+    if source is None:
+        done.skipped += 1
+        return
     done.adopted.append(name)
     if source.summary is None and not source.is_empty:
         done.rebuilt.append(name)
+
+
+def _brought_in(store: FolderStore, root: Path, run_id: str) -> _Source | None:
+    """Return what was saved of a run's folder; None if it is here."""
+    folder = FolderAtRest(root, run_id)
+    while True:
+        try:
+            source = _Source.read(root, run_id)
+            if _is_here(store, source):
+                return None
+            source.save_into(store, folder)
+        except (ArtifactReadError, InvalidRunError):
+            if not folder.is_worth_a_look():
+                raise
+            folder.look()
+        else:
+            return source
 
 
 def _is_here(store: FolderStore, source: _Source) -> bool:
@@ -230,8 +271,9 @@ class _Source:
         summary = _summary(root, run_id)
         csv = csv_of(root, run_id)
         notes = _notes(root, run_id, summary)
-        ended_early = notes is not None and notes.state in {"failed", "interrupted"}
-        if summary is None and csv is None and not ended_early:
+        # A recorder wrote it, and it never had a summary.
+        was_empty = notes and notes.last_written_at_us and notes.summary_sha256 is None
+        if summary is None and csv is None and not was_empty:
             raise ArtifactReadError("neither a summary nor a CSV of it can be read")
         if csv is None:
             return cls(root, run_id, summary, notes, None, None)
@@ -268,8 +310,12 @@ class _Source:
         measured = last_measured_us(self.root, self.run_id)
         return measured or modified_ns((self.root / self.run_id).stat()) // 1000
 
-    def save_into(self, store: FolderStore) -> None:
-        """Save it with its files as they are; raises as `RunRepository.save`."""
+    def save_into(self, store: FolderStore, folder: FolderAtRest) -> None:
+        """Save it with its files as they are; raises as `RunRepository.save`.
+
+        Raises:
+            ArtifactReadError: Others saved it meanwhile, as *folder* tells; nothing is saved.
+        """
         recorded_at_us = self.recorded_at_us()
         check_target(store.root, self.run_id)
         staged = StagedRun(store.root, self.run_id, recorded_at_us, durable=store.options.sync)
@@ -278,6 +324,7 @@ class _Source:
         is_absent = False
         try:
             self._stage(staged, recorded_at_us)
+            folder.check()
             staged.sync_all()
             if store.options.sync:
                 sync_staging(store.root)

@@ -26,8 +26,6 @@ from astraguard_store.store.recorder import Recorder
 from astraguard_store.store.recording import Ending, Recording
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["LiveRun", "check_flush_every"]
-
 logger = logging.getLogger("astraguard_store")
 
 _LONGEST_ERROR_CHARACTERS = 1_000
@@ -100,9 +98,10 @@ class LiveRun(LatencyCollector):
             ArtifactWriteError: The copy can't be written.
             InvalidRunError: It can't have that name.
             StoreNotFoundError: The store is in memory, and has no folder.
-            ClosedStoreError: The run isn't being recorded.
+            ClosedStoreError: The run isn't being recorded, or not by this process.
         """
         recording, recorder = self._at_work()
+        recorder.check_place()
         attached = recording.attach(Path(path), name)
         try:
             recorder.note_attachment(attached)
@@ -214,9 +213,11 @@ class LiveRun(LatencyCollector):
         # From now on a label is looked for in vain, and `_new_code` refuses.
         self._codes, self._missed_codes = {}, {}
         self._fault_codes, self._decision_codes, self._recovery_codes = {}, {}, {}
-        noise = recorder.finish(state, error)
+        noise, is_journalled = recorder.finish(state, error)
         attachments = tuple(sorted(self._attachments.values()))
-        return recording.end(Ending(state, error, self.snapshot(), attachments, noise))
+        return recording.end(
+            Ending(state, error, self.snapshot(), attachments, noise, is_journalled)
+        )
 
     def _new_code(self, *arguments: Any, **keywords: Any) -> int:
         if self._is_over:

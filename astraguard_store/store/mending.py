@@ -27,8 +27,6 @@ from astraguard_store.store.row_checks import disagreement, rows_of_run, why_csv
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import Digest
 
-__all__ = ["Mender"]
-
 # In one transaction: others wait for some 0.1 s.
 _AT_A_TIME = 500
 _QUARTER_OF_AN_HOUR_S = 900

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from zipfile import is_zipfile
 
-from astraguard_store.artifacts.attachments import copy_attachments
+from astraguard_store.artifacts.attachments import attachment_path, copy_attachments
 from astraguard_store.artifacts.reader import read_summary_bytes
 from astraguard_store.artifacts.staged_run import StagedRun
 from astraguard_store.artifacts.staging import ensure_staging, staged_of, sync_staging
@@ -40,7 +40,7 @@ from astraguard_store.exceptions import (
     StoreNotFoundError,
 )
 from astraguard_store.formats.layout import SUMMARY, SUMMARY_NAME
-from astraguard_store.model import Artifact, epoch_us
+from astraguard_store.model import Artifact, RunSummary, epoch_us
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import MergeReport, Progress
 from astraguard_store.store.identity import rendered_summary, why_another
@@ -53,8 +53,6 @@ from astraguard_store.store.store import FolderStore, Store, folder_store
 from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
 from astraguard_store.system.threads import run_all
-
-__all__ = ["check_is_no_zip", "merge_rows", "merge_runs"]
 
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
@@ -84,6 +82,7 @@ class _Taken:
         staged: Its files.
         without_files: Whether the other store has none, so that these were made.
         is_written: Whether its rows are here now.
+        refusal: Why the database refused them.
     """
 
     run: StoredRun
@@ -92,6 +91,7 @@ class _Taken:
     staged: StagedRun | None = None
     without_files: bool = False
     is_written: bool = False
+    refusal: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -258,7 +258,7 @@ class _Merge:
                 with self._store.write(purpose) as transaction:
                     for one in taken:
                         rows = with_files(one.rows, one.token, one.files)
-                        one.is_written = bool(transaction.insert_new([rows]))
+                        one.is_written, one.refusal = transaction.insert_if_allowed(rows)
                 for one in taken:
                     if one.is_written and one.staged:
                         what = f"publishing the files of run {one.run_id!r}"
@@ -280,7 +280,9 @@ class _Merge:
         others = [one for one in taken if not one.is_written]
         _discard(others)
         for one in others:
-            if not self._is_here(one.run_id, one.run):
+            if one.refusal:
+                self.refused.append((one.run_id, one.refusal))
+            elif not self._is_here(one.run_id, one.run):
                 self.refused.append((one.run_id, "it was saved again meanwhile; merge again"))
 
 
@@ -339,8 +341,10 @@ class _FolderMerge(_Merge):
                 was_saved = there.utc_offset_s is not None
                 time_ns = time_us * 1000 if was_saved else file.modified_ns
                 staged.copy(name, file.checked_chunks(), file.noted.rows, time_ns)
+            is_whole = bool(files) or self._never_had_files(there.summary)
             if files:
                 _check_summary(there, staged)
+            if is_whole:
                 copy_attachments(
                     root,
                     self.source.root,
@@ -358,7 +362,12 @@ class _FolderMerge(_Merge):
             if isinstance(error.__cause__, FileExistsError):
                 raise _InTheWayError("another merge brings it; merge again") from error
             raise
-        return _Taken(there, rows, staged.token, staged, without_files=not files)
+        return _Taken(there, rows, staged.token, staged, without_files=not is_whole)
+
+    def _never_had_files(self, run: RunSummary) -> bool:
+        """Return whether it ended before its first measurement, and all attachments are there."""
+        paths = (attachment_path(run.run_id, attached.name) for attached in run.attachments)
+        return not run.artifacts and all(_is_there(self.source.root / path) for path in paths)
 
     def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""

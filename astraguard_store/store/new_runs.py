@@ -19,9 +19,6 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import Provenance, check_tags
 from astraguard_store.system.machine import surroundings
 
-__all__ = ["Collector", "Life", "Measured", "NewRun", "check_provenance", "new_run", "times_of"]
-
-
 _BATCH_ROWS = 65_536
 
 

@@ -1,20 +1,19 @@
-"""Row and files of a run, read so that both are of one save."""
+"""Row and files of a run, or its files alone, read so that all are of one save."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from astraguard_store.artifacts.staging import staged_of
+from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import OpenFile, open_file
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.model import epoch_us
-
-__all__ = ["files_of_one_save", "read_of_one_save", "save_of"]
 
 T = TypeVar("T")
 
@@ -89,6 +88,71 @@ def files_of_one_save(
             return run, files
 
     return read_of_one_save(root, load, opened)
+
+
+class FolderAtRest:
+    """Looks again and again at a run's folder whose row nobody asks for, until it is at rest.
+
+    It may be that of a store in which others save: they publish one file after the other.
+
+    Args:
+        root: The folder that the run's folder is in.
+        run_id: Its name.
+    """
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self._root = root
+        self._run_id = run_id
+        self._began = time.monotonic()
+        self.look()
+
+    def look(self) -> None:
+        """Note what lies there now, and whether more is about to come."""
+        before = self._found()
+        is_staged = any(
+            name.run_id == self._run_id and not (name.is_kept or name.is_journal)
+            for name in staged_names(self._root)
+        )
+        self._files = self._found()
+        # Else some of them were published before the question, and the others after it.
+        self._is_published = not is_staged and before == self._files
+
+    def check(self) -> None:
+        """Do nothing if what was read since the look is of one save.
+
+        Raises:
+            ArtifactReadError: Somebody saved it meanwhile.
+        """
+        if self._has_changed() or not self._is_published_for_good():
+            raise ArtifactReadError("it was saved meanwhile, again and again; import again")
+
+    def is_worth_a_look(self) -> bool:
+        """Return whether what failed since the look may succeed after another one; waits a bit."""
+        is_moving = self._has_changed() and self._waited_s() < _PATIENCE_S
+        if not is_moving and self._is_published_for_good():
+            return False
+        time.sleep(_PAUSE_S)
+        return True
+
+    def _is_published_for_good(self) -> bool:
+        return self._is_published or self._waited_s() > _PUBLISHED_AFTER_S
+
+    def _has_changed(self) -> bool:
+        return self._found() != self._files
+
+    def _waited_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _found(self) -> dict[str, tuple[int, int, int, int]]:
+        try:
+            with os.scandir(self._root / self._run_id) as entries:
+                states = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        except OSError:
+            return {}
+        return {
+            name: (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            for name, state in states.items()
+        }
 
 
 def _is_staged(root: Path, run: StoredRun) -> bool:

@@ -19,8 +19,6 @@ from astraguard_store.database.percentiles import (
 from astraguard_store.exceptions import InvalidRunError, RunNotFoundError
 from astraguard_store.reports import Percentile, Percentiles
 
-__all__ = ["PercentilesQuestion"]
-
 
 class PercentilesQuestion:
     """Which percentiles of what; see `RunRepository.grouped_percentiles`.

@@ -25,8 +25,6 @@ from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["Pruning", "estimate", "prune", "report_of"]
-
 # Of one transaction: a few syncs for all of them, and others get their turn.
 _BATCH_RUNS = 100
 # Of kept measurements: 8 MB of the log, and 0.1 s.

@@ -27,8 +27,6 @@ from astraguard_store.store.row_rules import why_not_written
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Raw", "push", "waits_s"]
-
 _ASKED_AT_ONCE: Final = 1_000
 _BATCH_RUNS: Final = 100
 # Of the measurements of a batch, if the database keeps them; a run is never split.

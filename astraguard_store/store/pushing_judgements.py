@@ -24,8 +24,6 @@ from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.model import epoch_us
 from astraguard_store.verdict.values import Baseline
 
-__all__ = ["push_judgements"]
-
 _ASKED_AT_ONCE: Final = 1_000
 # Of one transaction; a recorded verdict by satellite may take 1 MB.
 _BATCH_RUNS: Final = 20

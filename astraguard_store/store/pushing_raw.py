@@ -2,7 +2,7 @@
 
 The file comes first, and then the row that names it. So a push that dies in between leaves
 a file that the next one finds by its name, and no row of a run's present save names a file
-that isn't there.
+that isn't there. Such a file of a run that was saved again is announced: see `announced_raw`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun
 from astraguard_store.exceptions import ArtifactReadError, RunNotFoundError
 from astraguard_store.model import epoch_us
+from astraguard_store.store.announced_raw import Announced, announce, remove_left
 from astraguard_store.store.one_save import save_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["push_raw"]
 
 _ASKED_AT_ONCE: Final = 1_000
 # A file of 1,800 measurements is written in 5 ms, so as many are noted each half second.
@@ -87,6 +86,7 @@ def push_raw(
             _write_some(work, some, files, tally)
             tally.step(len(some))
         after = marks[-1].run_id
+    remove_left(source, target, store_id, place)
 
 
 def _batches(marks: Sequence[SaveMark]) -> Iterator[Sequence[SaveMark]]:
@@ -122,48 +122,68 @@ def _write_some(
     In this order, as a row that has lost its file tells the next push what to do, and a file
     that has lost its row is found by nobody. The row of a save of before is read by nobody.
     """
+    names = _names(work, marks, tally)
+    if not names:
+        return
+    announced = announce(
+        work.place,
+        work.store_id,
+        [Announced(mark.run_id, mark.revision, mark.token, name) for mark, name in names],
+    )
     written: list[CataloguedFile] = []
-    for mark in marks:
+    for mark, name in names:
         try:
-            file = _write(work, mark)
+            file = _write(work, mark, name)
         except (ArtifactReadError, RunNotFoundError) as error:
-            # Its row is on the server all the same.
-            tally.refused.append((mark.run_id, f"its measurements are not pushed: {error}"))
-            continue
-        if file is None:
+            _refuse(tally, mark, error)
             continue
         written.append(file)
         former = before.get(mark.run_id)
         if former is not None and former.location != file.location:
             work.place.remove(former.location)
-    if not written:
-        return
-    noted = set(work.target.catalogue(work.store_id, written))
-    for file in written:
-        if file.run_id not in noted:
-            continue  # deleted there, or saved again here, meanwhile: the next push sees to it
-        tally.raw.append(file.run_id)
+    noted = set(work.target.catalogue(work.store_id, written)) if written else set()
+    tally.raw += [file.run_id for file in written if file.run_id in noted]
+    if len(noted) == len(written):
+        work.place.remove(announced)
+    # else deleted there, or saved again here, meanwhile: the next push sees to it
 
 
-def _write(work: _Work, mark: SaveMark) -> CataloguedFile | None:
-    """Write the file of a run; None if it has no measurements, or isn't as it was."""
-    run = work.source.get(mark.run_id)
-    summary = run.summary
-    save = save_of(run)
-    if summary.total_measurements == 0 or not _is_still(run, mark):
-        return None
+def _names(work: _Work, marks: Sequence[SaveMark], tally: _Tally) -> list[tuple[SaveMark, str]]:
+    """Return the runs that have measurements and are as they were, with their files' names."""
+    names = []
+    for mark in marks:
+        try:
+            run = work.source.get(mark.run_id)
+        except RunNotFoundError as error:
+            _refuse(tally, mark, error)
+            continue
+        if run.summary.total_measurements and _is_still(run, mark):
+            names.append((mark, _name(run)))
+    return names
 
+
+def _name(run: StoredRun) -> str:
+    return dataset_name(run.summary, save_of(run))
+
+
+def _refuse(tally: _Tally, mark: SaveMark, why: Exception) -> None:
+    # Its row is on the server all the same.
+    tally.refused.append((mark.run_id, f"its measurements are not pushed: {why}"))
+
+
+def _write(work: _Work, mark: SaveMark, name: str) -> CataloguedFile:
     def of_that_save(run_id: str) -> pl.DataFrame:
         frame = work.measurements(run_id)
-        if save_of(work.source.get(run_id)) != save:
+        if _name(work.source.get(run_id)) != name:
             raise ArtifactReadError("it was saved meanwhile; push again")
         return frame
 
     def make(path: Path) -> None:
         write_parquet(path, [mark.run_id], of_that_save)
 
-    file = work.place.write(dataset_name(summary, save), make)
-    return CataloguedFile(mark.run_id, mark.revision, *file, summary.total_measurements)
+    file = work.place.write(name, make)
+    rows = work.source.get(mark.run_id).summary.total_measurements
+    return CataloguedFile(mark.run_id, mark.revision, *file, rows)
 
 
 def _is_still(run: StoredRun, mark: SaveMark) -> bool:

@@ -28,8 +28,6 @@ from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import modified_ns
 
-__all__ = ["csv_of", "document_of", "needs_summary", "rebuild_summary"]
-
 
 def csv_of(root: Path, name: str) -> str | None:
     """Return the name of the CSV in a run's folder; None if there is none."""

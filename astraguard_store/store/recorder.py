@@ -11,9 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
+from astraguard_store.exceptions import ArtifactWriteError, ClosedStoreError
 from astraguard_store.formats.journal import (
     attachment_frame,
     end_frame,
@@ -32,8 +34,6 @@ from astraguard_store.system.forks import (
     when_forks_begin,
 )
 from astraguard_store.system.noise import NoiseMeter
-
-__all__ = ["Recorder"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -81,6 +81,29 @@ class Recorder:
         _recorders.add(self)
         self._start_thread()
 
+    def check_place(self) -> None:
+        """Raise if files that are attached now would not come into the run's folder.
+
+        Raises:
+            ClosedStoreError: This is a forked child; the run is its parent's.
+            ArtifactWriteError: The results folder was moved or removed.
+        """
+        if self.pid != os.getpid():
+            raise ClosedStoreError(
+                "the run is recorded by the process that began it; only that can attach files"
+            )
+        journal = self._recording.journal
+        if journal is None:
+            return
+        with self._journal_lock:
+            with suppress(OSError):
+                # Put back if somebody has removed it.
+                journal.append([])
+            if not journal.is_in_place:
+                raise ArtifactWriteError(
+                    f"{journal.path.parent.parent} was moved or removed; nothing was attached"
+                )
+
     def note_attachment(self, attachment: Attachment) -> None:
         """Write that a file was attached.
 
@@ -89,10 +112,13 @@ class Recorder:
         """
         self._write(lambda: iter([attachment_frame(attachment)]))
 
-    def finish(self, state: RunState, error: str | None) -> MachineNoise | None:
-        """Stop, write what is left and how it ended; return the machine's noise.
+    def finish(self, state: RunState, error: str | None) -> tuple[MachineNoise | None, bool]:
+        """Stop, and write what is left and how it ended.
 
         A journal that can't be written, which the log says, keeps nobody from saving.
+
+        Returns:
+            The machine's noise, and whether the journal has all that was recorded.
         """
         self.stop_thread()
         _recorders.discard(self)
@@ -103,7 +129,8 @@ class Recorder:
             self._write(lambda: iter([end_frame(state, error)]))
         except OSError as failure:
             self._warn(failure)
-        return noise
+            return noise, False
+        return noise, True
 
     def flush(self) -> None:
         """Write what is new; a failure is said in the log, and tried again the next time."""

@@ -63,19 +63,7 @@ from astraguard_store.store.identity import same_numbers
 from astraguard_store.store.new_runs import Life, NewRun, times_of
 from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
-from astraguard_store.system.files import claim, unlock
-
-__all__ = [
-    "Ending",
-    "FolderRecording",
-    "MemoryRecording",
-    "Recording",
-    "adopt_journal",
-    "as_journalled",
-    "end_lost_recordings",
-    "seen_alive",
-    "seen_alive_headers",
-]
+from astraguard_store.system.files import claim, is_claimed, unlock_visibly
 
 logger = logging.getLogger("astraguard_store")
 
@@ -85,6 +73,8 @@ _BEAT_PATIENCE_S: Final = 0.05
 _DAMAGED_SUFFIX: Final = ".damaged"
 # Who only asks whether a recorder lives holds the lock for microseconds.
 _ASKED_AGAIN_AFTER_S: Final = 0.002
+# A long journal takes some seconds; then its run is shown as if its recorder lived.
+_WAITS_FOR_ADOPTION_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +87,7 @@ class Ending:
         columns: What was measured, maybe nothing.
         attachments: The files that were attached.
         noise: The machine's.
+        is_journalled: Whether all that is in the journal, if there is one.
     """
 
     state: RunState
@@ -104,6 +95,7 @@ class Ending:
     columns: Columns
     attachments: tuple[Attachment, ...]
     noise: MachineNoise | None
+    is_journalled: bool = True
 
 
 class Recording(Protocol):
@@ -222,7 +214,7 @@ class FolderRecording(MemoryRecording):
         try:
             saved = super().end(ending)
         except StoreError as error:
-            error.kept = (self._file.path,)
+            self._tell_of_journal(error, is_whole=ending.is_journalled)
             self._file.leave()
             raise
         except BaseException:
@@ -230,6 +222,18 @@ class FolderRecording(MemoryRecording):
             raise
         self._file.remove()
         return saved
+
+    def _tell_of_journal(self, error: StoreError, *, is_whole: bool) -> None:
+        """Say in the error of a save where the run is."""
+        found_at = self._file.found_at
+        if found_at and is_whole:
+            error.kept = found_at
+            return
+        journal = f"The journal {self._file.path} "
+        lacks = "could not be written to its end" if found_at else "was removed"
+        note = f"{journal}{lacks}: only memory has all of it. Save the run into another store"
+        error.add_note(note)
+        logger.warning("run %r could not be saved. %s", self._run_id, note)
 
     def _new_token(self) -> str:
         return self._file.name.token
@@ -398,16 +402,25 @@ def _is_saved_as(stored: RunSummary, journal: Journal) -> bool:
 
 @contextmanager
 def _claimed(path: Path) -> Iterator[bool]:
-    """Hold the lock of a journal inside; False if its recorder lives or it is gone."""
-    descriptor = claim(path)
+    """Hold the lock of a journal inside; False if its recorder lives or it is gone.
+
+    Another who adopts it is waited for: then the run is as the journal has it.
+    """
+    descriptor = claim(path, visibly=True)
     if descriptor is None:
         time.sleep(_ASKED_AGAIN_AFTER_S)
-        descriptor = claim(path)
+        descriptor = claim(path, visibly=True)
+    waits_until = time.monotonic() + _WAITS_FOR_ADOPTION_S
+    while descriptor is None and is_claimed(path) and time.monotonic() < waits_until:
+        time.sleep(_ASKED_AGAIN_AFTER_S)
+        descriptor = claim(path, visibly=True)
+    if descriptor is None:
+        yield False
+        return
     try:
-        yield descriptor is not None
+        yield True
     finally:
-        if descriptor is not None:
-            unlock(descriptor)
+        unlock_visibly(descriptor)
 
 
 def _beside_stored(head: JournalHead, stored: StoredRun | None) -> JournalHead:
@@ -457,8 +470,10 @@ def seen_alive(root: Path, run: StoredRun) -> RunSummary:
     """Return a run that is being recorded as it is now; its recorder may have died."""
     assert run.live_token is not None  # noqa: S101 - the caller has looked
     summary, token = run.summary, run.live_token
-    is_alive = journal_is_alive(root, summary.run_id, token)
-    written_at_us = journal_written_at_us(root, summary.run_id, token)
+    # Another program may have written any token there.
+    is_name = "\0" not in token
+    is_alive = is_name and journal_is_alive(root, summary.run_id, token)
+    written_at_us = journal_written_at_us(root, summary.run_id, token) if is_name else None
     return replace(
         summary,
         state="running" if is_alive else "interrupted",

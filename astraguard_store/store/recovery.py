@@ -35,8 +35,6 @@ from astraguard_store.store.uncommitted import (
 from astraguard_store.system.files import claim, sync_folder, unlock
 from astraguard_store.system.interrupts import interrupts_held_back
 
-__all__ = ["finish_first_adoption", "recover", "settle"]
-
 logger = logging.getLogger("astraguard_store")
 
 # Another user's file, or none that a save makes: trying again helps nobody.

@@ -47,16 +47,6 @@ from astraguard_store.model import Artifact, Attachment, MetricSummary, RunSumma
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.store.row_rules import why_not_written
 
-__all__ = [
-    "RowsOfRun",
-    "disagreement",
-    "rows_of_run",
-    "rows_of_runs",
-    "why_csv_differs",
-    "why_rows_differ",
-    "why_summary_differs",
-]
-
 # Other queries of the process wait for 10 ms then, and a run of 20 satellites takes 50 kB.
 _RUNS_AT_A_TIME = 50
 
@@ -155,6 +145,12 @@ def why_rows_differ(root: Path, found: RowsOfRun, summary: bytes | None) -> str 
     """
     if found.run is None:
         return found.fault
+    if found.run.utc_offset_s is not None:
+        # Saved here; in an adopted run the CSV may really have others.
+        total = found.run.summary.total_measurements
+        for noted in found.files.artifacts:
+            if noted.rows not in {None, total}:
+                return f"{noted.path} is noted with {noted.rows} rows, and the run has {total}"
     unnoted = _unnoted_file(root, found.files)
     if unnoted:
         return f"{unnoted} lies in its folder, and no row names it"

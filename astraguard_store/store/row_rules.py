@@ -29,8 +29,6 @@ from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
-__all__ = ["why_not_written"]
-
 _INFINITE = float("inf")
 _ordered_of = itemgetter("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
 
@@ -125,11 +123,13 @@ def _faults_of_run(run: Row) -> Iterator[str]:
     check_run_id(run["run_id"])
     if not 1 <= run["revision"] <= MOST_REVISIONS:
         yield f"its revision is {run['revision']}"
-    offset_s, token = run["utc_offset_s"], run["staging_token"]
+    offset_s = run["utc_offset_s"]
     if offset_s is not None and not -DAY_S < offset_s < DAY_S:
         yield f"its UTC offset is {offset_s} s"
-    if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
-        yield f"its staging token is {token!r:.40}"
+    for what in ("staging_token", "live_token"):
+        token = run[what]
+        if token is not None and not (len(token) == 16 and set(token) <= set("0123456789abcdef")):
+            yield f"its {what} is {token!r:.40}"
     for name in ("recorded_at_us", "started_at_us", "finished_at_us"):
         if run[name] is not None:
             try:

@@ -59,18 +59,6 @@ from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.files import sync_folder
 from astraguard_store.system.threads import run_all
 
-__all__ = [
-    "SavedAlreadyError",
-    "close_all",
-    "identity_of",
-    "is_same_save",
-    "keep_run",
-    "rows_to_save",
-    "save_rows",
-    "save_runs",
-    "told_of_life",
-]
-
 logger = logging.getLogger("astraguard_store")
 
 

@@ -30,18 +30,6 @@ from astraguard_store.system.ticket import WriteTicket
 if TYPE_CHECKING:
     from astraguard_store.database.postgres.connections import Connections
 
-__all__ = [
-    "SchemaStatus",
-    "described_schema",
-    "grant_roles",
-    "grant_statements",
-    "restore_backup",
-    "schema_head",
-    "schema_status",
-    "sqlite_version",
-    "upgrade_schema",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:

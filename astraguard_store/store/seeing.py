@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from astraguard_store.verdict.values import Baseline
 
-__all__ = ["Answers", "distribution", "history", "summaries"]
-
 # How many runs a distribution shows where none are named: what a reader can tell apart.
 _SHOWN = 10
 # How many runs are had at once: on a server in one round trip.
@@ -130,8 +128,11 @@ def distribution(
         run_ids = list(dict.fromkeys(check_run_id(run_id) for run_id in runs))
     kept = buckets(metric_type, run_ids, satellite_id)
     found, without = [], []
-    for run_id in run_ids:
-        run = repository.get(run_id)
+    if runs is None:
+        listed = repository._get_all(run_ids)
+    else:
+        listed = {run_id: repository.get(run_id) for run_id in run_ids}
+    for run_id, run in listed.items():
         metrics = run.metrics if satellite_id is None else run.satellites.get(satellite_id, {})
         if metric_type not in metrics:
             continue

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +41,6 @@ from astraguard_store.options import StoreOptions
 from astraguard_store.reports import (
     CacheInfo,
     CheckReport,
-    ExportReport,
-    ImportReport,
     MergeReport,
     Percentiles,
     Progress,
@@ -59,14 +56,13 @@ from astraguard_store.store.pushing import Raw, push
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
 from astraguard_store.store.saving import is_same_save, rows_to_save
+from astraguard_store.store.sources import refusing
 
 if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
     from astraguard_store.store.gating import Gating
-
-__all__ = ["ServerSource", "push_to", "shown"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -107,6 +103,12 @@ def push_to(
         target.close()
 
 
+def _no_folders(source: ServerSource) -> StoreNotFoundError:
+    return StoreNotFoundError(
+        f"{source.shown} has no run folders; import them into a folder, and push that"
+    )
+
+
 class ServerSource:
     """The runs of a server. Its files lie on the machines that the runs came from.
 
@@ -116,6 +118,24 @@ class ServerSource:
     """
 
     answers_from: Final = "database"
+
+    adopt = bring_in = refusing(_no_folders)
+    export = refusing(
+        lambda self: StoreNotFoundError(
+            f"{self.shown} has no files; export the runs on the machine that they came from"
+        )
+    )
+    push = refusing(
+        lambda self: StoreNotFoundError(
+            f"{self.shown} is a server itself; to copy it, use pg_dump or a replica"
+        )
+    )
+    back_up = refusing(
+        lambda self: StoreNotFoundError(
+            f"{self.shown} is backed up by the server's own tools: pg_dump, or pg_basebackup with "
+            "its log"
+        )
+    )
 
     def __init__(self, database: ServerDatabase, options: StoreOptions) -> None:
         self.database = database
@@ -180,6 +200,9 @@ class ServerSource:
         run = self.database.get(run_id)
         return summary_document(run.summary, run.utc_offset_s or 0)
 
+    def few_measurements(self, run_id: str) -> None:
+        """Return None: they are read as a frame."""
+
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements that the table keeps of a run."""
         total = self.get(run_id).total_measurements
@@ -218,19 +241,6 @@ class ServerSource:
         """Return the answer to a statement of somebody else's SQL."""
         return self.database.ask(question)
 
-    def export(
-        self,
-        run_ids: Iterable[str],  # noqa: ARG002
-        target: Path,  # noqa: ARG002
-        progress: Progress | None,  # noqa: ARG002
-        *,
-        dataset: bool = False,  # noqa: ARG002
-    ) -> ExportReport:
-        """Refuse: the files are where the runs came from."""
-        raise StoreNotFoundError(
-            f"{self.shown} has no files; export the runs on the machine that they came from"
-        )
-
     def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
         """Hold the rows of each run against what every save keeps, and its document too."""
         return self._checked(progress, fix=False)
@@ -264,24 +274,6 @@ class ServerSource:
             dry_run=True,
         )
 
-    def push(
-        self,
-        url: str,  # noqa: ARG002
-        progress: Progress | None,  # noqa: ARG002
-        raw: str | os.PathLike[str] | None,  # noqa: ARG002
-    ) -> PushReport:
-        """Refuse: a server has tools of its own to be copied."""
-        raise StoreNotFoundError(
-            f"{self.shown} is a server itself; to copy it, use pg_dump or a replica"
-        )
-
-    def back_up(self, target: Path) -> None:  # noqa: ARG002
-        """Refuse: a server has tools of its own."""
-        raise StoreNotFoundError(
-            f"{self.shown} is backed up by the server's own tools: pg_dump, or pg_basebackup with "
-            "its log"
-        )
-
     def cache_info(self) -> CacheInfo:
         """Return how often a run was as it was known."""
         return self.database.cache_info()
@@ -290,7 +282,7 @@ class ServerSource:
         """Return True: a server is found again by its URL."""
         return True
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:  # noqa: ARG002
         """Close the connections."""
         self.database.close()
 
@@ -376,34 +368,11 @@ class ServerSource:
         self.database.purge_measurements(run.run_id)
         return 0
 
-    def adopt(
-        self,
-        progress: Progress | None,  # noqa: ARG002
-        jobs: int | None,  # noqa: ARG002
-        *,
-        rebuild: bool,  # noqa: ARG002
-    ) -> ImportReport:
-        """Refuse: there are no folders."""
-        raise self._no_folders()
-
-    def bring_in(
-        self,
-        paths: Iterable[Path],  # noqa: ARG002
-        progress: Progress | None,  # noqa: ARG002
-    ) -> ImportReport:
-        """Refuse: there is no folder."""
-        raise self._no_folders()
-
     def record(self, run_id: str, head: JournalHead) -> Recording:  # noqa: ARG002
         """Refuse: a test loop must not wait for a network."""
         raise StoreNotFoundError(
             f"run {run_id!r} can't be recorded into {self.shown}, which has no journal: record it "
             "into a results folder, and push that"
-        )
-
-    def _no_folders(self) -> StoreNotFoundError:
-        return StoreNotFoundError(
-            f"{self.shown} has no run folders; import them into a folder, and push that"
         )
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:  # noqa: ARG002

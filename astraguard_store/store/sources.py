@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeVar
 
 from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
@@ -85,11 +85,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
+    from astraguard_store.columns import Columns
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
-
-__all__ = ["FolderSource", "MemorySource", "Source", "WritableSource", "one_by_one"]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -132,6 +131,9 @@ class Source(Protocol):
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, as a new dict."""
 
+    def few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars; else None."""
+
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements, in the order of their recording."""
 
@@ -168,8 +170,8 @@ class Source(Protocol):
     def is_in_place(self) -> bool:
         """Return whether the database that was opened is still there."""
 
-    def close(self) -> None:
-        """Let go of what is held open."""
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of what is held open; *wait* for other threads that open a store."""
 
 
 class WritableSource(Source, Protocol):
@@ -211,12 +213,31 @@ class WritableSource(Source, Protocol):
         """Check, and mend what can be mended."""
 
 
+def refusing(why: Callable[[Any], StoreError]) -> Callable[..., NoReturn]:
+    """Return a method for what a source can't do: it raises what *why* says of the source."""
+
+    def refuse(source: Any, *_: object, **__: object) -> NoReturn:
+        raise why(source)
+
+    return refuse
+
+
 def one_by_one(get: Callable[[str], RunSummary], run_ids: Sequence[str]) -> dict[str, RunSummary]:
-    """Return those of the runs that are there, by id, of a source that has them at hand."""
+    """Return those of the runs that are there, by id, of a source that has them at hand.
+
+    One that can't be read is logged.
+    """
     found: dict[str, RunSummary] = {}
     for run_id in run_ids:
-        with suppress(RunNotFoundError):
+        try:
             found[run_id] = get(run_id)
+        except RunNotFoundError:
+            continue
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, OverflowError):
+                raise
+            # A time of no calendar in its row, which another program wrote there.
+            logger.warning("left out of a list: %s", error)
     return found
 
 
@@ -273,6 +294,10 @@ class MemorySource:
         """Return what a summary file of the run would hold."""
         run = self._database.get(run_id)
         return summary_document(run.summary, run.utc_offset_s or 0)
+
+    def few_measurements(self, run_id: str) -> Columns | None:  # noqa: ARG002
+        """Return None: they are read as a frame."""
+        return None
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements that the table keeps of a run."""
@@ -350,9 +375,9 @@ class MemorySource:
         """Return whether the database that was opened is still there."""
         return self._store.shared.is_in_place()
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Let go of the store; its connections close with its last repository."""
-        self._store.shared.release()
+        self._store.shared.release(wait=wait)
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
@@ -467,7 +492,10 @@ class FolderSource(MemorySource):
             return seen
         if self._adopt_journals({run_id}):
             return self._database.get(run_id, self._on_load).summary
-        return as_journalled(self._root, seen, run.live_token)
+        told = as_journalled(self._root, seen, run.live_token)
+        # Adopted by another meanwhile, whose commit came before the journal went?
+        again = self._database.get(run_id, self._on_load)
+        return told if again.live_token == run.live_token else again.summary
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
         """Return the newest *limit* runs that pass the filters, newest first."""
@@ -543,6 +571,12 @@ class FolderSource(MemorySource):
             return read_document(self._root, run_id)
         except FileNotFoundError:
             raise RunNotFoundError(run_id, str(self._root)) from None
+
+    def few_measurements(self, run_id: str) -> Columns | None:
+        """Return a run's measurements if they are few, read without polars; else None."""
+        from astraguard_store.store.measurements import few_of_stored
+
+        return few_of_stored(self._folder, lambda: self._load(run_id))
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements, in the order of their recording."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,16 +25,6 @@ from astraguard_store.system.files import make_folder
 from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
-
-__all__ = [
-    "LOCK_NAME",
-    "FolderStore",
-    "SharedStore",
-    "Store",
-    "existing_root",
-    "folder_store",
-    "memory_store",
-]
 
 logger = logging.getLogger("astraguard_store")
 
@@ -59,15 +50,21 @@ class SharedStore:
     _root: Path | None = None
     _users: int = field(default=1, repr=False)
 
-    def release(self) -> None:
-        """Close the connections when the last repository lets go."""
-        with _registry_lock:
-            self._users -= 1
-            if self._users:
-                return
-            if self._root is not None and _registry.get(self._root) is self:
-                del _registry[self._root]
-        self.database.close()
+    def release(self, *, wait: bool = True) -> None:
+        """Close the connections when the last repository lets go.
+
+        Args:
+            wait: For others that open or close a store; if not, one of them does it.
+        """
+        _released.append(self)
+        _close_released(wait=wait)
+
+    def lose_user(self) -> bool:
+        """Return whether that was the last one; nobody finds the store any more then."""
+        self._users -= 1
+        if not self._users and self._root is not None and _registry.get(self._root) is self:
+            del _registry[self._root]
+        return not self._users
 
     def is_in_place(self) -> bool:
         """Return whether the database that was opened is still the one in the folder."""
@@ -164,6 +161,19 @@ class FolderStore(Store):
 
 _registry: dict[Path, SharedStore] = {}
 _registry_lock = threading.RLock()
+_released: deque[SharedStore] = deque()
+
+
+def _close_released(*, wait: bool) -> None:
+    """Let go of stores; whoever has the registry does it for those who don't wait for it."""
+    while _released and _registry_lock.acquire(blocking=wait):
+        try:
+            shared = _released.popleft() if _released else None
+            is_last = shared is not None and shared.lose_user()
+        finally:
+            _registry_lock.release()
+        if shared is not None and is_last:
+            shared.database.close()
 
 
 def memory_store(options: StoreOptions) -> Store:
@@ -192,6 +202,8 @@ def folder_store(root: Path, options: StoreOptions, *, create: bool) -> FolderSt
             shared._users += 1
         else:
             shared = _registry[root] = _opened(root, options, create=create)
+    # Of those that were collected meanwhile.
+    _close_released(wait=False)
     return FolderStore(shared, options, root)
 
 

@@ -17,8 +17,6 @@ from astraguard_store.options import DATABASE_NAME
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import read_file, sync, sync_folder, write_all
 
-__all__ = ["ID_NAME", "check_store_id", "settle_store_id"]
-
 ID_NAME: Final = f"{DATABASE_NAME}.id"
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -35,8 +35,6 @@ from astraguard_store.model import ArtifactKind, MetricSummary, RunSummary, utc_
 from astraguard_store.statistics import RunStatistics, summarize
 from astraguard_store.system.files import modified_ns, open_for_reading, read_file
 
-__all__ = ["KeptSave", "is_complete", "is_kept", "read_kept", "read_notes"]
-
 logger = logging.getLogger("astraguard_store")
 
 # Time zones differ by multiples of a quarter of an hour.

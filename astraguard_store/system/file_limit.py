@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 from astraguard_store.exceptions import ArtifactReadError, DatabaseError, StoreError
 
-__all__ = ["is_at_file_limit", "is_file_limit", "names_the_file_limit"]
-
 T = TypeVar("T")
 
 _NUMBERS = frozenset({errno.EMFILE, errno.ENFILE})

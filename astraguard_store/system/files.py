@@ -12,61 +12,24 @@ import hashlib
 import os
 import resource
 import stat
-import struct
 import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from struct import Struct
 from typing import NamedTuple
 
 from astraguard_store.exceptions import ArtifactReadError
 from astraguard_store.system.forks import in_forked_child
-
-__all__ = [
-    "Digest",
-    "begin_writeback",
-    "chunks_of",
-    "claim",
-    "create_file",
-    "create_locked",
-    "databases_stay",
-    "descriptor_of",
-    "descriptors_of",
-    "digest_of",
-    "give_back",
-    "head_of",
-    "is_locked",
-    "is_same_file",
-    "lock",
-    "make_folder",
-    "modified_ns",
-    "most_open_files",
-    "never_close",
-    "open_anybodys",
-    "open_below",
-    "open_descriptors",
-    "open_folder",
-    "open_for_reading",
-    "open_lock_file",
-    "range_shared",
-    "read_at",
-    "read_file",
-    "size_if_there",
-    "still_names",
-    "sync",
-    "sync_file",
-    "sync_folder",
-    "try_lock",
-    "unlock",
-    "write_all",
-]
 
 # A summary of 10,000 satellites has 6 MB.
 MAX_SUMMARY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 # 2255-06-05: some file systems hold times that no calendar has.
 _LAST_NS = 2**53 * 1000
+# The kernel's `struct flock` of 64 bits: kind, whence, start, length, process.
+_RANGE_LOCK = Struct("hhqqi4x")
 _NEVER_A_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 _open_or_close = threading.RLock()
 
@@ -171,6 +134,8 @@ def open_for_reading(folder: Path | str, name: str) -> Iterator[int]:
         ArtifactReadError: It is there but can't be read; the message says why.
     """
     path = f"{folder}/{name}"
+    if "\0" in path:
+        raise ArtifactReadError(f"{path!r} is no name of a file")
     try:
         with open_folder(folder) as parent:
             # Without O_NONBLOCK a named pipe would hold the reader for ever.
@@ -339,15 +304,14 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     return os.pread(descriptor, size, offset)
 
 
-@contextmanager
-def databases_stay() -> Iterator[None]:
-    """Wait for other threads that open a database, or close a descriptor of one; keep them out.
+def databases_stay() -> threading.RLock:
+    """Wait, in a ``with``, for others that open a database or close a descriptor; keep them out.
 
     To close a descriptor lets go of all locks that the process has on the file (`fcntl(2)`),
-    so whoever closes one looks first whether the file is open here elsewhere.
+    so whoever closes one looks first whether the file is open here elsewhere. Nobody waits for
+    anything else inside.
     """
-    with _open_or_close:
-        yield
+    return _open_or_close
 
 
 def head_of(path: Path | str, size: int) -> bytes:
@@ -411,8 +375,12 @@ def create_locked(path: Path | str) -> int:
         os.close(descriptor)
 
 
-def claim(path: Path) -> int | None:
+def claim(path: Path, *, visibly: bool = False) -> int | None:
     """Return a descriptor that holds the lock of *path*; None if its maker is alive or it's gone.
+
+    Args:
+        path: The file.
+        visibly: Whether others see that it isn't the maker who has the lock; see `is_claimed`.
 
     Raises:
         OSError: It can't be opened or locked, or is no regular file.
@@ -424,14 +392,40 @@ def claim(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK)
     except FileNotFoundError:
         return None
-    is_claimed = False
+    is_mine = False
     try:
+        if visibly:
+            # Before the lock, so that nobody sees this lock without the mark.
+            _ask_of_mark(descriptor, fcntl.F_OFD_SETLK, fcntl.F_RDLCK)
         # Between open and lock it may have been published or removed by another.
-        is_claimed = try_lock(descriptor) and still_names(path, descriptor)
+        is_mine = try_lock(descriptor) and still_names(path, descriptor)
     finally:
-        if not is_claimed:
+        if not is_mine:
             os.close(descriptor)
-    return descriptor if is_claimed else None
+    return descriptor if is_mine else None
+
+
+def is_claimed(path: Path) -> bool:
+    """Return whether somebody has claimed *path*, or just tries to; False if it's gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NEVER_A_LINK)
+    except OSError:
+        return False
+    try:
+        return _ask_of_mark(descriptor, fcntl.F_OFD_GETLK, fcntl.F_WRLCK) != fcntl.F_UNLCK
+    finally:
+        os.close(descriptor)
+
+
+def _ask_of_mark(descriptor: int, question: int, kind: int) -> int:
+    """Ask for a lock of the second kind, which belongs to the open file as that of `lock` does.
+
+    Returns:
+        The kind that is in the way, if that was the question.
+    """
+    asked = _RANGE_LOCK.pack(kind, os.SEEK_SET, 0, 0, 0)
+    found: int = _RANGE_LOCK.unpack(fcntl.fcntl(descriptor, question, asked))[0]
+    return found
 
 
 def open_lock_file(path: Path) -> int:
@@ -473,7 +467,7 @@ def range_shared(opened: os.stat_result, start: int, length: int) -> Iterator[No
     # By its name another file would be opened.
     descriptor = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        wanted = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
+        wanted = _RANGE_LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
         yield
     finally:
@@ -509,6 +503,16 @@ def unlock(descriptor: int) -> None:
         os.close(descriptor)
 
 
+def unlock_visibly(descriptor: int) -> None:
+    """Give back and close as `unlock` does, of what was claimed visibly."""
+    try:
+        give_back(descriptor)
+        # After the lock; a forked child may have a copy of the descriptor.
+        _ask_of_mark(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
+    finally:
+        os.close(descriptor)
+
+
 def give_back(descriptor: int) -> None:
     """Give the lock back that this process has on an open file, its forked children's too."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -521,6 +525,11 @@ def still_names(path: Path | str, descriptor: int) -> bool:
     except FileNotFoundError:
         return False
     return is_same_file(named, os.fstat(descriptor))
+
+
+def path_of(descriptor: int) -> Path:
+    """Return the name that an open file has now; its folder may have been moved."""
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
 
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:

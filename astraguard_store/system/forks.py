@@ -20,15 +20,6 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = [
-    "Forkable",
-    "around_forks",
-    "before_forks",
-    "in_forked_child",
-    "in_forking_parent",
-    "when_forks_begin",
-]
-
 
 class Forkable(Protocol):
     """What takes part in a fork."""

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-__all__ = ["ctrl_c_blocked", "interrupts_held_back"]
-
 Handler = Callable[[int, FrameType | None], Any]
 
 # Those whose handlers usually raise: Ctrl-C, a stop, a time limit, a terminal that is gone.

@@ -26,8 +26,6 @@ from typing import Final
 from astraguard_store.provenance import MAX_TEXT_CHARACTERS, Provenance
 from astraguard_store.system.forks import in_forked_child
 
-__all__ = ["begin_asking", "git_fields", "surroundings"]
-
 logger = logging.getLogger("astraguard_store")
 
 PATIENCE_S = 0.25

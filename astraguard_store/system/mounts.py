@@ -15,8 +15,6 @@ from typing import Final
 
 from astraguard_store.system.files import is_same_file
 
-__all__ = ["case_twin", "network_file_system"]
-
 # A variable, so that a test can name another table of mounts.
 MOUNTS = Path("/proc/self/mountinfo")
 

@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 
 from astraguard_store.noise import MachineNoise
 
-__all__ = ["NoiseMeter"]
-
 _PROC: Final = Path("/proc")
 # Of a line `cpu` of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal;
 # guest and guest_nice are part of user and nice.

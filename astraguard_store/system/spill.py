@@ -7,8 +7,6 @@ import tempfile
 
 from astraguard_store.system.files import write_all
 
-__all__ = ["Spill"]
-
 
 class Spill:
     """Bytes that are read by slices; they go with the object.

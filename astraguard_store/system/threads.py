@@ -18,8 +18,6 @@ from typing import TypeVar
 
 from astraguard_store.system.forks import before_forks, in_forked_child
 
-__all__ = ["begin_all", "in_background", "made_ahead", "run_all", "wait_for_all"]
-
 T = TypeVar("T")
 
 _WRITING, _RENDERING = "astraguard-store", "astraguard-store-csv"

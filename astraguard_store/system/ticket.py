@@ -29,8 +29,6 @@ from astraguard_store.system.files import (
 )
 from astraguard_store.system.forks import around_forks
 
-__all__ = ["WriteTicket"]
-
 logger = logging.getLogger("astraguard_store")
 
 _LONG_WAIT_S = 1.0

@@ -10,14 +10,14 @@ from typing import Final
 from astraguard_store.verdict.cells import REFERENCE_GAIN, Cell, df_of_test, margin
 from astraguard_store.verdict.gate import judge_sides
 from astraguard_store.verdict.limits import CellLimits, Limits
-from astraguard_store.verdict.noise import Group, Noise, noise_of
+from astraguard_store.verdict.noise import Group, Noise, as_of_a_single_run, noise_of
 from astraguard_store.verdict.sides import Sides
-from astraguard_store.verdict.special import beta_quantile, normal_quantile, t_quantile
+from astraguard_store.verdict.special import beta_quantile, t_cdf, t_quantile
 from astraguard_store.verdict.values import Calibration, CalibrationCell, NoiseSource
 
-__all__ = ["POWER", "calibrate_pool", "largest_rate"]
-
 POWER: Final = 0.8
+_EXCESS_KURTOSIS: Final = 2.0
+_CASES: Final = 8
 
 
 def calibrate_pool(pool: Sides, limits: Limits, candidate_runs: int) -> Calibration:
@@ -44,7 +44,12 @@ def calibrate_pool(pool: Sides, limits: Limits, candidate_runs: int) -> Calibrat
     cells = []
     sources: set[NoiseSource] = set()
     for cell in found:
-        noise = noise_of([cell.baseline], cell.history, reference=bool(cell.baseline.x))
+        noise = noise_of(
+            [cell.baseline],
+            cell.history,
+            reference=bool(cell.baseline.x),
+            coming_df=candidate_runs - 1,
+        )
         if noise is None:
             continue
         sources.add(noise.source)
@@ -56,7 +61,7 @@ def calibrate_pool(pool: Sides, limits: Limits, candidate_runs: int) -> Calibrat
                 noise.sd,
                 _detectable(cell, of_cell, noise, tail, candidate_runs, 1.0),
                 None
-                if noise.slope
+                if cell.baseline.x
                 else _detectable(cell, of_cell, noise, tail, candidate_runs, REFERENCE_GAIN),
                 alarms[key],
             )
@@ -84,21 +89,41 @@ def _detectable(
 ) -> float:
     """Return the smallest relative change that is called regressed with 80 %.
 
-    The difference has to be above t·SE, which follows a noncentral t distribution, and
-    above the limit. Its quantile by Johnson and Welch (1940, Biometrika 31): the mean
-    of what is found is t, and its variance 1 + t²/2df.
+    What the candidate's runs will be is predicted from the baseline's, whose squares go
+    into the test, too. The variance f within the candidate, over that of the baseline,
+    follows an F distribution; given f, the difference over its standard error is Student's
+    t of the degrees of freedom of both; what is found is averaged over f.
     """
     k = len(cell.baseline.y)
-    df = noise.df + m - 1
-    # The slope was fitted to the same runs, which is why they lie nearer to it than others;
-    # and the standard deviation of few runs is too small by 1/4df on average.
+    # The slope is fitted to the same runs, which is why they lie nearer to it than others.
     known = max(1.0, noise.df - 1) if noise.slope else noise.df
-    sd = noise.sd * sqrt(noise.df / known) * (1 + 1 / (4 * known))
-    se = gain * sd * sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
-    t = t_quantile(1.0 - tail, df_of_test(noise, df, tail, (k, m)))
-    z = normal_quantile(POWER)
-    proven = (t * (1 - 1 / (4 * df)) + z * sqrt(1 + t * t / (2 * df))) * se
-    return expm1(max(proven, margin(cell, limits) + z * se))
+    unit = noise.variance * noise.df / known
+    tested = noise if m > 1 else as_of_a_single_run(noise, cell.statistic)
+    of_groups = sqrt(1 / k + 1 / m + _of_reference(cell.baseline, noise, k, m))
+    t = t_quantile(1.0 - tail, df_of_test(tested, tested.df + m - 1, tail, (k, m)))
+    # The squares of few runs with heavy tails tell of their variance what fewer would.
+    sure = 2 / (2 / known + _EXCESS_KURTOSIS / (known + 1))
+    cases = []
+    for ratio in _variance_ratios(m - 1, sure):
+        squares = tested.df * tested.variance + (m - 1) * ratio * unit
+        least = t * sqrt(squares / (tested.df + m - 1)) * of_groups * gain
+        spread = sqrt(unit * (sure + (m - 1) * ratio) / (sure + m - 1)) * of_groups * gain
+        cases.append((max(least, margin(cell, limits)), spread))
+    df = sure + m - 1
+    low, high = (pick(a + t_quantile(POWER, df) * b for a, b in cases) for pick in (min, max))
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        found = sum(t_cdf((middle - a) / b, df) for a, b in cases) / len(cases)
+        low, high = (middle, high) if found < POWER else (low, middle)
+    return expm1(high)
+
+
+def _variance_ratios(df: int, of: float) -> list[float]:
+    """Return quantiles, equally probable, of a variance over another: an F distribution."""
+    if not df:
+        return [0.0]
+    shares = (beta_quantile((i + 0.5) / _CASES, df / 2, of / 2) for i in range(_CASES))
+    return [of * share / (df * (1.0 - share)) for share in shares]
 
 
 def _of_reference(group: Group, noise: Noise, k: int, m: int) -> float:

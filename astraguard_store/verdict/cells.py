@@ -13,16 +13,6 @@ from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
-__all__ = [
-    "ONE_SIDED",
-    "REFERENCE_GAIN",
-    "Cell",
-    "Difference",
-    "df_of_test",
-    "difference",
-    "judge",
-]
-
 ONE_SIDED: Final = 0.95
 """Confidence with which an equivalent cell is, and an excluded regression isn't."""
 
@@ -31,7 +21,8 @@ REFERENCE_GAIN: Final = 0.045 / 0.13
 
 _MOST_DF: Final = 10
 _MOST_DF_OF_ONE: Final = 4
-_MOST_DF_OF_ONE_WITH_HISTORY: Final = 6
+_MOST_DF_OF_ONE_WITH_HISTORY: Final = 5
+_MOST_DF_OF_ONE_WITH_REFERENCE: Final = 3
 _MOST_DF_OF_MANY: Final = 5
 _TAIL_OF_MANY: Final = 0.001  # of more than 25 cells at an alpha of 5 %
 
@@ -102,9 +93,10 @@ def df_of_test(noise: Noise, df: float, tail: float, runs: tuple[int, int]) -> f
 
     Runs have heavier tails than a normal distribution: now and then one meets a burst
     of other work. So no more than 10, and no more than 4 where a side is a single run,
-    which may be such a one; 6 where older runs show how often that is. Among more than
-    25 cells, where each has to be surer, no more than 5: with 10, unchanged runs of
-    10 satellites were called regressed in 5 %, with 5 in 1 to 4 %.
+    which may be such a one; 5 where older runs show how often that is, and 3 where a
+    reference explains all else. Among more than 25 cells, where each has to be surer,
+    no more than 5: with 10, unchanged runs of 10 satellites were called regressed in
+    5 %, with 5 in 1 to 4 %. A slope that was fitted to the same runs costs one.
 
     Args:
         noise: What the difference is held against.
@@ -114,9 +106,14 @@ def df_of_test(noise: Noise, df: float, tail: float, runs: tuple[int, int]) -> f
     """
     most = _MOST_DF if tail > _TAIL_OF_MANY else _MOST_DF_OF_MANY
     if min(runs) == 1:
-        is_history = noise.source == "history"
-        most = min(most, _MOST_DF_OF_ONE_WITH_HISTORY if is_history else _MOST_DF_OF_ONE)
-    return min(df, most)
+        most = min(most, _most_df_of_one(noise))
+    return min(df - 1 if noise.slope else df, most)
+
+
+def _most_df_of_one(noise: Noise) -> int:
+    if noise.source == "history":
+        return _MOST_DF_OF_ONE_WITH_HISTORY
+    return _MOST_DF_OF_ONE_WITH_REFERENCE if noise.slope else _MOST_DF_OF_ONE
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -220,5 +217,5 @@ def _settling(
     return Settling(
         fewest_runs(lambda more: settled(0, more, 1.0)),
         fewest_runs(lambda more: settled(more, more, 1.0)),
-        None if noise.slope else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
+        None if cell.baseline.x else fewest_runs(lambda more: settled(0, more, REFERENCE_GAIN)),
     )

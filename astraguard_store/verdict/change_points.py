@@ -13,8 +13,6 @@ from astraguard_store.verdict.noise import Group, autocorrelation
 from astraguard_store.verdict.special import t_cdf
 from astraguard_store.verdict.values import ChangePoint
 
-__all__ = ["HistoryPoint", "find_change_points"]
-
 _LEAST_RUNS: Final = 4  # of a segment
 _WINDOW: Final = 7
 _WINSORISED_AT: Final = 2.5

@@ -10,8 +10,6 @@ from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import beta_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
-__all__ = ["Violations", "effective_trials", "judge_deadline"]
-
 _LEAST_BATCHES: Final = 8
 # −ln 0.05: what may have a share of up to 3/n, and not be seen in n trials.
 _RULE_OF_THREE: Final = 3.0

@@ -10,7 +10,13 @@ from astraguard_store.verdict.cells import Cell, judge
 from astraguard_store.verdict.deadlines import Violations, judge_deadline
 from astraguard_store.verdict.limits import CellLimits, Limits
 from astraguard_store.verdict.missed import judge_missed
-from astraguard_store.verdict.noise import ASSUMED, Noise, autocorrelation, noise_of
+from astraguard_store.verdict.noise import (
+    ASSUMED,
+    Noise,
+    as_of_a_single_run,
+    autocorrelation,
+    noise_of,
+)
 from astraguard_store.verdict.settling import settling_of_all
 from astraguard_store.verdict.sides import CellKey, Sides
 from astraguard_store.verdict.values import (
@@ -21,8 +27,6 @@ from astraguard_store.verdict.values import (
     SlowEvents,
     Verdict,
 )
-
-__all__ = ["deadlines_of", "judge_sides", "judged_cells"]
 
 _WEAKEST_FIRST: Final[tuple[NoiseSource, ...]] = ("assumed", "history", "measured")
 _WORST_FIRST: Final[tuple[Verdict, ...]] = (
@@ -144,7 +148,8 @@ def _noise(cell: Cell) -> Noise | None:
     )
     if measured is None and cell.statistic == "p50":
         return ASSUMED
-    return measured
+    is_single = min(len(cell.baseline.y), len(cell.candidate.y)) == 1
+    return as_of_a_single_run(measured, cell.statistic) if measured and is_single else measured
 
 
 def _whole(cells: Sequence[CellVerdict], lost: Sequence[CellKey]) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from astraguard_store.exceptions import GateError
 from astraguard_store.shown import Shown
-
-__all__ = ["DEFAULT_RELATIVE", "REFERENCE", "STATISTICS", "CellLimits", "Limits"]
 
 STATISTICS: Final = ("p50", "p95", "p99")
 """The statistics of a run that are judged."""
@@ -189,6 +187,34 @@ class Limits(Shown):
         for satellite in self.satellites:
             if satellite not in satellites:
                 raise _no_satellite(f"satellites.{satellite}", satellites)
+        self._check_statistics_match(cells)
+
+    def _check_statistics_match(self, cells: set[tuple[str, str | None]]) -> None:
+        """Refuse a relative limit of a statistic that isn't judged where it is said."""
+        for prefix, relative, of_type, of_satellite in self._relatives():
+            judged = {
+                statistic
+                for metric_type, satellite in cells
+                if of_type in (None, metric_type) and of_satellite in (None, satellite)
+                for statistic in self.of(metric_type, satellite).statistics
+            }
+            for statistic in relative if judged and isinstance(relative, Mapping) else ():
+                if statistic not in judged:
+                    raise GateError(
+                        f"the limit '{prefix}relative.{statistic}' matches nothing: judged "
+                        f"there are {', '.join(sorted(judged))}"
+                    )
+
+    def _relatives(self) -> Iterator[tuple[str, object, str | None, str | None]]:
+        """Yield (prefix of the key, relative limit, metric type, satellite) as they are said."""
+        yield "", self.relative, None, None
+        for satellite, limits in self.satellites.items():
+            yield f"satellites.{satellite}.", limits.get("relative"), None, satellite
+        for name, of_metric in self.metrics.items():
+            yield f"metrics.{name}.", of_metric.get("relative"), name, None
+            for satellite, limits in of_metric.get("satellites", _NOTHING).items():
+                prefix = f"metrics.{name}.satellites.{satellite}."
+                yield prefix, limits.get("relative"), name, satellite
 
     def _check_deadlines(self) -> None:
         """Refuse a deadline that ends up without its share, wherever both come from."""

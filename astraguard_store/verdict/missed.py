@@ -11,8 +11,6 @@ from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
 
-__all__ = ["Counts", "judge_missed"]
-
 _CV: Final = 0.5  # how much the share of missed events varies from run to run
 _PRIOR_DF: Final = 4
 _EQUIVALENT_RISE: Final = 0.01

@@ -8,14 +8,6 @@ from typing import Final
 from astraguard_store.model import RunSummary
 from astraguard_store.verdict.special import beta_cdf
 
-__all__ = [
-    "LEAST_EVENTS",
-    "QUANTILES",
-    "effective_events",
-    "interval_quantiles",
-    "ticks_of",
-]
-
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 LEAST_EVENTS: Final = {"p50": 20, "p95": 59, "p99": 299}

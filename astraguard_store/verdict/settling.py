@@ -7,8 +7,6 @@ from typing import Final
 
 from astraguard_store.verdict.values import CellVerdict, Settling
 
-__all__ = ["fewest_runs", "settling_of_all"]
-
 _MOST_MORE_RUNS: Final = 200
 
 

@@ -19,8 +19,6 @@ from astraguard_store.verdict.noise import Group
 from astraguard_store.verdict.order_statistics import LEAST_EVENTS, effective_events
 from astraguard_store.verdict.values import JudgedRun, NotJudged
 
-__all__ = ["EXCLUDED", "MissedCell", "Sides", "by_start", "history_groups"]
-
 EXCLUDED: Final = "gate:exclude"
 """The tag of runs that the noise isn't measured by."""
 

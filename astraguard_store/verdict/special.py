@@ -9,8 +9,6 @@ from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
-__all__ = ["beta_cdf", "beta_quantile", "normal_quantile", "t_cdf", "t_quantile"]
-
 _TINY = 1e-300
 _PRECISION = 1e-15
 _MOST_TERMS = 10_000  # near the mode some 5 √(a + b) are needed

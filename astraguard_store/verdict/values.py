@@ -12,24 +12,6 @@ from astraguard_store.noise import Worst
 from astraguard_store.provenance import Provenance, ProvenanceChange
 from astraguard_store.shown import Shown, Tabular, dict_of, html_of
 
-__all__ = [
-    "Baseline",
-    "Calibration",
-    "CalibrationCell",
-    "CellVerdict",
-    "ChangePoint",
-    "GateReport",
-    "JudgedRun",
-    "Judgements",
-    "NoiseSource",
-    "NotJudged",
-    "PercentileInterval",
-    "RecordedVerdict",
-    "Settling",
-    "SlowEvents",
-    "Verdict",
-]
-
 Verdict = Literal["regressed", "improved", "equivalent", "inconclusive"]
 NoiseSource = Literal["measured", "history", "assumed"]
 
@@ -114,8 +96,8 @@ class CellVerdict(Shown):
         noise_source: ``measured`` of these runs, ``history`` where older runs of the
             same set-up are in it, or ``assumed``.
         df: Degrees of freedom behind it; None for ``deadline``. The test takes 10 of
-            them at most; 4 where a side is a single run, or 6 with older runs; 5 of
-            more than 25 cells.
+            them at most; 4 where a side is a single run, 5 with older runs, 3 with a
+            reference alone; 5 of more than 25 cells; and one less beside a reference.
         reference_slope: By how much the logarithm of a run follows that of its
             reference, 0 to 2; None where no reference was used.
         settling: What would settle it; None unless it leaves a regression open, and where

@@ -14,7 +14,7 @@ from benchmarks.stores import create_store, fresh_collectors
 from benchmarks.workloads import METRIC_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from benchmarks.harness import Bench
@@ -32,31 +32,44 @@ JOIN = (
 )
 
 PRUNED = 400
+CHECKED = 2_000
 MEASUREMENTS = 100
 
 
 def ask(bench: Bench) -> list[Section]:
-    """Time questions to a filled store, whose runs have no files, and prune saved runs.
-
-    Without `check`: most of its time goes into files.
-    """
+    """Time questions to a filled store, whose runs have no files; prune and check saved runs."""
     stored = bench.size(200_000, 2_000)
     results = bench.folder / "analyst"
     bench.progress.say(f"analyst: filling a store with {stored:,} runs")
     create_store(results, stored)
     name, _ = bench.ours()[0]
+    sections = list(of_filled(bench, results, stored))
+    return [*sections, _prune(bench, name), _check(bench, name)]
+
+
+def of_filled(
+    bench: Bench, results: Path, stored: int, suffix: str = "", keys: Collection[str] = ()
+) -> Iterator[Section]:
+    """Time questions to a filled store of so many runs.
+
+    Args:
+        bench: How much is measured.
+        results: The store.
+        stored: How many runs it was filled with.
+        suffix: Of the sections' keys.
+        keys: Which questions; all without.
+    """
+    name, _ = bench.ours()[0]
     with RunRepository.open(results, read_only=True) as repository:
-        sections = [
-            bench.measure(
-                f"analyst.{key}",
-                f"{title} of {stored:,} runs",
-                [again(name, question)],
-                rounds=3,
-                reduced=bench.quick,
-            )
-            for key, (title, question) in _questions(repository, stored).items()
-        ]
-    return [*sections, _prune(bench, name)]
+        for key, (title, question) in _questions(repository, stored).items():
+            if key in (keys or (key,)):
+                yield bench.measure(
+                    f"analyst.{key}{suffix}",
+                    f"{title} of {stored:,} runs",
+                    [again(name, question)],
+                    rounds=3,
+                    reduced=bench.quick,
+                )
 
 
 def _questions(
@@ -105,3 +118,15 @@ def _prune(bench: Bench, name: str) -> Section:
     side = Side(name, prune, saved, operations=runs)
     title = f"prune, a run of {runs:,} with their files"
     return bench.measure("prune", title, [side], rounds=3, reduced=bench.quick)
+
+
+def _check(bench: Bench, name: str) -> Section:
+    """Check runs with both of their files; the time is that of one of them."""
+    runs = bench.size(CHECKED, CHECKED // 20)
+    results = bench.folder / "checked"
+    collector = fresh_collectors(MEASUREMENTS)()
+    with RunRepository.open(results, durability="normal") as repository:
+        repository.save_many((f"run_{number}", collector) for number in range(runs))
+        side = Side(name, lambda _: repository.check(), operations=runs)
+        title = f"check, a run of {runs:,} with their files"
+        return bench.measure("check", title, [side], rounds=3, reduced=bench.quick)

@@ -15,6 +15,7 @@ from astraguard_store import MetricsStorage, RunRepository
 from benchmarks import legacy
 from benchmarks.fill import fill_database, write_tree
 from benchmarks.harness import Side, again, section
+from benchmarks.questions.analyst import of_filled
 from benchmarks.questions.recent import LIMIT, committing
 from benchmarks.results import OURS, SEQUENTIAL, THREADED
 from benchmarks.stores import create_store, fresh_collectors, open_bare
@@ -60,6 +61,12 @@ TITLES = {
 FLAT = ("get", "recent", "compare", "save")
 """What must take no longer for more runs: judged as it is at the most of them."""
 
+ASKED_OF_MOST = (
+    *("join", "percentiles", "percentiles_by_week", "prune_dry"),
+    *("recent_since", "recent_until", "recent_state", "recent_scenario", "recent_tag"),
+)
+"""What an analyst asks of the most runs, too: not what makes an answer of a million parts."""
+
 
 def ask(bench: Bench) -> Iterator[Section]:
     """Time the four operations at each size, beside a store of 100 runs in the same rounds.
@@ -83,6 +90,8 @@ def ask(bench: Bench) -> Iterator[Section]:
         for one in _times(bench, runs, results, tree if with_legacy else None):
             measured[one.key] = one
             yield one
+    # The filled store is there, and minutes went into it.
+    yield from of_filled(bench, results, runs, f".{runs}", ASKED_OF_MOST)
     for operation in FLAT:
         most = measured[f"growth.{operation}.{runs}"]
         yield replace(most, key=f"{operation}.flat", reduced=bench.quick)

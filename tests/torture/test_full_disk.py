@@ -82,6 +82,19 @@ def test_a_full_disk_refuses_a_save_and_loses_nothing(
     tally.check()
 
 
+@pytest.mark.parametrize("pages", [0, 2, 9, 30, 50])
+def test_a_store_that_there_is_no_room_to_make_is_no_store(case: Case, pages: int) -> None:
+    ballast = fill(case.root.parent, pages * 4096)
+
+    with pytest.raises(StoreError) as raised:
+        RunRepository.open(case.root / "new").close()
+    ballast.unlink()
+    RunRepository.open(case.root / "new").close()
+
+    assert isinstance(raised.value, OSError)
+    assert raised.value.errno == errno.ENOSPC
+
+
 def test_a_store_on_a_full_disk_is_opened_and_read(case: Case) -> None:
     fill(case.root.parent, 0)
 

@@ -13,8 +13,6 @@ from sqlalchemy import Table
 
 from astraguard_store.database.postgres.connections import ServerConnection
 
-__all__ = ["columns_of", "delete_sql", "insert_rows", "insert_sql"]
-
 _TYPES: Final = {
     str: "text[]",
     int: "bigint[]",

@@ -23,8 +23,6 @@ from astraguard_store.exceptions import (
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Connections", "ServerConnection", "driver", "translated"]
-
 T = TypeVar("T")
 
 # More than these are closed when they come back.

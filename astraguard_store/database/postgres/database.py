@@ -34,8 +34,6 @@ from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo, QueryResult
 
-__all__ = ["DeletedRun", "ServerDatabase"]
-
 T = TypeVar("T")
 
 _MOST_KNOWN: Final = 1_024

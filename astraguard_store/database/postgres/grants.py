@@ -7,8 +7,6 @@ from typing import Final
 from astraguard_store.database.postgres.connections import Connections, ServerConnection
 from astraguard_store.database.postgres.user_sql import READER
 
-__all__ = ["apply_grants", "grants_sql"]
-
 OWNER: Final = "astraguard_owner"
 WRITER: Final = "astraguard_writer"
 

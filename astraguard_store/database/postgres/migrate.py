@@ -21,15 +21,6 @@ from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_script
 from astraguard_store.exceptions import SchemaVersionError
 from astraguard_store.reports import DescribedObject
 
-__all__ = [
-    "check_server_revision",
-    "described_on_server",
-    "found_on_server",
-    "lock_migrations",
-    "server_engine",
-    "upgrade_server",
-]
-
 # Any number, as long as nobody else's is the same.
 _LOCK: Final = 4_716_001_008
 

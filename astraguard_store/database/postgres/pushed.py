@@ -20,8 +20,6 @@ from astraguard_store.database.postgres.tables import run_origins
 from astraguard_store.database.schema import artifacts, run_tags, runs, save_ids
 from astraguard_store.database.whole_runs import RunRows, without_recorder
 
-__all__ = ["Known", "Origin", "known_runs", "origin_of", "push_runs", "push_tags", "runs_from"]
-
 _KNOWN: Final = """
 SELECT r.run_id, r.revision, r.recorded_at_us, r.staging_token, r.state, r.last_written_at_us,
     o.store_id, o.tags

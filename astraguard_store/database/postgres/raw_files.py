@@ -9,8 +9,6 @@ from astraguard_store.database.postgres.bulk import columns_of, insert_sql
 from astraguard_store.database.postgres.connections import ServerConnection
 from astraguard_store.database.postgres.tables import raw_files
 
-__all__ = ["OF_DELETED", "CataloguedFile", "catalogue", "file_of", "files_of"]
-
 
 class CataloguedFile(NamedTuple):
     """A file with raw measurements.

@@ -47,20 +47,6 @@ from astraguard_store.database.schema import (
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.provenance import UNIT_FIELDS
 
-__all__ = [
-    "COMPARISONS",
-    "LOAD_ONE",
-    "Answer",
-    "Undocumented",
-    "compare",
-    "insert_tags",
-    "load_from_rows",
-    "load_if_changed",
-    "renew_document",
-    "save_runs",
-    "write_children",
-]
-
 # What is set on a run, or said of it, stays when it is saved again.
 _OF_ONE_SAVE: Final = tuple(
     table

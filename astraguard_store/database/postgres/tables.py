@@ -9,8 +9,6 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text
 from astraguard_store.database.dialect import BYTE_ORDERED_TEXT, INTEGER_64
 from astraguard_store.database.schema import metadata, runs
 
-__all__ = ["origins", "raw_files", "run_origins", "server_metadata"]
-
 server_metadata: Final = MetaData(naming_convention=metadata.naming_convention)
 """Beside the tables that SQLite has too."""
 

@@ -25,8 +25,6 @@ from astraguard_store.reports import QueryResult
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["READER", "answer"]
-
 READER: Final = "astraguard_reader"
 """The role that may only read; `query` takes it on where it is there and may be."""
 

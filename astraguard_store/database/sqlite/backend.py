@@ -27,8 +27,6 @@ from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
 
-__all__ = ["SqliteFile", "SqliteMemory"]
-
 T = TypeVar("T")
 
 

@@ -16,8 +16,6 @@ from astraguard_store.database.sqlite.integrity import structural_problems
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError, StoreError
 from astraguard_store.system.files import claim, create_locked, sync_file, sync_folder, unlock
 
-__all__ = ["BESIDE", "back_up", "remove_beside", "unfinished_name"]
-
 logger = logging.getLogger("astraguard_store")
 
 # What SQLite puts beside a database, and removes.

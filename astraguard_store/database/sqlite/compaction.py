@@ -6,8 +6,6 @@ import sqlite3
 
 from astraguard_store.exceptions import DatabaseError
 
-__all__ = ["compact", "is_worth_it", "used_bytes"]
-
 # Below both, the next saves use up what is free, and the file isn't written anew.
 _WORTH_BYTES = 2**20
 _WORTH_SHARE = 0.1

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,6 @@ from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.engine import (
     BEGIN_TO_WRITE,
-    Alone,
     Mode,
     connect,
     write_pragmas,
@@ -26,6 +26,7 @@ from astraguard_store.database.sqlite.engine import (
 from astraguard_store.database.sqlite.errors import (
     DRIVER_ERRORS,
     database_error,
+    is_damage,
     translated,
     translated_os_errors,
 )
@@ -39,9 +40,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
-from astraguard_store.system.files import databases_stay, is_same_file, open_descriptors
-
-__all__ = ["FileReader", "FileWriter", "SqliteWrite"]
+from astraguard_store.system.files import is_same_file, open_descriptors
 
 logger = logging.getLogger("astraguard_store")
 
@@ -61,8 +60,10 @@ _VERSIONS = 2**32
 _LOG_LIMIT_BYTES = 4 * 2**20
 _LONG_LOG_BYTES = 6 * 2**20
 
-# As this process has seen them: those of a writer that died before its first commit.
-_logs_without_commit: set[FileState] = set()
+# Those with a log but without its index, which one connection each found to be so: it can't
+# always be closed.
+_without_commit: set[QuietState] = set()
+_damaged: dict[QuietState, sqlite3.DatabaseError] = {}
 
 
 class FileReader:
@@ -257,14 +258,19 @@ class FileReader:
         """Return a new connection to a file of that state; `None`: it may be written."""
         if quiet is None:
             return self._connect("ro")
-        log = quiet[1]
-        if log is None or log in _logs_without_commit:
+        if quiet[1] is None or quiet in _without_commit:
             return self._connect("immutable")
-        connection = self._connect("alone")
-        is_without = isinstance(connection, Alone) and not connection.has_commit
-        if is_without and self._log_state() == log:
+        if quiet in _damaged:
+            raise copy(_damaged[quiet])
+        try:
+            connection = self._connect("alone")
+        except sqlite3.DatabaseError as error:
+            if is_damage(error) and (self._state(), self._log_state()) == quiet:
+                _damaged[quiet] = copy(error)
+            raise
+        if getattr(connection, "removes_log", False) and self._log_state() == quiet[1]:
             # It can't be closed, and there is no need of another.
-            _logs_without_commit.add(log)
+            _without_commit.add(quiet)
         return connection
 
     def _connect(self, mode: Mode) -> sqlite3.Connection:
@@ -405,20 +411,21 @@ class FileWriter:
             )
             failure.errno = errno.EACCES
             raise failure
-        with databases_stay():
-            before = set(open_descriptors())
-            connection = connect(
-                self._path,
-                "rw",
-                durability=options.durability,
-                busy_timeout_s=options.busy_timeout_s,
-            )
-            try:
-                with translated_os_errors(self._path):
-                    self._files = OpenFiles(self._path, connection, before)
-            except BaseException:
-                connection.close()
-                raise
+        before = set(open_descriptors())
+        connection = connect(
+            self._path,
+            "rw",
+            durability=options.durability,
+            busy_timeout_s=options.busy_timeout_s,
+        )
+        try:
+            # A query, so that the log is there and readers see that somebody writes.
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            with translated_os_errors(self._path):
+                self._files = OpenFiles(self._path, connection, before)
+        except BaseException:
+            connection.close()
+            raise
         # Numbers of two connections say nothing of each other.
         self._number += _VERSIONS
         self._connection, self._options = connection, options

@@ -17,25 +17,11 @@ from astraguard_store.options import Durability
 from astraguard_store.system.files import (
     databases_stay,
     descriptors_of,
-    is_same_file,
     never_close,
 )
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-
-__all__ = [
-    "BEGIN_TO_WRITE",
-    "WRITES",
-    "Alone",
-    "Mode",
-    "connect",
-    "connect_in_memory",
-    "driver_connection",
-    "engine_of",
-    "sqlite_library_version",
-    "write_pragmas",
-]
 
 Mode = Literal["alone", "immutable", "ro", "rw"]
 
@@ -59,12 +45,15 @@ class Alone(sqlite3.Connection):
     So SQLite, when it closes, removes a log that has no commit, by its name: meanwhile that
     may be a writer's. And the process would lose the locks that its other connections have
     on the file. It is closed when neither can be, if need be later or never.
+
+    Attributes:
+        removes_log: Whether closing it would remove the log.
     """
 
-    has_commit = True
-    """Whether its log has one; if not, it removes the log when it is closed."""
-    _file: os.stat_result
-    _left_open: ClassVar[list[tuple[os.stat_result, sqlite3.Connection]]] = []
+    removes_log = False
+    _file: os.stat_result | None = None
+    _is_closed = False
+    _open: ClassVar[list[Alone]] = []
 
     def begin(self, path: Path) -> None:
         """Begin to read *path*, whose log is still there: SQLite would make one.
@@ -72,47 +61,45 @@ class Alone(sqlite3.Connection):
         Raises:
             sqlite3.OperationalError: It isn't.
         """
-        self._file = os.stat(path)
         if not os.access(f"{path}-wal", os.F_OK):
             raise sqlite3.OperationalError(f"the log {path}-wal was removed meanwhile")
-        self.has_commit = False
+        if sys.version_info >= (3, 12):
+            self.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+        self.removes_log = sys.version_info < (3, 12)
         # The log's index is then no file. The lock is none: this VFS takes none.
         self.execute("PRAGMA locking_mode=EXCLUSIVE")
         # Else it would sync the log before the attempt below.
         self.execute("PRAGMA synchronous=OFF")
         try:
-            # A reader can't move a commit.
             self.execute("PRAGMA wal_checkpoint").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname not in ("SQLITE_IOERR_WRITE", "SQLITE_READONLY"):
                 raise
-            self.has_commit = True
+            # There is a commit, which a reader can't move, nor when it closes.
+            self.removes_log = False
+
+    def opened(self, file: os.stat_result) -> None:
+        """Note that its *file* is open; others are kept from opening or closing it."""
+        self._file = file
+        self._open.append(self)
 
     def close(self) -> None:
         """Close it as soon as that harms nobody."""
-        if not self.has_commit and not _leaves_log(self):
-            never_close(self)
-            return
-        with databases_stay():
-            self._left_open.append((self._file, self))
-            self.close_left_open()
+        if not self._is_closed:
+            self._is_closed = True
+            if self.removes_log:
+                never_close(self)
+            with databases_stay():
+                self.close_left_open()
 
     @classmethod
     def close_left_open(cls) -> None:
-        """Close those whose files this process has open nowhere else."""
-        for file, _ in tuple(cls._left_open):
-            those = [entry for entry in cls._left_open if is_same_file(entry[0], file)]
-            if len(descriptors_of(file)) == len(those):
-                for entry in those:
-                    cls._left_open.remove(entry)
-                    sqlite3.Connection.close(entry[1])
-
-
-def _leaves_log(connection: sqlite3.Connection) -> bool:
-    """Make a connection leave the log when it is closed, which Python 3.11 can't ask for."""
-    if sys.version_info >= (3, 12):
-        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
-    return sys.version_info >= (3, 12)
+        """Close those that may be; others are kept from opening or closing their files."""
+        for one in [one for one in cls._open if one._is_closed and not one.removes_log]:
+            without_locks = [other for other in cls._open if other._file == one._file]
+            if one._file is None or len(descriptors_of(one._file)) == len(without_locks):
+                cls._open.remove(one)
+                sqlite3.Connection.close(one)
 
 
 def connect(
@@ -130,6 +117,7 @@ def connect(
         busy_timeout_s: How long SQLite waits for a lock that it needs.
     """
     check_side_files(path)
+    file = os.stat(path) if mode == "alone" else None
     with databases_stay():
         Alone.close_left_open()
         connection = sqlite3.connect(
@@ -137,18 +125,18 @@ def connect(
             uri=True,
             timeout=busy_timeout_s,
             check_same_thread=False,
-            factory=Alone if mode == "alone" else sqlite3.Connection,
+            factory=Alone if file else sqlite3.Connection,
         )
-        try:
-            if isinstance(connection, Alone):
-                connection.begin(path)
-            _prepare(connection, _pragmas(mode, durability, busy_timeout_s))
-            # So that its log is open when another thread looks for the descriptor of its own.
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-        except BaseException:
-            # Else the error's traceback keeps it open, and an empty log beside the file.
-            connection.close()
-            raise
+        if isinstance(connection, Alone) and file:
+            connection.opened(file)
+    try:
+        if isinstance(connection, Alone):
+            connection.begin(path)
+        _prepare(connection, _pragmas(mode, durability, busy_timeout_s))
+    except BaseException:
+        # Else the error's traceback keeps it open, and an empty log beside the file.
+        connection.close()
+        raise
     return connection
 
 

@@ -16,15 +16,6 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.system.file_limit import is_at_file_limit
 
-__all__ = [
-    "DRIVER_ERRORS",
-    "database_error",
-    "is_damage",
-    "is_outside_fault",
-    "translated",
-    "translated_os_errors",
-]
-
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What a statement raises; the last, where the driver's words quote a damaged schema."""
 

@@ -8,15 +8,6 @@ from typing import Final
 from astraguard_store.database.core import metadata
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 
-__all__ = [
-    "WAL_RESET_FIXED",
-    "dangling_rows",
-    "has_wal_reset_bug",
-    "replaced_tables",
-    "structural_problems",
-    "wal_reset_note",
-]
-
 WAL_RESET_FIXED: Final = "3.51.3"
 # Of a file full of noise integrity_check would report every page.
 _PROBLEMS = 10

@@ -51,23 +51,6 @@ from astraguard_store.system.forks import in_forked_child
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "KNOWN_REVISIONS",
-    "check_log_fits",
-    "check_revision",
-    "create_database",
-    "described_objects",
-    "fill_new",
-    "finish_restoring",
-    "found_revision",
-    "migrate",
-    "restore_database",
-    "revision_of",
-    "run_scripts",
-    "scripts_folder",
-    "upgrade_database",
-]
-
 KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 logger = logging.getLogger("astraguard_store")
@@ -207,8 +190,9 @@ def create_database(path: Path) -> None:
         make_file(new)
         with translated(path), closing(connect(new, "rw")) as driver:
             fill_new(driver)
-        # Closing the last connection moves the log into the file, and says nothing
-        # where that fails; without its log the file would be half a database.
+            # Closing does that too, and doesn't say why it fails, as on a full disk.
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        # Without its log the file would be half a database.
         if new.with_name(f"{new.name}-wal").exists():
             raise DatabaseError(f"{path} can't be made: writing it to disk failed; try again")
         new.rename(path)
@@ -217,7 +201,9 @@ def create_database(path: Path) -> None:
         # Among them is a TimeoutError, which is an OSError.
         raise
     except OSError as error:
-        raise DatabaseError(f"{path} can't be made: {error.strerror}") from error
+        failure = DatabaseError(f"{path} can't be made: {error.strerror}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 def revision_of(path: Path) -> str | None:

@@ -14,6 +14,7 @@ import os
 import sqlite3
 import stat
 import struct
+from collections.abc import Collection
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +23,6 @@ from urllib.parse import quote
 from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
 from astraguard_store.system.files import descriptor_of, head_of, is_same_file, read_at
-
-__all__ = ["OpenFiles", "check_side_files", "has_log_of_another", "is_written_with_log"]
 
 _MAGIC = b"SQLite format 3\0"
 # Which version of the format may write and read it: 1 with a rollback journal, 2 with a log.
@@ -70,9 +69,7 @@ class OpenFiles:
         self._path = os.fspath(path)
         self._names = (self._path, f"{path}-wal", f"{path}-shm")
         self._opened = tuple(os.stat(name) for name in self._names)
-        found = (descriptor_of(state, before) for state in self._opened)
-        descriptors = [descriptor for descriptor in found if descriptor is not None]
-        self._descriptors = descriptors if len(descriptors) == len(self._names) else None
+        self._descriptors = self._find(before)
         self._connection = connection
         self._header = b""
         self._seen: _Seen | None = None
@@ -97,7 +94,28 @@ class OpenFiles:
         if self._descriptors is None:
             # Without /proc: SQLite's descriptors aren't known, and only names are compared.
             return
-        file, log_file, index_file = self._descriptors
+        try:
+            self._look(*self._descriptors, database, log)
+        except (OSError, DatabaseDamagedError):
+            # A descriptor may have been another connection's, which was opened beside.
+            found = self._find()
+            if found is None or found == self._descriptors:
+                raise
+            self._descriptors = found
+            self._look(*found, database, log)
+
+    def _find(self, before: Collection[int] = ()) -> tuple[int, int, int] | None:
+        file, log, index = (descriptor_of(state, before) for state in self._opened)
+        return None if file is None or log is None or index is None else (file, log, index)
+
+    def _look(
+        self,
+        file: int,
+        log_file: int,
+        index_file: int,
+        database: os.stat_result,
+        log: os.stat_result,
+    ) -> None:
         if read_at(file, _HEADER_BYTES, 0) != self._header or not database.st_size:
             raise self._damaged("it was overwritten or emptied")
         index = _index(read_at(index_file, _MOVED_FRAMES.size, 0))

@@ -8,8 +8,6 @@ from typing import Any
 from astraguard_store.buckets import BucketColumns, quantiles
 from astraguard_store.model import AtLeast
 
-__all__ = ["add_pooled_percentiles"]
-
 
 class _PooledAtLeast:
     """Adds up buckets; gives the percentile of all events, ms, or what it is above of."""

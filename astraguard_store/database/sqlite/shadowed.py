@@ -15,8 +15,6 @@ from typing import Final
 
 from astraguard_store.system.files import is_same_file, range_shared
 
-__all__ = ["logs_of_others_kept"]
-
 # https://sqlite.org/src/file/src/os.h: whoever deletes the log has these bytes for itself.
 _SHARED_FIRST: Final = 0x40000002
 _SHARED_SIZE: Final = 510

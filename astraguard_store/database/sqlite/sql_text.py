@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-__all__ = ["why_too_long_to_read"]
-
 # 0.3 s, and 60 MB.
 _MOST_PARTS: Final = 30_000
 # A long list of values to look for; of 1 MB it takes 1 s, and of 500 MB the memory of 2 GB.

@@ -22,8 +22,6 @@ from astraguard_store.database.sqlite.sql_text import why_too_long_to_read
 from astraguard_store.exceptions import QueryError
 from astraguard_store.reports import QueryResult
 
-__all__ = ["Asking", "SetAsideError", "answer"]
-
 _ALLOWED = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
