@@ -29,8 +29,9 @@ class MachineNoise(Shown):
         load_start: Load average over a minute (``/proc/loadavg``).
         load_end: The same at the end.
         load_worst: The highest.
-        steal_start: Share of the processors' time that the host gave to other machines,
-            since the last sample (``/proc/stat``), 0 to 1.
+        steal_start: Share of the processors' time that the host gave to other machines, over
+            half a second or more up to then (``/proc/stat``), 0 to 1; the first such. None for
+            a shorter run.
         steal_end: The same at the end.
         steal_worst: The highest.
         pressure_start: Share of the last 10 s in which a thread waited for a processor

@@ -308,6 +308,26 @@ class TestFiles:
         assert message in done.stderr
 
     @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("1,0\n\n2,1,7\n", "Row 2 (the first is 1) has 3 values for the 2 names in the first"),
+            ('1,0\n2,"1\n3,2\n', "Row 2 (the first is 1), column 'scenario_time_s': a quote is"),
+            ('1,0\n"2,1\n' + "3,2\n" * 50_000, "Row 2 (the first is 1): a quote is opened"),
+        ],
+        ids=["too many", "quote", "quote far above"],
+    )
+    def test_a_row_of_a_csv_that_is_none_is_named(
+        self, rows: str, message: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "log.csv").write_text(f"duration_ms,scenario_time_s\n{rows}")
+        names = ("--metric", "a", "--satellite", "b")
+
+        done = save(tmp_path / "results", str(tmp_path / "log.csv"), *names)
+
+        assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+        assert message in done.stderr
+
+    @pytest.mark.parametrize(
         ("line", "message"),
         [
             (
@@ -319,6 +339,7 @@ class TestFiles:
                 "Row 2 (the first is 1), column 'duration_ms': [1] is a list",
             ),
             ('{"duration_ms": "fast"}', "Row 2 (the first is 1), column 'duration_ms': 'fast'"),
+            ('{"duration_ms": NaN}', "Row 2 (the first is 1), column 'duration_ms': NaN is no"),
             ("[1, 2]", "Row 2 (the first is 1) is no JSON object: [1, 2]"),
             ('{"duration_ms":', "Row 2 (the first is 1) is no JSON: "),
         ],

@@ -16,7 +16,8 @@ from astraguard_store import LatencyCollector, RunRepository
 from astraguard_store.distributions import Distribution
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.history import History, HistoryPoint
-from astraguard_store.model import MetricSummary
+from astraguard_store.model import AtLeast, MetricSummary
+from astraguard_store.over_time import TimeSlice
 from astraguard_store.presentation.chart_shapes import (
     distribution_shape,
     history_shape,
@@ -26,7 +27,7 @@ from astraguard_store.presentation.chart_shapes import (
     time_ticks,
 )
 from astraguard_store.presentation.numbers import MILLISECONDS, in_unit
-from astraguard_store.presentation.svg import distribution_svg, history_svg
+from astraguard_store.presentation.svg import distribution_svg, history_svg, times_svg
 
 METRIC = "fault_detection"
 
@@ -109,6 +110,38 @@ class TestNumbers:
         shares = (0.0, 0.9, 0.99, 0.999, 1.0)
 
         assert [round(nines(share), 9) for share in shares] == [0, 1, 2, 3, 3]
+
+
+class TestZeros:
+    """0 ms came, although a log axis has no place for it."""
+
+    def test_where_all_took_no_time_each_chart_says_so(self) -> None:
+        collector = LatencyCollector()
+        for tick in range(50):
+            collector.record_fault_detection("SAT1", tick / 10, 0.0)
+        with RunRepository.in_memory() as repository:
+            repository.save("run", collector)
+            distribution = repository.distribution(METRIC, ["run"])
+        zeros = (TimeSlice(0, 0.0, 1.0, 0, 0.0, 0.0),)
+
+        for chart in (
+            distribution_svg(distribution),
+            history_svg(history({}, [0.0, 0.0])),
+            times_svg(METRIC, [("run", zeros)]),
+        ):
+            assert "took 0 ms each time that it came" in chart
+
+    def test_among_others_they_lie_at_the_end_of_the_axis(self) -> None:
+        slices = [TimeSlice(at, at, at + 1.0, 0, took, 8.0) for at, took in ((0, 0.0), (1, 4.0))]
+        missed = TimeSlice(2, 2.0, 3.0, 9, AtLeast(5.0), AtLeast(5.0))
+
+        chart = times_svg(METRIC, [("run", [*slices, missed])])
+
+        median = next(path for path in chart.split("<path ") if 'stroke-dasharray="4 3"' in path)
+        assert [place.split()[1] for place in median.split('"')[1][1:].split("L")] == [
+            "294.0",
+            "266.0",
+        ]
 
 
 class TestDrawers:

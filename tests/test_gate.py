@@ -226,6 +226,22 @@ class TestBaselines:
             with pytest.raises(GateError, match=r"no baseline 'nigtly'.*'nightly'"):
                 call()
 
+    def test_a_run_is_not_said_to_be_missing_where_only_a_baseline_will_do(
+        self, memory: RunRepository
+    ) -> None:
+        saved(memory, ["a"], ticks=3)
+        memory.set_baseline("nightly", ["a"])
+
+        for call in (
+            lambda: memory.baseline("a"),
+            lambda: memory.delete_baseline("a"),
+            lambda: memory.history("fault_detection", baseline="a"),
+        ):
+            with pytest.raises(
+                GateError, match="no baseline 'a', but a run of that name: there are 'nightly'"
+            ):
+                call()
+
     @pytest.mark.parametrize(("name", "runs"), [("", ["a"]), ("a,b", ["a"]), ("x", [])])
     def test_a_wrong_one_is_refused(
         self, memory: RunRepository, name: str, runs: list[str]

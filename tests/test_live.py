@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from recordings import recorded
+from stepping import right_before
 
 from astraguard_store import (
     ArtifactReadError,
@@ -54,6 +57,13 @@ def fill(run: LatencyCollector, measurements: int = 10) -> None:
 def staged(repository: RunRepository) -> list[str]:
     assert repository.results_dir is not None
     return sorted(os.listdir(repository.results_dir / ".staging"))
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
 
 
 def run_child(results: Path, body: str) -> int:
@@ -636,6 +646,24 @@ class TestFork:
             assert repository.get("run").total_measurements == 2
             assert repository.get("run").state == "finished"
 
+    def test_a_parent_that_forks_all_the_time_keeps_what_it_recorded(self, tmp_path: Path) -> None:
+        body = """
+            repository.run("run", flush_every_s=0.5).__enter__().record("x", "S", 0.0, 1.0)
+            (journal,) = Path(sys.argv[1], ".staging").glob("*.journal")
+            size, ends_at = journal.stat().st_size, time.monotonic() + 30
+            while journal.stat().st_size == size and time.monotonic() < ends_at:
+                child = os.fork()
+                if not child:
+                    os._exit(0)
+                os.waitpid(child, 0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+        assert run_child(tmp_path, body) == KILLED
+
+        with RunRepository.open(tmp_path) as repository:
+            assert repository.get("run").total_measurements == 1
+
     def test_a_child_that_lives_on_does_not_keep_the_journal(self, tmp_path: Path) -> None:
         body = """
             run = repository.run("run", flush_every_s=0.05).__enter__()
@@ -659,6 +687,59 @@ class TestFork:
         finally:
             with suppress(ProcessLookupError):
                 os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+class TestNeverEntered:
+    """A run that has begun, and whose block is never entered."""
+
+    def test_ctrl_c_while_it_begins_leaves_it_interrupted(self, repository: RunRepository) -> None:
+        def strike() -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        with (
+            right_before("_start_thread", strike),
+            pytest.raises(KeyboardInterrupt),
+            repository.run("run"),
+        ):
+            pytest.fail("the block was entered")
+
+        assert repository.get("run").state == "interrupted"
+        assert staged(repository) == []
+        assert repository.save("run", recorded(5)).state == "finished"
+
+    @pytest.mark.parametrize("is_recorded", [False, True])
+    def test_a_task_that_is_cancelled_while_it_begins_leaves_it_interrupted(
+        self, repository: RunRepository, *, is_recorded: bool
+    ) -> None:
+        assert repository.results_dir is not None
+        lock = repository.results_dir / "astraguard.db.lock"
+
+        def has_begun() -> bool:
+            if not is_recorded:
+                return any(lock.parent.glob(".staging/*.journal"))
+            # The loop, which is blocked meanwhile, hears of it after the cancellation.
+            return any(thread.name.endswith("-recorder") for thread in threading.enumerate())
+
+        async def record() -> None:
+            async with repository.run("run"):
+                pytest.fail("the block was entered")
+
+        async def cancelled() -> None:
+            with lock.open("r+b") as held:
+                if not is_recorded:
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                recording = asyncio.create_task(record())
+                await asyncio.sleep(0)
+                wait_for(has_begun)
+                recording.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await recording
+
+        asyncio.run(cancelled())
+
+        wait_for(lambda: staged(repository) == [])
+        assert repository.get("run").state == "interrupted"
+        assert repository.save("run", recorded(5)).state == "finished"
 
 
 class TestOtherStores:

@@ -17,6 +17,7 @@ from pathlib import Path
 import postgres
 import pytest
 from recordings import recorded
+from stepping import right_after
 
 from astraguard_store import DatabaseError, InvalidRunError, RunRepository
 from astraguard_store.store.schema_versions import upgrade_schema
@@ -206,6 +207,49 @@ class TestCarried:
 
             assert new.save("run", recorded(5), save_id="job 7") == rig.get("run")
             assert new.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
+
+    def test_an_export_beside_a_saver_knows_no_later_save(
+        self, rig: RunRepository, tmp_path: Path
+    ) -> None:
+        def save_another() -> None:
+            rig.save("run", recorded(7), save_id="job 9")
+
+        with right_after("files_of_one_save", save_another):
+            rig.export(["run"], tmp_path / "runs.zip")
+
+        with RunRepository.open(tmp_path / "new") as new:
+            new.import_runs([tmp_path / "runs.zip"])
+            assert new.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
+            assert new.save("run", recorded(7), save_id="job 9").revision == 3
+
+    def test_an_export_while_its_run_is_made_anew_has_the_names_of_its_own(
+        self, rig: RunRepository, tmp_path: Path
+    ) -> None:
+        def make_anew() -> None:
+            rig.delete("run")
+            rig.save("run", recorded(7), save_id="job 9")
+
+        with right_after("files_of_one_save", make_anew):
+            rig.export(["run"], tmp_path / "runs.zip")
+
+        with RunRepository.open(tmp_path / "new") as new:
+            new.import_runs([tmp_path / "runs.zip"])
+            assert new.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
+
+    def test_names_of_later_saves_in_an_export_of_before_are_not_taken(
+        self, rig: RunRepository, tmp_path: Path
+    ) -> None:
+        rig.export(["run"], tmp_path / "runs")
+        notes = tmp_path / "runs" / "run" / "astraguard_run.json"
+        told = json.loads(notes.read_text(encoding="utf-8"))
+        told["save_ids"].append(["job 9", "0" * 64, 3])
+        notes.write_text(json.dumps(told), encoding="utf-8")
+
+        with RunRepository.open(tmp_path / "new") as new:
+            new.import_runs([tmp_path / "runs"])
+
+            assert new.query(IDS).rows == [("run", "job 7", 1), ("run", "job 8", 2)]
+            assert new.save("run", recorded(7), save_id="job 9").revision == 3
 
     def test_an_export_of_before_knows_the_stored_save(
         self, rig: RunRepository, tmp_path: Path

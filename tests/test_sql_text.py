@@ -70,6 +70,18 @@ def test_however_the_names_are_quoted(given: str, named: str) -> None:
         ask(sql(20))
 
 
+def test_views_stand_for_the_selects_of_their_text() -> None:
+    both = "{name} x JOIN {name} y"
+    of_table, of_view = (
+        doubled(times, both).replace("SELECT 1 AS z", f"SELECT 1 AS z FROM {name} LIMIT 1")
+        for times, name in ((8, "runs"), (13, "V_Changes"))
+    )
+
+    assert ask(of_table) == [(1,)]
+    with pytest.raises(QueryError, match="names of WITH stand for"):
+        ask(of_view)
+
+
 def test_a_quoted_bracket_is_a_name_and_ends_nothing() -> None:
     sql = doubled(20).replace("SELECT x.z FROM", 'SELECT x.z, 1 AS ")" FROM')
 

@@ -225,6 +225,37 @@ class TestNoise:
         assert noise.frequency_mhz_worst == 2500
         assert noise.processors
 
+    def test_a_sample_right_after_another_takes_no_share_of_its_own(self, tmp_path: Path) -> None:
+        write(tmp_path, PROC)
+        meter = NoiseMeter(tmp_path)
+        # 100 ticks on, 1 of them stolen; then 1 tick alone, which was; then the rest of 100.
+        write(tmp_path, {"stat": "cpu  120 0 110 769 0 0 0 101 0 0\n"})
+        meter.sample()
+        write(tmp_path, {"stat": "cpu  120 0 110 769 0 0 0 102 0 0\n"})
+        meter.sample()
+        right_after = meter.noise()
+        write(tmp_path, {"stat": "cpu  120 0 110 848 0 0 0 122 0 0\n"})
+        meter.sample()
+
+        assert right_after is not None
+        assert (right_after.steal_end, right_after.steal_worst) == (0.01, 0.01)
+        later = meter.noise()
+        assert later is not None
+        assert (later.steal_start, later.steal_end, later.steal_worst) == (0.01, 0.21, 0.21)
+
+    def test_the_time_of_many_processors_passes_faster(self, tmp_path: Path) -> None:
+        each = "".join(f"cpu{number} 0 0 0 0 0 0 0 0 0 0\n" for number in range(4))
+        write(tmp_path, PROC | {"stat": "cpu  100 0 100 700 0 0 0 100 0 0\n" + each})
+        meter = NoiseMeter(tmp_path)
+        # A quarter of a second of four.
+        write(tmp_path, {"stat": "cpu  100 0 100 700 0 0 0 200 0 0\n"})
+        meter.sample()
+
+        noise = meter.noise()
+
+        assert noise is not None
+        assert noise.steal_worst is None
+
     def test_what_the_machine_does_not_say_is_none(self, tmp_path: Path) -> None:
         write(tmp_path, {"stat": "nonsense\n", "loadavg": "\n", "pressure/cpu": "some\n"})
         meter = NoiseMeter(tmp_path)

@@ -71,9 +71,13 @@ class RunNotes:
 
     @property
     def named_saves(self) -> tuple[tuple[str, str, int], ...]:
-        """All named saves; notes of an older export know the stored one alone."""
+        """All named saves; notes of an older export know the stored one alone.
+
+        An older export beside a saver may name saves that came after what it copied: a
+        retry of theirs has to save.
+        """
         if self.save_ids or self.save_id is None or self.save_sha256 is None:
-            return self.save_ids
+            return tuple(named for named in self.save_ids if named[2] <= self.revision)
         return ((self.save_id, self.save_sha256, self.revision),)
 
     @property

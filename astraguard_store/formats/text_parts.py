@@ -54,7 +54,7 @@ def csv_frames(file: BinaryIO, separator: str, first_row: int) -> Iterator[pl.Da
         try:
             frame = pl.read_csv(names + rows, separator=separator, infer_schema=False)
         except pl.exceptions.ComputeError as error:
-            found = _long_row(names + rows, separator)
+            found = _wrong_row(names + rows, separator)
             if found is None:
                 raise
             raise _wrong(found, row, first_row) from error
@@ -138,18 +138,25 @@ def _wrong(found: tuple[int, str], row: int, first_row: int) -> InvalidRunError:
     return InvalidRunError(f"Row {row + place} (the first is {first_row}){why}")
 
 
-def _long_row(part: bytes, separator: str) -> tuple[int, str] | None:
-    """Return which row of a CSV has too many values, and that it has; None if none has."""
+def _wrong_row(part: bytes, separator: str) -> tuple[int, str] | None:
+    """Return which row of a CSV is none, and why; None if each is one."""
     lines = io.StringIO(part.decode("utf-8", "replace"), newline="")
     rows = csv.reader(lines, delimiter=separator)
-    names = len(next(rows, []))
-    for place, values in enumerate(filter(any, rows)):
-        if len(values) > names:
-            more = f"{values[names]!r:.40} is the first that is too many"
-            return (
-                place,
-                f" has {len(values)} values for the {names} names in the first line: {more}",
-            )
+    names = next(rows, [])
+    place, values = -1, names
+    try:
+        for place, values in enumerate(filter(any, rows)):
+            if len(values) > len(names):
+                told = f" has {len(values)} values for the {len(names)} names in the first line: "
+                more = f"{values[len(names)]!r:.40} is the first that is too many"
+                return place, told + more
+    except csv.Error:
+        # A value of more than 131,072 characters.
+        return place + 1, ": a quote is opened in it that nothing closes"
+    # The last value takes all that follows, to the last end of a line.
+    if values[-1].endswith("\n"):
+        name = names[len(values) - 1]
+        return place, f", column {name!r}: a quote is opened that nothing closes"
     return None
 
 
@@ -163,14 +170,22 @@ def _wrong_line(lines: Iterable[bytes]) -> tuple[int, str] | None:
     return None
 
 
+class _NoNumber(str):
+    """NaN or an infinity, which Python writes into JSON, and JSON doesn't know."""
+
+    __slots__ = ()
+
+
 def _why_no_row(line: bytes, kinds: dict[str, str]) -> str | None:
     try:
-        values = json.loads(line)
+        values = json.loads(line, parse_constant=_NoNumber)
     except ValueError as error:
         return f" is no JSON: {error}"
     if not isinstance(values, dict):
         return f" is no JSON object: {values!r:.40}"
     for name, value in values.items():
+        if isinstance(value, _NoNumber):
+            return f", column {name!r}: {value} is no number in JSON; leave such rows out"
         kind = _KINDS.get(type(value), "a list or an object")
         if value is not None and kinds.setdefault(name, kind) != kind:
             return f", column {name!r}: {value!r:.40} is {kind}, and above it was {kinds[name]}"

@@ -35,6 +35,7 @@ from astraguard_store.shown import printable
 SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
 """Where an axis of shares has its ticks."""
 
+_NO_PLACE: Final = "0 ms each time that it came, which has no place on a log axis"
 _MARKED: Final = (0.5, 0.95, 0.99)
 _NINES: Final = 3.0
 _LONGEST_NAME: Final = 60
@@ -105,7 +106,8 @@ def distribution_shape(distribution: Distribution, most_points: int) -> Distribu
     runs = [run for run in distribution.runs if run.cumulative()]
     times = [time for run in runs for time, _ in run.cumulative() if time > 0]
     if not times:
-        return "No event of it was measured, so there is no chart."
+        why = f"It took {_NO_PLACE}" if runs else "No event of it was measured"
+        return f"{why}, so there is no chart."
     # Room at the right for what never came.
     beyond = 1.3 if any(run.missed for run in runs) else 1.05
     low, high = min(times) / 1.05, max(times) * beyond
@@ -126,7 +128,7 @@ def _curve(run: RunDistribution, unit: Unit, low: float, most: int) -> Curve:
     points = _thinned(run.cumulative(), [run.quantile(mark.share) for mark in marks], most)
     said = ", ".join(f"{quantile_text(q)} {_percentile(run, q, unit)}" for q in _MARKED)
     said += f" {unit.name}" + (f", {count_text(run.missed)} missed" if run.missed else "")
-    # 0 ms has no place on a log axis: it lies at its end.
+    # 0 ms lies at the axis' end.
     kept = tuple((max(time, low), share) for time, share in points)
     return Curve(printable(run.run_id), said, run.missed, kept, marks)
 
@@ -194,7 +196,8 @@ def history_shape(history: History, statistic: str) -> HistoryShape | str:
         value for value in [*known, *(e for band in bands.values() for e in band)] if value > 0
     ]
     if not ends:
-        return "No run measured it, so there is no chart."
+        why = f"It took {_NO_PLACE}" if known else "No run measured it"
+        return f"{why}, so there is no chart."
     unit = unit_of(known)
     low, high = min(ends) / 1.1, max(ends) * 1.1
     runs = sorted({(point.recorded_at, point.run_id) for point in history.points})
@@ -306,10 +309,12 @@ def times_shape(
     """
     statistics = ("p50", "p95") if len(runs) == 1 else ("p95",)
     every = [one for _, slices in runs for one in slices]
-    known = [v for one in every for name in statistics if (v := arrived(one, name))]
+    came = [v for one in every for name in statistics if (v := arrived(one, name)) is not None]
+    known = [value for value in came if value > 0]
     name = _short(metric_type)
     if not known:
         why = "no event of it came" if every else "the measurements aren't kept here"
+        why = f"it took {_NO_PLACE}" if came else why
         return f"{name}: nothing over the scenario's time, {why}."
     unit = unit_of(known)
     title = f"{name}: {' (dashed) and '.join(statistics)} over the scenario's time, {unit.name}"
@@ -326,12 +331,12 @@ def times_shape(
 
 
 def arrived(one: TimeSlice, statistic: str) -> float | None:
-    """Return a percentile of a slice, ms; None for one that has no place on a log axis.
+    """Return a percentile of a slice, ms; None if it is among what never came.
 
-    It is among what never came, or 0 ms. A line has a gap there.
+    A line has a gap there.
     """
     value: float | AtLeast = getattr(one, statistic)
-    return None if isinstance(value, AtLeast) else value or None
+    return None if isinstance(value, AtLeast) else value
 
 
 def middle(one: TimeSlice) -> float:

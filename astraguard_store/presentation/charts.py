@@ -311,7 +311,7 @@ def _times_of(alt: Any, shape: TimesShape) -> Any:
             "time": middle(one),
             "percentile": statistic,
             # None breaks the line: the percentile is among what never came.
-            "value": None if value is None else value / shape.unit.ms,
+            "value": None if value is None else max(value, shape.low_ms) / shape.unit.ms,
             "missed": one.missed if statistic == "p95" and one.missed else None,
         }
         for one in slices

@@ -61,7 +61,7 @@ _OTHER_KINDS = re.compile(
 def export(
     root: Path,
     load: Callable[[str], StoredRun],
-    noted: Callable[[str], Noted],
+    noted: Callable[[str], tuple[StoredRun, Noted]],
     measurements: Callable[[str], pl.DataFrame],
     run_ids: Iterable[str],
     target: Path,
@@ -69,7 +69,18 @@ def export(
     *,
     dataset: bool = False,
 ) -> ExportReport:
-    """Copy runs out of a results folder; raises as `RunRepository.export`."""
+    """Copy runs out of a results folder; raises as `RunRepository.export`.
+
+    Args:
+        root: The folder.
+        load: Gives a run as it is stored now.
+        noted: Gives the same and what is noted beside it, both of one moment.
+        measurements: Gives a run's measurements.
+        run_ids: The runs.
+        target: What is made.
+        progress: Told after each run.
+        dataset: Whether *target* is a dataset.
+    """
     makes_file = target.suffix.lower() in {".zip", ".parquet"}
     reason = why_in_store(root, target, is_folder=dataset or not makes_file)
     if reason:
@@ -83,13 +94,12 @@ def export(
         )
     if target.suffix.lower() == ".parquet":
         return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, load, noted, run_ids, target, progress)
+    return _export_files(root, noted, run_ids, target, progress)
 
 
 def _export_files(
     root: Path,
-    load: Callable[[str], StoredRun],
-    noted: Callable[[str], Noted],
+    noted: Callable[[str], tuple[StoredRun, Noted]],
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
@@ -101,22 +111,25 @@ def _export_files(
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(load, run_id), noted, copies)
+            files += _copy_run(root, partial(noted, run_id), copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
     return ExportReport(target, len(chosen), files, size)
 
 
-def _copy_run(
-    root: Path,
-    load: Callable[[], StoredRun],
-    noted: Callable[[str], Noted],
-    copies: RunsTarget,
-) -> int:
+def _copy_run(root: Path, noted: Callable[[], tuple[StoredRun, Noted]], copies: RunsTarget) -> int:
     """Copy the files of one run; return how many it has."""
+    looks: list[tuple[StoredRun, Noted]] = []
+
+    def load() -> StoredRun:
+        looks.append(noted())
+        return looks[-1][0]
+
     with ExitStack() as stack:
         run, files = files_of_one_save(root, load, stack)
+        # What is noted by now may be of a later save.
+        of_run = next(of_look for stored, of_look in looks if stored is run)
         # A run that ended before its first measurement is what `export` notes of it.
         if not files and (run.summary.total_measurements or run.summary.state == "running"):
             is_running = run.summary.state == "running"
@@ -128,7 +141,6 @@ def _copy_run(
             path = _attachment(root, run.summary.run_id, attached)
             name = f"{ATTACHMENTS_NAME}/{attached.name}"
             copies.add_beside(run.summary, name, _content(path, attached))
-        of_run = noted(run.summary.run_id)
         notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)

@@ -159,7 +159,7 @@ class FolderRuns:
         return export(
             self._root,
             self._stored,
-            lambda _: Noted(False, Judgements(), []),
+            lambda run_id: (self._stored(run_id), Noted(False, Judgements(), [])),
             self.measurements,
             run_ids,
             target,

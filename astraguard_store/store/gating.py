@@ -197,7 +197,7 @@ class Gating:
 
         def step(transaction: Transaction) -> None:
             if not transaction.delete_baseline(name):
-                raise _no_baseline(name, self.baselines())
+                raise self._no_baseline(name, self.baselines())
 
         self._store.change(f"deleting baseline {name!r}", step)
 
@@ -209,7 +209,7 @@ class Gating:
         """Return a baseline."""
         found = self._baselines()
         if name not in found:
-            raise _no_baseline(name, tuple(found.values()))
+            raise self._no_baseline(name, tuple(found.values()))
         return found[name]
 
     def _baselines(self) -> dict[str, Baseline]:
@@ -239,9 +239,18 @@ class Gating:
         found = self._baselines()
         if baseline in found:
             return baseline, found[baseline].run_ids
-        if self._store.database.read(partial(run_exists, run_id=baseline)):
+        if self._has_run(baseline):
             return None, (baseline,)
-        raise _no_baseline(baseline, tuple(found.values()))
+        raise self._no_baseline(baseline, tuple(found.values()))
+
+    def _has_run(self, run_id: str) -> bool:
+        return self._store.database.read(partial(run_exists, run_id=run_id))
+
+    def _no_baseline(self, name: str, known: Sequence[Baseline]) -> GateError:
+        names = ", ".join(repr(baseline.name) for baseline in known)
+        there = f"there are {names}" if names else "`astraguard-store baseline set` makes one"
+        run = "but a run of that name" if self._has_run(name) else "and no run of that name"
+        return GateError(f"no baseline {name!r}, {run}: {there}")
 
     def _sides(
         self,
@@ -354,9 +363,3 @@ def _checked_ids(runs: Runs, what: str) -> tuple[str, ...]:
     if not ids:
         raise InvalidRunError(f"Invalid {what}: no run was named")
     return tuple(dict.fromkeys(check_run_id(run_id) for run_id in ids))
-
-
-def _no_baseline(name: str, known: Sequence[Baseline]) -> GateError:
-    names = ", ".join(repr(baseline.name) for baseline in known)
-    there = f"there are {names}" if names else "`astraguard-store baseline set` makes one"
-    return GateError(f"no baseline {name!r}, and no run of that name: {there}")

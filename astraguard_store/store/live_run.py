@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from math import isfinite
@@ -115,10 +116,15 @@ class LiveRun(LatencyCollector):
     def __enter__(self) -> Self:
         if self._recording is not None:
             raise ClosedStoreError(f"run {self.run_id!r} was begun already; make another")
-        with interrupts_held_back():
-            self._recording = self._begin()
-            self._recorder = Recorder(self, self._recording, self._flush_every_s)
-            self._recorder.start()
+        try:
+            with interrupts_held_back():
+                self._recording = self._begin()
+                self._recorder = Recorder(self, self._recording, self._flush_every_s)
+                self._recorder.start()
+        except BaseException as error:
+            # Such as a Ctrl-C that was held back: the block isn't entered, so nothing leaves it.
+            self._give_up(error)
+            raise
         return self
 
     def __exit__(
@@ -133,18 +139,24 @@ class LiveRun(LatencyCollector):
             return
         state: RunState = "finished" if exception is None else "failed"
         error = None if exception is None else _told(exception)
-        try:
-            with interrupts_held_back():
-                self.saved = self._end(recording, recorder, state, error)
-        except StoreError as failure:
-            if exception is None:
-                raise
-            # The one that ended the block is the one to know; this is said beside it.
-            exception.add_note(f"Besides, the run could not be saved: {failure}")
-            logger.warning("run %r could not be saved: %s", self.run_id, failure)
+        self._end_beside(exception, recording, recorder, state, error)
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.__enter__)
+        # The second to take it, the thread that has begun or who is cancelled, ends the run.
+        first = threading.Lock()
+
+        def begin() -> None:
+            self.__enter__()
+            if not first.acquire(blocking=False):
+                self._give_up(asyncio.CancelledError())
+
+        try:
+            await asyncio.to_thread(begin)
+        except asyncio.CancelledError as error:
+            if not first.acquire(blocking=False):
+                await asyncio.shield(asyncio.to_thread(self._give_up, error))
+            raise
+        return self
 
     async def __aexit__(
         self,
@@ -168,6 +180,31 @@ class LiveRun(LatencyCollector):
                 f"run {self.run_id!r} is not being recorded; use it inside its `with`"
             )
         return self._recording, self._recorder
+
+    def _give_up(self, exception: BaseException) -> None:
+        """End a run, if it has begun, whose block is never entered."""
+        recording = self._recording
+        if recording is not None:
+            recorder = self._recorder or Recorder(self, recording, self._flush_every_s)
+            self._end_beside(exception, recording, recorder, "interrupted", None)
+
+    def _end_beside(
+        self,
+        exception: BaseException | None,
+        recording: Recording,
+        recorder: Recorder,
+        state: RunState,
+        error: str | None,
+    ) -> None:
+        """Save the run; if that fails, an exception that is under way is the one to know."""
+        try:
+            with interrupts_held_back():
+                self.saved = self._end(recording, recorder, state, error)
+        except StoreError as failure:
+            if exception is None:
+                raise
+            exception.add_note(f"Besides, the run could not be saved: {failure}")
+            logger.warning("run %r could not be saved: %s", self.run_id, failure)
 
     def _end(
         self, recording: Recording, recorder: Recorder, state: RunState, error: str | None

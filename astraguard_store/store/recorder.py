@@ -65,6 +65,10 @@ class Recorder:
         self._labels = 0
         self._noted: list[float | None] | None = None
         self._has_failed = False
+        # Kept from one thread to the next, for each fork ends one.
+        now = time.monotonic()
+        self._flush_at, self._sample_at = now + self._flush_every_s, now + _SAMPLE_EVERY_S
+        self._beat_at = now + _BEAT_EVERY_S
         # Held while the journal is written, by its thread or by who attaches or ends.
         self._journal_lock = threading.Lock()
         self._stop = threading.Event()
@@ -210,20 +214,24 @@ class Recorder:
             self._recording.journal.forget()
 
     def _run(self) -> None:
+        while True:
+            # Before it looks whether it is to stop: a program may fork all the time.
+            self._do_what_is_due()
+            next_at = min(self._flush_at, self._sample_at)
+            if self._stop.wait(max(0.0, next_at - time.monotonic())):
+                return
+
+    def _do_what_is_due(self) -> None:
         now = time.monotonic()
-        flush_at, sample_at = now + self._flush_every_s, now + _SAMPLE_EVERY_S
-        beat_at = now + _BEAT_EVERY_S
-        while not self._stop.wait(max(0.0, min(flush_at, sample_at) - time.monotonic())):
-            now = time.monotonic()
-            if now >= sample_at:
-                self._meter.sample()
-                sample_at = now + _SAMPLE_EVERY_S
-            if now >= flush_at:
-                self.flush()
-                flush_at = now + self._flush_every_s
-            if now >= beat_at:
-                self._beat()
-                beat_at = now + _BEAT_EVERY_S
+        if now >= self._sample_at:
+            self._meter.sample()
+            self._sample_at = now + _SAMPLE_EVERY_S
+        if now >= self._flush_at:
+            self.flush()
+            self._flush_at = now + self._flush_every_s
+        if now >= self._beat_at:
+            self._beat()
+            self._beat_at = now + _BEAT_EVERY_S
 
     def _beat(self) -> None:
         noise = self._meter.noise()

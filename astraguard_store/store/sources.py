@@ -28,9 +28,11 @@ from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import (
     StoredRun,
     keeps_satellite_buckets,
+    load_run,
     named_saves,
     save_ids_of,
 )
+from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import (
     ArtifactWriteError,
     DatabaseError,
@@ -593,13 +595,19 @@ class FolderSource(MemorySource):
         """Copy runs out of the store."""
         from astraguard_store.store.exporting import Noted, export
 
-        def noted(run_id: str) -> Noted:
-            return self._database.read(
-                lambda connection: Noted(
-                    keeps_satellite_buckets(connection, run_id),
-                    judgements_of(connection, run_id),
-                    save_ids_of(connection, run_id),
-                )
+        def noted(run_id: str) -> tuple[StoredRun, Noted]:
+            # It may have to be published first.
+            self._load(run_id)
+            return self._database.read(partial(at_once, run_id=run_id))
+
+        def at_once(connection: Connection, run_id: str) -> tuple[StoredRun, Noted]:
+            run = load_run(connection, run_id)
+            if run is None:
+                raise RunNotFoundError(run_id, str(self._root))
+            return run, Noted(
+                keeps_satellite_buckets(connection, run_id),
+                judgements_of(connection, run_id),
+                save_ids_of(connection, run_id),
             )
 
         return export(

@@ -16,6 +16,9 @@ _PROC: Final = Path("/proc")
 # guest and guest_nice are part of user and nice.
 _COUNTED_TIMES: Final = 8
 _STEAL: Final = 7
+# A tick is 10 ms: one that is stolen is 40 % of the 12 ms between two samples on two processors,
+# and 1 % of half a second of one. At the start and the end two samples lie so close.
+_STEAL_OVER_S: Final = 0.5
 
 
 class _Sample(NamedTuple):
@@ -37,6 +40,8 @@ class NoiseMeter:
     def __init__(self, proc: Path = _PROC) -> None:
         self._proc = proc
         self._times = self._cpu_times()
+        self._share: float | None = None
+        self._least_ticks = _STEAL_OVER_S * os.sysconf("SC_CLK_TCK") * self._processors()
         self._first: _Sample | None = None
         self._last: _Sample | None = None
         self._worst: _Sample | None = None
@@ -63,13 +68,18 @@ class NoiseMeter:
         return _number(_words(self._proc / "loadavg"), 0)
 
     def _steal(self) -> float | None:
-        """Return the share since the last sample; None before the clock has ticked."""
-        before, self._times = self._times, self._cpu_times()
-        if before is None or self._times is None:
+        """Return the share of the last time that was long enough; None before one was."""
+        before, now = self._times, self._cpu_times()
+        if before is None or now is None:
+            self._times = now
             return None
-        spent = [now - then for now, then in zip(self._times, before, strict=True)]
+        spent = [late - early for late, early in zip(now, before, strict=True)]
         total = sum(spent)
-        return max(0.0, spent[_STEAL] / total) if total > 0 else None
+        if total >= self._least_ticks:
+            self._share = max(0.0, spent[_STEAL] / total)
+        if total >= self._least_ticks or total < 0:
+            self._times = now
+        return self._share
 
     def _cpu_times(self) -> list[int] | None:
         words = _words(self._proc / "stat")[: 1 + _COUNTED_TIMES]
@@ -78,6 +88,11 @@ class NoiseMeter:
         except ValueError:
             return None
         return times if words[:1] == ["cpu"] and len(times) == _COUNTED_TIMES else None
+
+    def _processors(self) -> int:
+        """Return of how many the times are the sum."""
+        lines = _text(self._proc / "stat").splitlines()
+        return sum(line[:3] == "cpu" and line[3:4].isdigit() for line in lines) or 1
 
     def _pressure(self) -> float | None:
         # some avg10=1.23 avg60=…

@@ -9,7 +9,7 @@ that can be stopped. So they are counted before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -30,8 +30,15 @@ _BEFORE_A_TABLE: Final = frozenset({"from", "join", "in", ",", "("})
 _BEGINNINGS: Final = frozenset({"select", "values", "with"})
 
 
-def why_too_long_to_read(sql: str) -> str | None:
-    """Return why a statement isn't given to SQLite; None if it may be."""
+def why_too_long_to_read(
+    sql: str, views: Callable[[], Iterable[tuple[str, str]]] = tuple
+) -> str | None:
+    """Return why a statement isn't given to SQLite; None if it may be.
+
+    Args:
+        sql: The statement.
+        views: Gives (name, text) of each view that it may name; asked only if it has a WITH.
+    """
     # The second looks at the text only where the first lets it pass.
     if len(sql) > _LONGEST_BYTES or len(sql.encode(errors="replace")) > _LONGEST_BYTES:
         return (
@@ -44,17 +51,24 @@ def why_too_long_to_read(sql: str) -> str | None:
         if name in bodies:
             return f"the name {name!r} is given twice by WITH; use another"
         bodies[name] = body
-    parts = _Parts(bodies).of(tokens)
+    of_views = {name.lower(): list(_tokens(text)) for name, text in views()} if bodies else {}
+    parts = _Parts(bodies, of_views).of(tokens)
     if parts > _MOST_PARTS:
         return f"its names of WITH stand for {parts} parts; name each of them once or twice"
     return None
 
 
 class _Parts:
-    """Counts how many SELECTs names of WITH stand for."""
+    """Counts how many SELECTs names of WITH and of views stand for."""
 
-    def __init__(self, bodies: dict[str, Sequence[str]]) -> None:
-        self._bodies = bodies
+    def __init__(
+        self, bodies: dict[str, Sequence[str]], views: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._bodies = {**views, **bodies}
+        self._selects = {
+            name: 1 if name in bodies else body.count("select")
+            for name, body in self._bodies.items()
+        }
         # A name within its own body is the recursion, or wrong.
         self._counts: dict[str, int] = {}
 
@@ -67,7 +81,7 @@ class _Parts:
             return 0
         if name not in self._counts:
             self._counts[name] = 0
-            self._counts[name] = 1 + self.of(self._bodies[name])
+            self._counts[name] = self._selects[name] + self.of(self._bodies[name])
         return self._counts[name]
 
 
