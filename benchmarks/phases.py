@@ -84,7 +84,7 @@ DOCUMENT = (
 SCAN = (("artifacts.scanner", "_newest_summaries", "listing, and a question for each folder"),)
 IMPORT = (
     ("store.adoption", "read_run", "objects of the summary made and checked"),
-    ("artifacts.reader", "read_summary_file", "summary file read"),
+    ("artifacts.reader", "_read_first", "summary file read"),
     ("store.adoption", "rows_of", "rows made"),
     ("database.transaction", "Transaction.insert_new", "rows written"),
     ("database.sqlite.connections", "SqliteWrite.commit", "commit, log synced"),

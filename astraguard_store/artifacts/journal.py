@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ from astraguard_store.system.files import (
     write_all,
 )
 
-_COPIED_BYTES: Final = 2**20
+_PART_BYTES: Final = 2**20
 _ASKED_AGAIN_AFTER_S: Final = 0.002
 
 
@@ -78,11 +78,11 @@ class JournalFile:
         self._put_back()
         written = self._whole
         try:
-            for frame in frames:
-                write_all(self._descriptor, frame)
-                written += len(frame)
-            if self._durable and written > self._whole:
-                sync(self._descriptor)
+            for part in _joined(frames):
+                write_all(self._descriptor, part)
+                written += len(part)
+                if self._durable:
+                    sync(self._descriptor)
         except OSError:
             # A part of a frame would hide all that come later.
             os.ftruncate(self._descriptor, self._whole)
@@ -98,8 +98,8 @@ class JournalFile:
         ensure_staging(self.path.parent.parent)
         descriptor = create_locked(self.path)
         try:
-            for start in range(0, self._whole, _COPIED_BYTES):
-                size = min(_COPIED_BYTES, self._whole - start)
+            for start in range(0, self._whole, _PART_BYTES):
+                size = min(_PART_BYTES, self._whole - start)
                 write_all(descriptor, os.pread(self._descriptor, size, start))
             if self._durable:
                 sync(descriptor)
@@ -156,6 +156,18 @@ def load_journal(path: Path) -> Journal | None:
             return read_journal(content)
         except (ArtifactReadError, OSError) as error:
             raise ArtifactReadError(f"{path}: {error}") from error
+
+
+def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield frames as few parts: of two that aren't synced, a power cut may keep the later one."""
+    part = b""
+    for frame in frames:
+        part += frame
+        if len(part) > _PART_BYTES:
+            yield part
+            part = b""
+    if part:
+        yield part
 
 
 def journals(root: Path) -> dict[str, StagedName]:

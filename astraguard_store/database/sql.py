@@ -22,6 +22,9 @@ T = TypeVar("T")
 Connection = sqlite3.Connection
 """The driver's connection, on which statements run."""
 
+ValueRefusedError = sqlite3.IntegrityError
+"""A value breaks a rule of its table: a CHECK, or a key."""
+
 Query = Callable[[Connection], T]
 """Reads from the connection that it is given."""
 

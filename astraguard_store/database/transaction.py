@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from astraguard_store.database import baselines, live, run_files, runs, store_ro
 from astraguard_store.database.documents import renew_document
 from astraguard_store.database.rows import insert_files, insert_satellite_buckets
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sql import Connection
+from astraguard_store.database.sql import Connection, ValueRefusedError
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
@@ -93,7 +92,7 @@ class Transaction:
         self._connection.execute("SAVEPOINT run")
         try:
             return bool(self.insert_new([new])), None
-        except sqlite3.IntegrityError as error:
+        except ValueRefusedError as error:
             self._connection.execute("ROLLBACK TO run")
             return False, f"its rows are not what a save writes: {error}"
         finally:
