@@ -57,14 +57,15 @@ $(VENV)-lowest/.installed: pyproject.toml constraints.txt tests/lowest_versions.
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(PYTHON) tests/lowest_versions.py > $(VENV)-lowest/constraints.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(VENV)-lowest/constraints.txt --editable '.[zstd]' \
-		pytest pytest-timeout pytest-xdist hypothesis
+		--constraint $(VENV)-lowest/constraints.txt --editable '.[zstd,bench]' \
+		pytest pytest-timeout pytest-xdist hypothesis pandas
 	@touch $@
 
 test-lowest: $(VENV)-lowest/.installed
 	$(VENV)-lowest/bin/python -m pytest -q -n $(WORKERS) --dist worksteal \
 		--ignore tests/test_recipes.py --ignore tests/test_site.py \
-		--ignore tests/test_special_functions.py --ignore tests/test_verdict_rule.py
+		--ignore tests/test_special_functions.py --ignore tests/test_verdict_rule.py \
+		--ignore tests/test_benchmark_peers.py
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture

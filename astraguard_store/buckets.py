@@ -27,7 +27,7 @@ from itertools import accumulate, islice, zip_longest
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgspec import json
+from msgspec import MsgspecError, json
 
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import AtLeast, rank_of
@@ -44,7 +44,7 @@ LAST_BUCKET: Final = 2000
 _TEXTS_AT_A_TIME: Final = 2_000
 _BUCKETS: Final = LAST_BUCKET - ZERO_BUCKET + 1
 _encode = json.Encoder().encode
-_decode = json.Decoder(list[list[int]]).decode
+_decoder = json.Decoder(list[list[int]])
 
 # The largest duration of each bucket but the last: 3,037 powers, made in 0.3 ms.
 _BOUNDARIES: Final = [GAMMA**i for i in range(ZERO_BUCKET, LAST_BUCKET)]
@@ -165,6 +165,14 @@ def text_of(columns: BucketColumns) -> str:
             missed_in_each = missed
         following = bucket + 1
     return _encode(parts).decode()
+
+
+def _decode(text: str) -> list[list[int]]:
+    try:
+        return _decoder.decode(text)
+    except MsgspecError as error:
+        # Before msgspec 0.21 it is none by itself.
+        raise ValueError(str(error)) from error
 
 
 def buckets_of(text: str) -> BucketColumns:
