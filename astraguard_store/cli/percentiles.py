@@ -25,7 +25,7 @@ _Exact = Mapping[tuple[tuple[str | None, ...], float], float | AtLeast | None]
 
 # What a run keeps exactly; all others come from its buckets.
 _KEPT = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
-# To know which run a group is takes 0.6 ms a run.
+# To know which run a group is takes 30 µs a run, and to read it 100 more.
 _MOST_RUNS_LOOKED_INTO = 1_000
 _GROUPINGS = (
     *("run", "satellite", "scenario", "host", "rig", "firmware", "software_version"),
@@ -114,7 +114,8 @@ def percentiles(
         )
         is_measured = any(answer.count for answer in groups.values())
         mistyped = None if is_measured else options.why_no_metric(repository, metric)
-        exact = {} if as_json else _exact(repository, by or (), groups, runs)
+        asks_exact = not as_json and not _KEPT.keys().isdisjoint(quantiles)
+        exact = _exact(repository, by or (), groups, runs) if asks_exact else {}
         origin = options.answers_from(repository)
     if as_json:
         output.print_json({**origin, **_shape(by, groups)})
