@@ -160,3 +160,35 @@ def test_a_disk_that_cannot_be_read_is_not_called_damage(
 def test_what_can_be_read_and_is_no_database_is_damage(overwritten: Path) -> None:
     with pytest.raises(DatabaseDamagedError, match="malformed"):
         RunRepository.open(overwritten)
+
+
+@pytest.mark.parametrize("fix", [False, True])
+def test_check_asks_for_the_right_to_a_file_and_not_for_a_backup(
+    fix: bool, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = os.open
+
+    def forbids(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path in {"latency_raw.csv", "latency_summary.json"}:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open_file(path, flags, mode, dir_fd=dir_fd)
+
+    with RunRepository.open(store) as repository:
+        monkeypatch.setattr(os, "open", forbids)
+        report = repository.check(fix=fix)
+        monkeypatch.undo()
+
+    advice = {finding.advice for finding in report.findings if finding.severity == "fault"}
+    assert advice == {"let this user read it"}
+
+
+def test_check_advises_nobody_to_remove_what_may_hold_a_save(store: Path) -> None:
+    (store / ".staging").rmdir()
+    (store / ".staging").symlink_to(store)
+
+    with RunRepository.open(store, read_only=True) as repository:
+        report = repository.check()
+
+    (left,) = [finding for finding in report.findings if finding.kind == "staging_left_over"]
+    assert "may be the only copy" in left.advice
+    assert "remove" not in left.advice

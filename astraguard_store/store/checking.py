@@ -295,6 +295,7 @@ class _FileFault:
     kind: Literal["missing_file", "changed_file"]
     noted: Artifact
     what: str
+    is_forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,7 +493,7 @@ class FileCheck:
 
     def _looked_at(self, noted: Artifact) -> tuple[_FileFault | None, bytes | None]:
         """Return what is wrong with a file, and what lies in that of a hashed summary."""
-        content = None
+        content, is_forbidden = None, False
         try:
             if noted.sha256 is None:
                 size = size_of(self._root, noted.path)
@@ -506,12 +507,16 @@ class FileCheck:
             what = "it is in the database, but not there"
             return _FileFault("missing_file", noted, what), None
         except ArtifactReadError as error:
-            what = str(error)
-        return (_FileFault("changed_file", noted, what), None) if what else (None, content)
+            what, is_forbidden = str(error), isinstance(error.__cause__, PermissionError)
+        if what:
+            return _FileFault("changed_file", noted, what, is_forbidden), None
+        return None, content
 
     def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
         path = fault.noted.path
-        if fault.noted.kind != "summary_json":
+        if fault.is_forbidden:
+            self._tally.fault(fault.kind, path, fault.what, "let this user read it")
+        elif fault.noted.kind != "summary_json":
             advice = _ADVICE_CSV if fault.noted.kind == "raw_csv" else _ADVICE_COPY
             self._tally.fault(fault.kind, path, fault.what, advice)
         elif self._mender is None:
@@ -538,7 +543,7 @@ def check_staging(root: Path, tally: Tally, before: list[LeftOver]) -> None:
         where = f"{STAGING_NAME}/{left_over.name}"
         advice = f"the next opening for writing finishes or undoes it; so does {_FIX}"
         if not left_over.name:
-            advice = "give this user the right to list it: what lies there may be the only copy"
+            advice = "look at it and its rights; what lies in it may be the only copy of a save"
         elif not left_over.is_ours:
             advice = "look at it and remove it"
         tally.fault("staging_left_over", where, left_over.what, advice)
