@@ -43,7 +43,12 @@ from astraguard_store.provenance import (
 )
 from astraguard_store.shown import note_asked
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
-from astraguard_store.store.store import existing_root, folder_store, memory_store
+from astraguard_store.store.store import (
+    existing_root,
+    folder_store,
+    holds_folders,
+    memory_store,
+)
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
@@ -261,10 +266,8 @@ class RunRepository:
             store = folder_store(root, options, create=False)
             source = FolderSource(store, writes=False)
         except (FileNotFoundError, DatabaseError) as error:
-            from astraguard_store.artifacts.scanner import has_folders
-
             missing = isinstance(error, FileNotFoundError)
-            if not has_folders(root):
+            if not holds_folders(root):
                 if not missing:
                     raise
                 raise StoreNotFoundError(

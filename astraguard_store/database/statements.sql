@@ -407,190 +407,250 @@ FROM measurements
 WHERE measurements.run_id = ? ORDER BY measurements."row"
 
 -- percentiles._rows_sql by=('day', 'run') of_all=True on=all
-SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('day',) of_all=True on=all
-SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('firmware', 'run') of_all=True on=all
-SELECT runs.firmware AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.firmware AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('firmware',) of_all=True on=all
-SELECT runs.firmware AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.firmware AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('git_branch', 'run') of_all=True on=all
-SELECT runs.git_branch AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.git_branch AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('git_branch',) of_all=True on=all
-SELECT runs.git_branch AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.git_branch AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('git_commit', 'run') of_all=True on=all
-SELECT runs.git_commit AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.git_commit AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('git_commit',) of_all=True on=all
-SELECT runs.git_commit AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.git_commit AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('host', 'run') of_all=True on=all
-SELECT runs.host AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.host AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('host',) of_all=True on=all
-SELECT runs.host AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.host AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('month', 'run') of_all=True on=all
-SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('month',) of_all=True on=all
-SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('platform', 'run') of_all=True on=all
-SELECT runs.platform AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.platform AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('platform',) of_all=True on=all
-SELECT runs.platform AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.platform AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('python', 'run') of_all=True on=all
-SELECT runs.python AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.python AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('python',) of_all=True on=all
-SELECT runs.python AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.python AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('rig', 'run') of_all=True on=all
-SELECT runs.rig AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.rig AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('rig',) of_all=True on=all
-SELECT runs.rig AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.rig AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('run',) of_all=True on=all
-SELECT runs.run_id AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.run_id AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('satellite', 'run') of_all=True on=each
-SELECT statistics.satellite_id AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id > '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT statistics.satellite_id AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
+WHERE runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('satellite',) of_all=True on=each
-SELECT statistics.satellite_id AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id > '' AND runs.state = 'finished' ORDER BY group_0
+SELECT statistics.satellite_id AS group_0, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
+WHERE runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('scenario', 'run') of_all=True on=all
-SELECT runs.scenario AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.scenario AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('scenario', 'week') of_all=True on=all
-SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('scenario', 'week', 'run') of_all=True on=all
-SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, runs.run_id AS group_2, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1, group_2
+SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, runs.run_id AS group_2, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1, group_2
 
 -- percentiles._rows_sql by=('scenario',) of_all=True on=all
-SELECT runs.scenario AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.scenario AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('serial', 'run') of_all=True on=each
-SELECT units.serial AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id > '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT units.serial AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
+WHERE runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('serial',) of_all=True on=each
-SELECT units.serial AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id > '' AND runs.state = 'finished' ORDER BY group_0
+SELECT units.serial AS group_0, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
+WHERE runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('software_version', 'run') of_all=True on=all
-SELECT runs.software_version AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT runs.software_version AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('software_version',) of_all=True on=all
-SELECT runs.software_version AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT runs.software_version AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=('week', 'run') of_all=True on=all
-SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, runs.run_id AS group_1, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0, group_1
+SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
 
 -- percentiles._rows_sql by=('week',) of_all=True on=all
-SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY group_0
+SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
 
 -- percentiles._rows_sql by=() of_all=False on=all
-SELECT statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.run_id IN (SELECT given.value
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.run_id IN (SELECT given.value
 FROM json_each(:run_ids) AS given) ORDER BY runs.run_id
 
 -- percentiles._rows_sql by=() of_all=True on=all
-SELECT statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state = 'finished' ORDER BY runs.run_id
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY runs.run_id
 
 -- percentiles._rows_sql by=() of_all=True on=one
-SELECT statistics.run_id, buckets.counts
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id AND runs.state = 'finished' ORDER BY runs.run_id
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = :satellite_id
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id))) AND runs.state = 'finished' ORDER BY runs.run_id
 
 -- percentiles._unfinished_sql on=all
 SELECT DISTINCT runs.run_id
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = '' AND runs.state != 'finished' ORDER BY runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''
+WHERE runs.state != 'finished' ORDER BY runs.run_id
 
 -- percentiles._unfinished_sql on=each
 SELECT DISTINCT runs.run_id
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id > '' AND runs.state != 'finished' ORDER BY runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > ''
+WHERE runs.state != 'finished' ORDER BY runs.run_id
 
 -- percentiles._unfinished_sql on=one
 SELECT DISTINCT runs.run_id
-FROM runs JOIN statistics ON statistics.run_id = +runs.run_id
-WHERE statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id AND runs.state != 'finished' ORDER BY runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id
+WHERE runs.state != 'finished' ORDER BY runs.run_id
 
 -- percentiles._unknown_sql
 SELECT given.value
