@@ -242,10 +242,6 @@ def _padded(column: Column, width: int, text: str) -> str:
     return spaces + text if column.numeric else text + spaces
 
 
-def _parts(cell: Cell) -> tuple[str, str]:
-    return (cell, "") if isinstance(cell, str) else (cell.text, cell.colour)
-
-
 def _draw(
     console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], gap: int
 ) -> None:
