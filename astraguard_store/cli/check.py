@@ -46,7 +46,7 @@ def check(
         results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, hidden=as_json
     )
     if as_json:
-        output.print_json({**origin, **shapes.report_shape(report)})
+        output.print_json({**origin, **shapes.shape_of(report)})
     else:
         _print_report(report)
     return OK if report.is_sound else ANSWER_IS_NO

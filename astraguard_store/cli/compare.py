@@ -110,7 +110,7 @@ def compare(
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
             if standard.is_set:
-                shape["verdict"] = shapes.gate_shape(judged.report) if judged.report else None
+                shape["verdict"] = shapes.shape_of(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
         elif form in _FOR_CI:
             _FOR_CI[form](comparison, judged.report)

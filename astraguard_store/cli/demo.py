@@ -93,8 +93,8 @@ def demo(results: Path, as_json: bool) -> None:
         write_report(repository, [_CANDIDATE], standard, report)
         origin = options.database_of(repository)
         if as_json:
-            compared = shapes.comparison_shape(comparison, by_satellite=False)
-            shape = {"recent": shapes.headers_shape(headers), "comparison": compared}
+            compared = shapes.shape_of(comparison)
+            shape = {"recent": shapes.plain(headers), "comparison": compared}
             output.print_json({**origin, "flights": flights, **shape, "report": str(report)})
         else:
             runs = options.summaries_of(repository, headers)
@@ -153,5 +153,5 @@ def _flight_shape(
         "recovered": flight.recovered,
         "missed": flight.missed,
         "false_alarms": flight.false_alarms,
-        "run": shapes.run_shape(run),
+        "run": shapes.shape_of(run),
     }

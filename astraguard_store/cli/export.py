@@ -69,7 +69,7 @@ def export(
             report = repository.export(chosen, target, progress, dataset=dataset)
         origin = options.answers_from(repository)
     if as_json:
-        output.print_json({**origin, **shapes.report_shape(report)})
+        output.print_json({**origin, **shapes.shape_of(report)})
     else:
         files = f"{text.counted(report.files, 'file')}, {numbers.size_text(report.bytes)}"
         output.print_line(f"{report.target}: {text.counted(report.runs, 'run')}, {files}")

@@ -144,7 +144,7 @@ def gate(
         junit.write_text(gate_junit(report), encoding="utf-8")
     code = _exit_code(report, allow_inconclusive=allow_inconclusive, trusted=trust_assumed)
     if as_json:
-        output.print_json({**origin, **shapes.gate_shape(report), "exit_code": code})
+        output.print_json({**origin, **shapes.shape_of(report), "exit_code": code})
     else:
         _print_report(report, show_all=show_all, markdown=as_markdown)
     return code
@@ -279,7 +279,7 @@ def calibrate(
         complain(f"{error}; `{PROGRAM} recent` lists the runs")
         return ERROR
     if as_json:
-        output.print_json({**origin, **shapes.calibration_shape(found)})
+        output.print_json({**origin, **shapes.shape_of(found)})
     else:
         _print_calibration(found, markdown=as_markdown)
     return OK

@@ -130,8 +130,13 @@ def percentiles(
 
 def _shape(by: tuple[str, ...] | None, groups: _Groups) -> shapes.Shape:
     if by is None:
-        return shapes.report_shape(groups[()])
-    return {"groups": shapes.groups_shape(by, groups)}
+        return shapes.shape_of(groups[()])
+    return {
+        "groups": [
+            {"group": dict(zip(by, group, strict=True)), **shapes.shape_of(answer)}
+            for group, answer in groups.items()
+        ]
+    }
 
 
 def _exact(

@@ -98,7 +98,7 @@ def prune(
 
 def _print_report(repository: RunRepository, report: PruneReport, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({**options.database_of(repository), **shapes.report_shape(report)})
+        output.print_json({**options.database_of(repository), **shapes.shape_of(report)})
     else:
         heading = "would go" if report.dry_run else "gone"
         for run_id in report.deleted:

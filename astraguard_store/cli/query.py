@@ -86,7 +86,7 @@ def query(
         answer = repository.query(statement, bound, time_limit_s=time_limit, row_limit=limit)
         origin = options.database_of(repository)
     if as_json or form == "json":
-        output.print_json({**origin, **shapes.report_shape(answer)})
+        output.print_json({**origin, **shapes.shape_of(answer)})
         return
     _PRINTERS[form](answer)
     if answer.truncated:

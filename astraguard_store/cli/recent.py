@@ -162,7 +162,7 @@ def recent(
         cursor = headers[limit - 1].run_id if len(headers) > limit else None
         del headers[limit:]
         if as_json:
-            output.print_json({**origin, "runs": shapes.headers_shape(headers), "next": cursor})
+            output.print_json({**origin, "runs": shapes.plain(headers), "next": cursor})
         elif headers and mistyped is None:
             runs = options.summaries_of(repository, headers)
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)

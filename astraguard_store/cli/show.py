@@ -54,7 +54,7 @@ def show(
         has_rows = repository.answers_from == "database"
         intervals = repository.percentile_intervals(summary.run_id) if has_rows else {}
         if as_json:
-            shape = {**shapes.run_shape(summary), "intervals": shapes.intervals_shape(intervals)}
+            shape = {**shapes.shape_of(summary), "intervals": shapes.plain(intervals)}
             output.print_json({**options.answers_from(repository), **shape})
             return
         drawn = _sketches(repository, summary) if as_markdown or output.has(BLOCKS) else []

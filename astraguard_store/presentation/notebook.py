@@ -13,7 +13,7 @@ from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
-from astraguard_store.presentation.shapes import value_shape
+from astraguard_store.presentation.shapes import shape_of
 from astraguard_store.presentation.tables import verdict_table
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
@@ -199,7 +199,7 @@ def _calibration(found: Calibration) -> Html:
 
 
 def _fields(value: object) -> Html:
-    rows = [[name, _shown(field)] for name, field in value_shape(value).items()]
+    rows = [[name, _shown(field)] for name, field in shape_of(value).items()]
     return tag("div", table(text.words("", type(value).__name__), rows))
 
 
@@ -226,11 +226,11 @@ _TABLES: dict[type, Callable[[Any], Html]] = {
     RunSummary: lambda run: _statistics(run.metrics, f"Run {run.run_id}"),
 }
 _ROWS: dict[type, Callable[[Any], list[_Row]]] = {
-    Calibration: lambda found: [value_shape(cell) for cell in found.cells],
-    CheckReport: lambda report: [value_shape(finding) for finding in report.findings],
+    Calibration: lambda found: [shape_of(cell) for cell in found.cells],
+    CheckReport: lambda report: [shape_of(finding) for finding in report.findings],
     Comparison: lambda comparison: [_change_row(change) for change in comparison.changes],
     Distribution: _distribution_rows,
-    GateReport: lambda report: [value_shape(cell) for cell in report.cells],
+    GateReport: lambda report: [shape_of(cell) for cell in report.cells],
     History: _history_rows,
     Percentiles: lambda answer: [
         {"metric_type": answer.metric_type, **value._asdict()} for value in answer.values

@@ -21,15 +21,10 @@ from astraguard_store.over_time import over_time
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation.html import Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
-    comparison_shape,
-    differences_shape,
     distributions_shape,
-    gate_shape,
-    history_shape,
     listed_shape,
-    over_time_shape,
-    report_shape,
-    run_shape,
+    plain,
+    shape_of,
 )
 from astraguard_store.presentation.svg import (
     changes_svg,
@@ -223,9 +218,9 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
     shape = {
-        **run_shape(run),
+        **shape_of(run),
         "distributions": distributions_shape(distributions),
-        "over_time": over_time_shape(trends),
+        "over_time": plain(trends),
     }
     return Page(f"Run {run.run_id}", body, shape)
 
@@ -340,10 +335,10 @@ def compare_page(
         changes = changes_svg(metric_type, baseline.run_id, differences[metric_type])
         body.append(figure(changes))
     shape = {
-        "comparisons": [comparison_shape(one, by_satellite=False) for one in comparisons],
-        "verdict": gate_shape(judged.report) if judged.report else None,
+        "comparisons": [shape_of(one) for one in comparisons],
+        "verdict": shape_of(judged.report) if judged.report else None,
         "distributions": distributions_shape(distributions),
-        "differences": differences_shape(differences),
+        "differences": plain(differences),
     }
     return Page("Comparison", body, shape)
 
@@ -416,7 +411,7 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
         figure(history_svg(history)),
         table(columns, rows, caption=f"{metric}, newest first"),
     ]
-    return Page(f"History of {metric}", body, history_shape(history, "p95"))
+    return Page(f"History of {metric}", body, shape_of(history))
 
 
 def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -453,7 +448,7 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     return Page(
         "SQL",
         [form, table(text.words(*answer.columns), rows, caption=caption)],
-        report_shape(answer),
+        shape_of(answer),
     )
 
 
