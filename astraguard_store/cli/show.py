@@ -14,7 +14,7 @@ from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
-from astraguard_store.presentation.tables import NOISE, noise_text, units_table
+from astraguard_store.presentation.tables import NOISE, metrics_table, noise_text, units_table
 from astraguard_store.verdict.values import PercentileInterval
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def show(
     _print_what_it_was(summary, markdown=as_markdown)
     if summary.metrics:
         output.print_line()
-        _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
+        made = metrics_table(["metric type", ""], _by_name(summary.metrics))
+        output.print_table(*made, markdown=as_markdown)
     if intervals:
         output.print_line()
         _print_intervals(intervals, summary.metrics, markdown=as_markdown)
@@ -77,7 +78,8 @@ def show(
             for satellite, metrics in sorted(summary.satellites.items())
             for names, statistics in _by_name(metrics)
         )
-        _print_statistics(["satellite", "metric type"], rows, markdown=as_markdown)
+        made = metrics_table(["satellite", "metric type", ""], rows)
+        output.print_table(*made, markdown=as_markdown)
     _print_files(results, summary, markdown=as_markdown)
 
 
@@ -147,27 +149,6 @@ def _by_name(
     metrics: Mapping[str, MetricSummary],
 ) -> Iterable[tuple[tuple[str, ...], MetricSummary]]:
     return (((metric_type,), summary) for metric_type, summary in sorted(metrics.items()))
-
-
-def _print_statistics(
-    names: Sequence[str],
-    rows: Iterable[tuple[Sequence[str], MetricSummary]],
-    *,
-    markdown: bool,
-) -> None:
-    rows = list(rows)
-    # Where nothing was missed, nobody has to read past a column of zeros.
-    is_missed = any(summary.missed for _, summary in rows)
-    shown = [name for name in text.STATISTICS if name != "missed" or is_missed]
-    # A unit a metric type: these may lie a thousand times apart.
-    titles = [name.removesuffix("_ms") for name in shown]
-    columns = text.words(*names, "") + text.numbers(*titles)
-    cells = [
-        [*named, unit.name, *(text.statistic_text(summary, name, unit) for name in shown)]
-        for named, summary in rows
-        for unit in [text.summary_unit([summary])]
-    ]
-    output.print_table(columns, cells, markdown=markdown)
 
 
 def _print_intervals(

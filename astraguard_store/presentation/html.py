@@ -56,8 +56,8 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
 def table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],
-    *,
     caption: str | None = None,
+    *,
     long: bool = False,
 ) -> Html:
     """Return a table that scrolls by itself where it is wider than the page.

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.distributions import Distribution
-from astraguard_store.history import History, steps_of
+from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunHeaders, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
 from astraguard_store.presentation.shapes import shape_of
-from astraguard_store.presentation.tables import verdict_table
+from astraguard_store.presentation.tables import (
+    calibration_table,
+    history_table,
+    metrics_table,
+    verdict_table,
+)
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
 
@@ -130,41 +135,6 @@ def _findings_table(report: CheckReport) -> Html:
     return table(columns, rows, caption=repr(report))
 
 
-def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
-    rows = [
-        [name, unit.name, *(text.statistic_text(summary, s, unit) for s in text.STATISTICS)]
-        for name, summary in metrics.items()
-        for unit in [text.summary_unit([summary])]
-    ]
-    titles = [name.removesuffix("_ms") for name in text.STATISTICS]
-    columns = [*text.words("metric type", "unit"), *text.numbers(*titles)]
-    return table(columns, rows, caption=caption)
-
-
-def _comparison(value: Comparison) -> Html:
-    columns, rows = brief_table(value)
-    return table(columns, rows, caption=f"{value.baseline} → {value.candidate}")
-
-
-def _history(value: History) -> Html:
-    steps = steps_of(value, "p95")
-    unit = numbers.unit_of(point.summary.p95 for point in value.points)
-    rows = [
-        [
-            point.run_id,
-            text.time_text(point.recorded_at),
-            point.group or "-",
-            numbers.in_unit(point.summary.p95, unit),
-            numbers.change_text(steps[point].change) if point in steps else "",
-            (point.git_commit or "-")[:12],
-        ]
-        for point in value.points
-    ]
-    columns = [*text.words("run", "recorded (UTC)", value.by or "group")]
-    columns += [*text.numbers(f"p95 {unit.name}", "change"), *text.words("commit")]
-    return table(columns, rows, caption=value.metric_type)
-
-
 def _headers(headers: RunHeaders) -> Html:
     rows = [
         [
@@ -179,23 +149,13 @@ def _headers(headers: RunHeaders) -> Html:
     return table(columns, rows, caption=f"{text.counted(len(headers), 'run')}, newest first")
 
 
-def _verdict(report: GateReport) -> Html:
-    columns, rows = verdict_table(report.cells)
-    return table(columns, rows, caption=words.headline(report))
+def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
+    listed = (((name,), summary) for name, summary in metrics.items())
+    return table(*metrics_table(["metric type", "unit"], listed), caption)
 
 
-def _calibration(found: Calibration) -> Html:
-    rows = [
-        [
-            f"{cell.metric_type} {cell.statistic} {cell.satellite_id or ''}".rstrip(),
-            words.percent(cell.noise),
-            words.percent(cell.detectable, sign=True),
-            str(cell.false_alarms),
-        ]
-        for cell in found.cells
-    ]
-    columns = [*text.words("what"), *text.numbers("noise", "found from", "false alarms")]
-    return table(columns, rows, caption=repr(found))
+def _comparison(value: Comparison) -> Html:
+    return table(*brief_table(value), f"{value.baseline} → {value.candidate}")
 
 
 def _fields(value: object) -> Html:
@@ -212,12 +172,12 @@ def _shown(value: Any) -> str:
 
 
 _TABLES: dict[type, Callable[[Any], Html]] = {
-    Calibration: _calibration,
+    Calibration: lambda found: table(*calibration_table(found), repr(found)),
     CheckReport: _findings_table,
     Comparison: _comparison,
     Distribution: _distribution_table,
-    GateReport: _verdict,
-    History: _history,
+    GateReport: lambda report: table(*verdict_table(report.cells), words.headline(report)),
+    History: lambda history: table(*history_table(history), history.metric_type),
     MetricChange: lambda change: _comparison(Comparison("baseline", "candidate", (change,))),
     MetricSummary: lambda summary: _statistics({"": summary}, "Statistics"),
     Percentiles: _percentiles_table,

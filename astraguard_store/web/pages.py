@@ -14,7 +14,7 @@ from astraguard_store.exceptions import (
     QueryError,
     RunNotFoundError,
 )
-from astraguard_store.history import GROUPS, steps_of
+from astraguard_store.history import GROUPS
 from astraguard_store.judging import find_standard, judge
 from astraguard_store.model import RunHeaders, RunState, RunSummary
 from astraguard_store.over_time import over_time
@@ -32,10 +32,14 @@ from astraguard_store.presentation.svg import (
     history_svg,
     times_svg,
 )
-from astraguard_store.presentation.tables import Table, units_table
+from astraguard_store.presentation.tables import (
+    history_table,
+    satellites_table,
+    statistics_table,
+    units_table,
+)
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
-from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
 from astraguard_store.store.schema_versions import described_schema
 from astraguard_store.store.seeing import summaries
@@ -198,7 +202,7 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     distributions = []
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
-        body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
+        body.append(table(*statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distributions.append(repository.distribution(metric_type, [run.run_id]))
         body.append(figure(distribution_svg(distributions[-1])))
         over = [(run.run_id, trends.get(metric_type, []))]
@@ -206,8 +210,8 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
         body.append(
-            _made(
-                satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
+            table(
+                *satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
             )
         )
     files = [[a.path, numbers.size_text(a.bytes), (a.sha256 or "-")[:12]] for a in run.artifacts]
@@ -248,7 +252,7 @@ def _state(run: RunSummary) -> list[Html]:
 def _units(run: RunSummary) -> list[Html]:
     if not run.provenance.units:
         return []
-    return [_made(units_table(run.provenance.units), "Which hardware each satellite was")]
+    return [table(*units_table(run.provenance.units), "Which hardware each satellite was")]
 
 
 def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -387,29 +391,12 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     if not metric:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
     history = repository.history(metric, by=by, limit=_HISTORY_RUNS, baseline=baseline)
-    unit = numbers.unit_of(point.summary.p95 for point in history.points)
-    steps = steps_of(history, "p95")
-    rows = [
-        [
-            _run_link(point.run_id),
-            text.time_text(point.recorded_at),
-            *([point.group or "-"] if by else []),
-            numbers.in_unit(point.summary.p95, unit),
-            numbers.change_text(steps[point].change) if point in steps else "",
-            numbers.count_text(point.summary.missed),
-            (point.git_commit or "-")[:12],
-        ]
-        for point in reversed(history.points)
-    ]
-    columns = [
-        *text.words("run", "recorded (UTC)", *([by] if by else [])),
-        *text.numbers(f"p95 {unit.name}"),
-    ]
-    columns += [*text.numbers("change", "missed"), *text.words("commit")]
+    columns, rows = history_table(history)
+    newest_first = [[_run_link(run_id), *cells] for run_id, *cells in reversed(rows)]
     body = [
         form,
         figure(history_svg(history)),
-        table(columns, rows, caption=f"{metric}, newest first"),
+        table(columns, newest_first, f"{metric}, newest first"),
     ]
     return Page(f"History of {metric}", body, shape_of(history))
 
@@ -488,7 +475,3 @@ def _choice(
 ) -> Html:
     made = [tag("option", n or empty, value=n, selected=n == chosen) for n in names]
     return tag("label", label, tag("select", made, name=name))
-
-
-def _made(made: Table, caption: str) -> Html:
-    return table(made.columns, made.rows, caption=caption)
