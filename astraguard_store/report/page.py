@@ -10,7 +10,7 @@ from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import brief_table
-from astraguard_store.presentation.html import Html, figure, table, tag
+from astraguard_store.presentation.html import Html, document, figure, table, tag
 from astraguard_store.presentation.style import CSS
 from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
 from astraguard_store.presentation.tables import (
@@ -41,16 +41,9 @@ _ABOUT_CHANGES = (
 
 def render(report: Report) -> str:
     """Return the HTML document."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("title", f"Latency report: {report.title}"),
-        tag("style", Html(CSS)),
-    )
+    policy = tag("meta", http_equiv="Content-Security-Policy", content=_POLICY)
     body = tag("body", tag("main", _sections(report)))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+    return document(f"Latency report: {report.title}", body, policy, tag("style", Html(CSS)))
 
 
 def _sections(report: Report) -> Iterator[Html]:

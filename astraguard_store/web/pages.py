@@ -18,8 +18,8 @@ from astraguard_store.history import GROUPS
 from astraguard_store.judging import find_standard, judge
 from astraguard_store.model import RunHeaders, RunState, RunSummary
 from astraguard_store.over_time import over_time
-from astraguard_store.presentation import numbers, text
-from astraguard_store.presentation.html import Html, figure, table, tag
+from astraguard_store.presentation import html, numbers, text
+from astraguard_store.presentation.html import Child, Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
     distributions_shape,
     listed_shape,
@@ -90,21 +90,17 @@ def document(page: Page, json_url: str) -> str:
         tag("a", "JSON", href=json_url),
         aria_label="pages",
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{page.title} - astraguard_store"),
+    if page.is_part:
+        heading = tag("h1", page.title, class_="hidden")
+        body = tag("body", tag("main", heading, page.body), class_="part")
+    else:
+        body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
+    return html.document(
+        f"{page.title} - astraguard_store",
+        body,
         tag("link", rel="icon", href="data:,"),
         tag("link", rel="stylesheet", href="/style.css"),
     )
-    if page.is_part:
-        body = tag(
-            "body", tag("main", tag("h1", page.title, class_="hidden"), page.body), class_="part"
-        )
-    else:
-        body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -148,23 +144,16 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     columns = text.words("compare", "run", "recorded (UTC)", "scenario", "state")
     columns += text.numbers(f"{metric} p95 {unit.name}" if metric else "p95", "measurements")
     columns += text.words("tags")
-    filters = tag(
-        "form",
+    filters = _form(
+        "/",
+        "Filter",
         _field("scenario", "Scenario", asked),
         _field("tag", "Tag or tag=value", asked),
         _choice("state", "State", ["", *get_args(RunState)], asked.get("state", ""), empty="any"),
         _field("metric", "Metric type", asked),
-        tag("button", "Filter", type="submit"),
-        method="get",
-        action="/",
     )
-    listed = tag(
-        "form",
-        table(columns, rows, caption=text.counted(len(rows), "run")),
-        tag("button", "Compare the ticked runs (2 to 4)", type="submit"),
-        method="get",
-        action="/compare",
-    )
+    found = table(columns, rows, text.counted(len(rows), "run"))
+    listed = _form("/compare", "Compare the ticked runs (2 to 4)", found)
     body = [_frame("/running", "runs that are being recorded")] if before is None else []
     body += [filters, listed if rows else tag("p", "There are no such runs.")]
     if is_more:
@@ -352,16 +341,9 @@ def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[H
     names = _baseline_names(repository)
     if not names:
         return []
-    return [
-        tag(
-            "form",
-            [tag("input", type="hidden", name="run", value=run_id) for run_id in run_ids],
-            _choice("baseline", "Judge by the baseline", names, names[0]),
-            tag("button", "Judge", type="submit"),
-            method="get",
-            action="/compare",
-        )
-    ]
+    runs = [tag("input", type="hidden", name="run", value=run_id) for run_id in run_ids]
+    by = _choice("baseline", "Judge by the baseline", names, names[0])
+    return [_form("/compare", "Judge", runs, by)]
 
 
 def _baseline_names(repository: RunRepository) -> list[str]:
@@ -377,16 +359,14 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     metric = asked.get("metric") or text.usual_metric(newest) or ""
     by = asked.get("by") or None
     names, baseline = _baseline_names(repository), asked.get("baseline") or None
-    form = tag(
-        "form",
+    form = _form(
+        "/history",
+        "Show",
         _choice("metric", "Metric type", types, metric),
         _choice("by", "Taken apart by", ["", *GROUPS], by or ""),
         _choice("baseline", "Held against the baseline", ["", *names], baseline or "")
         if names
         else [],
-        tag("button", "Show", type="submit"),
-        method="get",
-        action="/history",
     )
     if not metric:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
@@ -404,18 +384,9 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
 def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     """Return the answer to a statement that only reads, or why there is none."""
     sql = asked.get("sql", "")
-    form = tag(
-        "form",
-        tag(
-            "label",
-            "One statement that only reads",
-            tag("textarea", sql, name="sql"),
-            class_="full",
-        ),
-        tag("button", "Run", type="submit"),
-        method="get",
-        action="/sql",
-    )
+    statement = tag("textarea", sql, name="sql")
+    labelled = tag("label", "One statement that only reads", statement, class_="full")
+    form = _form("/sql", "Run", labelled)
     if not sql.strip():
         views = _views(repository)
         said = (
@@ -464,6 +435,11 @@ def _run_url(run_id: str) -> str:
 
 def _run_link(run_id: str) -> Html:
     return tag("a", run_id, href=_run_url(run_id))
+
+
+def _form(action: str, said: str, *fields: Child) -> Html:
+    button = tag("button", said, type="submit")
+    return tag("form", *fields, button, method="get", action=action)
 
 
 def _field(name: str, label: str, asked: Mapping[str, str]) -> Html:
