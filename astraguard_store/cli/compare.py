@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
 from astraguard_store.comparison import Comparison
-from astraguard_store.judging import judge
+from astraguard_store.judging import find_standard, judge
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import (
@@ -103,7 +103,7 @@ def compare(
     as_json, as_markdown = as_json or form == "json", as_markdown or form == "markdown"
     with options.open_store(results, read_only=True) as repository:
         run_id = options.resolved(repository, candidate)
-        standard = options.standard(repository, baseline, without=[run_id])
+        standard = find_standard(repository, baseline, without=[run_id])
         comparison = repository.compare(standard.newest, run_id, by_satellite=by_satellite)
         judged = judge(repository, [run_id], standard, by_satellite=by_satellite)
         origin = options.answers_from(repository)
@@ -112,8 +112,8 @@ def compare(
             if standard.is_set:
                 shape["verdict"] = shapes.shape_of(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
-        elif form in _FOR_CI:
-            _FOR_CI[form](comparison, judged.report)
+        elif form in {"junit", "github"}:
+            _print_for_ci(form, comparison, judged.report)
         else:
             with output.paged() if by_satellite and not as_markdown else nullcontext():
                 print_comparison(
@@ -130,19 +130,13 @@ def compare(
         complain(f"warning: {warning}")
 
 
-def _print_junit(comparison: Comparison, verdict: GateReport | None) -> None:
-    from astraguard_store.presentation.ci import junit
+def _print_for_ci(form: str, comparison: Comparison, verdict: GateReport | None) -> None:
+    from astraguard_store.presentation import ci
 
-    click.echo(junit(comparison, verdict), nl=False)
-
-
-def _print_github(comparison: Comparison, verdict: GateReport | None) -> None:
-    from astraguard_store.presentation.ci import github
-
-    output.write_lines(github(comparison, verdict))
-
-
-_FOR_CI = {"junit": _print_junit, "github": _print_github}
+    if form == "junit":
+        click.echo(ci.junit(comparison, verdict), nl=False)
+    else:
+        output.write_lines(ci.github(comparison, verdict))
 
 
 def print_comparison(

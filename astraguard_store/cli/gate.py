@@ -11,7 +11,7 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, ERROR, OK, PROGRAM, complain
 from astraguard_store.exceptions import RunNotFoundError
-from astraguard_store.judging import regressed_for_sure
+from astraguard_store.judging import find_standard, regressed_for_sure
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.html import tag
@@ -41,7 +41,7 @@ class _GateCommand(click.Command):
 def _baseline(repository: RunRepository, listed: str) -> str | tuple[str, ...]:
     """Return a baseline's name, or the ids of runs that are separated by commas."""
     try:
-        standard = options.standard(repository, listed)
+        standard = find_standard(repository, listed)
     except RunNotFoundError:
         if "," in listed:
             raise

@@ -26,7 +26,6 @@ from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
-    from astraguard_store.judging import Standard
     from astraguard_store.model import RunHeader, RunState, RunSummary
     from astraguard_store.repository import RunRepository
 
@@ -255,13 +254,6 @@ def resolved(repository: RunRepository, name: str) -> str:
     from astraguard_store.run_names import resolve_run
 
     return resolve_run(repository, name)
-
-
-def standard(repository: RunRepository, name: str, without: Collection[str] = ()) -> Standard:
-    """Return what *name* stands for: a baseline, a run, or runs with commas between."""
-    from astraguard_store.judging import find_standard
-
-    return find_standard(repository, name, without)
 
 
 def filtered_ids(
