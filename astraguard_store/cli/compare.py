@@ -272,15 +272,12 @@ def _fitting(
                 return layout
         # The last layout, with shorter names, as long as these differ.
         longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
-        if has_signs and longest >= _SHORTEST_NAME and _still_differ(lines, longest):
+        names = {line.metric_type for line in lines}
+        is_told_apart = len(names) == len({_shortened(name, longest) for name in names})
+        if has_signs and longest >= _SHORTEST_NAME and is_told_apart:
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
     return _Layout(is_joined=False)
-
-
-def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
-    names = {line.metric_type for line in lines}
-    return len(names) == len({_shortened(name, longest) for name in names})
 
 
 def _shortened(name: str, longest: int | None) -> str:
@@ -340,30 +337,18 @@ def _brief_table(
         row += [name, *percentiles]
         # The sign says what the arrow does, where there is no room.
         is_plain = layout.is_plain or not layout.is_named
-        change = _coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=is_plain)
-        is_named = layout.is_named and line.statistic
-        row.append(_of_percentile(line.statistic or "", change) if is_named else change)
+        change = line.named_change if layout.is_named else line.change
+        row.append(_coloured(change, line.is_slower, is_bound=line.is_bound, plain=is_plain))
         if is_missed:
             row.append(arrow.join(line.missed))
         if verdicts:
             verdict = verdicts.get((line.metric_type, line.satellite_id))
-            row.append(_verdict_cell(verdict, words.SHORT if layout.has_words else words.SIGNS))
+            said = words.SHORT if layout.has_words else words.SIGNS
+            # The reference, and what only one run measured, isn't judged.
+            colour = words.COLOURS.get(verdict or "", "")
+            row.append(output.Coloured(said[verdict], colour) if verdict else "-")
         rows.append(row)
     return columns, rows
-
-
-def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
-    """Return a change with the percentile that it is of after it."""
-    if isinstance(change, str):
-        return f"{change} {statistic}"
-    return output.Coloured(f"{change.text} {statistic}", change.colour)
-
-
-def _verdict_cell(verdict: Verdict | None, said: Mapping[str, str]) -> output.Cell:
-    # The reference, and what only one run measured, isn't judged.
-    if verdict is None:
-        return "-"
-    return output.Coloured(said[verdict], words.COLOURS.get(verdict, ""))
 
 
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:

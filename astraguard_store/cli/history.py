@@ -9,7 +9,6 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.history import GROUPS, History, HistoryPoint, steps_of, value_of
-from astraguard_store.model import AtLeast
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, sparkline
 from astraguard_store.verdict.values import ChangePoint
@@ -94,16 +93,19 @@ def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
     for number, (group, points) in enumerate(found.groups().items()):
         if number:
             output.print_line()
-        unit = numbers.unit_of(value_of(point, statistic) for point in points)
-        name = statistic.removesuffix("_ms")
         values = [value_of(point, statistic) for point in points]
+        unit = numbers.unit_of(values)
+        name = statistic.removesuffix("_ms")
         fields = [("metric type", f"{found.metric_type}, {name} in {unit.name}")]
         fields += [(found.by, group or "-")] if found.by else []
         if found.baseline_name is not None:
             band = text.band_text(found.baseline_name, bands.get(group), unit)
             fields.append(("baseline", band))
         if output.has(BLOCKS) or markdown:
-            fields.append(("trend", _trend(values)))
+            # As the chart of the same history: a step of 20 % is seen beside an outlier of 10
+            # times.
+            known = [None if value is None else float(value) for value in values]
+            fields.append(("trend", sparkline(known, logarithmic=True)))
         output.print_fields(fields, markdown=markdown)
         output.print_line()
         columns = [*text.words("run", "recorded (UTC)"), *text.numbers(name, "change", "missed")]
@@ -132,11 +134,6 @@ def _row(
         numbers.count_text(point.summary.missed),
         (point.git_commit or "-")[:12] if is_new else "",
     ]
-
-
-def _trend(values: Sequence[float | AtLeast | None]) -> str:
-    # As the chart of the same history: a step of 20 % is seen beside an outlier of 10 times.
-    return sparkline([None if v is None else float(v) for v in values], logarithmic=True)
 
 
 def _change(step: ChangePoint | None) -> output.Cell:

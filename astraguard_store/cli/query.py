@@ -135,11 +135,6 @@ def _print_table(answer: QueryResult, *, markdown: bool = False) -> None:
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _print_csv(answer: QueryResult) -> None:
-    rows = (answer.columns, *answer.rows)
-    output.write_lines(",".join(map(_in_csv, row)) + "\r" for row in rows)
-
-
 def _numeric_columns(answer: QueryResult) -> list[bool]:
     """Return for each column whether there are numbers in it, and nothing else but NULL."""
     found: list[set[type]] = [set() for _ in answer.columns]
@@ -174,6 +169,8 @@ def _in_csv(value: Any) -> str:
 
 _PRINTERS: Mapping[str, Callable[[QueryResult], None]] = {
     "table": _print_table,
-    "csv": _print_csv,
+    "csv": lambda answer: output.write_lines(
+        ",".join(map(_in_csv, row)) + "\r" for row in (answer.columns, *answer.rows)
+    ),
     "markdown": partial(_print_table, markdown=True),
 }

@@ -295,7 +295,13 @@ def history_shape(history: History, statistic: str) -> Picture | str:
         told = tuple(Point(x, y, _told(point, y)) for x, y, point in placed)
         curves.append(Curve(number, told, has_dots=True))
         events += [
-            Event(number, x, printable(f"changed{_commit(point)}"))
+            Event(
+                number,
+                x,
+                printable(
+                    f"changed at {point.git_commit[:12]}" if point.git_commit else "changed"
+                ),
+            )
             for x, _, point in placed
             if point in steps
         ]
@@ -338,10 +344,6 @@ def _said(
     if history.baseline_name is not None:
         said.append(f"baseline {band_text(history.baseline_name, band, unit)}")
     return printable(": ".join(said))
-
-
-def _commit(point: HistoryPoint) -> str:
-    return f" at {point.git_commit[:12]}" if point.git_commit else ""
 
 
 def label_rows(labels: Iterable[tuple[float, str]], right: float) -> list[int | None]:

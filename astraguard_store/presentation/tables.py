@@ -225,14 +225,10 @@ def satellites_table(run: RunSummary, metric_type: str) -> Table:
 
 def _statistics(title: str, summaries: Mapping[str, MetricSummary]) -> Table:
     unit = text.summary_unit(summaries.values())
-    titles = [_titled(name, unit) for name in text.STATISTICS]
+    # Counts have no unit.
+    titles = [name.replace("_ms", f" {unit.name}") for name in text.STATISTICS]
     rows = [
         [name, *(text.statistic_text(summary, statistic, unit) for statistic in text.STATISTICS)]
         for name, summary in summaries.items()
     ]
     return Table([*text.words(title), *text.numbers(*titles)], rows)
-
-
-def _titled(statistic: str, unit: numbers.Unit) -> str:
-    name = statistic.removesuffix("_ms")
-    return name if name == statistic else f"{name} {unit.name}"

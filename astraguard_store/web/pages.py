@@ -180,11 +180,13 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     run = repository.get(resolve_run(repository, run_id))
     known = [[n.replace("_", " "), text.provenance_text(v)] for n, v in run.provenance.known()]
     known.append(["tags", text.tags_text(run.tags) or "-"])
+    began = "Began" if run.state == "running" else "Recorded"
+    units = run.provenance.units
     body = [
         *_state(run),
-        tag("p", f"{_verb(run)} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
+        tag("p", f"{began} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
         table(text.words("", ""), known, caption="What the run was", long=True),
-        *_units(run),
+        *([table(*units_table(units), "Which hardware each satellite was")] if units else []),
         *belongings([run], _attached_link),
     ]
     trends = over_time(repository, run.run_id, _SLICES)
@@ -222,10 +224,6 @@ def _attached_link(run_id: str, name: str) -> Html:
     return tag("a", name, href=f"{_run_url(run_id)}/attached/{quote(name, safe='')}", download="")
 
 
-def _verb(run: RunSummary) -> str:
-    return "Began" if run.state == "running" else "Recorded"
-
-
 def _state(run: RunSummary) -> list[Html]:
     """Return how far the run came, where it isn't finished; a running one says so by itself."""
     if run.state == "finished":
@@ -236,12 +234,6 @@ def _state(run: RunSummary) -> list[Html]:
         ]
     error = f": {run.error}" if run.error else ""
     return [tag("p", f"This run is {run.state}{error}. It has what was recorded.", class_="note")]
-
-
-def _units(run: RunSummary) -> list[Html]:
-    if not run.provenance.units:
-        return []
-    return [table(*units_table(run.provenance.units), "Which hardware each satellite was")]
 
 
 def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
