@@ -132,7 +132,6 @@ def _finish(
 def _verdict(
     repository: RunRepository, run_id: str, standard: Standard, limits: Limits | None
 ) -> tuple[str, bool]:
-    """Return what a gate says of a run, and whether that is a failure."""
     from astraguard_store.judging import judge, of_the_same_scenario, regressed_for_sure
     from astraguard_store.presentation.verdict_texts import headline
 
@@ -177,7 +176,6 @@ def _unmatched_limits(config: pytest.Config, run_ids: Iterable[str]) -> Iterator
 
 
 def _read_limits(config: pytest.Config) -> Limits | None:
-    """Return the limits of the file that was given; None without one."""
     given = _path(config, "limits")
     if not given:
         return None

@@ -381,7 +381,6 @@ def _distributions(
 
 
 def _sketched(distribution: Distribution, comparison: Comparison, width: int) -> Sketch:
-    """Return the sketches of both runs; blank for one that didn't measure it."""
     names = [run.run_id for run in distribution.runs]
     drawn = dict(zip(names, histograms(distribution.runs, width), strict=True))
     return Sketch(

@@ -110,7 +110,6 @@ def _drawn(
 
 
 def _rows(part: Part) -> list[_Row]:
-    """Return a part as rows of data, without its series."""
     match part:
         case Curve():
             line = {"line": part.name}
@@ -333,7 +332,6 @@ def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Ask
 
 
 def _nothing(alt: Any, title: str, why: str) -> altair.LayerChart:
-    """Return a line that says why there is no chart."""
     said = alt.Chart(_data(alt, [{"said": printable(why)}])).mark_text(align="left")
     said = said.encode(text="said:N", x=alt.value(0))
     chart: altair.LayerChart = alt.layer(said)
@@ -407,7 +405,6 @@ def _difference_shapes(comparison: Comparison, repository: Asked) -> dict[str, P
 
 
 def _kept_differences(alt: Any, comparison: Comparison, title: str, why: str) -> Any:
-    """Return the changes of the percentiles that every run keeps."""
     rows = [
         {
             "metric type": _named(change.metric_type, change.satellite_id),

@@ -171,7 +171,6 @@ def shape_of(value: Any) -> Shape:
 
 
 def _fields_of(value: Any) -> Shape:
-    """Return the fields of a dataclass or named tuple, in their order."""
     names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
     return {name: plain(getattr(value, name)) for name in names}
 

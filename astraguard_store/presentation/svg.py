@@ -101,7 +101,6 @@ def _upwards(shape: Picture, y: float) -> float:
 
 
 def _axes(shape: Picture) -> Iterator[Html]:
-    """Yield what stands beside both axes, and guides at their ticks."""
     for tick, said in shape.y.ticks:
         y = _upwards(shape, tick)
         yield tag("line", **_from_left(_LEFT, y), stroke="currentColor", opacity=0.15)

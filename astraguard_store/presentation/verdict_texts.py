@@ -119,7 +119,6 @@ def headline(report: GateReport) -> str:
 
 
 def _got(cell: CellVerdict) -> str:
-    """Return what became of a cell that regressed or improved."""
     if cell.statistic in _SHARES:
         was = {
             "missed": f"are missed, {value_text(cell, 'baseline')} before",
@@ -133,7 +132,6 @@ def _got(cell: CellVerdict) -> str:
 
 
 def _may(cell: CellVerdict) -> str:
-    """Return what a cell that isn't settled may be."""
     if cell.high is None or isinf(cell.high):
         return f"{name_of(cell)} falls among missed events"
     if cell.statistic == "deadline":

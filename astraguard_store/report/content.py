@@ -74,7 +74,6 @@ class Report:
         ]
 
     def _gate(self) -> list[str]:
-        """Return the words of the command of the verdict, if there is one."""
         if self.verdict is None:
             return []
         against = self.verdict.baseline_name or ",".join(self.verdict.baseline)
