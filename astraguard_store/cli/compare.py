@@ -207,7 +207,7 @@ def _print_brief(
     lines = brief_lines(
         comparison.changes,
         only_changed=only_changed,
-        at_least="≥ " if markdown else output.at_least_sign(),
+        at_least="≥ " if markdown else output.sign("≥ ", ">= "),
     )
     if not lines:
         output.print_line("Nothing changed visibly.")
@@ -315,7 +315,7 @@ def _brief_table(
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
-    arrow = "→" if layout.is_plain or output.has("→") else "->"
+    arrow = "→" if layout.is_plain else output.sign("→", "->")
     columns = text.words(*(["satellite"] if by_satellite else []), "metric type")
     shown = [_shortened(line.metric_type, layout.longest_name) for line in lines]
     names = [f"{name} {line.unit}" for name, line in zip(shown, lines, strict=True)]
@@ -399,7 +399,7 @@ def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]]
 
 def _print_statistics(comparison: Comparison, *, only_changed: bool, markdown: bool) -> None:
     by_satellite = any(change.satellite_id is not None for change in comparison.changes)
-    at_least = "≥ " if markdown else output.at_least_sign()
+    at_least = "≥ " if markdown else output.sign("≥ ", ">= ")
     rows = [
         [
             *([change.satellite_id or ""] if by_satellite else []),

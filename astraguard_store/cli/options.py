@@ -146,6 +146,7 @@ as_markdown = click.option(
     "--markdown", "as_markdown", is_flag=True, callback=_one_form, help="Print Markdown."
 )
 
+
 yes = click.option("--yes", is_flag=True, help="Don't ask.")
 
 

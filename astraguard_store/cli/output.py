@@ -109,6 +109,11 @@ def has(characters: str) -> bool:
     return _encodes(characters, getattr(sys.stdout, "encoding", None) or "ascii")
 
 
+def sign(character: str, in_ascii: str) -> str:
+    """Return a sign, or what stands for it where the output lacks it."""
+    return character if has(character) else in_ascii
+
+
 def is_terminal() -> bool:
     """Return whether the output is a terminal, where what is too wide folds."""
     return _terminal() is not None
@@ -165,16 +170,6 @@ def shows_arrows() -> bool:
     if console is None or console.no_color or console.color_system is None:
         return False
     return _encodes("▲▼", console.encoding)
-
-
-def at_least_sign() -> str:
-    """Return what stands before a lower bound: ``>=`` where the output lacks the sign."""
-    return "≥ " if has("≥") else ">= "
-
-
-def about_sign() -> str:
-    """Return what stands before a number that is known to 1 %."""
-    return "≈ " if has("≈") else "~ "
 
 
 def _encodes(characters: str, encoding: str) -> bool:

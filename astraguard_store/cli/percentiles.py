@@ -221,7 +221,7 @@ def _value_text(
 ) -> str:
     if exact is not None:
         return numbers.in_unit(exact, unit)
-    about = "≈ " if markdown else output.about_sign()
+    about = "≈ " if markdown else output.sign("≈ ", "~ ")
     # A bound says by itself that it isn't exact.
     is_number = value is not None and not isinstance(value, AtLeast)
     return f"{about if is_number else ''}{numbers.in_unit(value, unit)}"

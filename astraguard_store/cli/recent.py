@@ -236,7 +236,7 @@ def _clip(
     place = titles.index(title)
     wide = [max(map(cell_len, (t, *column))) for t, column in zip(titles, cells, strict=True)]
     room = output.width() - sum(wide) + wide[place] - 2 * (len(columns) - 1)
-    dots = "…" if output.has("…") else "~"
+    dots = output.sign("…", "~")
     cells[place][:] = [
         text.shortened(cell, max(room, least), cell_len).replace("…", dots)
         for cell in cells[place]

@@ -107,11 +107,6 @@ def change_text(relative_change: float | AtLeast | None, *, at_least: str = "≥
     return f"{bound}{'0.0' if percent in ('+0.0', '-0.0') else percent} %"
 
 
-def shows_no_change(text: str) -> bool:
-    """Return whether `change_text` gave a change that no reader can see."""
-    return text == "0.0 %"
-
-
 def count_text(number: float) -> str:
     """Return a whole number with thousands separated, as ``12,345``."""
     return f"{number:,.0f}"

@@ -15,7 +15,6 @@ from astraguard_store.presentation.numbers import (
     count_text,
     in_unit,
     is_difference,
-    shows_no_change,
     unit_of,
 )
 from astraguard_store.provenance import ProvenanceValue
@@ -142,7 +141,7 @@ def is_slower(value: ValueChange, statistic: str) -> bool | None:
 def _is_visible(value: ValueChange) -> bool:
     if not is_difference(value.baseline, value.candidate):
         return False
-    return not shows_no_change(change_text(value.relative_change))
+    return change_text(value.relative_change) != "0.0 %"
 
 
 def _differs(value: ValueChange, statistic: str) -> bool:
