@@ -354,16 +354,12 @@ def _brief_table(
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
     """Return each row as one text, its parts below those of the other rows."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    spaces = [
-        [" " * (width - cell_len(part)) for part, width in zip(row, widths, strict=True)]
-        for row in rows
-    ]
     return [
         " ".join(
-            f"{space}{part}" if right else f"{part}{space}"
-            for part, space in zip(*both, strict=True)
+            output.padded(part, width, right=right)
+            for part, width in zip(row, widths, strict=True)
         )
-        for both in zip(rows, spaces, strict=True)
+        for row in rows
     ]
 
 

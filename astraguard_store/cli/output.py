@@ -229,12 +229,15 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], gap: int)
     lines = [list(map(printable, row)) for row in ([c.title for c in columns], *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield (" " * gap).join(map(_padded, columns, widths, line)).rstrip()
+        cells = zip(line, widths, columns, strict=True)
+        shown = (padded(text, width, right=column.numeric) for text, width, column in cells)
+        yield (" " * gap).join(shown).rstrip()
 
 
-def _padded(column: Column, width: int, text: str) -> str:
+def padded(text: str, width: int, *, right: bool) -> str:
+    """Return a text with spaces up to so many columns, before it if it stands at the right."""
     spaces = " " * (width - cell_len(text))
-    return spaces + text if column.numeric else text + spaces
+    return spaces + text if right else text + spaces
 
 
 def _draw(

@@ -58,16 +58,10 @@ def _run_rows(run: RunSummary) -> list[_Row]:
 
 
 def _history_rows(history: History) -> list[_Row]:
-    return [
-        {
-            "run_id": point.run_id,
-            "recorded_at": point.recorded_at,
-            "group": point.group,
-            "git_commit": point.git_commit,
-            **point.summary._asdict(),
-        }
-        for point in history.points
-    ]
+    rows = [point._asdict() | point.summary._asdict() for point in history.points]
+    for row in rows:
+        del row["summary"]
+    return rows
 
 
 def _distribution_rows(distribution: Distribution) -> list[_Row]:

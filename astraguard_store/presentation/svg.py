@@ -103,7 +103,8 @@ def _upwards(shape: Picture, y: float) -> float:
 def _axes(shape: Picture) -> Iterator[Html]:
     for tick, said in shape.y.ticks:
         y = _upwards(shape, tick)
-        yield tag("line", **_from_left(_LEFT, y), stroke="currentColor", opacity=0.15)
+        guide = {"x1": _LEFT, "x2": _WIDTH - _RIGHT, "y1": y, "y2": y}
+        yield tag("line", **guide, stroke="currentColor", opacity=0.15)
         yield _text(_LEFT - 6, y + 4, said, "end")
     for tick, said in shape.x.ticks:
         x = _across(shape, tick)
@@ -210,10 +211,6 @@ def _legend(place: int, series: int, said: str) -> Iterator[Html]:
     line = {"x1": _LEFT, "x2": _LEFT + 24, "y1": y - 4, "y2": y - 4}
     yield tag("line", **line, stroke=colour(series), stroke_width=3)
     yield _text(_LEFT + 32, y, shortened(said, _LONGEST_LEGEND), "start")
-
-
-def _from_left(x: float, y: float) -> dict[str, float]:
-    return {"x1": x, "x2": _WIDTH - _RIGHT, "y1": y, "y2": y}
 
 
 def _from_top(x: float) -> dict[str, float]:
