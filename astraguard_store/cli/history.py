@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -51,10 +52,10 @@ def history(
     by: str | None,
     satellite: str | None,
     baseline: str | None,
-    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Show how METRIC went from run to run, oldest first, and where it changed.
 
@@ -70,7 +71,7 @@ def history(
             by=by,
             satellite_id=satellite,
             limit=limit,
-            **filters._asdict(),
+            **filters,
             baseline=baseline,
         )
         mistyped = None if found.points else options.why_no_metric(repository, metric)

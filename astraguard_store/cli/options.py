@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -45,16 +44,6 @@ _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 _SPAN = re.compile(r"(\d{1,9})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-class Filters(NamedTuple):
-    """What `scenario_filters` gives a command, by the names that `RunRepository.recent` has."""
-
-    scenario: str | None
-    tag: Tag | None
-    since: datetime | None
-    until: datetime | None
-    recorded_since: datetime | None
 
 
 class LocalPath(click.Path):
@@ -258,13 +247,13 @@ def resolved(repository: RunRepository, name: str) -> str:
 
 
 def filtered_ids(
-    repository: RunRepository, filters: Filters, *, without: Collection[RunState]
+    repository: RunRepository, filters: Mapping[str, Any], *, without: Collection[RunState]
 ) -> list[str]:
     """Return the ids of all runs that pass the filters, newest first.
 
     But of those that came only so far, which it says.
     """
-    found = repository.recent(_ALL_RUNS, **filters._asdict())
+    found = repository.recent(_ALL_RUNS, **filters)
     left_out = [header.run_id for header in found if header.state in without]
     if left_out:
         complain(
@@ -484,14 +473,7 @@ scenario = click.option(
 
 
 def scenario_filters(command: Command) -> Command:
-    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`, as *filters*."""
-
-    @wraps(command)
-    def filtered(**given: Any) -> Any:
-        filters = Filters(*(given.pop(name) for name in Filters._fields))
-        return command(**given, filters=filters)
-
-    found = cast("Command", filtered)
+    """Add `--scenario`, `--tag` and more, by the names that `RunRepository.recent` has."""
     for option in (
         click.option(
             "--recorded-since",
@@ -519,5 +501,5 @@ def scenario_filters(command: Command) -> Command:
         ),
         scenario,
     ):
-        found = option(found)
-    return found
+        command = option(command)
+    return command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -85,10 +85,10 @@ def percentiles(
     quantiles: tuple[float, ...],
     by: tuple[str, ...] | None,
     satellite: str | None,
-    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.
 
@@ -102,7 +102,7 @@ def percentiles(
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    is_filtered = any(value is not None for value in filters)
+    is_filtered = any(value is not None for value in filters.values())
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
