@@ -147,11 +147,12 @@ class _Drawing:
             for part in parts
             for row in _rows(part)
         ]
-        if self.shape.field in rows[0]:
+        first = rows[0] if rows else {}
+        if self.shape.field in first:
             encodings["color"] = self.colour
         told = [
             f"{name}:{'N' if isinstance(value, str) else 'Q'}"
-            for name, value in rows[0].items()
+            for name, value in first.items()
             if name not in {"x", "y", "line"}
         ]
         return self.alt.Chart(_data(self.alt, rows)).encode(tooltip=told, **encodings)
