@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,9 @@ from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.history import GROUPS, History, HistoryPoint, steps_of, value_of
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, sparkline
-from astraguard_store.verdict.values import ChangePoint
+
+if TYPE_CHECKING:
+    from astraguard_store.verdict.values import ChangePoint
 
 _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 

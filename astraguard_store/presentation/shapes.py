@@ -138,36 +138,32 @@ SLICE       number (from 0; those without events are left out), start_s, end_s (
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
-from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.distributions import Distribution
-from astraguard_store.history import History, steps_of
-from astraguard_store.model import AtLeast, RunSummary
+from astraguard_store.model import AtLeast
 from astraguard_store.noise import WORST_FIELDS
-from astraguard_store.over_time import TimeSlice
 from astraguard_store.presentation.text import STATISTICS, side_present
-from astraguard_store.reports import (
-    CheckReport,
-    ImportReport,
-    MergeReport,
-    PruneReport,
-    PushReport,
-)
-from astraguard_store.verdict.values import Calibration, GateReport
+
+# Each command shows a few of them: what a shape doesn't need at once it imports itself.
+if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
+    from astraguard_store.model import RunSummary
+    from astraguard_store.over_time import TimeSlice
+    from astraguard_store.reports import ImportReport, MergeReport, PushReport
+    from astraguard_store.verdict.values import GateReport
 
 Shape = dict[str, Any]
 
 
-@singledispatch
 def shape_of(value: Any) -> Shape:
     """Return the JSON of a value: its fields, if it has no shape of its own."""
-    return _fields_of(value)
+    return _SHAPES.get(type(value).__name__, _fields_of)(value)
 
 
 def _fields_of(value: Any) -> Shape:
@@ -203,15 +199,13 @@ def _plain_items(value: Any) -> Any:
     return shape_of(value)
 
 
-@shape_of.register
-def _(run: RunSummary) -> Shape:
+def _run_shape(run: RunSummary) -> Shape:
     names = ("metrics", "satellites", "artifacts", "provenance", "tags", "error", "save_id")
     return shape_of(run.header) | {
         name: plain(getattr(run, name)) for name in (*names, "attachments", "noise")
     }
 
 
-@shape_of.register
 def comparison_shape(comparison: Comparison, *, by_satellite: bool | None = None) -> Shape:
     """Return what `compare` says of two runs; of which kind, where nothing was measured."""
     if by_satellite is None:
@@ -236,8 +230,7 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool | None = None
     }
 
 
-@shape_of.register
-def _(change: MetricChange) -> Shape:
+def _change_shape(change: MetricChange) -> Shape:
     return {
         "metric_type": change.metric_type,
         "satellite_id": change.satellite_id,
@@ -246,8 +239,7 @@ def _(change: MetricChange) -> Shape:
     }
 
 
-@shape_of.register
-def _(value: ValueChange) -> Shape:
+def _value_shape(value: ValueChange) -> Shape:
     # A bound has keys of its own.
     shape = {
         "baseline": value.baseline,
@@ -271,21 +263,17 @@ def _at_least(value: float | AtLeast | None) -> float | None:
     return None if value is None else float(value)
 
 
-@shape_of.register
-def _(report: CheckReport | ImportReport | MergeReport | PruneReport | PushReport) -> Shape:
+def _report_shape(report: ImportReport | MergeReport | PushReport) -> Shape:
     shape = _fields_of(report)
     for key in shape.keys() & {"refused", "conflicts"}:
         shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
-    if isinstance(report, PruneReport):
-        shape["freed_bytes"] = report.freed_bytes
-    if isinstance(report, CheckReport):
-        shape["sound"] = report.is_sound
     return shape
 
 
-@shape_of.register
 def history_shape(history: History, statistic: str = "p95") -> Shape:
     """Return what `history` says of a metric type."""
+    from astraguard_store.history import steps_of
+
     changes = [
         {
             "run_id": point.run_id,
@@ -319,8 +307,7 @@ def _bands_shape(history: History, statistic: str) -> Shape:
     }
 
 
-@shape_of.register
-def _(one: TimeSlice) -> Shape:
+def _slice_shape(one: TimeSlice) -> Shape:
     names = ("number", "start_s", "end_s", "missed")
     numbers = {name: getattr(one, name) for name in names}
     return numbers | _number_shape("p50", one.p50) | _number_shape("p95", one.p95)
@@ -361,7 +348,6 @@ def distributions_shape(found: Iterable[Distribution]) -> Shape:
     }
 
 
-@shape_of.register
 def gate_shape(report: GateReport) -> Shape:
     """Return a verdict; an infinite end of an interval is null."""
     shape = _fields_of(report)
@@ -372,6 +358,19 @@ def gate_shape(report: GateReport) -> Shape:
     return shape
 
 
-@shape_of.register
-def _(calibration: Calibration) -> Shape:
-    return {**_fields_of(calibration), "detectable": calibration.detectable}
+# By name: importing them all would cost each command more than what it shows.
+_SHAPES: Final[Mapping[str, Callable[[Any], Shape]]] = {
+    "Calibration": lambda found: {**_fields_of(found), "detectable": found.detectable},
+    "CheckReport": lambda report: {**_fields_of(report), "sound": report.is_sound},
+    "Comparison": comparison_shape,
+    "GateReport": gate_shape,
+    "History": history_shape,
+    "ImportReport": _report_shape,
+    "MergeReport": _report_shape,
+    "MetricChange": _change_shape,
+    "PruneReport": lambda report: {**_fields_of(report), "freed_bytes": report.freed_bytes},
+    "PushReport": _report_shape,
+    "RunSummary": _run_shape,
+    "TimeSlice": _slice_shape,
+    "ValueChange": _value_shape,
+}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from astraguard_store.comparison import Comparison
-from astraguard_store.history import History, steps_of
-from astraguard_store.model import MetricSummary, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.provenance import Unit
-from astraguard_store.verdict.values import Calibration, CellVerdict
+
+if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.history import History
+    from astraguard_store.model import MetricSummary, RunSummary
+    from astraguard_store.provenance import Unit
+    from astraguard_store.verdict.values import Calibration, CellVerdict
 
 
 class Table(NamedTuple):
@@ -100,6 +102,8 @@ def calibration_table(found: Calibration) -> Table:
 
 def history_table(history: History) -> Table:
     """Return the p95 of each run, oldest first, and where it changed."""
+    from astraguard_store.history import steps_of
+
     steps = steps_of(history, "p95")
     unit = numbers.unit_of(point.summary.p95 for point in history.points)
     rows = [
