@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -85,10 +85,10 @@ def percentiles(
     quantiles: tuple[float, ...],
     by: tuple[str, ...] | None,
     satellite: str | None,
-    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.
 
@@ -102,7 +102,7 @@ def percentiles(
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    is_filtered = any(value is not None for value in filters)
+    is_filtered = any(value is not None for value in filters.values())
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
@@ -131,8 +131,13 @@ def percentiles(
 
 def _shape(by: tuple[str, ...] | None, groups: _Groups) -> shapes.Shape:
     if by is None:
-        return shapes.report_shape(groups[()])
-    return {"groups": shapes.groups_shape(by, groups)}
+        return shapes.shape_of(groups[()])
+    return {
+        "groups": [
+            {"group": dict(zip(by, group, strict=True)), **shapes.shape_of(answer)}
+            for group, answer in groups.items()
+        ]
+    }
 
 
 def _exact(
@@ -217,7 +222,7 @@ def _value_text(
 ) -> str:
     if exact is not None:
         return numbers.in_unit(exact, unit)
-    about = "≈ " if markdown else output.about_sign()
+    about = "≈ " if markdown else output.sign("≈ ", "~ ")
     # A bound says by itself that it isn't exact.
     is_number = value is not None and not isinstance(value, AtLeast)
     return f"{about if is_number else ''}{numbers.in_unit(value, unit)}"
