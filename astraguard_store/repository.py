@@ -60,7 +60,7 @@ from astraguard_store.reports import (
 from astraguard_store.shown import note_asked
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
-from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
+from astraguard_store.store.sources import FolderSource, MemorySource
 from astraguard_store.store.store import existing_root, folder_store, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.file_limit import names_the_file_limit
@@ -73,7 +73,9 @@ if TYPE_CHECKING:
     from astraguard_store.columns import Columns
     from astraguard_store.distributions import Distribution
     from astraguard_store.history import History
+    from astraguard_store.store.folder_runs import FolderRuns
     from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.store.server_source import ServerSource
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
         Baseline,
@@ -82,6 +84,10 @@ if TYPE_CHECKING:
         GateReport,
         PercentileInterval,
     )
+
+    # What one of them lacks of what is asked below, the type checker names.
+    WritableSource = MemorySource | ServerSource
+    Source = WritableSource | FolderRuns
 
 logger = logging.getLogger("astraguard_store")
 
@@ -291,7 +297,7 @@ class RunRepository:
         if not read_only:
             begin_asking()
         source = ServerSource.open(url, options)
-        return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
+        return cls(source, None if read_only else source, read_only=read_only, server=source.where)
 
     def _adopt_at_first_opening(self) -> None:
         with interrupts_held_back():
@@ -1139,9 +1145,9 @@ class RunRepository:
         source = self._writable()
         if isinstance(paths, str | os.PathLike):
             raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
-        return source.bring_in(
-            [local_path(path, "a server's runs can't be brought back") for path in paths], progress
-        )
+        instead = "a server's runs can't be brought back"
+        found: ImportReport = source.bring_in([local_path(p, instead) for p in paths], progress)
+        return found
 
     def export(
         self,
@@ -1288,11 +1294,8 @@ class RunRepository:
             raise InvalidRunError(
                 "Invalid satellite_buckets True: fix=True is needed to make them"
             )
-        if fix:
-            return self._writable().check_and_fix(
-                progress, deep=deep, satellite_buckets=satellite_buckets
-            )
-        return self._source().check(progress, deep=deep)
+        source = self._writable() if fix else self._source()
+        return source.check(progress, deep=deep, fix=fix, satellite_buckets=satellite_buckets)
 
     def back_up(self, target: str | os.PathLike[str]) -> None:
         """Copy the database to the new file *target*, and check the copy.
@@ -1333,6 +1336,6 @@ def server_shown(url: str) -> str:
     Raises:
         StoreNotFoundError: It can't be read, or is one of another kind of database.
     """
-    from astraguard_store.store.server_source import shown
+    from astraguard_store.database.server_url import ServerUrl
 
-    return shown(url)
+    return ServerUrl.parse(url).shown

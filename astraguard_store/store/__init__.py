@@ -3,7 +3,7 @@
 ```
 sources       who answers a repository's questions: rows with folders, rows in memory
 folder_runs   … and run folders alone
-   ├─ saving, changes     the steps of a save, of a deletion and of smaller changes
+   ├─ saving, deleting    the steps of a save and of a deletion
    │    └─ new_runs         what is saved: measurements, and what the run was
    ├─ recovery            what a dead process left in the staging folder
    │    └─ uncommitted      a save that no database took, back from its files

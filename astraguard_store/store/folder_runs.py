@@ -167,11 +167,19 @@ class FolderRuns:
             dataset=dataset,
         )
 
-    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check(
+        self, progress: Progress | None, *, deep: bool, fix: bool, satellite_buckets: bool
+    ) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
         from astraguard_store.store.checking import check_folder
 
-        return check_folder(self._root, deep=deep, progress=progress)
+        return check_folder(
+            self._root,
+            fix=fix,
+            deep=deep,
+            satellite_buckets=satellite_buckets,
+            progress=progress,
+        )
 
     def cache_info(self) -> CacheInfo:
         """Return zeros: nothing is kept."""

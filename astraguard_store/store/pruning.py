@@ -20,7 +20,7 @@ from astraguard_store.exceptions import (
     InvalidRunError,
 )
 from astraguard_store.reports import Progress, PruneReport
-from astraguard_store.store.changes import Deleted, delete_runs
+from astraguard_store.store.deleting import Deleted, delete_runs
 from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from astraguard_store.artifacts.attachments import (
     attach,
@@ -98,23 +98,11 @@ class Ending:
     is_journalled: bool = True
 
 
-class Recording(Protocol):
-    """A run in a store, from the beginning of its recording to the end."""
+class Recording:
+    """A run in a store, from the beginning of its recording to the end.
 
-    journal: JournalFile | None
-
-    def beat(self, measurements: int) -> None:
-        """Note in the row that the recorder lives; skipped while others write."""
-
-    def attach(self, source: Path, name: str | None) -> Attachment:
-        """Copy a file to the run's attachments."""
-
-    def end(self, ending: Ending) -> RunSummary:
-        """Save the run; raises as `RunRepository.save`."""
-
-
-class MemoryRecording:
-    """A recording into a store without files: what it has is lost with the process."""
+    In a store without files it has no journal: what it has is lost with the process.
+    """
 
     journal: JournalFile | None = None
 
@@ -186,7 +174,7 @@ class MemoryRecording:
         return end_empty(self._store, run, self._head)
 
 
-class FolderRecording(MemoryRecording):
+class FolderRecording(Recording):
     """A recording into a results folder, with a journal."""
 
     def __init__(self, store: FolderStore, run_id: str, head: JournalHead) -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
 from astraguard_store.database.lists import noted_file_bytes
@@ -27,8 +26,6 @@ from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
 
 logger = logging.getLogger("astraguard_store")
-
-T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -128,11 +125,6 @@ class Store:
         """
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
-
-    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
-        """Return the result of *step*, made in a transaction of `write`."""
-        with self.write(purpose) as transaction:
-            return step(transaction)
 
 
 class FolderStore(Store):
