@@ -183,7 +183,8 @@ def _stage(
             columns = runs[save.run_id].columns
             of_run = summarize(columns, satellite_buckets=options.satellite_buckets)
             statistics[save.run_id] = of_run
-            begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
+            document = document_of(save.run_id, of_run, *moment)
+            begin_summary(staged, save, document, columns.rows)
         staged.begin_syncs()
         staged.wait_if_long()
     except BaseException as error:
@@ -197,11 +198,13 @@ def _stage(
     return staged, statistics
 
 
-def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[str, Any]:
-    """Return the content of a run's summary file."""
+def document_of(
+    run_id: str, statistics: RunStatistics, recorded_at_us: int, offset_s: int
+) -> dict[str, Any]:
+    """Return the content of a run's summary file, local time being *offset_s* ahead of UTC."""
     return {
         "run_id": run_id,
-        "timestamp": local_timestamp(utc_from_epoch_us(moment.now_us), moment.utc_offset_s),
+        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
         **statistics_document(
             statistics.total_measurements, statistics.metrics, statistics.satellites
         ),
