@@ -186,8 +186,6 @@ def _why_not(run_id: str) -> str | None:
         return "it is empty"
     if len(run_id) > MAX_CHARACTERS:
         return f"it has {len(run_id)} characters, {MAX_CHARACTERS} are allowed"
-    if run_id.isascii() and run_id.isalnum():
-        return _why_taken(run_id)
     if not _ASCII_ALLOWED.issuperset(run_id):
         for character in run_id:
             if not _is_allowed(character):

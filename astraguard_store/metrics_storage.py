@@ -145,7 +145,7 @@ class MetricsStorage:
                 if document is None:
                     return {"error": f"Could not load metrics for run {run_id}", "metrics": {}}
                 documents.append(document)
-            metrics = _compare_documents(this=documents[1], other=documents[0])
+            metrics = _compared(*map(_stats, reversed(documents)))
         return {
             "run1": self.run_id,
             "run2": other_run_id,
@@ -172,19 +172,11 @@ class MetricsStorage:
         if limit < 1:
             return []
         root = os.path.abspath(results_dir)
-        try:
-            return _ask(root, lambda repository: _recent_with_files(repository, root, limit))
-        except _UNUSABLE_ERRORS as error:
-            _log_fallback(root, error)
-        try:
-            return [run_id for _, run_id in newest_runs(Path(os.path.realpath(root)), limit)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            if is_file_limit(error):
-                raise
-            logger.warning("%s can't be listed: %s", root, error.strerror)
-            return []
+        return _ask(
+            root,
+            lambda repository: _recent_with_files(repository, root, limit),
+            lambda: _recent_in_folder(root, limit),
+        )
 
 
 def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
@@ -193,11 +185,11 @@ def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any]
             # Without a row: asking for one takes as long as reading a small file.
             with suppress(FileNotFoundError):
                 return read_document(root, run_id)
-        try:
-            return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
-        except _UNUSABLE_ERRORS as error:
-            _log_fallback(root, error)
-            return read_document(Path(root), check_run_id(run_id))
+        return _ask(
+            root,
+            lambda repository: repository.read_document(run_id, afresh=afresh),
+            lambda: read_document(Path(root), check_run_id(run_id)),
+        )
     except (RunNotFoundError, FileNotFoundError, InvalidRunError):
         return None
     except ArtifactReadError as error:
@@ -211,40 +203,31 @@ def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
         other = check_run_id(other)
         if not (has_summary(root, other) and has_summary(root, this)):
             return None
-        comparison = _ask(root, lambda repository: repository.compare(other, this))
+        comparison = _ask(root, lambda repository: repository.compare(other, this), lambda: None)
     except (RunNotFoundError, InvalidRunError):
         return None
-    except _UNUSABLE_ERRORS as error:
-        _log_fallback(root, error)
+    if comparison is None:
         return None
+    return _compared(
+        {c.metric_type: c.candidate._asdict() for c in comparison.changes if c.candidate},
+        {c.metric_type: c.baseline._asdict() for c in comparison.changes if c.baseline},
+    )
+
+
+def _compared(
+    this: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     return {
-        change.metric_type: {
-            "this_mean_ms": change.mean_ms.candidate,
-            "other_mean_ms": change.mean_ms.baseline,
-            "diff_ms": change.mean_ms.difference,
-            "this_p95_ms": change.candidate.p95_ms,
-            "other_p95_ms": change.baseline.p95_ms,
-        }
-        for change in comparison.changes
-        if change.baseline and change.candidate
-    }
-
-
-def _compare_documents(this: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
-    other_stats = _stats(other)
-    for metric_type, mine in _stats(this).items():
-        theirs = other_stats.get(metric_type)
-        if theirs is None:
-            continue
-        metrics[metric_type] = {
+        metric_type: {
             "this_mean_ms": mine["mean_ms"],
             "other_mean_ms": theirs["mean_ms"],
             "diff_ms": mine["mean_ms"] - theirs["mean_ms"],
             "this_p95_ms": mine.get("p95_ms"),
             "other_p95_ms": theirs.get("p95_ms"),
         }
-    return metrics
+        for metric_type, mine in this.items()
+        if (theirs := other.get(metric_type)) is not None
+    }
 
 
 def _stats(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -266,6 +249,18 @@ def _recent_with_files(repository: RunRepository, root: str, limit: int) -> list
         if len(found) >= limit or len(headers) < wanted:
             return found[:limit]
         wanted *= 2
+
+
+def _recent_in_folder(root: str, limit: int) -> list[str]:
+    try:
+        return [run_id for _, run_id in newest_runs(Path(os.path.realpath(root)), limit)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if is_file_limit(error):
+            raise
+        logger.warning("%s can't be listed: %s", root, error.strerror)
+        return []
 
 
 _said: set[tuple[str, str]] = set()
@@ -323,14 +318,21 @@ _lock = threading.Lock()
 _unusable: dict[str, FilesState] = {}
 
 
-def _ask(results_dir: str, question: Callable[[RunRepository], T]) -> T:
+def _ask(
+    results_dir: str, question: Callable[[RunRepository], T], otherwise: Callable[[], T]
+) -> T:
     """Return the answer of the database in the absolute path *results_dir*; creates nothing.
 
-    Raises:
-        StoreNotFoundError: There is no database.
-        SchemaVersionError: It has another schema.
-        DatabaseError: It can't be used.
+    Where it can't be used, the answer is that of *otherwise*, and the log says so.
     """
+    try:
+        return _answer(results_dir, question)
+    except _UNUSABLE_ERRORS as error:
+        _log_fallback(results_dir, error)
+        return otherwise()
+
+
+def _answer(results_dir: str, question: Callable[[RunRepository], T]) -> T:
     held = _held_at(results_dir)
     if held is not None:
         try:

@@ -758,13 +758,7 @@ class RunRepository:
         return (
             self._source()
             .gating()
-            .gate(
-                candidate,
-                baseline,
-                limits or Limits(),
-                by_satellite=by_satellite,
-                reference=reference,
-            )
+            .gate(candidate, baseline, limits or Limits(), by_satellite, reference)
         )
 
     def calibrate(
@@ -799,13 +793,7 @@ class RunRepository:
         return (
             self._source()
             .gating()
-            .calibrate(
-                baseline,
-                candidate_runs,
-                limits or Limits(),
-                by_satellite=by_satellite,
-                reference=reference,
-            )
+            .calibrate(baseline, candidate_runs, limits or Limits(), by_satellite, reference)
         )
 
     def change_points(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
+    from astraguard_store.store.exporting import Noted
 
 logger = logging.getLogger("astraguard_store")
 
@@ -51,13 +52,13 @@ class FolderRuns:
     estimate_pruning = refusing(lambda self: self._needs_database("pruning"))
     back_up = refusing(
         lambda self: StoreNotFoundError(
-            f"there is no usable database in {self._root}; "
+            f"there is no usable database in {self.root}; "
             "`astraguard-store check` says what is wrong with it"
         )
     )
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def get(self, run_id: str) -> RunSummary:
         """Return the run as its summary file has it.
@@ -68,11 +69,11 @@ class FolderRuns:
         """
         run_id = check_run_id(run_id)
         try:
-            file = read_summary_file(self._root, run_id)
-            time_us = file_time_us(self._root, run_id, file.modified_ns)
-            return found_run(self._root, run_id, file, time_us)
+            file = read_summary_file(self.root, run_id)
+            time_us = file_time_us(self.root, run_id, file.modified_ns)
+            return found_run(self.root, run_id, file, time_us)
         except FileNotFoundError:
-            raise RunNotFoundError(run_id, str(self._root)) from None
+            raise RunNotFoundError(run_id, str(self.root)) from None
 
     def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """Return those of the runs that are there, by id."""
@@ -103,10 +104,10 @@ class FolderRuns:
         headers: dict[str, RunHeader | None] = {}
         while True:
             try:
-                found = newest_runs(self._root, wanted)
+                found = newest_runs(self.root, wanted)
             except OSError as error:
                 raise ArtifactReadError(
-                    f"{self._root} can't be listed: {error.strerror}"
+                    f"{self.root} can't be listed: {error.strerror}"
                 ) from error
             for _, run_id in found:
                 if run_id not in headers:
@@ -132,16 +133,16 @@ class FolderRuns:
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
         try:
-            return read_document(self._root, run_id)
+            return read_document(self.root, run_id)
         except FileNotFoundError:
-            raise RunNotFoundError(run_id, str(self._root)) from None
+            raise RunNotFoundError(run_id, str(self.root)) from None
 
     def few_measurements(self, run_id: str) -> None:
         """Return None: they are read as a frame."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements in the run's CSV; raises as `RunRepository.measurements`."""
-        return frame_of_files(self._root, self.get(run_id))
+        return frame_of_files(self.root, self.get(run_id))
 
     def export(
         self,
@@ -153,19 +154,20 @@ class FolderRuns:
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
-        from astraguard_store.store.exporting import Noted, export
+        from astraguard_store.store.exporting import export
+
+        return export(self, run_ids, target, progress, dataset=dataset)
+
+    def load(self, run_id: str) -> StoredRun:
+        """Return a run as a row would have it."""
+        return StoredRun(self.get(run_id), None, None)
+
+    def noted(self, run_id: str) -> tuple[StoredRun, Noted]:
+        """Return a run, and that nothing is noted beside it."""
+        from astraguard_store.store.exporting import Noted
         from astraguard_store.verdict.values import Judgements
 
-        return export(
-            self._root,
-            self._stored,
-            lambda run_id: (self._stored(run_id), Noted(False, Judgements(), [])),
-            self.measurements,
-            run_ids,
-            target,
-            progress,
-            dataset=dataset,
-        )
+        return self.load(run_id), Noted(False, Judgements(), [])
 
     def check(
         self, progress: Progress | None, *, deep: bool, fix: bool, satellite_buckets: bool
@@ -174,7 +176,7 @@ class FolderRuns:
         from astraguard_store.store.checking import check_folder
 
         return check_folder(
-            self._root,
+            self.root,
             fix=fix,
             deep=deep,
             satellite_buckets=satellite_buckets,
@@ -192,12 +194,9 @@ class FolderRuns:
     def close(self, *, wait: bool = True) -> None:
         """Do nothing: nothing is held open."""
 
-    def _stored(self, run_id: str) -> StoredRun:
-        return StoredRun(self.get(run_id), None, None)
-
     def _needs_database(self, what: str) -> StoreNotFoundError:
         return StoreNotFoundError(
-            f"{what} needs a database, and there is no usable one in {self._root}; "
+            f"{what} needs a database, and there is no usable one in {self.root}; "
             "`astraguard-store import` makes it from the run folders"
         )
 

@@ -82,7 +82,6 @@ class Gating:
         candidate: Runs,
         baseline: Runs,
         limits: Limits,
-        *,
         by_satellite: bool,
         reference: str | None,
     ) -> GateReport:
@@ -104,7 +103,6 @@ class Gating:
         baseline: Runs,
         candidate_runs: int,
         limits: Limits,
-        *,
         by_satellite: bool,
         reference: str | None,
     ) -> Calibration:

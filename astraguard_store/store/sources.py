@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from astraguard_store.columns import Columns
     from astraguard_store.database.postgres.database import ServerDatabase
     from astraguard_store.database.run_database import RunDatabase
+    from astraguard_store.store.exporting import Noted
     from astraguard_store.store.gating import Gating
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
@@ -381,7 +382,7 @@ class FolderSource(MemorySource):
 
     def __init__(self, store: FolderStore, *, writes: bool) -> None:
         super().__init__(store)
-        self._root = store.root
+        self.root = store.root
         self._on_load = self._finish_publishing if writes else None
         self._documents: dict[str, tuple[StoredRun, dict[str, Any]]] = {}
 
@@ -389,24 +390,24 @@ class FolderSource(MemorySource):
         """Copy the database to a new file, and not to a name of the store's own."""
         from astraguard_store.artifacts.exports import why_in_store
 
-        reason = why_in_store(self._root, target)
+        reason = why_in_store(self.root, target)
         if reason and not os.path.lexists(target):
             raise DatabaseError(f"{target} {reason}")
         super().back_up(target)
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
-        run = self._load(run_id)
+        run = self.load(run_id)
         if run.live_token is None:
             return run.summary
-        seen = seen_alive(self._root, run)
+        seen = seen_alive(self.root, run)
         if seen.state != "interrupted":
             return seen
         if self._adopt_journals({run_id}):
-            return self._load(run_id).summary
-        told = as_journalled(self._root, seen, run.live_token)
+            return self.load(run_id).summary
+        told = as_journalled(self.root, seen, run.live_token)
         # Adopted by another meanwhile, whose commit came before the journal went?
-        again = self._load(run_id)
+        again = self.load(run_id)
         return told if again.live_token == run.live_token else again.summary
 
     def recent(self, limit: int, filters: RunFilters | None = None) -> list[RunHeader]:
@@ -439,7 +440,7 @@ class FolderSource(MemorySource):
         """Return *headers*, with the states of running runs as they are now."""
         if not any(header.state == "running" for header in headers):
             return headers
-        seen = seen_alive_headers(self._root, headers)
+        seen = seen_alive_headers(self.root, headers)
         dead = {
             new.run_id
             for old, new in zip(headers, seen, strict=True)
@@ -458,7 +459,7 @@ class FolderSource(MemorySource):
         """Adopt the journals of runs whose recorder died; return whether that was tried."""
         if self._on_load is None:
             return False
-        names = [name for run_id, name in journals(self._root).items() if run_id in run_ids]
+        names = [name for run_id, name in journals(self.root).items() if run_id in run_ids]
         try:
             with interrupts_held_back():
                 for name in names:
@@ -466,35 +467,35 @@ class FolderSource(MemorySource):
                 if not names:
                     end_lost_recordings(self._store)
         except (OSError, StoreError) as error:
-            logger.warning("%s: what was recorded could not be adopted: %s", self._root, error)
+            logger.warning("%s: what was recorded could not be adopted: %s", self.root, error)
             return False
         return True
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:
         """Return what the run's summary file holds, from memory if it is as it was saved."""
         try:
-            run = self._load(run_id)
+            run = self.load(run_id)
         except RunNotFoundError:
             pass
         else:
             if not afresh and self._is_as_saved(run):
                 return copied(self._document_of(run))
         try:
-            return read_document(self._root, run_id)
+            return read_document(self.root, run_id)
         except FileNotFoundError:
-            raise RunNotFoundError(run_id, str(self._root)) from None
+            raise RunNotFoundError(run_id, str(self.root)) from None
 
     def few_measurements(self, run_id: str) -> Columns | None:
         """Return a run's measurements if they are few, read without polars; else None."""
         from astraguard_store.store.measurements import few_of_stored
 
-        return few_of_stored(self._store, lambda: self._load(run_id))
+        return few_of_stored(self._store, lambda: self.load(run_id))
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return a run's measurements, in the order of their recording."""
         from astraguard_store.store.measurements import frame_of_stored
 
-        return frame_of_stored(self._store, lambda: self._load(run_id))
+        return frame_of_stored(self._store, lambda: self.load(run_id))
 
     def export(
         self,
@@ -505,33 +506,27 @@ class FolderSource(MemorySource):
         dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
-        from astraguard_store.store.exporting import Noted, export
+        from astraguard_store.store.exporting import export
 
-        def noted(run_id: str) -> tuple[StoredRun, Noted]:
-            # It may have to be published first.
-            self._load(run_id)
-            return self.database.read(partial(at_once, run_id=run_id))
+        return export(self, run_ids, target, progress, dataset=dataset)
 
-        def at_once(connection: Connection, run_id: str) -> tuple[StoredRun, Noted]:
+    def noted(self, run_id: str) -> tuple[StoredRun, Noted]:
+        """Return a run as it is stored, and what is noted beside it, both of one moment."""
+        from astraguard_store.store.exporting import Noted
+
+        def at_once(connection: Connection) -> tuple[StoredRun, Noted]:
             run = load_run(connection, run_id)
             if run is None:
-                raise RunNotFoundError(run_id, str(self._root))
+                raise RunNotFoundError(run_id, str(self.root))
             return run, Noted(
                 keeps_satellite_buckets(connection, run_id),
                 judgements_of(connection, run_id),
                 save_ids_of(connection, run_id),
             )
 
-        return export(
-            self._root,
-            self._load,
-            noted,
-            self.measurements,
-            run_ids,
-            target,
-            progress,
-            dataset=dataset,
-        )
+        # It may have to be published first.
+        self.load(run_id)
+        return self.database.read(at_once)
 
     def check(
         self, progress: Progress | None, *, deep: bool, fix: bool, satellite_buckets: bool
@@ -554,7 +549,7 @@ class FolderSource(MemorySource):
                 self.recover()
             except StoreError as error:
                 # The save says so too, and keeps its files.
-                logger.warning("%s: what is unsettled stays so: %s", self._root, error)
+                logger.warning("%s: what is unsettled stays so: %s", self.root, error)
         return super().save(runs, satellite_buckets=satellite_buckets)
 
     def _save(self, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
@@ -606,12 +601,13 @@ class FolderSource(MemorySource):
         store_id = self.database.store_id()
         if store_id is None:
             raise StoreNotFoundError(
-                f"the store in {self._root} has no id yet, by which a server knows it again; "
+                f"the store in {self.root} has no id yet, by which a server knows it again; "
                 "open it for writing once"
             )
-        return store_id, self._root
+        return store_id, self.root
 
-    def _load(self, run_id: str) -> StoredRun:
+    def load(self, run_id: str) -> StoredRun:
+        """Return a run as it is stored now; its files are published if they were staged."""
         return self.database.get(run_id, self._on_load)
 
     def _document_of(self, run: StoredRun) -> dict[str, Any]:
@@ -635,7 +631,7 @@ class FolderSource(MemorySource):
         noted = summary.artifacts[-1] if summary.artifacts else None
         if noted is None or noted.kind != "summary_json":
             return False
-        return is_as_saved(self._root, noted, epoch_us(summary.recorded_at))
+        return is_as_saved(self.root, noted, epoch_us(summary.recorded_at))
 
     def _finish_publishing(self, run: StoredRun) -> None:
         """Publish a run's files if the process that saved it died in between."""
@@ -643,7 +639,7 @@ class FolderSource(MemorySource):
             return
         files = (a.path for a in run.summary.artifacts if a.kind == "summary_json")
         names = staged_files(
-            self._root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))
+            self.root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))
         )
         if names:
             try:
