@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,47 +86,32 @@ class FolderRuns:
             ArtifactReadError: The folder can't be listed.
             StoreNotFoundError: A filter asks for what only rows know.
         """
-        if filters is None:
-            return self._newest(limit)
-        if not filters.in_folders:
+        if filters is not None and not filters.in_folders:
             raise self._needs_database("filtering by scenario, tag or statistic")
-        wanted = limit
-        while True:
-            found = self._newest(wanted)
-            passed = [header for header in found if filters.holds_in_time(header)]
-            is_past = bool(found and filters.since and found[-1].recorded_at < filters.since)
-            if len(passed) >= limit or len(found) < wanted or is_past:
-                return passed[:limit]
-            wanted *= 4
-
-    def _newest(self, limit: int) -> list[RunHeader]:
+        since = filters.since if filters else None
         wanted = limit
         headers: dict[str, RunHeader | None] = {}
         while True:
-            try:
-                found = newest_runs(self.root, wanted)
-            except OSError as error:
-                raise ArtifactReadError(
-                    f"{self.root} can't be listed: {error.strerror}"
-                ) from error
-            for _, run_id in found:
-                if run_id not in headers:
-                    headers[run_id] = self._header(run_id)
-            readable = [header for _, run_id in found if (header := headers[run_id])]
-            if len(readable) >= limit or len(found) < wanted:
-                return readable[: max(limit, 0)]
-            wanted *= 2
+            found = self._newest_ids(wanted)
+            headers |= {run_id: self._header(run_id) for run_id in found if run_id not in headers}
+            readable = [header for run_id in found if (header := headers[run_id])]
+            passed = [h for h in readable if filters is None or filters.holds_in_time(h)]
+            is_past = bool(readable and since and readable[-1].recorded_at < since)
+            if len(passed) >= limit or len(found) < wanted or is_past:
+                return passed[: max(limit, 0)]
+            wanted *= 4 if filters else 2
+
+    def _newest_ids(self, limit: int) -> list[str]:
+        try:
+            return [run_id for _, run_id in newest_runs(self.root, limit)]
+        except OSError as error:
+            raise ArtifactReadError(f"{self.root} can't be listed: {error.strerror}") from error
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from *baseline* to *candidate*; raises as `get`."""
         return compare(self.get(baseline), self.get(candidate), by_satellite=by_satellite)
 
-    def buckets(
-        self,
-        metric_type: str,  # noqa: ARG002
-        run_ids: Collection[str],  # noqa: ARG002
-        satellite_id: str | None,  # noqa: ARG002
-    ) -> dict[str, BucketColumns]:
+    def buckets(self, *_: object) -> dict[str, BucketColumns]:
         """Return none: folders keep no buckets."""
         return {}
 

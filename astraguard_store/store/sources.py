@@ -252,14 +252,7 @@ class MemorySource(RowsSource):
 
         return frame_in_memory(self._store, run_id)
 
-    def check(
-        self,
-        progress: Progress | None,  # noqa: ARG002
-        *,
-        deep: bool,  # noqa: ARG002
-        fix: bool,  # noqa: ARG002
-        satellite_buckets: bool,  # noqa: ARG002
-    ) -> CheckReport:
+    def check(self, *_: Any, **__: Any) -> CheckReport:
         """Ask the database for damage; there is nothing to mend."""
         from astraguard_store.store.checking import check_rows
 
@@ -350,13 +343,7 @@ class MemorySource(RowsSource):
 
         return prune(self._store, pruning, progress)
 
-    def adopt(
-        self,
-        progress: Progress | None,  # noqa: ARG002
-        jobs: int | None,  # noqa: ARG002
-        *,
-        rebuild: bool,  # noqa: ARG002
-    ) -> ImportReport:
+    def adopt(self, *_: Any, **__: Any) -> ImportReport:
         """Do nothing: there are no folders."""
         return ImportReport(0, 0, ())
 
