@@ -128,7 +128,6 @@ class RunRepository:
         writable: WritableSource | None = None,
         results_dir: Path | None = None,
         *,
-        read_only: bool = False,
         server: str | None = None,
     ) -> None:
         """Use `open` or `in_memory`.
@@ -146,7 +145,6 @@ class RunRepository:
         self.answers_from: Literal["database", "folders"] = source.answers_from
         self._open_source = source
         self._writable_source = writable
-        self._read_only = read_only
         self._closed = False
         # A collection may run anywhere, also where this thread keeps others waiting.
         self._finalizer = weakref.finalize(self, source.close, wait=False)
@@ -261,7 +259,7 @@ class RunRepository:
         begin_asking()
         options = StoreOptions(keep_measurements=keep_measurements or "csv")
         source = MemorySource(memory_store(options))
-        return cls(source, source, None)
+        return cls(source, source)
 
     @classmethod
     def _open_for_reading(cls, root: Path, options: StoreOptions) -> RunRepository:
@@ -288,7 +286,7 @@ class RunRepository:
             except BaseException:
                 source.close()
                 raise
-        return cls(source, None, root, read_only=True)
+        return cls(source, None, root)
 
     @classmethod
     def _open_server(cls, url: str, options: StoreOptions, *, read_only: bool) -> RunRepository:
@@ -297,7 +295,7 @@ class RunRepository:
         if not read_only:
             begin_asking()
         source = ServerSource.open(url, options)
-        return cls(source, None if read_only else source, read_only=read_only, server=source.where)
+        return cls(source, None if read_only else source, server=source.where)
 
     def _adopt_at_first_opening(self) -> None:
         with interrupts_held_back():
@@ -335,7 +333,8 @@ class RunRepository:
 
     def __repr__(self) -> str:
         where = self.server or self.results_dir or "in memory"
-        state = ", closed" if self._closed else ", read only" if self._read_only else ""
+        read_only = ", read only" if self._writable_source is None else ""
+        state = ", closed" if self._closed else read_only
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
     def save(
