@@ -65,15 +65,7 @@ def export(
     *,
     dataset: bool = False,
 ) -> ExportReport:
-    """Copy runs out of a results folder; raises as `RunRepository.export`.
-
-    Args:
-        source: Has the runs.
-        run_ids: The runs.
-        target: What is made.
-        progress: Told after each run.
-        dataset: Whether *target* is a dataset.
-    """
+    """Copy runs out of a results folder; raises as `RunRepository.export`."""
     makes_file = target.suffix.lower() in {".zip", ".parquet"}
     reason = why_in_store(source.root, target, is_folder=dataset or not makes_file)
     if reason:

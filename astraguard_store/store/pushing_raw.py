@@ -52,16 +52,7 @@ def push_raw(
     measurements: Callable[[str], pl.DataFrame],
     tally: Tally,
 ) -> None:
-    """Write the files that are missing of the runs that are on the server.
-
-    Args:
-        source: The runs here.
-        target: The server.
-        store_id: Of the store here.
-        place: Where the files go.
-        measurements: Gives the measurements of a run.
-        tally: What was done is noted there.
-    """
+    """Write the files that are missing of the runs that are on the server; note it in *tally*."""
     work = _Work(source, target, store_id, place, measurements)
     after = ""
     while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):

@@ -70,16 +70,7 @@ def push_to(
     progress: Progress | None,
     raw: Raw | None,
 ) -> PushReport:
-    """Push the runs of a store; raises as `RunRepository.push`.
-
-    Args:
-        url: The server.
-        source: The runs.
-        origin: The store's id, and its results folder.
-        options: Of the repository.
-        progress: Called with (runs looked at, runs in all).
-        raw: What is wanted of raw measurements.
-    """
+    """Push the runs of a store, of its id and results folder; raises as `RunRepository.push`."""
     store_id, folder = origin
     # Durable whatever the rig's own store is: what a push was told is there must outlive the
     # server's restart, as raw files are removed that it replaces. A commit is of 100 runs.
