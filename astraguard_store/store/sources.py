@@ -384,7 +384,7 @@ class FolderSource(MemorySource):
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
-        run = self.load(run_id)
+        run = self.database.get(run_id, self._on_load)
         if run.live_token is None:
             return run.summary
         seen = seen_alive(self.root, run)
