@@ -586,10 +586,9 @@ class RunRepository:
             RunNotFoundError: There is no such run.
             StoreNotFoundError: Run folders answer, and they have no buckets.
         """
-        from astraguard_store.store.percentiles import PercentilesQuestion
-
-        question = PercentilesQuestion((), quantiles, metric_type, runs, satellite_id)
-        return self._source().percentiles(question)[()]
+        return self.grouped_percentiles(
+            (), quantiles, metric_type=metric_type, runs=runs, satellite_id=satellite_id
+        )[()]
 
     def grouped_percentiles(
         self,
