@@ -284,7 +284,6 @@ class _Stopped(LatencyCollector):
         self._columns = columns
 
     def snapshot(self) -> Columns:
-        """Return that moment."""
         return self._columns
 
 

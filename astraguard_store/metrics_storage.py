@@ -278,30 +278,28 @@ T = TypeVar("T")
 # The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
 _LIMIT = 8
 
-FilesState = tuple[tuple[int, int, int, int] | None, ...]
-"""(device, inode, size, time of last change in ns) of each file; None where there is none.
-
-The time is the one that a program can't set: a copy may bring its own.
-"""
-
-
-FolderId = tuple[int, int]
-"""(device, inode)"""
-
 
 class _Held(NamedTuple):
     repository: RunRepository
     writes: bool
-    folder: FolderId | None
+    folder: tuple[int, ...]
 
 
-def _folder_id(results_dir: str) -> FolderId | None:
-    """Return which folder the path leads to now: a link may be pointed elsewhere."""
+def _state(path: str) -> tuple[int, ...]:
+    """Return device, inode, size and time of last change of what is there; empty if nothing is.
+
+    The time is the one that a program can't set: a copy may bring its own.
+    """
     try:
-        found = os.stat(results_dir)
+        found = os.stat(path)
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def _folder_id(results_dir: str) -> tuple[int, ...]:
+    """Return which folder the path leads to now: a link may be pointed elsewhere."""
+    return _state(results_dir)[:2]
 
 
 def _held_at(results_dir: str) -> _Held | None:
@@ -315,7 +313,7 @@ def _held_at(results_dir: str) -> _Held | None:
 _held: dict[str, _Held] = {}
 _lock = threading.Lock()
 # {path: state of the files of a database that couldn't be used}
-_unusable: dict[str, FilesState] = {}
+_unusable: dict[str, tuple[tuple[int, ...], ...]] = {}
 
 
 def _ask(
@@ -380,16 +378,9 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
         return repository
 
 
-def _database_state(results_dir: str) -> FilesState:
-    def state(path: str) -> tuple[int, int, int, int] | None:
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
-
+def _database_state(results_dir: str) -> tuple[tuple[int, ...], ...]:
     path = f"{results_dir}/{DATABASE_NAME}"
-    return state(path), state(f"{path}-wal")
+    return _state(path), _state(f"{path}-wal")
 
 
 @atexit.register

@@ -313,7 +313,6 @@ class _Look:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
         return not (self.faults or self.contradiction)
 
 

@@ -327,7 +327,6 @@ def _above(columns: BucketColumns, above_ms: float) -> tuple[int, int]:
 
 
 def _checked_ids(runs: Runs, what: str) -> tuple[str, ...]:
-    """Return ids of runs, each once."""
     ids = (runs,) if isinstance(runs, str) else tuple(runs)
     if not ids:
         raise InvalidRunError(f"Invalid {what}: no run was named")

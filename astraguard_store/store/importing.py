@@ -298,7 +298,6 @@ class _Source:
 
     @property
     def summary_sha256(self) -> str | None:
-        """The hash of its summary file; None without."""
         return hashlib.sha256(self.summary.content).hexdigest() if self.summary else None
 
     def recorded_at_us(self) -> int:

@@ -103,12 +103,10 @@ class _Chosen(NamedTuple):
 
     @property
     def going(self) -> list[Prunable]:
-        """Those that aren't pinned."""
         return [run for run in self.runs if not run.is_pinned]
 
     @property
     def pinned(self) -> list[str]:
-        """The ids of those that stay for being pinned."""
         return [run.run_id for run in self.runs if run.is_pinned]
 
 

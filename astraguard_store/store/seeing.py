@@ -92,7 +92,6 @@ def history(
 
 
 def _those(runs: Mapping[str, RunSummary], run_ids: Iterable[str]) -> list[RunSummary]:
-    """Return those of the runs that are there."""
     return [runs[run_id] for run_id in run_ids if run_id in runs]
 
 
