@@ -458,8 +458,8 @@ class RunRepository:
 
         run_id = check_run_id(run_id)
         check_provenance(provenance)
-        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, check_tags(tags or {}))
-        head = replace(head, satellite_buckets=satellite_buckets)
+        checked = check_tags(tags or {})
+        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, checked, satellite_buckets)
         source = self._writable()
 
         def begin() -> Recording:
