@@ -59,7 +59,7 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.options import StoreOptions
 from astraguard_store.provenance import UNKNOWN_PROVENANCE
 from astraguard_store.statistics import summarize
-from astraguard_store.store.identity import same_numbers
+from astraguard_store.store.identity import disagreement
 from astraguard_store.store.new_runs import Life, NewRun, times_of
 from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
@@ -380,7 +380,7 @@ def _is_to_be_adopted(stored: StoredRun | None, token: str, journal: Journal) ->
 
 def _is_saved_as(stored: RunSummary, journal: Journal) -> bool:
     """Return whether a stored run has what was measured, as far as its row tells."""
-    if not same_numbers(stored, summarize(journal.columns)):
+    if disagreement(summarize(journal.columns), stored, "the journal"):
         return False
     # A run that was adopted from its folder knows no times.
     finished_at = stored.provenance.finished_at
