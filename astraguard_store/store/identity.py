@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import isclose
 
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.formats.summary import render_document, summary_document
+from astraguard_store.formats.summary import AdoptedSummary, render_document, summary_document
 from astraguard_store.model import Artifact, MetricSummary, RunSummary
 from astraguard_store.statistics import RunStatistics
 
@@ -66,7 +66,11 @@ def _is_rendered(file: Artifact, other: Artifact, here: StoredRun, there: Stored
     return file.sha256 in made or other.sha256 in made
 
 
-def disagreement(told: RunStatistics | RunSummary, summary: RunSummary, source: str) -> str | None:
+def disagreement(
+    told: RunStatistics | RunSummary | AdoptedSummary,
+    summary: RunSummary | AdoptedSummary,
+    source: str,
+) -> str | None:
     """Return where what *source* told and the rows of a run differ; None if they don't."""
     if told.total_measurements != summary.total_measurements:
         return (

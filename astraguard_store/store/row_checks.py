@@ -43,7 +43,7 @@ from astraguard_store.formats.summary import (
     summary_document,
 )
 from astraguard_store.model import Artifact, Attachment
-from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.statistics import summarize
 from astraguard_store.store.identity import disagreement
 from astraguard_store.store.row_rules import why_not_written
 
@@ -185,9 +185,7 @@ def why_summary_differs(content: bytes, run: StoredRun) -> str | None:
             return None
         keys = [key for key in made if saved.get(key) != made[key]]
         return f"they differ from its summary file in {', '.join(keys) or 'their order'}"
-    found = parse_summary(parse_document(content))
-    told = RunStatistics(found.total_measurements, found.metrics, found.satellites)
-    return disagreement(told, summary, "the summary file")
+    return disagreement(parse_summary(parse_document(content)), summary, "the summary file")
 
 
 def why_csv_differs(
