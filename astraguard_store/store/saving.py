@@ -85,7 +85,7 @@ def save_runs(
     moment = _Moment.of(runs)
     staged, statistics = _stage(store.root, runs, options, moment)
     transaction: Transaction | None = None
-    purpose = _purpose("saving", runs)
+    purpose = _purpose(runs)
     try:
         with store.turn(purpose):
             with store.write(purpose) as transaction:
@@ -129,7 +129,7 @@ def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -
         run_id: summarize(run.columns, satellite_buckets=options.satellite_buckets)
         for run_id, run in runs.items()
     }
-    with store.write(_purpose("saving", runs)) as transaction:
+    with store.write(_purpose(runs)) as transaction:
         saved = [
             _write(transaction, run, statistics[run_id], moment, options, None)
             for run_id, run in runs.items()
@@ -404,7 +404,7 @@ def close_all(store: FolderStore, staged: Sequence[StagedRun]) -> None:
     run_all(steps)
 
 
-def _purpose(verb: str, run_ids: Collection[str]) -> str:
+def _purpose(run_ids: Collection[str]) -> str:
     first = next(iter(run_ids), "")
     more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
-    return f"{verb} run {first!r}{more}"
+    return f"saving run {first!r}{more}"
