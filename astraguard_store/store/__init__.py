@@ -11,7 +11,7 @@ folder_runs   … and run folders alone
    ├─ checking            the store held against what it promises
    │    └─ mending          what can be put right
    ├─ merging             the runs of another store → this one
-   │    └─ identity         whether two stores have the same save of a run
+   │    └─ identity         what a save says, and whether another one says the same
    ├─ exporting           runs → a folder, a zip or a parquet file
    ├─ pruning             which runs are old, and the bytes that they free
    ├─ percentiles         over many runs, from merged buckets

@@ -1,14 +1,21 @@
-"""Whether two stores have the same save of a run, and two sources the same numbers."""
+"""What a save of a run says, and whether another one says the same."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from math import isclose
+from typing import Any
 
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.formats.summary import AdoptedSummary, render_document, summary_document
-from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.formats.summary import (
+    AdoptedSummary,
+    local_timestamp,
+    render_document,
+    statistics_document,
+    summary_document,
+)
+from astraguard_store.model import Artifact, MetricSummary, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics
 
 
@@ -26,6 +33,19 @@ def why_another(here: StoredRun, there: StoredRun) -> str | None:
     if disagreement(there.summary, here.summary, "it"):
         return "it has other statistics here"
     return _why_other_files(here, there)
+
+
+def document_of(
+    run_id: str, statistics: RunStatistics, recorded_at_us: int, offset_s: int
+) -> dict[str, Any]:
+    """Return the content of a run's summary file, local time being *offset_s* ahead of UTC."""
+    return {
+        "run_id": run_id,
+        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
+        **statistics_document(
+            statistics.total_measurements, statistics.metrics, statistics.satellites
+        ),
+    }
 
 
 def rendered_summary(run: StoredRun) -> bytes:

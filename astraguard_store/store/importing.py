@@ -59,9 +59,10 @@ from astraguard_store.formats.summary import parse_summary, render_document, utc
 from astraguard_store.model import RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.one_save import FolderAtRest
 from astraguard_store.store.rebuilding import csv_of
-from astraguard_store.store.saving import close_all, document_of, identity_of
+from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
 from astraguard_store.system.interrupts import interrupts_held_back

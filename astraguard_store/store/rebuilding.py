@@ -18,7 +18,7 @@ from astraguard_store.formats.layout import RAW_NAMES, SUMMARY, compression_of, 
 from astraguard_store.formats.summary import parse_summary, render_document, utc_offset_s
 from astraguard_store.model import Artifact
 from astraguard_store.statistics import summarize
-from astraguard_store.store.saving import document_of
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import modified_ns
 

@@ -45,14 +45,11 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.formats.layout import SUMMARY
 from astraguard_store.formats.notes import SaveNotes, render_notes
-from astraguard_store.formats.summary import (
-    local_timestamp,
-    statistics_document,
-    utc_offset_s,
-)
+from astraguard_store.formats.summary import utc_offset_s
 from astraguard_store.model import NO_TAGS, Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.file_limit import is_file_limit
@@ -196,19 +193,6 @@ def _stage(
             ) from error.__cause__
         raise
     return staged, statistics
-
-
-def document_of(
-    run_id: str, statistics: RunStatistics, recorded_at_us: int, offset_s: int
-) -> dict[str, Any]:
-    """Return the content of a run's summary file, local time being *offset_s* ahead of UTC."""
-    return {
-        "run_id": run_id,
-        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
-        **statistics_document(
-            statistics.total_measurements, statistics.metrics, statistics.satellites
-        ),
-    }
 
 
 def _summary(
