@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from astraguard_store.artifacts.scanner import has_folders
 from astraguard_store.checks import check_run_id, check_whole_number
 from astraguard_store.comparison import Comparison
 from astraguard_store.database.backend import Parameters, Question
@@ -61,7 +60,7 @@ from astraguard_store.shown import note_asked
 from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource
-from astraguard_store.store.store import existing_root, folder_store, memory_store
+from astraguard_store.store.store import existing_root, folder_store, holds_folders, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
@@ -269,7 +268,7 @@ class RunRepository:
             source = FolderSource(store, writes=False)
         except (FileNotFoundError, DatabaseError) as error:
             missing = isinstance(error, FileNotFoundError)
-            if not has_folders(root):
+            if not holds_folders(root):
                 if not missing:
                     raise
                 raise StoreNotFoundError(

@@ -20,8 +20,9 @@ from astraguard_store.artifacts.reader import has_summary, read_run
 from astraguard_store.artifacts.scanner import folder_names, warn_of_linked_runs
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.verification import has_files
-from astraguard_store.checks import check_run_id
+from astraguard_store.checks import check_run_id, check_whole_number
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.whole_runs import RunRows, rows_of, with_document
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
@@ -83,13 +84,13 @@ def adopt_folders(
     Raises:
         InvalidRunError: *jobs* is below 1.
         ArtifactReadError: A process that read summaries died.
-        OSError: The results folder can't be listed.
-        StoreError: The database can't be written.
+        DatabaseError: The results folder can't be listed, or the database not be written.
     """
-    if jobs is not None and jobs < 1:
+    if jobs is not None and check_whole_number(jobs, "jobs") < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
-    names = sorted(folder_names(store.root))
-    linked = warn_of_linked_runs(store.root)
+    with translated_os_errors(store.root):
+        names = sorted(folder_names(store.root))
+        linked = warn_of_linked_runs(store.root)
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]

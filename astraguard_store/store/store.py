@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
+from astraguard_store.artifacts.scanner import has_folders
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
+from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
 from astraguard_store.database.sqlite.open_files import has_log_of_another
 from astraguard_store.database.transaction import Transaction
@@ -228,6 +230,7 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
     Raises:
         StoreNotFoundError: It isn't there, or is no folder.
         ArtifactWriteError: It can't be made.
+        DatabaseError: It can't be looked at.
     """
     root = Path(os.path.realpath(results_dir))
     if create:
@@ -237,12 +240,24 @@ def existing_root(results_dir: str | os.PathLike[str], *, create: bool) -> Path:
             raise ArtifactWriteError(
                 f"the results folder {root} can't be made: {error.strerror}"
             ) from error
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
+    with translated_os_errors(root):
+        is_folder, is_there = root.is_dir(), root.exists()
+    if not is_folder:
+        what = "is not a folder" if is_there else "does not exist"
         raise StoreNotFoundError(
             f"the results folder {root} {what}; name another, or save a run there first"
         )
     return root
+
+
+def holds_folders(root: Path) -> bool:
+    """Return whether any folder below *root* may be a run.
+
+    Raises:
+        DatabaseError: It can't be listed.
+    """
+    with translated_os_errors(root):
+        return has_folders(root)
 
 
 def _new_lock() -> None:

@@ -12,7 +12,12 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.exceptions import ArtifactWriteError, StoreMismatchError
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    ArtifactWriteError,
+    DatabaseError,
+    StoreMismatchError,
+)
 from astraguard_store.options import DATABASE_NAME
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import read_file, sync, sync_folder, write_all
@@ -28,6 +33,7 @@ def check_store_id(store: FolderStore) -> None:
 
     Raises:
         StoreMismatchError: They are not.
+        DatabaseError: The folder's can't be read.
     """
     _ids(store)
 
@@ -72,6 +78,10 @@ def _read(root: Path) -> str | None:
         content, _ = read_file(root, ID_NAME, _LONGEST_BYTES)
     except FileNotFoundError:
         return None
+    except ArtifactReadError as error:
+        # Not of a run's file: without it the database can't be used, and the drop-in asks
+        # the folders.
+        raise DatabaseError(str(error)) from error.__cause__ or error
     store_id = content.decode(errors="replace").strip()
     if not _ID.fullmatch(store_id):
         raise StoreMismatchError(

@@ -317,6 +317,27 @@ def databases_stay() -> threading.RLock:
     return _open_or_close
 
 
+def why_unreadable(path: Path | str) -> OSError | None:
+    """Return what the system says of a file that can't be read to its end; None if it can.
+
+    As `head_of`, it loses no lock that this process has on it.
+    """
+    with databases_stay():
+        try:
+            own = descriptor_of(os.stat(path))
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if own is None else own
+            try:
+                offset = 0
+                while chunk := os.pread(descriptor, _CHUNK_BYTES, offset):
+                    offset += len(chunk)
+            finally:
+                if own is None:
+                    os.close(descriptor)
+        except OSError as error:
+            return error
+    return None
+
+
 def head_of(path: Path | str, size: int) -> bytes:
     """Return the first *size* bytes of a file; no lock that this process has on it is lost."""
     with databases_stay():

@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import TypeVar
@@ -84,7 +84,7 @@ class FileReader:
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        _check_is_file(path)
+        self._identity = _state_of_file(path)
         self._path = path
         self._log = f"{path}-wal"
         self._log_index = f"{path}-shm"
@@ -93,7 +93,6 @@ class FileReader:
         self._busy_timeout_s = busy_timeout_s
         # As text: a Path would be asked for it at each look.
         self._file = os.fspath(path)
-        self._identity = os.stat(path)
         self.lock = threading.RLock()
         self._watch_lock = threading.RLock()
         self._queries: sqlite3.Connection | None = None
@@ -470,10 +469,10 @@ class FileWriter:
 
     def log_bytes(self) -> int:
         """Return the length of the write-ahead log, 0 if there is none."""
-        try:
-            return os.stat(f"{self._path}-wal").st_size
-        except FileNotFoundError:
-            return 0
+        log = f"{self._path}-wal"
+        with translated_os_errors(log), suppress(FileNotFoundError):
+            return os.stat(log).st_size
+        return 0
 
     def reuse_log(self, bytes_before: int, options: StoreOptions) -> None:
         """Move a long log into the database file; a failure only leaves it long.
@@ -529,9 +528,9 @@ def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
             connection.execute("ROLLBACK")
 
 
-def _check_is_file(path: Path) -> None:
+def _state_of_file(path: Path) -> os.stat_result:
     try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
+        found = os.stat(path)
     except PermissionError as error:
         raise DatabaseError(f"{path} can't be opened: {error.strerror}") from error
     except FileNotFoundError:
@@ -541,8 +540,9 @@ def _check_is_file(path: Path) -> None:
     except OSError as error:
         # Such as a link to itself.
         raise DatabaseDamagedError(path, str(error.strerror)) from error
-    if not is_file:
+    if not stat.S_ISREG(found.st_mode):
         raise DatabaseDamagedError(path, "it is no file")
+    return found
 
 
 def _file_state(found: os.stat_result) -> FileState:
