@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.history import GROUPS, History, history_of, points_of
-from astraguard_store.model import RunHeader, RunSummary
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
+    from astraguard_store.model import RunHeader, RunSummary
     from astraguard_store.verdict.values import Baseline
 
 # How many runs a distribution shows where none are named: what a reader can tell apart.
@@ -66,6 +66,8 @@ def history(
 
     Of the baseline's runs those count that flew *scenario*; None for all.
     """
+    from astraguard_store.history import GROUPS, history_of, points_of
+
     check_name(metric_type, "metric_type")
     if satellite_id is not None:
         check_name(satellite_id, "satellite_id")
@@ -103,6 +105,8 @@ def distribution(
     buckets: Callable[[str, list[str], str | None], dict[str, BucketColumns]],
 ) -> Distribution:
     """Return distributions, of what *buckets* gives; see `RunRepository.distribution`."""
+    from astraguard_store.distributions import Bucket, Distribution, RunDistribution
+
     check_name(metric_type, "metric_type")
     if isinstance(runs, str):
         raise InvalidRunError(f"Invalid runs {runs!r}: several ids are needed, such as a list")
@@ -133,6 +137,8 @@ def _counted(
     repository: Answers, run_id: str, metric_type: str, satellite_id: str | None
 ) -> BucketColumns:
     """Return the buckets of a run's measurements; none where these aren't kept."""
+    from astraguard_store.buckets import BucketColumns, count_by_bucket
+
     try:
         frame = repository.measurements(run_id)
     except ArtifactReadError:

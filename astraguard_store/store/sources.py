@@ -1,15 +1,14 @@
 """Who answers a repository's questions: rows with folders, rows in memory, folders alone.
 
 What a source can't do, it refuses itself, so nobody has to ask which one it is.
-What a runner that only saves never calls is imported where it is called: with all of
-it, the first save of a process takes a quarter longer.
+What many processes never call is imported where it is called: with all of it, the first save
+takes a quarter longer, and a command that only reads half as long again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,14 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
-from astraguard_store.comparison import Comparison, compare
-from astraguard_store.database.backend import Question
-from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
-from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import (
     StoredRun,
     keeps_satellite_buckets,
@@ -33,8 +27,6 @@ from astraguard_store.database.runs import (
     named_saves,
     save_ids_of,
 )
-from astraguard_store.database.sql import Connection
-from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactWriteError,
     DatabaseError,
@@ -43,43 +35,10 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.filters import RunFilters
-from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
 from astraguard_store.options import StoreOptions, names_server
-from astraguard_store.reports import (
-    CacheInfo,
-    CheckReport,
-    ExportReport,
-    ImportReport,
-    MergeReport,
-    Percentiles,
-    Progress,
-    PruneReport,
-    PushReport,
-    QueryResult,
-)
-from astraguard_store.store.adoption import adopt_folders
-from astraguard_store.store.deleting import delete_runs
-from astraguard_store.store.new_runs import NewRun
-from astraguard_store.store.recording import (
-    FolderRecording,
-    Recording,
-    as_journalled,
-    end_lost_recordings,
-    seen_alive,
-    seen_alive_headers,
-)
-from astraguard_store.store.recovery import finish_first_adoption, recover, settle
-from astraguard_store.store.saving import (
-    SavedAlreadyError,
-    is_same_save,
-    save_rows,
-    save_runs,
-)
-from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
@@ -87,12 +46,34 @@ if TYPE_CHECKING:
 
     from astraguard_store.buckets import BucketColumns
     from astraguard_store.columns import Columns
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.database.backend import Question
+    from astraguard_store.database.percentiles import Group
     from astraguard_store.database.postgres.database import ServerDatabase
     from astraguard_store.database.run_database import RunDatabase
+    from astraguard_store.database.sql import Connection
+    from astraguard_store.database.transaction import Transaction
+    from astraguard_store.filters import RunFilters
+    from astraguard_store.formats.journal import JournalHead
+    from astraguard_store.reports import (
+        CacheInfo,
+        CheckReport,
+        ExportReport,
+        ImportReport,
+        MergeReport,
+        Percentiles,
+        Progress,
+        PruneReport,
+        PushReport,
+        QueryResult,
+    )
     from astraguard_store.store.exporting import Noted
     from astraguard_store.store.gating import Gating
+    from astraguard_store.store.new_runs import NewRun
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
+    from astraguard_store.store.recording import Recording
+    from astraguard_store.store.store import FolderStore, Store
 
 logger = logging.getLogger("astraguard_store")
 
@@ -201,6 +182,8 @@ class RowsSource(ABC):
         for run in runs.values():
             # Only `save` names one, so it is the only run.
             if run.save_id is not None:
+                from astraguard_store.store.saving import is_same_save
+
                 look = partial(named_saves, save_id=run.save_id)
                 if is_same_save(run, self.database.read(look, one_statement=True)):
                     return [self.get(run.run_id)]
@@ -225,7 +208,7 @@ class MemorySource(RowsSource):
         super().__init__(store.database, store.where)
         self._store = store
         # Another store in memory is another origin of what it pushes.
-        self._memory_id = secrets.token_hex(16)
+        self._memory_id = os.urandom(16).hex()
 
     def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """Return those of the runs that are there, by id."""
@@ -299,6 +282,8 @@ class MemorySource(RowsSource):
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
+        from astraguard_store.store.saving import SavedAlreadyError
+
         options = replace(self._store.options, satellite_buckets=satellite_buckets)
         try:
             return self.saved_already(runs) or self._save(runs, options)
@@ -307,10 +292,14 @@ class MemorySource(RowsSource):
             return [self.get(run_id) for run_id in runs]
 
     def _save(self, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
+        from astraguard_store.store.saving import save_rows
+
         return save_rows(self._store, runs, options)
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run, without a journal."""
+        from astraguard_store.store.recording import Recording
+
         logger.info("run %r is recorded into memory alone: a crash takes all of it", run_id)
         return Recording(self._store, run_id, self._wanted(head))
 
@@ -334,6 +323,8 @@ class MemorySource(RowsSource):
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
+        from astraguard_store.store.deleting import delete_runs
+
         self.database.get(run_id)
         delete_runs(self._store, [run_id], lambda: [run_id], f"deleting run {run_id!r}")
 
@@ -345,6 +336,8 @@ class MemorySource(RowsSource):
 
     def adopt(self, *_: Any, **__: Any) -> ImportReport:
         """Do nothing: there are no folders."""
+        from astraguard_store.reports import ImportReport
+
         return ImportReport(0, 0, ())
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:
@@ -387,6 +380,8 @@ class FolderSource(MemorySource):
         run = self.database.get(run_id, self._on_load)
         if run.live_token is None:
             return run.summary
+        from astraguard_store.store.recording import as_journalled, seen_alive
+
         seen = seen_alive(self.root, run)
         if seen.state != "interrupted":
             return seen
@@ -415,6 +410,8 @@ class FolderSource(MemorySource):
         found = super().compare(baseline, candidate, by_satellite=by_satellite)
         if "running" not in {found.baseline_state, found.candidate_state}:
             return found
+        from astraguard_store.comparison import compare
+
         # A recorder may have died: then its run is as it is once its journal is adopted.
         before, after = self.get(baseline), self.get(candidate)
         if "interrupted" in {before.state, after.state}:
@@ -427,6 +424,8 @@ class FolderSource(MemorySource):
         """Return *headers*, with the states of running runs as they are now."""
         if not any(header.state == "running" for header in headers):
             return headers
+        from astraguard_store.store.recording import seen_alive_headers
+
         seen = seen_alive_headers(self.root, headers)
         dead = {
             new.run_id
@@ -446,6 +445,10 @@ class FolderSource(MemorySource):
         """Adopt the journals of runs whose recorder died; return whether that was tried."""
         if self._on_load is None:
             return False
+        from astraguard_store.artifacts.journal import journals
+        from astraguard_store.store.recording import end_lost_recordings
+        from astraguard_store.store.recovery import settle
+
         names = [name for run_id, name in journals(self.root).items() if run_id in run_ids]
         try:
             with interrupts_held_back():
@@ -499,6 +502,7 @@ class FolderSource(MemorySource):
 
     def noted(self, run_id: str) -> tuple[StoredRun, Noted]:
         """Return a run as it is stored, and what is noted beside it, both of one moment."""
+        from astraguard_store.database.baselines import judgements_of
         from astraguard_store.store.exporting import Noted
 
         def at_once(connection: Connection) -> tuple[StoredRun, Noted]:
@@ -540,10 +544,14 @@ class FolderSource(MemorySource):
         return super().save(runs, satellite_buckets=satellite_buckets)
 
     def _save(self, runs: Mapping[str, NewRun], options: StoreOptions) -> list[RunSummary]:
+        from astraguard_store.store.saving import save_runs
+
         return self._without_dead(partial(save_runs, self._store, runs, options))
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run."""
+        from astraguard_store.store.recording import FolderRecording
+
         wanted = self._wanted(head)
         return self._without_dead(partial(FolderRecording, self._store, run_id, wanted))
 
@@ -562,6 +570,9 @@ class FolderSource(MemorySource):
 
     def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
+        from astraguard_store.store.adoption import adopt_folders
+        from astraguard_store.store.recovery import finish_first_adoption
+
         report = adopt_folders(self._store, progress, jobs, rebuild=rebuild)
         finish_first_adoption(self._store)
         return report
@@ -582,6 +593,8 @@ class FolderSource(MemorySource):
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
+        from astraguard_store.store.recovery import recover
+
         recover(self._store)
 
     def _origin(self) -> tuple[str, Path | None]:
@@ -629,6 +642,8 @@ class FolderSource(MemorySource):
             self.root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))
         )
         if names:
+            from astraguard_store.store.recovery import settle
+
             try:
                 settle(self._store, names)
             except (OSError, StoreError) as error:
