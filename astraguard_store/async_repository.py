@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,6 @@ from astraguard_store.columns import Columns, MeasurementLike
 from astraguard_store.exceptions import ClosedStoreError
 from astraguard_store.latency import LatencyCollector
 from astraguard_store.model import RunSummary
-from astraguard_store.provenance import Provenance
 from astraguard_store.repository import RunRepository
 from astraguard_store.store.new_runs import Measured
 from astraguard_store.system.forks import in_forked_child
@@ -42,17 +41,27 @@ T = TypeVar("T")
 _WORKERS = 4
 
 
+def _named(
+    method: Callable[Concatenate[Any, P], object],
+) -> Callable[[Callable[..., T]], Callable[Concatenate[AsyncRunRepository, P], T]]:
+    """Return what gives a method here the name, parameters and docstring of *method*."""
+
+    def named(call: Callable[..., T]) -> Callable[Concatenate[AsyncRunRepository, P], T]:
+        functools.update_wrapper(call, method)
+        call.__qualname__ = f"AsyncRunRepository.{method.__name__}"
+        call.__module__ = __name__
+        return call
+
+    return named
+
+
 def _awaited(
     method: Callable[Concatenate[RunRepository, P], T],
 ) -> Callable[Concatenate[AsyncRunRepository, P], Coroutine[Any, Any, T]]:
-    """Return *method* with the same name, parameters and docstring, to be awaited."""
-
-    @functools.wraps(method)
+    @_named(method)
     async def call(self: AsyncRunRepository, /, *args: P.args, **keywords: P.kwargs) -> T:
         return await self._call(functools.partial(method, self._repository, *args, **keywords))
 
-    call.__qualname__ = f"AsyncRunRepository.{method.__name__}"
-    call.__module__ = __name__
     return call
 
 
@@ -119,63 +128,26 @@ class AsyncRunRepository:
     open = staticmethod(_opening(RunRepository.open))
     in_memory = staticmethod(_opening(RunRepository.in_memory))
 
+    @_named(RunRepository.save)
     def save(
-        self,
-        run_id: str,
-        collector: Measured,
-        *,
-        provenance: Provenance | None = None,
-        tags: Mapping[str, str] | None = None,
-        satellite_buckets: bool = False,
-        save_id: str | None = None,
+        self, run_id: str, collector: Measured, **keywords: Any
     ) -> Coroutine[Any, Any, RunSummary]:
         """Save a run as it is now; see `RunRepository.save`. It is on disk when this is done."""
-        save = functools.partial(
-            self._repository.save,
-            run_id,
-            _taken(collector),
-            provenance=provenance,
-            tags=tags,
-            satellite_buckets=satellite_buckets,
-            save_id=save_id,
-        )
-        return self._call(save)
+        taken = _taken(collector)
+        return self._call(functools.partial(self._repository.save, run_id, taken, **keywords))
 
+    @_named(RunRepository.save_many)
     def save_many(
-        self,
-        runs: Iterable[tuple[str, Measured]],
-        *,
-        provenance: Provenance | None = None,
-        tags: Mapping[str, str] | None = None,
-        satellite_buckets: bool = False,
+        self, runs: Iterable[tuple[str, Measured]], **keywords: Any
     ) -> Coroutine[Any, Any, list[RunSummary]]:
         """Save several runs as they are now, all or none; see `RunRepository.save_many`."""
-        save = functools.partial(
-            self._repository.save_many,
-            [(run_id, _taken(collector)) for run_id, collector in runs],
-            provenance=provenance,
-            tags=tags,
-            satellite_buckets=satellite_buckets,
-        )
-        return self._call(save)
+        taken = [(run_id, _taken(collector)) for run_id, collector in runs]
+        return self._call(functools.partial(self._repository.save_many, taken, **keywords))
 
-    def run(
-        self,
-        run_id: str,
-        *,
-        provenance: Provenance | None = None,
-        tags: Mapping[str, str] | None = None,
-        satellite_buckets: bool = False,
-        flush_every_s: float = 1.0,
-    ) -> LiveRun:
+    @_named(RunRepository.run)
+    def run(self, run_id: str, **keywords: Any) -> LiveRun:
         """Return a run to be recorded in an ``async with``; see `RunRepository.run`."""
-        return self._repository.run(
-            run_id,
-            provenance=provenance,
-            tags=tags,
-            satellite_buckets=satellite_buckets,
-            flush_every_s=flush_every_s,
-        )
+        return self._repository.run(run_id, **keywords)
 
     get = _awaited(RunRepository.get)
     recent = _awaited(RunRepository.recent)
@@ -312,7 +284,6 @@ class _Stopped(LatencyCollector):
         self._columns = columns
 
     def snapshot(self) -> Columns:
-        """Return that moment."""
         return self._columns
 
 

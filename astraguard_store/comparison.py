@@ -192,7 +192,6 @@ class Comparison(Plotted):
         return (*self._differences(), *self._doubts())
 
     def _doubts(self) -> Iterator[str]:
-        """Yield what makes the numbers of one side doubtful."""
         for side, run_id, state in (
             ("baseline", self.baseline, self.baseline_state),
             ("candidate", self.candidate, self.candidate_state),
@@ -205,7 +204,6 @@ class Comparison(Plotted):
                 yield f"the {side} ran with {doubt}"
 
     def _differences(self) -> tuple[str, ...]:
-        """Return what the runs were that forbids a comparison."""
         return tuple(
             f"not comparable: {change.name} is {change.baseline!r} in {self.baseline!r} "
             f"and {change.candidate!r} in {self.candidate!r}"
@@ -301,7 +299,6 @@ def _by_key(run: RunSummary, *, by_satellite: bool) -> dict[tuple[str, str], Met
 
 
 def _names(changes: Iterable[MetricChange]) -> str:
-    """Return what was measured, shortened for people."""
     names = [
         f"{change.metric_type} on {change.satellite_id}"
         if change.satellite_id

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from astraguard_store.model import AtLeast, MetricSummary
 
+_EMPTY: Final = BucketColumns([], [], [])
 _KEPT: Final = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 
 
@@ -66,12 +67,7 @@ class RunDistribution(NamedTuple):
         Raises:
             InvalidRunError: *q* isn't from 0 to 1.
         """
-        columns = BucketColumns(
-            [bucket.bucket for bucket in self.buckets],
-            [bucket.count for bucket in self.buckets],
-            [bucket.missed for bucket in self.buckets],
-        )
-        return quantiles(columns, [q])[0]
+        return quantiles(columns_of(self), [q])[0]
 
     def percentile(self, q: float) -> float | AtLeast | None:
         """Return a percentile, ms: exactly the one that the run keeps, else as `quantile`."""
@@ -99,6 +95,11 @@ class RunDistribution(NamedTuple):
 
     def _repr_html_(self) -> str:
         return html_of(self)
+
+
+def columns_of(run: RunDistribution) -> BucketColumns:
+    """Return the buckets of a run as columns."""
+    return BucketColumns(*map(list, zip(*run.buckets, strict=True))) if run.buckets else _EMPTY
 
 
 @dataclass(frozen=True, slots=True, repr=False)

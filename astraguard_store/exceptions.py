@@ -32,28 +32,6 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = [
-    "ArtifactError",
-    "ArtifactReadError",
-    "ArtifactWriteError",
-    "ClosedStoreError",
-    "CommitOutcomeUnknownError",
-    "DatabaseBusyError",
-    "DatabaseDamagedError",
-    "DatabaseError",
-    "GateError",
-    "InvalidRunError",
-    "MissingExtraError",
-    "QueryError",
-    "ReadOnlyStoreError",
-    "RunIsRunningError",
-    "RunNotFoundError",
-    "SchemaVersionError",
-    "StoreError",
-    "StoreMismatchError",
-    "StoreNotFoundError",
-]
-
 # Of a URL, also of one whose colon or slash was left out, or which became a path; of
 # USER:PASSWORD@HOST/… alone; and of a URL without a host. To the last @ of a word, as a
 # password may hold more of them.

@@ -146,7 +146,7 @@ class MetricsStorage:
                 if document is None:
                     return {"error": f"Could not load metrics for run {run_id}", "metrics": {}}
                 documents.append(document)
-            metrics = _compare_documents(this=documents[1], other=documents[0])
+            metrics = _compared(*map(_stats, reversed(documents)))
         return {
             "run1": self.run_id,
             "run2": other_run_id,
@@ -175,21 +175,11 @@ class MetricsStorage:
         root = os.path.abspath(results_dir)
         if not os.path.exists(root):
             return []
-        try:
-            return _ask(root, lambda repository: _recent_with_files(repository, root, limit))
-        except _UNUSABLE_ERRORS as error:
-            _log_fallback(root, error)
-        # Only a link has to be followed: it is no folder to who lists one.
-        listed = os.path.realpath(root) if os.path.islink(root) else root
-        try:
-            return [run_id for _, run_id in newest_runs(Path(listed), limit)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            if is_file_limit(error):
-                raise
-            logger.warning("%s can't be listed: %s", root, error.strerror)
-            return []
+        return _ask(
+            root,
+            lambda repository: _recent_with_files(repository, root, limit),
+            lambda: _recent_in_folder(root, limit),
+        )
 
 
 def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
@@ -243,11 +233,11 @@ def _read_document(root: str, run_id: str, *, afresh: bool) -> dict[str, Any]:
         # Without a row: asking for one takes as long as reading a small file.
         with suppress(FileNotFoundError):
             return read_document(root, run_id)
-    try:
-        return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
-    except _UNUSABLE_ERRORS as error:
-        _log_fallback(root, error)
-        return read_document(Path(root), check_run_id(run_id))
+    return _ask(
+        root,
+        lambda repository: repository.read_document(run_id, afresh=afresh),
+        lambda: read_document(Path(root), check_run_id(run_id)),
+    )
 
 
 def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
@@ -256,40 +246,31 @@ def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
         other = check_run_id(other)
         if not (has_summary(root, other) and has_summary(root, this)):
             return None
-        comparison = _ask(root, lambda repository: repository.compare(other, this))
+        comparison = _ask(root, lambda repository: repository.compare(other, this), lambda: None)
     except (RunNotFoundError, InvalidRunError):
         return None
-    except _UNUSABLE_ERRORS as error:
-        _log_fallback(root, error)
+    if comparison is None:
         return None
+    return _compared(
+        {c.metric_type: c.candidate._asdict() for c in comparison.changes if c.candidate},
+        {c.metric_type: c.baseline._asdict() for c in comparison.changes if c.baseline},
+    )
+
+
+def _compared(
+    this: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     return {
-        change.metric_type: {
-            "this_mean_ms": change.mean_ms.candidate,
-            "other_mean_ms": change.mean_ms.baseline,
-            "diff_ms": change.mean_ms.difference,
-            "this_p95_ms": change.candidate.p95_ms,
-            "other_p95_ms": change.baseline.p95_ms,
-        }
-        for change in comparison.changes
-        if change.baseline and change.candidate
-    }
-
-
-def _compare_documents(this: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
-    other_stats = _stats(other)
-    for metric_type, mine in _stats(this).items():
-        theirs = other_stats.get(metric_type)
-        if theirs is None:
-            continue
-        metrics[metric_type] = {
+        metric_type: {
             "this_mean_ms": mine["mean_ms"],
             "other_mean_ms": theirs["mean_ms"],
             "diff_ms": mine["mean_ms"] - theirs["mean_ms"],
             "this_p95_ms": mine.get("p95_ms"),
             "other_p95_ms": theirs.get("p95_ms"),
         }
-    return metrics
+        for metric_type, mine in this.items()
+        if (theirs := other.get(metric_type)) is not None
+    }
 
 
 def _stats(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -311,6 +292,20 @@ def _recent_with_files(repository: RunRepository, root: str, limit: int) -> list
         if len(found) >= limit or len(headers) < wanted:
             return found[:limit]
         wanted *= 2
+
+
+def _recent_in_folder(root: str, limit: int) -> list[str]:
+    # Only a link has to be followed: it is no folder to who lists one.
+    listed = os.path.realpath(root) if os.path.islink(root) else root
+    try:
+        return [run_id for _, run_id in newest_runs(Path(listed), limit)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if is_file_limit(error):
+            raise
+        logger.warning("%s can't be listed: %s", root, error.strerror)
+        return []
 
 
 _said: set[tuple[str, tuple[object, ...]]] = set()
@@ -344,30 +339,28 @@ _SETTLED_AFTER_NS: Final = 20_000_000
 # The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
 _LIMIT = 8
 
-FilesState = tuple[tuple[int, int, int, int] | None, ...]
-"""(device, inode, size, time of last change in ns) of each file; None where there is none.
-
-The time is the one that a program can't set: a copy may bring its own.
-"""
-
-
-FolderId = tuple[int, int]
-"""(device, inode)"""
-
 
 class _Held(NamedTuple):
     repository: RunRepository
     writes: bool
-    folder: FolderId | None
+    folder: tuple[int, ...]
 
 
-def _folder_id(results_dir: str) -> FolderId | None:
-    """Return which folder the path leads to now: a link may be pointed elsewhere."""
+def _state(path: str) -> tuple[int, ...]:
+    """Return device, inode, size and time of last change of what is there; empty if nothing is.
+
+    The time is the one that a program can't set: a copy may bring its own.
+    """
     try:
-        found = os.stat(results_dir)
+        found = os.stat(path)
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def _folder_id(results_dir: str) -> tuple[int, ...]:
+    """Return which folder the path leads to now: a link may be pointed elsewhere."""
+    return _state(results_dir)[:2]
 
 
 def _held_at(results_dir: str) -> _Held | None:
@@ -381,17 +374,24 @@ def _held_at(results_dir: str) -> _Held | None:
 _held: dict[str, _Held] = {}
 _lock = threading.Lock()
 # {path: state of the files of a database that couldn't be used}
-_unusable: dict[str, FilesState] = {}
+_unusable: dict[str, tuple[tuple[int, ...], ...]] = {}
 
 
-def _ask(results_dir: str, question: Callable[[RunRepository], T]) -> T:
+def _ask(
+    results_dir: str, question: Callable[[RunRepository], T], otherwise: Callable[[], T]
+) -> T:
     """Return the answer of the database in the absolute path *results_dir*; creates nothing.
 
-    Raises:
-        StoreNotFoundError: There is no database.
-        SchemaVersionError: It has another schema.
-        DatabaseError: It can't be used.
+    Where it can't be used, the answer is that of *otherwise*, and the log says so.
     """
+    try:
+        return _answer(results_dir, question)
+    except _UNUSABLE_ERRORS as error:
+        _log_fallback(results_dir, error)
+        return otherwise()
+
+
+def _answer(results_dir: str, question: Callable[[RunRepository], T]) -> T:
     held = _held_at(results_dir)
     if held is not None:
         try:
@@ -439,16 +439,9 @@ def _open(results_dir: str, *, writes: bool) -> RunRepository:
         return repository
 
 
-def _database_state(results_dir: str) -> FilesState:
-    def state(path: str) -> tuple[int, int, int, int] | None:
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
-
+def _database_state(results_dir: str) -> tuple[tuple[int, ...], ...]:
     path = f"{results_dir}/{DATABASE_NAME}"
-    return state(path), state(f"{path}-wal")
+    return _state(path), _state(f"{path}-wal")
 
 
 @atexit.register

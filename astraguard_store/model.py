@@ -8,31 +8,13 @@ from datetime import UTC, datetime, timedelta
 from operator import sub, truediv
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
-from astraguard_store.frozen import FrozenMapping
+from astraguard_store.frozen import FrozenMapping as FrozenMapping
 from astraguard_store.noise import MachineNoise
 from astraguard_store.provenance import UNKNOWN_PROVENANCE, Provenance
 from astraguard_store.shown import Plotted, Shown, Tabular, asked_of, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
-
-__all__ = [
-    "NO_TAGS",
-    "Artifact",
-    "ArtifactKind",
-    "AtLeast",
-    "Attachment",
-    "FrozenMapping",
-    "LatencyMeasurement",
-    "MetricSummary",
-    "RunHeader",
-    "RunHeaders",
-    "RunState",
-    "RunSummary",
-    "epoch_us",
-    "utc_from_epoch_us",
-    "with_bounds",
-]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from math import log10
 from typing import Final, NamedTuple
 
 from astraguard_store.buckets import RELATIVE_ERROR, BucketColumns, quantiles
-from astraguard_store.distributions import Distribution, RunDistribution
+from astraguard_store.distributions import Distribution, RunDistribution, columns_of
 from astraguard_store.model import AtLeast, RunSummary
 from astraguard_store.verdict.order_statistics import (
     LEAST_EVENTS,
@@ -117,7 +117,7 @@ def _changes(
     ]
     if min(events) < LEAST_EVENTS["p50"]:
         return []
-    columns = [_columns(before), _columns(after)]
+    columns = [columns_of(before), columns_of(after)]
     found = []
     for q in _QUANTILES:
         if any(None in interval_quantiles(number, q, _CONFIDENCE) for number in events):
@@ -137,7 +137,3 @@ def _changes(
 
 def _ratio(new: float | None, old: float | None) -> float | None:
     return None if new is None or not old else new / old - 1
-
-
-def _columns(run: RunDistribution) -> BucketColumns:
-    return BucketColumns(*map(list, zip(*run.buckets, strict=True)))

@@ -124,13 +124,10 @@ class MergeReport(Shown):
     without_files: tuple[str, ...]
 
     def __repr__(self) -> str:
-        counts = (
-            (len(self.merged), "merged"),
-            (len(self.skipped), "skipped"),
-            (len(self.conflicts), "in conflict"),
-            (len(self.refused), "refused"),
+        return (
+            f"<MergeReport {len(self.merged)} merged, {len(self.skipped)} skipped, "
+            f"{len(self.conflicts)} in conflict, {len(self.refused)} refused>"
         )
-        return f"<MergeReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -157,15 +154,11 @@ class PushReport(Shown):
     raw: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        counts = (
-            (len(self.pushed), "pushed"),
-            (len(self.replaced), "replaced"),
-            (len(self.tagged), "tagged"),
-            (self.known, "known"),
-            (len(self.conflicts), "in conflict"),
-            (len(self.refused), "refused"),
+        return (
+            f"<PushReport {len(self.pushed)} pushed, {len(self.replaced)} replaced, "
+            f"{len(self.tagged)} tagged, {self.known} known, "
+            f"{len(self.conflicts)} in conflict, {len(self.refused)} refused>"
         )
-        return f"<PushReport {', '.join(f'{number} {what}' for number, what in counts)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,13 +42,8 @@ from astraguard_store.provenance import (
     check_tags,
 )
 from astraguard_store.shown import note_asked
-from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
-from astraguard_store.store.store import (
-    existing_root,
-    folder_store,
-    holds_folders,
-    memory_store,
-)
+from astraguard_store.store.sources import FolderSource, MemorySource
+from astraguard_store.store.store import existing_root, folder_store, holds_folders, memory_store
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
@@ -73,9 +68,11 @@ if TYPE_CHECKING:
         PushReport,
         QueryResult,
     )
+    from astraguard_store.store.folder_runs import FolderRuns
     from astraguard_store.store.live_run import LiveRun
     from astraguard_store.store.new_runs import Measured, NewRun
     from astraguard_store.store.recording import Recording
+    from astraguard_store.store.server_source import ServerSource
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
         Baseline,
@@ -84,6 +81,10 @@ if TYPE_CHECKING:
         GateReport,
         PercentileInterval,
     )
+
+    # What one of them lacks of what is asked below, the type checker names.
+    WritableSource = MemorySource | ServerSource
+    Source = WritableSource | FolderRuns
 
 logger = logging.getLogger("astraguard_store")
 
@@ -124,7 +125,6 @@ class RunRepository:
         writable: WritableSource | None = None,
         results_dir: Path | None = None,
         *,
-        read_only: bool = False,
         server: str | None = None,
     ) -> None:
         """Use `open` or `in_memory`.
@@ -142,7 +142,6 @@ class RunRepository:
         self.answers_from: Literal["database", "folders"] = source.answers_from
         self._open_source = source
         self._writable_source = writable
-        self._read_only = read_only
         self._closed = False
         # A collection may run anywhere, also where this thread keeps others waiting.
         self._finalizer = weakref.finalize(self, source.close, wait=False)
@@ -257,7 +256,7 @@ class RunRepository:
         _prepare_to_save()
         options = StoreOptions(keep_measurements=keep_measurements or "csv")
         source = MemorySource(memory_store(options))
-        return cls(source, source, None)
+        return cls(source, source)
 
     @classmethod
     def _open_for_reading(cls, root: Path, options: StoreOptions) -> RunRepository:
@@ -284,7 +283,7 @@ class RunRepository:
             except BaseException:
                 source.close()
                 raise
-        return cls(source, None, root, read_only=True)
+        return cls(source, None, root)
 
     @classmethod
     def _open_server(cls, url: str, options: StoreOptions, *, read_only: bool) -> RunRepository:
@@ -293,7 +292,7 @@ class RunRepository:
         if not read_only:
             _prepare_to_save()
         source = ServerSource.open(url, options)
-        return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
+        return cls(source, None if read_only else source, server=source.where)
 
     def _adopt_at_first_opening(self) -> None:
         with interrupts_held_back():
@@ -331,7 +330,8 @@ class RunRepository:
 
     def __repr__(self) -> str:
         where = self.server or self.results_dir or "in memory"
-        state = ", closed" if self._closed else ", read only" if self._read_only else ""
+        read_only = ", read only" if self._writable_source is None else ""
+        state = ", closed" if self._closed else read_only
         return f"<RunRepository {where}, answers from {self.answers_from}{state}>"
 
     def save(
@@ -462,8 +462,8 @@ class RunRepository:
 
         run_id = check_run_id(run_id)
         check_provenance(provenance)
-        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, check_tags(tags or {}))
-        head = replace(head, satellite_buckets=satellite_buckets)
+        checked = check_tags(tags or {})
+        head = JournalHead(0, provenance or UNKNOWN_PROVENANCE, checked, satellite_buckets)
         source = self._writable()
 
         def begin() -> Recording:
@@ -590,10 +590,9 @@ class RunRepository:
             RunNotFoundError: There is no such run.
             StoreNotFoundError: Run folders answer, and they have no buckets.
         """
-        from astraguard_store.store.percentiles import PercentilesQuestion
-
-        question = PercentilesQuestion((), quantiles, metric_type, runs, satellite_id)
-        return self._source().percentiles(question)[()]
+        return self.grouped_percentiles(
+            (), quantiles, metric_type=metric_type, runs=runs, satellite_id=satellite_id
+        )[()]
 
     def grouped_percentiles(
         self,
@@ -761,13 +760,7 @@ class RunRepository:
         return (
             self._source()
             .gating()
-            .gate(
-                candidate,
-                baseline,
-                limits or Limits(),
-                by_satellite=by_satellite,
-                reference=reference,
-            )
+            .gate(candidate, baseline, limits or Limits(), by_satellite, reference)
         )
 
     def calibrate(
@@ -802,13 +795,7 @@ class RunRepository:
         return (
             self._source()
             .gating()
-            .calibrate(
-                baseline,
-                candidate_runs,
-                limits or Limits(),
-                by_satellite=by_satellite,
-                reference=reference,
-            )
+            .calibrate(baseline, candidate_runs, limits or Limits(), by_satellite, reference)
         )
 
     def change_points(
@@ -1150,9 +1137,9 @@ class RunRepository:
         source = self._writable()
         if isinstance(paths, str | os.PathLike):
             raise InvalidRunError(f"Invalid paths {os.fspath(paths)!r}: give a list of them")
-        return source.bring_in(
-            [local_path(path, "a server's runs can't be brought back") for path in paths], progress
-        )
+        instead = "a server's runs can't be brought back"
+        found: ImportReport = source.bring_in([local_path(p, instead) for p in paths], progress)
+        return found
 
     def export(
         self,
@@ -1299,11 +1286,8 @@ class RunRepository:
             raise InvalidRunError(
                 "Invalid satellite_buckets True: fix=True is needed to make them"
             )
-        if fix:
-            return self._writable().check_and_fix(
-                progress, deep=deep, satellite_buckets=satellite_buckets
-            )
-        return self._source().check(progress, deep=deep)
+        source = self._writable() if fix else self._source()
+        return source.check(progress, deep=deep, fix=fix, satellite_buckets=satellite_buckets)
 
     def back_up(self, target: str | os.PathLike[str]) -> None:
         """Copy the database to the new file *target*, and check the copy.
@@ -1356,6 +1340,6 @@ def server_shown(url: str) -> str:
     Raises:
         StoreNotFoundError: It can't be read, or is one of another kind of database.
     """
-    from astraguard_store.store.server_source import shown
+    from astraguard_store.database.server_url import ServerUrl
 
-    return shown(url)
+    return ServerUrl.parse(url).shown

@@ -180,7 +180,7 @@ def test_pages_hold_all_that_passes_once_and_in_order(
     with pytest.MonkeyPatch.context() as patch, RunRepository.in_memory() as repository:
         # Both ways to find tagged runs: from the tags, or by walking past the others.
         patch.setattr(lists, "_FEW", few)
-        database = repository._source()._database  # type: ignore[attr-defined]
+        database = repository._source().database  # type: ignore[union-attr]
 
         def fill(connection: sqlite3.Connection) -> None:
             for number, (when, its_scenario, tagged) in enumerate(runs):

@@ -3,7 +3,7 @@
 ```
 sources       who answers a repository's questions: rows with folders, rows in memory
 folder_runs   … and run folders alone
-   ├─ saving, changes     the steps of a save, of a deletion and of smaller changes
+   ├─ saving, deleting    the steps of a save and of a deletion
    │    └─ new_runs         what is saved: measurements, and what the run was
    ├─ recovery            what a dead process left in the staging folder
    │    └─ uncommitted      a save that no database took, back from its files
@@ -11,7 +11,7 @@ folder_runs   … and run folders alone
    ├─ checking            the store held against what it promises
    │    └─ mending          what can be put right
    ├─ merging             the runs of another store → this one
-   │    └─ identity         whether two stores have the same save of a run
+   │    └─ identity         what a save says, and whether another one says the same
    ├─ exporting           runs → a folder, a zip or a parquet file
    ├─ pruning             which runs are old, and the bytes that they free
    ├─ percentiles         over many runs, from merged buckets

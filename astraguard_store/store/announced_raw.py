@@ -67,12 +67,6 @@ def remove_left(
 
     Another push of this store may be under way, and its rows come after its files. So a file
     stays while its save is the run's, here or there: such a save never comes back later.
-
-    Args:
-        source: The runs here, which were just pushed.
-        target: The server.
-        store_id: Of the store here.
-        place: Where the files are.
     """
     try:
         left = place.small_files(f"{_FOLDER}/{store_id}")

@@ -99,7 +99,6 @@ def check_folder(
     deep: bool = False,
     satellite_buckets: bool = False,
     progress: Progress | None = None,
-    options: StoreOptions | None = None,
 ) -> CheckReport:
     """Check the store in a folder, also one that can't be opened.
 
@@ -109,14 +108,12 @@ def check_folder(
         deep: Compute all rows anew from the CSVs, and compare them.
         satellite_buckets: Make the buckets of satellites, where it mends.
         progress: Called with (runs checked, runs in all).
-        options: How to write, and how long to wait for others.
 
     Raises:
         StoreNotFoundError: There is no such folder, or neither a database nor a
             run in it.
         DatabaseError: The database can't be opened, and not because of damage.
     """
-    options = options or StoreOptions()
     root = existing_root(results_dir, create=False)
     tally = Tally()
     is_missing = not os.path.lexists(root / DATABASE_NAME)
@@ -125,7 +122,7 @@ def check_folder(
             f"{root} holds neither a database nor a run; check the folder's name"
         )
     try:
-        store = folder_store(root, options, create=fix and is_missing)
+        store = folder_store(root, StoreOptions(), create=fix and is_missing)
     except FileNotFoundError:
         _report_missing(root, tally)
     except SchemaVersionError as error:
@@ -322,7 +319,6 @@ class _Look:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
         return not (self.faults or self.contradiction)
 
 

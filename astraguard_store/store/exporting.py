@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from astraguard_store.artifacts.attachments import attachment_path
+from astraguard_store.artifacts.attachments import attachment_chunks
 from astraguard_store.artifacts.dataset import Dataset
 from astraguard_store.artifacts.exports import (
     FolderOfRuns,
@@ -29,11 +27,12 @@ from astraguard_store.formats.run_notes import NOTES_NAME, notes_of, render_run_
 from astraguard_store.model import Attachment
 from astraguard_store.reports import ExportReport, Progress
 from astraguard_store.store.one_save import files_of_one_save, save_of
-from astraguard_store.system.files import chunks_of, open_for_reading
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.folder_runs import FolderRuns
+    from astraguard_store.store.sources import FolderSource
     from astraguard_store.verdict.values import Judgements
 
 
@@ -59,75 +58,59 @@ _OTHER_KINDS = re.compile(
 
 
 def export(
-    root: Path,
-    load: Callable[[str], StoredRun],
-    noted: Callable[[str], tuple[StoredRun, Noted]],
-    measurements: Callable[[str], pl.DataFrame],
+    source: FolderSource | FolderRuns,
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
     *,
     dataset: bool = False,
 ) -> ExportReport:
-    """Copy runs out of a results folder; raises as `RunRepository.export`.
-
-    Args:
-        root: The folder.
-        load: Gives a run as it is stored now.
-        noted: Gives the same and what is noted beside it, both of one moment.
-        measurements: Gives a run's measurements.
-        run_ids: The runs.
-        target: What is made.
-        progress: Told after each run.
-        dataset: Whether *target* is a dataset.
-    """
+    """Copy runs out of a results folder; raises as `RunRepository.export`."""
     makes_file = target.suffix.lower() in {".zip", ".parquet"}
-    reason = why_in_store(root, target, is_folder=dataset or not makes_file)
+    reason = why_in_store(source.root, target, is_folder=dataset or not makes_file)
     if reason:
         raise ArtifactWriteError(f"{target} {reason}")
     if dataset:
-        return _export_dataset(load, measurements, run_ids, target, progress)
+        return _export_dataset(source, run_ids, target, progress)
     if _OTHER_KINDS.fullmatch(target.suffix):
         raise InvalidRunError(
             f"Invalid target {target.name!r}: it can't be made; a folder, FILE.zip or "
             "FILE.parquet can"
         )
     if target.suffix.lower() == ".parquet":
-        return _export_measurements(measurements, run_ids, target, progress)
-    return _export_files(root, noted, run_ids, target, progress)
+        return _export_measurements(source, run_ids, target, progress)
+    return _export_files(source, run_ids, target, progress)
 
 
 def _export_files(
-    root: Path,
-    noted: Callable[[str], tuple[StoredRun, Noted]],
+    source: FolderSource | FolderRuns,
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
 ) -> ExportReport:
-    """Copy the files of runs into a new folder, or zip; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     is_zip = target.suffix.lower() == ".zip"
     with appearing(target) as beside:
         copies: RunsTarget = ZipOfRuns(beside) if is_zip else FolderOfRuns(beside)
         files = 0
         for number, run_id in enumerate(chosen, start=1):
-            files += _copy_run(root, partial(noted, run_id), copies)
+            files += _copy_run(source, run_id, copies)
             if progress:
                 progress(number, len(chosen))
         size = copies.finish()
     return ExportReport(target, len(chosen), files, size)
 
 
-def _copy_run(root: Path, noted: Callable[[], tuple[StoredRun, Noted]], copies: RunsTarget) -> int:
+def _copy_run(source: FolderSource | FolderRuns, run_id: str, copies: RunsTarget) -> int:
     """Copy the files of one run; return how many it has."""
     looks: list[tuple[StoredRun, Noted]] = []
 
     def load() -> StoredRun:
-        looks.append(noted())
+        looks.append(source.noted(run_id))
         return looks[-1][0]
 
     with ExitStack() as stack:
-        run, files = files_of_one_save(root, load, stack)
+        run, files = files_of_one_save(source.root, load, stack)
         # What is noted by now may be of a later save.
         of_run = next(of_look for stored, of_look in looks if stored is run)
         # A run that ended before its first measurement is what `export` notes of it.
@@ -138,48 +121,32 @@ def _copy_run(root: Path, noted: Callable[[], tuple[StoredRun, Noted]], copies: 
         for file in files:
             copies.add(run.summary, file)
         for attached in run.summary.attachments:
-            path = _attachment(root, run.summary.run_id, attached)
             name = f"{ATTACHMENTS_NAME}/{attached.name}"
-            copies.add_beside(run.summary, name, _content(path, attached))
+            copies.add_beside(run.summary, name, _content(source.root, run_id, attached))
         notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
 
 
-def _attachment(root: Path, run_id: str, noted: Attachment) -> Path:
+def _content(root: Path, run_id: str, noted: Attachment) -> Iterator[bytes]:
     try:
-        return root / attachment_path(run_id, noted.name)
+        yield from attachment_chunks(root, run_id, noted)
     except InvalidRunError as error:
         raise ArtifactReadError(f"run {run_id!r} can't be exported: {error}") from error
 
 
-def _content(path: Path, noted: Attachment) -> Iterator[bytes]:
-    """Yield the content of an attachment; at the end it raises if it isn't what was noted."""
-    digest = hashlib.sha256()
-    try:
-        with open_for_reading(path.parent, path.name) as descriptor:
-            for chunk in chunks_of(descriptor):
-                digest.update(chunk)
-                yield chunk
-    except FileNotFoundError as error:
-        raise ArtifactReadError(f"{path} is missing; restore it from a backup") from error
-    if digest.hexdigest() != noted.sha256:
-        raise ArtifactReadError(f"{path} was changed since it was attached")
-
-
 def _export_measurements(
-    measurements: Callable[[str], pl.DataFrame],
+    source: FolderSource | FolderRuns,
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
 ) -> ExportReport:
-    """Write the measurements of runs into a new parquet file; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     done = 0
 
     def next_frame(run_id: str) -> pl.DataFrame:
         nonlocal done
-        frame = measurements(run_id)
+        frame = source.measurements(run_id)
         done += 1
         if progress:
             progress(done, len(chosen))
@@ -191,24 +158,22 @@ def _export_measurements(
 
 
 def _export_dataset(
-    load: Callable[[str], StoredRun],
-    measurements: Callable[[str], pl.DataFrame],
+    source: FolderSource | FolderRuns,
     run_ids: Iterable[str],
     target: Path,
     progress: Progress | None,
 ) -> ExportReport:
-    """Write the measurements of runs into a dataset; raises as `RunRepository.export`."""
     chosen = _checked(run_ids)
     if target.suffix and not target.is_dir():
         raise InvalidRunError(f"Invalid target {target.name!r}: a dataset is a folder")
     # Before the first file is made.
-    runs = {run_id: load(run_id) for run_id in chosen}
+    runs = {run_id: source.load(run_id) for run_id in chosen}
     files = Dataset(target)
     for number, (run_id, run) in enumerate(runs.items(), start=1):
 
         def of_that_save(run_id: str, save: str = save_of(run)) -> pl.DataFrame:
-            frame = measurements(run_id)
-            if save_of(load(run_id)) != save:
+            frame = source.measurements(run_id)
+            if save_of(source.load(run_id)) != save:
                 raise ArtifactReadError(f"run {run_id!r} was saved meanwhile; export again")
             return frame
 

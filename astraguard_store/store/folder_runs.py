@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.buckets import BucketColumns
+    from astraguard_store.store.exporting import Noted
 
 logger = logging.getLogger("astraguard_store")
 
@@ -51,13 +52,13 @@ class FolderRuns:
     estimate_pruning = refusing(lambda self: self._needs_database("pruning"))
     back_up = refusing(
         lambda self: StoreNotFoundError(
-            f"there is no usable database in {self._root}; "
+            f"there is no usable database in {self.root}; "
             "`astraguard-store check` says what is wrong with it"
         )
     )
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def get(self, run_id: str) -> RunSummary:
         """Return the run as its summary file has it.
@@ -68,11 +69,11 @@ class FolderRuns:
         """
         run_id = check_run_id(run_id)
         try:
-            file = read_summary_file(self._root, run_id)
-            time_us = file_time_us(self._root, run_id, file.modified_ns)
-            return found_run(self._root, run_id, file, time_us)
+            file = read_summary_file(self.root, run_id)
+            time_us = file_time_us(self.root, run_id, file.modified_ns)
+            return found_run(self.root, run_id, file, time_us)
         except FileNotFoundError:
-            raise RunNotFoundError(run_id, str(self._root)) from None
+            raise RunNotFoundError(run_id, str(self.root)) from None
 
     def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """Return those of the runs that are there, by id."""
@@ -85,63 +86,48 @@ class FolderRuns:
             ArtifactReadError: The folder can't be listed.
             StoreNotFoundError: A filter asks for what only rows know.
         """
-        if filters is None:
-            return self._newest(limit)
-        if not filters.in_folders:
+        if filters is not None and not filters.in_folders:
             raise self._needs_database("filtering by scenario, tag or statistic")
-        wanted = limit
-        while True:
-            found = self._newest(wanted)
-            passed = [header for header in found if filters.holds_in_time(header)]
-            is_past = bool(found and filters.since and found[-1].recorded_at < filters.since)
-            if len(passed) >= limit or len(found) < wanted or is_past:
-                return passed[:limit]
-            wanted *= 4
-
-    def _newest(self, limit: int) -> list[RunHeader]:
+        since = filters.since if filters else None
         wanted = limit
         headers: dict[str, RunHeader | None] = {}
         while True:
-            try:
-                found = newest_runs(self._root, wanted)
-            except OSError as error:
-                raise ArtifactReadError(
-                    f"{self._root} can't be listed: {error.strerror}"
-                ) from error
-            for _, run_id in found:
-                if run_id not in headers:
-                    headers[run_id] = self._header(run_id)
-            readable = [header for _, run_id in found if (header := headers[run_id])]
-            if len(readable) >= limit or len(found) < wanted:
-                return readable[: max(limit, 0)]
-            wanted *= 2
+            found = self._newest_ids(wanted)
+            headers |= {run_id: self._header(run_id) for run_id in found if run_id not in headers}
+            readable = [header for run_id in found if (header := headers[run_id])]
+            passed = [h for h in readable if filters is None or filters.holds_in_time(h)]
+            is_past = bool(readable and since and readable[-1].recorded_at < since)
+            if len(passed) >= limit or len(found) < wanted or is_past:
+                return passed[: max(limit, 0)]
+            wanted *= 4 if filters else 2
+
+    def _newest_ids(self, limit: int) -> list[str]:
+        try:
+            return [run_id for _, run_id in newest_runs(self.root, limit)]
+        except OSError as error:
+            raise ArtifactReadError(f"{self.root} can't be listed: {error.strerror}") from error
 
     def compare(self, baseline: str, candidate: str, *, by_satellite: bool = False) -> Comparison:
         """Return what changed from *baseline* to *candidate*; raises as `get`."""
         return compare(self.get(baseline), self.get(candidate), by_satellite=by_satellite)
 
-    def buckets(
-        self,
-        metric_type: str,  # noqa: ARG002
-        run_ids: Collection[str],  # noqa: ARG002
-        satellite_id: str | None,  # noqa: ARG002
-    ) -> dict[str, BucketColumns]:
+    def buckets(self, *_: object) -> dict[str, BucketColumns]:
         """Return none: folders keep no buckets."""
         return {}
 
     def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
         """Return what the run's summary file holds; raises as `RunRepository.read_document`."""
         try:
-            return read_document(self._root, run_id)
+            return read_document(self.root, run_id)
         except FileNotFoundError:
-            raise RunNotFoundError(run_id, str(self._root)) from None
+            raise RunNotFoundError(run_id, str(self.root)) from None
 
     def few_measurements(self, run_id: str) -> None:
         """Return None: they are read as a frame."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements in the run's CSV; raises as `RunRepository.measurements`."""
-        return frame_of_files(self._root, self.get(run_id))
+        return frame_of_files(self.root, self.get(run_id))
 
     def export(
         self,
@@ -153,25 +139,34 @@ class FolderRuns:
     ) -> ExportReport:
         """Copy runs out; raises as `RunRepository.export`."""
         # Imported where it is called, as in `sources`.
-        from astraguard_store.store.exporting import Noted, export
+        from astraguard_store.store.exporting import export
+
+        return export(self, run_ids, target, progress, dataset=dataset)
+
+    def load(self, run_id: str) -> StoredRun:
+        """Return a run as a row would have it."""
+        return StoredRun(self.get(run_id), None, None)
+
+    def noted(self, run_id: str) -> tuple[StoredRun, Noted]:
+        """Return a run, and that nothing is noted beside it."""
+        from astraguard_store.store.exporting import Noted
         from astraguard_store.verdict.values import Judgements
 
-        return export(
-            self._root,
-            self._stored,
-            lambda run_id: (self._stored(run_id), Noted(False, Judgements(), [])),
-            self.measurements,
-            run_ids,
-            target,
-            progress,
-            dataset=dataset,
-        )
+        return self.load(run_id), Noted(False, Judgements(), [])
 
-    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:
+    def check(
+        self, progress: Progress | None, *, deep: bool, fix: bool, satellite_buckets: bool
+    ) -> CheckReport:
         """Check a folder whose database can't be opened; raises as `RunRepository.check`."""
         from astraguard_store.store.checking import check_folder
 
-        return check_folder(self._root, deep=deep, progress=progress)
+        return check_folder(
+            self.root,
+            fix=fix,
+            deep=deep,
+            satellite_buckets=satellite_buckets,
+            progress=progress,
+        )
 
     def cache_info(self) -> CacheInfo:
         """Return zeros: nothing is kept."""
@@ -184,12 +179,9 @@ class FolderRuns:
     def close(self, *, wait: bool = True) -> None:
         """Do nothing: nothing is held open."""
 
-    def _stored(self, run_id: str) -> StoredRun:
-        return StoredRun(self.get(run_id), None, None)
-
     def _needs_database(self, what: str) -> StoreNotFoundError:
         return StoreNotFoundError(
-            f"{what} needs a database, and there is no usable one in {self._root}; "
+            f"{what} needs a database, and there is no usable one in {self.root}; "
             "`astraguard-store import` makes it from the run folders"
         )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
 from astraguard_store.checks import check_name, check_run_id, check_whole_number
@@ -19,7 +19,7 @@ from astraguard_store.database.judged_runs import (
     judged_runs,
     series,
 )
-from astraguard_store.database.runs import StoredRun, run_exists
+from astraguard_store.database.runs import run_exists
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
 from astraguard_store.presentation.shapes import gate_shape
@@ -52,11 +52,10 @@ from astraguard_store.verdict.values import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from astraguard_store.database.sql import Connection, Query
+    from astraguard_store.database.sql import Connection
     from astraguard_store.database.transaction import Transaction
+    from astraguard_store.store.sources import RowsSource
     from astraguard_store.verdict.limits import Limits
-
-T = TypeVar("T")
 
 Runs = str | Iterable[str]
 """A run's id, or several."""
@@ -65,51 +64,21 @@ _MOST_HISTORY: Final = 60  # their variance is known to a tenth then
 _SLOW: Final = 0.999
 
 
-class Asked(Protocol):
-    """A database whose runs are judged."""
-
-    def read(self, query: Query[T], *, one_statement: bool = False) -> T:
-        """Return the result of *query*, as of `Backend.read`."""
-
-    def get(self, run_id: str) -> StoredRun:
-        """Return a run."""
-
-
-class Judged(Protocol):
-    """A store whose runs are judged, in a folder, in memory or on a server.
-
-    Attributes:
-        where: The store, for messages.
-    """
-
-    where: str
-
-    @property
-    def database(self) -> Asked:
-        """Its runs."""
-
-    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
-        """Return the result of *step*; all that it writes is kept, or nothing."""
-
-
 class Gating:
     """Judges the runs of a store; its methods raise as those of `RunRepository`.
 
     Args:
-        store: The open store.
-        measurements: Returns the measurements of a run; asked only where there is a deadline.
+        source: Has them; asked for measurements only where there is a deadline.
     """
 
-    def __init__(self, store: Judged, measurements: Callable[[str], pl.DataFrame]) -> None:
-        self._store = store
-        self._measurements = measurements
+    def __init__(self, source: RowsSource) -> None:
+        self._source = source
 
     def gate(
         self,
         candidate: Runs,
         baseline: Runs,
         limits: Limits,
-        *,
         by_satellite: bool,
         reference: str | None,
     ) -> GateReport:
@@ -118,7 +87,7 @@ class Gating:
 
         candidates = _checked_ids(candidate, "candidate")
         name, ids = self._baseline_runs(baseline)
-        sides, slow = self._store.database.read(
+        sides, slow = self._source.database.read(
             lambda connection: (
                 self._sides(connection, ids, candidates, by_satellite, reference),
                 _slow_events(connection, ids, candidates, reference),
@@ -133,7 +102,6 @@ class Gating:
         baseline: Runs,
         candidate_runs: int,
         limits: Limits,
-        *,
         by_satellite: bool,
         reference: str | None,
     ) -> Calibration:
@@ -145,7 +113,7 @@ class Gating:
         _, ids = self._baseline_runs(baseline)
         if len(ids) < 3:
             raise GateError(f"{len(ids)} runs can't be left out one by one: 3 or more are needed")
-        pool = self._store.database.read(
+        pool = self._source.database.read(
             lambda connection: self._sides(connection, ids, (), by_satellite, reference)
         )
         return calibrate_pool(pool, limits, candidate_runs)
@@ -163,7 +131,7 @@ class Gating:
             )
         if since is not None and since.utcoffset() is None:
             raise InvalidRunError(f"Invalid since {since!r}: it has no time zone")
-        found = self._store.database.read(
+        found = self._source.database.read(
             lambda connection: series(
                 connection, metric_type, statistic, scenario=scenario, since=since
             )
@@ -173,8 +141,8 @@ class Gating:
 
     def intervals(self, run_id: str) -> dict[str, dict[str, PercentileInterval]]:
         """Return how sure the percentiles of a run are, by metric type."""
-        run = self._store.database.get(run_id).summary
-        buckets = self._store.database.read(
+        run = self._source.database.get(run_id).summary
+        buckets = self._source.database.read(
             lambda connection: {
                 name: buckets_of_runs(connection, name, [run_id]) for name in run.metrics
             }
@@ -193,7 +161,7 @@ class Gating:
             self._check_there(transaction, ids)
             transaction.set_baseline(name, ids, now_us)
 
-        self._store.change(f"setting baseline {name!r}", step)
+        self._source.change(f"setting baseline {name!r}", step)
         return Baseline(name, tuple(ids), utc_from_epoch_us(now_us))
 
     def delete_baseline(self, name: str) -> None:
@@ -203,7 +171,7 @@ class Gating:
             if not transaction.delete_baseline(name):
                 raise self._no_baseline(name, self.baselines())
 
-        self._store.change(f"deleting baseline {name!r}", step)
+        self._source.change(f"deleting baseline {name!r}", step)
 
     def baselines(self) -> tuple[Baseline, ...]:
         """Return all baselines, by name."""
@@ -217,7 +185,7 @@ class Gating:
         return found[name]
 
     def _baselines(self) -> dict[str, Baseline]:
-        return self._store.database.read(baselines, one_statement=True)
+        return self._source.database.read(baselines, one_statement=True)
 
     def record(self, report: GateReport) -> None:
         """Write a verdict down, for each of its candidate runs."""
@@ -229,12 +197,12 @@ class Gating:
             self._check_there(transaction, report.candidates)
             transaction.insert_verdicts([(run_id, *of_all) for run_id in report.candidates])
 
-        self._store.change("recording a verdict", step)
+        self._source.change("recording a verdict", step)
 
     def _check_there(self, transaction: Transaction, run_ids: Iterable[str]) -> None:
         for run_id in run_ids:
             if not transaction.has(run_id):
-                raise RunNotFoundError(run_id, self._store.where)
+                raise RunNotFoundError(run_id, self._source.where)
 
     def _baseline_runs(self, baseline: Runs) -> tuple[str | None, tuple[str, ...]]:
         """Return the baseline's name, if it is one, and its runs."""
@@ -248,7 +216,7 @@ class Gating:
         raise self._no_baseline(baseline, tuple(found.values()))
 
     def _has_run(self, run_id: str) -> bool:
-        return self._store.database.read(partial(run_exists, run_id=run_id))
+        return self._source.database.read(partial(run_exists, run_id=run_id))
 
     def _no_baseline(self, name: str, known: Sequence[Baseline]) -> GateError:
         names = ", ".join(repr(baseline.name) for baseline in known)
@@ -270,7 +238,7 @@ class Gating:
         found = read((*baseline, *candidate))
         for run_id in (*baseline, *candidate):
             if run_id not in found:
-                raise RunNotFoundError(run_id, self._store.where)
+                raise RunNotFoundError(run_id, self._source.where)
         sides = list(found.values())
         history = history_groups(self._history(connection, sides, read), sides)
         return Sides(
@@ -302,7 +270,7 @@ class Gating:
         deadlines = deadlines_of(sides, limits)
         found: dict[CellKey, list[Violations]] = {key: [] for key in deadlines}
         for run in sides.candidate if deadlines else ():
-            frame = self._measurements(run.run_id)
+            frame = self._source.measurements(run.run_id)
             for key, of_cell in deadlines.items():
                 if key in run.cells and of_cell.deadline_ms is not None:
                     late = _late_events(frame, *key, of_cell.deadline_ms)
@@ -364,7 +332,6 @@ def _above(columns: BucketColumns, above_ms: float) -> tuple[int, int]:
 
 
 def _checked_ids(runs: Runs, what: str) -> tuple[str, ...]:
-    """Return ids of runs, each once."""
     ids = (runs,) if isinstance(runs, str) else tuple(runs)
     if not ids:
         raise InvalidRunError(f"Invalid {what}: no run was named")

@@ -1,13 +1,21 @@
-"""Whether two stores have the same save of a run."""
+"""What a save of a run says, and whether another one says the same."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from math import isclose
+from typing import Any
 
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.formats.summary import render_document, summary_document
-from astraguard_store.model import Artifact, MetricSummary, RunSummary
+from astraguard_store.formats.summary import (
+    AdoptedSummary,
+    local_timestamp,
+    render_document,
+    statistics_document,
+    summary_document,
+)
+from astraguard_store.model import Artifact, MetricSummary, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics
 
 
@@ -22,9 +30,22 @@ def why_another(here: StoredRun, there: StoredRun) -> str | None:
         return None if tokens[0] == tokens[1] else f"another save of it: {_times(here, there)}"
     if here.summary.recorded_at != there.summary.recorded_at:
         return _times(here, there)
-    if not same_numbers(here.summary, there.summary):
+    if disagreement(there.summary, here.summary, "it"):
         return "it has other statistics here"
     return _why_other_files(here, there)
+
+
+def document_of(
+    run_id: str, statistics: RunStatistics, recorded_at_us: int, offset_s: int
+) -> dict[str, Any]:
+    """Return the content of a run's summary file, local time being *offset_s* ahead of UTC."""
+    return {
+        "run_id": run_id,
+        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
+        **statistics_document(
+            statistics.total_measurements, statistics.metrics, statistics.satellites
+        ),
+    }
 
 
 def rendered_summary(run: StoredRun) -> bytes:
@@ -40,24 +61,6 @@ def _token_of_save(run: StoredRun) -> str | None:
 def _times(here: StoredRun, there: StoredRun) -> str:
     times = (f"{run.summary.recorded_at:%Y-%m-%d %H:%M:%S.%f}" for run in (here, there))
     return "recorded at {} UTC here, at {} UTC there".format(*times)
-
-
-def same_numbers(here: RunSummary, there: RunSummary | RunStatistics) -> bool:
-    """Return whether both have the same statistics, of the run and of each satellite."""
-    if here.total_measurements != there.total_measurements or here.metrics != there.metrics:
-        return False
-    return here.satellites.keys() == there.satellites.keys() and all(
-        _same_metrics(metrics, there.satellites[name]) for name, metrics in here.satellites.items()
-    )
-
-
-def _same_metrics(here: Mapping[str, MetricSummary], there: Mapping[str, MetricSummary]) -> bool:
-    # What only the CSV of an adopted run tells, one side may have learned.
-    return here.keys() == there.keys() and all(
-        a == b or None in (a, b)
-        for name in here
-        for a, b in zip(here[name], there[name], strict=True)
-    )
 
 
 def _why_other_files(here: StoredRun, there: StoredRun) -> str | None:
@@ -81,3 +84,43 @@ def _is_rendered(file: Artifact, other: Artifact, here: StoredRun, there: Stored
         return False
     made = {hashlib.sha256(rendered_summary(run)).hexdigest() for run in (here, there)}
     return file.sha256 in made or other.sha256 in made
+
+
+def disagreement(
+    told: RunStatistics | RunSummary | AdoptedSummary,
+    summary: RunSummary | AdoptedSummary,
+    source: str,
+) -> str | None:
+    """Return where what *source* told and the rows of a run differ; None if they don't."""
+    if told.total_measurements != summary.total_measurements:
+        return (
+            f"{source} has {told.total_measurements} rows, "
+            f"the summary speaks of {summary.total_measurements}"
+        )
+    if told.satellites.keys() != summary.satellites.keys():
+        return f"{source} has other satellites than the summary"
+    pairs: list[tuple[Mapping[str, MetricSummary], Mapping[str, MetricSummary], str]]
+    pairs = [(told.metrics, summary.metrics, "")]
+    pairs += [
+        (metrics, summary.satellites[name], f" on {name!r}")
+        for name, metrics in told.satellites.items()
+    ]
+    for told_metrics, of_rows, where in pairs:
+        if told_metrics.keys() != of_rows.keys():
+            return f"{source} has other metric types{where} than the summary"
+        for metric_type, numbers in told_metrics.items():
+            if not _agree(numbers, of_rows[metric_type]):
+                return f"its {metric_type!r}{where} in {source} is not what the summary says"
+    return None
+
+
+def _agree(told: MetricSummary, of_rows: MetricSummary) -> bool:
+    # Later Pythons sum floats in another way, so old means differ in the last bits.
+    # p99 and minimum of an adopted run's satellites may be unknown to one side.
+    may_lack = {"p99_ms", "min_ms"}
+    return all(
+        isclose(a, b, rel_tol=1e-9)
+        if a is not None and b is not None
+        else a is b or name in may_lack
+        for name, a, b in zip(MetricSummary._fields, told, of_rows, strict=True)
+    )

@@ -55,12 +55,13 @@ from astraguard_store.formats.layout import (
     compression_of,
 )
 from astraguard_store.formats.run_notes import NOTES_NAME, RunNotes, parse_run_notes
-from astraguard_store.formats.summary import parse_summary, render_document
+from astraguard_store.formats.summary import parse_summary, render_document, utc_offset_s
 from astraguard_store.model import RunSummary, epoch_us, utc_from_epoch_us
 from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.one_save import FolderAtRest
-from astraguard_store.store.rebuilding import csv_of, document_of
+from astraguard_store.store.rebuilding import csv_of
 from astraguard_store.store.saving import close_all, identity_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import chunks_of, modified_ns, open_for_reading, read_file
@@ -298,7 +299,6 @@ class _Source:
 
     @property
     def summary_sha256(self) -> str | None:
-        """The hash of its summary file; None without."""
         return hashlib.sha256(self.summary.content).hexdigest() if self.summary else None
 
     def recorded_at_us(self) -> int:
@@ -380,7 +380,8 @@ class _Source:
                 staged.copy(name, chunks_of(descriptor), rows, time_ns)
         if self.summary is None and self.statistics:
             staged.compression = compression_of(csv_of(self.root, self.run_id) or "")
-            document = document_of(self.run_id, self.statistics, recorded_at_us)
+            offset_s = utc_offset_s(recorded_at_us)
+            document = document_of(self.run_id, self.statistics, recorded_at_us, offset_s)
             staged.write(SUMMARY, [render_document(document)], self.statistics.total_measurements)
 
     def _run(self, staged: StagedRun, recorded_at_us: int) -> StoredRun:

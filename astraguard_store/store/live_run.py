@@ -100,9 +100,9 @@ class LiveRun(LatencyCollector):
             StoreNotFoundError: The store is in memory, and has no folder.
             ClosedStoreError: The run isn't being recorded, or not by this process.
         """
-        recording, recorder = self._at_work()
+        recorder = self._at_work()
         recorder.check_place()
-        attached = recording.attach(Path(path), name)
+        attached = recorder.recording.attach(Path(path), name)
         try:
             recorder.note_attachment(attached)
         except OSError as error:
@@ -133,13 +133,13 @@ class LiveRun(LatencyCollector):
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        recording, recorder = self._at_work()
+        recorder = self._at_work()
         if recorder.pid != os.getpid():
             logger.info("run %r goes on in the process that began it", self.run_id)
             return
         state: RunState = "finished" if exception is None else "failed"
         error = None if exception is None else _told(exception)
-        self._end_beside(exception, recording, recorder, state, error)
+        self._end_beside(exception, recorder, state, error)
 
     async def __aenter__(self) -> Self:
         # The second to take it, the thread that has begun or who is cancelled, ends the run.
@@ -174,24 +174,22 @@ class LiveRun(LatencyCollector):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a run that is being recorded can't be pickled; its measurements can")
 
-    def _at_work(self) -> tuple[Recording, Recorder]:
-        if self._recording is None or self._recorder is None or self._is_over:
+    def _at_work(self) -> Recorder:
+        if self._recorder is None or self._is_over:
             raise ClosedStoreError(
                 f"run {self.run_id!r} is not being recorded; use it inside its `with`"
             )
-        return self._recording, self._recorder
+        return self._recorder
 
     def _give_up(self, exception: BaseException) -> None:
         """End a run, if it has begun, whose block is never entered."""
-        recording = self._recording
-        if recording is not None:
-            recorder = self._recorder or Recorder(self, recording, self._flush_every_s)
-            self._end_beside(exception, recording, recorder, "interrupted", None)
+        if self._recording is not None:
+            recorder = self._recorder or Recorder(self, self._recording, self._flush_every_s)
+            self._end_beside(exception, recorder, "interrupted", None)
 
     def _end_beside(
         self,
         exception: BaseException | None,
-        recording: Recording,
         recorder: Recorder,
         state: RunState,
         error: str | None,
@@ -199,23 +197,21 @@ class LiveRun(LatencyCollector):
         """Save the run; if that fails, an exception that is under way is the one to know."""
         try:
             with interrupts_held_back():
-                self.saved = self._end(recording, recorder, state, error)
+                self.saved = self._end(recorder, state, error)
         except StoreError as failure:
             if exception is None:
                 raise
             exception.add_note(f"Besides, the run could not be saved: {failure}")
             logger.warning("run %r could not be saved: %s", self.run_id, failure)
 
-    def _end(
-        self, recording: Recording, recorder: Recorder, state: RunState, error: str | None
-    ) -> RunSummary:
+    def _end(self, recorder: Recorder, state: RunState, error: str | None) -> RunSummary:
         self._is_over = True
         # From now on a label is looked for in vain, and `_new_code` refuses.
         self._codes, self._missed_codes = {}, {}
         self._fault_codes, self._decision_codes, self._recovery_codes = {}, {}, {}
         noise, is_journalled = recorder.finish(state, error)
         attachments = tuple(sorted(self._attachments.values()))
-        return recording.end(
+        return recorder.recording.end(
             Ending(state, error, self.snapshot(), attachments, noise, is_journalled)
         )
 

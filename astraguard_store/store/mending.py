@@ -22,8 +22,9 @@ from astraguard_store.formats.summary import render_document, summary_document
 from astraguard_store.model import Artifact, epoch_us
 from astraguard_store.statistics import summarize
 from astraguard_store.store.adoption import adopt_folders
+from astraguard_store.store.identity import disagreement
 from astraguard_store.store.recovery import finish_first_adoption, recover
-from astraguard_store.store.row_checks import disagreement, rows_of_run, why_csv_differs
+from astraguard_store.store.row_checks import rows_of_run, why_csv_differs
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import Digest
 

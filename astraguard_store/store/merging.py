@@ -62,14 +62,14 @@ _BATCH_BYTES = 64 * 2**20
 
 def merge_rows(store: Store, other: Path, progress: Progress | None) -> MergeReport:
     """Take over the rows of another store's runs; raises as `RunRepository.merge`."""
-    with other_store(store, other) as source:
-        return _Merge(store, source).run(progress)
+    with _other_store(store, other) as source:
+        return _Merge(store, *source).run(progress)
 
 
 def merge_runs(store: FolderStore, other: Path, progress: Progress | None) -> MergeReport:
     """Take over the runs of another store, files too; raises as `RunRepository.merge`."""
-    with other_store(store, other) as source:
-        return _FolderMerge(store, source).run(progress)
+    with _other_store(store, other) as source:
+        return _FolderMerge(store, *source).run(progress)
 
 
 @dataclass(slots=True)
@@ -124,11 +124,18 @@ class _TooManyFilesError(ArtifactWriteError):
 
 
 class _Merge:
-    """What a merge has seen and done so far; of rows alone, as into a store in memory."""
+    """What a merge has seen and done so far; of rows alone, as into a store in memory.
 
-    def __init__(self, store: Store, source: OtherStore) -> None:
+    Args:
+        store: Where to.
+        source: The rows of the other store.
+        root: The folder that its runs' folders are in, if they are there at all.
+    """
+
+    def __init__(self, store: Store, source: RunDatabase, root: Path) -> None:
         self._store = store
         self.source = source
+        self.root = root
         self.merged: list[str] = []
         self.skipped: list[str] = []
         self.conflicts: list[tuple[str, str]] = []
@@ -137,7 +144,7 @@ class _Merge:
 
     def run(self, progress: Progress | None) -> MergeReport:
         """Look at all runs of the other store, and take what can be taken."""
-        names = self.source.database.read(run_ids)
+        names = self.source.read(run_ids)
         done = 0
         while done < len(names):
             with interrupts_held_back():
@@ -186,7 +193,7 @@ class _Merge:
                 return None
             if there.live_token is not None:
                 raise InvalidRunError(
-                    f"it is being recorded in {self.source.root}, or its recorder died; if so, "
+                    f"it is being recorded in {self.root}, or its recorder died; if so, "
                     "opening that store for writing saves it"
                 )
             check_run_id(run_id)
@@ -209,9 +216,9 @@ class _Merge:
 
     def _load(self, run_id: str) -> StoredRun:
         # Their document may say something else, and isn't taken over.
-        run = self.source.database.read(partial(load_run_of_rows, run_id=run_id))
+        run = self.source.read(partial(load_run_of_rows, run_id=run_id))
         if run is None:
-            raise RunNotFoundError(run_id, str(self.source.root))
+            raise RunNotFoundError(run_id, str(self.root))
         return run
 
     def _rows_of(self, run: StoredRun) -> RunRows:
@@ -222,7 +229,7 @@ class _Merge:
             ArtifactReadError: It was saved again meanwhile, or deleted.
         """
         summary = run.summary
-        rows = self.source.database.read(partial(load_rows, run_id=summary.run_id))
+        rows = self.source.read(partial(load_rows, run_id=summary.run_id))
         save = (summary.revision, epoch_us(summary.recorded_at), run.staging_token)
         if rows is None or rows.save != save:
             raise ArtifactReadError("it was saved again meanwhile; merge again")
@@ -290,14 +297,12 @@ class _Merge:
 class _FolderMerge(_Merge):
     """A merge into a results folder: the runs' files come along."""
 
-    def __init__(self, store: FolderStore, source: OtherStore) -> None:
-        super().__init__(store, source)
-        self._folder = store
+    _store: FolderStore
 
     def _is_here(self, run_id: str, there: StoredRun) -> bool:
         if super()._is_here(run_id, there):
             return True
-        if not has_files(self._folder.root, run_id):
+        if not has_files(self._store.root, run_id):
             return False
         reason = "its folder is here, but no row of it; `astraguard-store import` adopts it"
         self.conflicts.append((run_id, reason))
@@ -311,28 +316,28 @@ class _FolderMerge(_Merge):
     def _opened(self, run_id: str, stack: ExitStack) -> tuple[StoredRun, list[OpenFile]]:
         """Return a run of the other store and its files, open; none if none of them is there."""
         try:
-            return files_of_one_save(self.source.root, partial(self._load, run_id), stack)
+            return files_of_one_save(self.root, partial(self._load, run_id), stack)
         except ArtifactReadError:
             there = self._load(run_id)
             token = there.staging_token
-            if token and staged_of(self.source.root, run_id, token):
+            if token and staged_of(self.root, run_id, token):
                 raise ArtifactReadError(
-                    f"a save of run {run_id!r} was not finished in {self.source.root}; "
+                    f"a save of run {run_id!r} was not finished in {self.root}; "
                     "opening that store for writing finishes it"
                 ) from None
-            if any(_is_there(self.source.root / file.path) for file in there.summary.artifacts):
+            if any(_is_there(self.root / file.path) for file in there.summary.artifacts):
                 raise
             return there, []
 
     def _staged_copy(self, there: StoredRun, rows: RunRows, files: list[OpenFile]) -> _Taken:
-        root, run_id, token = self._folder.root, there.summary.run_id, there.staging_token
+        root, run_id, token = self._store.root, there.summary.run_id, there.staging_token
         names = [name_of(run_id, file.noted) for file in files]
         try:
             check_target(root, run_id)
         except ArtifactWriteError as error:
             raise _InTheWayError(error) from error
         time_us = epoch_us(there.summary.recorded_at)
-        staged = StagedRun(root, run_id, time_us, durable=self._folder.options.sync)
+        staged = StagedRun(root, run_id, time_us, durable=self._store.options.sync)
         if token:
             self._settle_left_overs(run_id, token)
             staged.token = token
@@ -348,10 +353,10 @@ class _FolderMerge(_Merge):
             if is_whole:
                 copy_attachments(
                     root,
-                    self.source.root,
+                    self.root,
                     run_id,
                     there.summary.attachments,
-                    durable=self._folder.options.sync,
+                    durable=self._store.options.sync,
                 )
             else:
                 total = there.summary.total_measurements
@@ -368,23 +373,23 @@ class _FolderMerge(_Merge):
     def _never_had_files(self, run: RunSummary) -> bool:
         """Return whether it ended before its first measurement, and all attachments are there."""
         paths = (attachment_path(run.run_id, attached.name) for attached in run.attachments)
-        return not run.artifacts and all(_is_there(self.source.root / path) for path in paths)
+        return not run.artifacts and all(_is_there(self.root / path) for path in paths)
 
     def _settle_left_overs(self, run_id: str, token: str) -> None:
         """Remove what a merge left that died: its staged files have the same names."""
-        ensure_staging(self._folder.root)
-        left = staged_of(self._folder.root, run_id, token)
+        ensure_staging(self._store.root)
+        left = staged_of(self._store.root, run_id, token)
         if left:
-            settle(self._folder, left)
+            settle(self._store, left)
 
     def _sync(self, taken: list[_Taken]) -> None:
-        if taken and self._folder.options.sync:
+        if taken and self._store.options.sync:
             # Together: the file system commits syncs at once that come at the same time.
             of_files = [one.staged.sync_all for one in taken if one.staged]
-            run_all([partial(sync_staging, self._folder.root), *of_files])
+            run_all([partial(sync_staging, self._store.root), *of_files])
 
     def _note(self, taken: list[_Taken]) -> None:
-        close_all(self._folder, [one.staged for one in taken if one.staged and one.is_written])
+        close_all(self._store, [one.staged for one in taken if one.staged and one.is_written])
         super()._note(taken)
 
 
@@ -421,22 +426,9 @@ def _leave(taken: list[_Taken]) -> None:
             one.staged.leave()
 
 
-@dataclass(frozen=True, slots=True)
-class OtherStore:
-    """A store of which nothing is written.
-
-    Attributes:
-        root: The folder that its runs' folders are in, if they are there at all.
-        database: Its rows.
-    """
-
-    root: Path
-    database: RunDatabase
-
-
 @contextmanager
-def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
-    """Open the store *other*, a results folder or a database, beside *store*.
+def _other_store(store: Store, other: Path) -> Iterator[tuple[RunDatabase, Path]]:
+    """Give the rows of *other*, a results folder or a database beside *store*, and its folder.
 
     Raises:
         StoreNotFoundError: There is no such database.
@@ -451,7 +443,7 @@ def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
     own = store.database.path
     check_is_no_zip(path)
     with ExitStack() as stack:
-        yield OtherStore(path.parent, _opened_other(other, path, own, store.options, stack))
+        yield _opened_other(other, path, own, store.options, stack), path.parent
 
 
 def check_is_no_zip(other: Path) -> None:

@@ -51,7 +51,7 @@ def read_of_one_save(
             return read(run)
         except (ArtifactReadError, FileNotFoundError) as error:
             failure = error
-        is_same = _save_of(load()) == _save_of(run)
+        is_same = save_of(load()) == save_of(run)
         waited_s = time.monotonic() - began
         if is_same and (is_published or waited_s > _PUBLISHED_AFTER_S):
             raise _missing(failure, root)
@@ -82,7 +82,7 @@ def files_of_one_save(
         is_published = not _is_staged(root, run)
         with ExitStack() as own:
             files = [own.enter_context(open_file(root, noted)) for noted in run.summary.artifacts]
-            if not is_published or _save_of(load()) != _save_of(run):
+            if not is_published or save_of(load()) != save_of(run):
                 raise ArtifactReadError(f"a save of run {run.summary.run_id!r} is not finished")
             stack.push(own.pop_all())
             return run, files
@@ -158,11 +158,6 @@ class FolderAtRest:
 def _is_staged(root: Path, run: StoredRun) -> bool:
     token = run.staging_token
     return bool(token and staged_of(root, run.summary.run_id, token))
-
-
-def _save_of(run: StoredRun) -> tuple[object, ...]:
-    summary = run.summary
-    return summary.revision, summary.recorded_at, run.staging_token
 
 
 def _missing(failure: ArtifactReadError | FileNotFoundError, root: Path) -> ArtifactReadError:

@@ -20,7 +20,7 @@ from astraguard_store.exceptions import (
     InvalidRunError,
 )
 from astraguard_store.reports import Progress, PruneReport
-from astraguard_store.store.changes import Deleted, delete_runs
+from astraguard_store.store.deleting import Deleted, delete_runs
 from astraguard_store.store.store import Store
 from astraguard_store.system.files import size_if_there
 from astraguard_store.system.interrupts import interrupts_held_back
@@ -103,12 +103,10 @@ class _Chosen(NamedTuple):
 
     @property
     def going(self) -> list[Prunable]:
-        """Those that aren't pinned."""
         return [run for run in self.runs if not run.is_pinned]
 
     @property
     def pinned(self) -> list[str]:
-        """The ids of those that stay for being pinned."""
         return [run.run_id for run in self.runs if run.is_pinned]
 
 

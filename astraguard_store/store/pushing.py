@@ -57,7 +57,7 @@ def push(
     """Push what the server lacks; raises as `RunRepository.push`."""
     # With raw measurements each run is looked at once more.
     total = source.read(count_runs) * (1 if raw is None else 2)
-    tally = _Tally(total=total, progress=progress)
+    tally = Tally(total=total, progress=progress)
     after = ""
     while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):
         _push_some(source, target, origin, marks, tally)
@@ -74,7 +74,7 @@ def waits_s(pause_s: float, failures: int) -> float:
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """What a push has done so far."""
 
     total: int
@@ -113,7 +113,7 @@ def _push_some(
     target: ServerDatabase,
     origin: Origin,
     marks: Sequence[SaveMark],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     known = target.known([mark.run_id for mark in marks])
     wanted: list[SaveMark] = []
@@ -138,7 +138,7 @@ def _push_some(
 
 
 def _batches(
-    source: RunDatabase, wanted: Sequence[SaveMark], tally: _Tally
+    source: RunDatabase, wanted: Sequence[SaveMark], tally: Tally
 ) -> Iterator[tuple[list[RunRows], int]]:
     """Yield the rows of some runs, and how many were looked at for them."""
     batch: list[RunRows] = []
@@ -165,7 +165,7 @@ def _push_batch(
     origin: Origin,
     batch: list[RunRows],
     known: Mapping[str, Known],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     """Write a batch; if nobody knows whether it was committed, ask, and write what isn't there."""
     rest = batch
@@ -192,7 +192,7 @@ def _push_batch(
 
 
 def _note_others(
-    target: ServerDatabase, origin: Origin, others: Sequence[RunRows], tally: _Tally
+    target: ServerDatabase, origin: Origin, others: Sequence[RunRows], tally: Tally
 ) -> None:
     """Note what came to the server between the question and the answer."""
     there = target.known([rows.run_id for rows in others])

@@ -7,10 +7,10 @@ that isn't there. Such a file of a run that was saved again is announced: see `a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from astraguard_store.artifacts.dataset import dataset_name
 from astraguard_store.artifacts.exports import write_parquet
@@ -29,19 +29,11 @@ from astraguard_store.store.one_save import save_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.store.pushing import Tally
+
 _ASKED_AT_ONCE: Final = 1_000
 # A file of 1,800 measurements is written in 5 ms, so as many are noted each half second.
 _NOTED_AT_ONCE: Final = 100
-
-
-class _Tally(Protocol):
-    """What is told of the files that a push writes."""
-
-    raw: list[str]
-    refused: list[tuple[str, str]]
-
-    def step(self, runs: int) -> None:
-        """Note that so many more runs were looked at."""
 
 
 class _Work(NamedTuple):
@@ -58,18 +50,9 @@ def push_raw(
     store_id: str,
     place: RawPlace,
     measurements: Callable[[str], pl.DataFrame],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
-    """Write the files that are missing of the runs that are on the server.
-
-    Args:
-        source: The runs here.
-        target: The server.
-        store_id: Of the store here.
-        place: Where the files go.
-        measurements: Gives the measurements of a run.
-        tally: What was done is noted there.
-    """
+    """Write the files that are missing of the runs that are on the server; note it in *tally*."""
     work = _Work(source, target, store_id, place, measurements)
     after = ""
     while marks := source.read(partial(save_marks, after=after, limit=_ASKED_AT_ONCE)):
@@ -82,16 +65,12 @@ def push_raw(
             and not _is_catalogued(files.get(mark.run_id), mark, place)
         ]
         tally.step(len(marks) - len(wanted))
-        for some in _batches(wanted):
+        for first in range(0, len(wanted), _NOTED_AT_ONCE):
+            some = wanted[first : first + _NOTED_AT_ONCE]
             _write_some(work, some, files, tally)
             tally.step(len(some))
         after = marks[-1].run_id
     remove_left(source, target, store_id, place)
-
-
-def _batches(marks: Sequence[SaveMark]) -> Iterator[Sequence[SaveMark]]:
-    for first in range(0, len(marks), _NOTED_AT_ONCE):
-        yield marks[first : first + _NOTED_AT_ONCE]
 
 
 def _is_pushed(there: Known | None, mark: SaveMark, store_id: str) -> bool:
@@ -115,7 +94,7 @@ def _write_some(
     work: _Work,
     marks: Sequence[SaveMark],
     before: dict[str, CataloguedFile],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     """Write the files of some runs, remove what they replace, and write their rows.
 
@@ -148,7 +127,7 @@ def _write_some(
     # else deleted there, or saved again here, meanwhile: the next push sees to it
 
 
-def _names(work: _Work, marks: Sequence[SaveMark], tally: _Tally) -> list[tuple[SaveMark, str]]:
+def _names(work: _Work, marks: Sequence[SaveMark], tally: Tally) -> list[tuple[SaveMark, str]]:
     """Return the runs that have measurements and are as they were, with their files' names."""
     names = []
     for mark in marks:
@@ -166,7 +145,7 @@ def _name(run: StoredRun) -> str:
     return dataset_name(run.summary, save_of(run))
 
 
-def _refuse(tally: _Tally, mark: SaveMark, why: Exception) -> None:
+def _refuse(tally: Tally, mark: SaveMark, why: Exception) -> None:
     # Its row is on the server all the same.
     tally.refused.append((mark.run_id, f"its measurements are not pushed: {why}"))
 

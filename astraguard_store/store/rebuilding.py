@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from astraguard_store.artifacts.reader import (
     last_measured_us,
@@ -16,15 +15,10 @@ from astraguard_store.artifacts.restoring import publish_summary, stage_summary
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import RAW_NAMES, SUMMARY, compression_of, file_name
-from astraguard_store.formats.summary import (
-    local_timestamp,
-    parse_summary,
-    render_document,
-    statistics_document,
-    utc_offset_s,
-)
-from astraguard_store.model import Artifact, utc_from_epoch_us
-from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.formats.summary import parse_summary, render_document, utc_offset_s
+from astraguard_store.model import Artifact
+from astraguard_store.statistics import summarize
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import modified_ns
 
@@ -46,18 +40,6 @@ def needs_summary(root: Path, name: str) -> bool:
     except InvalidRunError:
         return False
     return False
-
-
-def document_of(run_id: str, statistics: RunStatistics, recorded_at_us: int) -> dict[str, Any]:
-    """Return the content of a run's summary file."""
-    offset_s = utc_offset_s(recorded_at_us)
-    return {
-        "run_id": run_id,
-        "timestamp": local_timestamp(utc_from_epoch_us(recorded_at_us), offset_s),
-        **statistics_document(
-            statistics.total_measurements, statistics.metrics, statistics.satellites
-        ),
-    }
 
 
 def rebuild_summary(store: FolderStore, run_id: str) -> None:
@@ -84,7 +66,8 @@ def rebuild_summary(store: FolderStore, run_id: str) -> None:
     noted = Artifact(
         SUMMARY, f"{run_id}/{file_name(SUMMARY, compression_of(csv))}", 0, None, columns.rows
     )
-    content = render_document(document_of(run_id, statistics, recorded_at_us))
+    offset_s = utc_offset_s(recorded_at_us)
+    content = render_document(document_of(run_id, statistics, recorded_at_us, offset_s))
     staged = stage_summary(root, noted, content, recorded_at_us, durable=store.options.sync)
     try:
         with store.turn(f"rebuilding the summary of run {run_id!r}"):

@@ -58,7 +58,7 @@ class Recorder:
         self, collector: LatencyCollector, recording: Recording, flush_every_s: float
     ) -> None:
         self._collector = collector
-        self._recording = recording
+        self.recording = recording
         self._flush_every_s = flush_every_s * _BEGUN_AFTER
         self._meter = NoiseMeter()
         self._written: list[tuple[bytearray, int]] = []
@@ -92,7 +92,7 @@ class Recorder:
             raise ClosedStoreError(
                 "the run is recorded by the process that began it; only that can attach files"
             )
-        journal = self._recording.journal
+        journal = self.recording.journal
         if journal is None:
             return
         with self._journal_lock:
@@ -145,7 +145,7 @@ class Recorder:
             self._noted, self._has_failed = worst, False
 
     def _write(self, frames: Callable[[], Iterator[bytes]]) -> None:
-        journal = self._recording.journal
+        journal = self.recording.journal
         if journal is None:
             return
         with self._journal_lock:
@@ -210,8 +210,8 @@ class Recorder:
         """Let go of the journal in a forked child: it is the parent's."""
         self._journal_lock = threading.Lock()
         self._thread = None
-        if self._recording.journal is not None:
-            self._recording.journal.forget()
+        if self.recording.journal is not None:
+            self.recording.journal.forget()
 
     def _run(self) -> None:
         while True:
@@ -239,12 +239,12 @@ class Recorder:
             self._write(lambda: self._frames(noise))
         except OSError as error:
             self._warn(error)
-        self._recording.beat(len(self._collector))
+        self.recording.beat(len(self._collector))
 
     def _warn(self, error: OSError) -> None:
         if not self._has_failed:
             self._has_failed = True
-            journal = self._recording.journal
+            journal = self.recording.journal
             logger.warning(
                 "%s can't be written: %s. What is recorded is in memory, and written as soon "
                 "as it can be; a crash before that would take it",

@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
 
 from astraguard_store.artifacts.attachments import (
     attach,
@@ -37,7 +38,6 @@ from astraguard_store.checks import check_attachment_name
 from astraguard_store.columns import Columns
 from astraguard_store.database.live import live_runs
 from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import (
     ArtifactReadError,
     RunNotFoundError,
@@ -59,7 +59,7 @@ from astraguard_store.noise import MachineNoise
 from astraguard_store.options import StoreOptions
 from astraguard_store.provenance import UNKNOWN_PROVENANCE
 from astraguard_store.statistics import summarize
-from astraguard_store.store.identity import same_numbers
+from astraguard_store.store.identity import disagreement
 from astraguard_store.store.new_runs import Life, NewRun, times_of
 from astraguard_store.store.saving import identity_of, save_rows, save_runs, told_of_life
 from astraguard_store.store.store import FolderStore, Store
@@ -98,31 +98,21 @@ class Ending:
     is_journalled: bool = True
 
 
-class Recording(Protocol):
-    """A run in a store, from the beginning of its recording to the end."""
+class Recording:
+    """A run in a store, from the beginning of its recording to the end.
 
-    journal: JournalFile | None
-
-    def beat(self, measurements: int) -> None:
-        """Note in the row that the recorder lives; skipped while others write."""
-
-    def attach(self, source: Path, name: str | None) -> Attachment:
-        """Copy a file to the run's attachments."""
-
-    def end(self, ending: Ending) -> RunSummary:
-        """Save the run; raises as `RunRepository.save`."""
-
-
-class MemoryRecording:
-    """A recording into a store without files: what it has is lost with the process."""
+    In a store without files it has no journal: what it has is lost with the process.
+    """
 
     journal: JournalFile | None = None
 
-    def __init__(self, store: Store, run_id: str, head: JournalHead) -> None:
+    def __init__(
+        self, store: Store, run_id: str, head: JournalHead, token: str | None = None
+    ) -> None:
         self._store = store
         self._run_id = run_id
         self._head = head = _beside_stored(head, _stored(store, run_id))
-        self._token = self._new_token()
+        self._token = token or new_token()
         self._last_written_at_us = head.began_at_us
         self._begin()
 
@@ -155,9 +145,6 @@ class MemoryRecording:
         now_us = time.time_ns() // 1000
         return self._save(ended_run(self._run_id, self._token, self._head, ending, now_us, now_us))
 
-    def _new_token(self) -> str:
-        return new_token()
-
     def _begin(self) -> None:
         purpose = f"beginning to record run {self._run_id!r}"
         began_at = utc_from_epoch_us(self._head.began_at_us)
@@ -183,10 +170,11 @@ class MemoryRecording:
         options = options_of(self._store.options, self._head)
         if run.columns.rows:
             return save_rows(self._store, {run.run_id: run}, options)[0]
-        return end_empty(self._store, run, self._head)
+        end_empty(self._store, run, self._head)
+        return self._store.database.get(run.run_id).summary
 
 
-class FolderRecording(MemoryRecording):
+class FolderRecording(Recording):
     """A recording into a results folder, with a journal."""
 
     def __init__(self, store: FolderStore, run_id: str, head: JournalHead) -> None:
@@ -197,7 +185,7 @@ class FolderRecording(MemoryRecording):
             store.root, run_id, head_frame(head), durable=store.options.sync
         )
         try:
-            super().__init__(store, run_id, head)
+            super().__init__(store, run_id, head, self._file.name.token)
         except BaseException:
             # If the commit failed and took place all the same, recovery finds the row alone.
             self._file.remove()
@@ -234,9 +222,6 @@ class FolderRecording(MemoryRecording):
         note = f"{journal}{lacks}: only memory has all of it. Save the run into another store"
         error.add_note(note)
         logger.warning("run %r could not be saved. %s", self._run_id, note)
-
-    def _new_token(self) -> str:
-        return self._file.name.token
 
     def _save(self, run: NewRun) -> RunSummary:
         if run.columns.rows:
@@ -279,23 +264,26 @@ def ended_run(
     return NewRun(run_id, ending.columns, learned, head.tags, life)
 
 
-def end_empty(store: Store, run: NewRun, head: JournalHead) -> RunSummary:
-    """Note how a recording ended that measured nothing; what was stored before stays."""
+def end_empty(store: Store, run: NewRun, head: JournalHead) -> bool:
+    """Note how a recording ended that measured nothing; what was stored before stays.
+
+    Returns:
+        Whether it hadn't ended before.
+    """
     assert run.life is not None  # noqa: S101 - it was recorded
+    told = told_of_life(run.life)
     with store.write(f"ending the recording of run {run.run_id!r}") as transaction:
         is_new = transaction.end_live(run.run_id, run.life.token)
-        if is_new is not None:
-            _note_end(transaction, run, head, is_new=is_new)
-    return store.database.get(run.run_id).summary
-
-
-def _note_end(transaction: Transaction, run: NewRun, head: JournalHead, *, is_new: bool) -> None:
-    told = told_of_life(run.life)
-    if not is_new:
-        # The numbers are those of the save before, and so is its state.
-        told |= {"state": head.state_before or "finished", "error": head.error_before}
-    recorded_at = utc_from_epoch_us(head.began_at_us)
-    transaction.end_without_measurements(RunSummary(run.run_id, 1, recorded_at, 0, {}, {}, **told))
+        if is_new is None:
+            return False
+        if not is_new:
+            # The numbers are those of the save before, and so is its state.
+            told |= {"state": head.state_before or "finished", "error": head.error_before}
+        recorded_at = utc_from_epoch_us(head.began_at_us)
+        transaction.end_without_measurements(
+            RunSummary(run.run_id, 1, recorded_at, 0, {}, {}, **told)
+        )
+    return True
 
 
 def adopt_journal(store: FolderStore, name: StagedName) -> None:
@@ -392,7 +380,7 @@ def _is_to_be_adopted(stored: StoredRun | None, token: str, journal: Journal) ->
 
 def _is_saved_as(stored: RunSummary, journal: Journal) -> bool:
     """Return whether a stored run has what was measured, as far as its row tells."""
-    if not same_numbers(stored, summarize(journal.columns)):
+    if disagreement(summarize(journal.columns), stored, "the journal"):
         return False
     # A run that was adopted from its folder knows no times.
     finished_at = stored.provenance.finished_at
@@ -454,33 +442,33 @@ def end_lost_recordings(store: FolderStore) -> None:
             continue
         # A recorder makes its journal before the row, and takes the token back before
         # the journal goes: so a row that has the token still is one without a recorder.
-        with store.write(f"ending the recording of run {run_id!r}") as transaction:
-            is_new = transaction.end_live(run_id, token)
-            if is_new is not None:
-                now_us = time.time_ns() // 1000
-                empty = Columns([], [])
-                life = Life("interrupted", None, token, now_us, now_us)
-                run = NewRun(run_id, empty, UNKNOWN_PROVENANCE, NO_TAGS, life)
-                head = JournalHead(now_us, UNKNOWN_PROVENANCE, NO_TAGS)
-                _note_end(transaction, run, head, is_new=is_new)
-                logger.warning("%s: the journal of run %r is gone", store.root, run_id)
+        now_us = time.time_ns() // 1000
+        head = JournalHead(now_us, UNKNOWN_PROVENANCE, NO_TAGS)
+        ending = Ending("interrupted", None, Columns([], []), (), None)
+        if end_empty(store, ended_run(run_id, token, head, ending, now_us, now_us), head):
+            logger.warning("%s: the journal of run %r is gone", store.root, run_id)
 
 
 def seen_alive(root: Path, run: StoredRun) -> RunSummary:
     """Return a run that is being recorded as it is now; its recorder may have died."""
     assert run.live_token is not None  # noqa: S101 - the caller has looked
-    summary, token = run.summary, run.live_token
-    # Another program may have written any token there.
-    is_name = "\0" not in token
-    is_alive = is_name and journal_is_alive(root, summary.run_id, token)
-    written_at_us = journal_written_at_us(root, summary.run_id, token) if is_name else None
-    return replace(
-        summary,
-        state="running" if is_alive else "interrupted",
-        last_written_at=(
-            summary.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
-        ),
-    )
+    if "\0" in run.live_token:
+        # Another program may have written any token there.
+        return replace(run.summary, state="interrupted")
+    name = StagedName(run.summary.run_id, run.live_token, JOURNAL_SUFFIX)
+    return replace(run.summary, **_life_now(root, name, run.summary.last_written_at))
+
+
+def _life_now(root: Path, name: StagedName, last_written_at: datetime | None) -> dict[str, Any]:
+    """Return state and last write of a run that is being recorded, as its journal tells."""
+    written_at_us = journal_written_at_us(root, name.run_id, name.token)
+    if written_at_us is not None:
+        last_written_at = utc_from_epoch_us(written_at_us)
+    is_alive = journal_is_alive(root, name.run_id, name.token)
+    return {
+        "state": "running" if is_alive else "interrupted",
+        "last_written_at": last_written_at,
+    }
 
 
 def as_journalled(root: Path, run: RunSummary, token: str) -> RunSummary:
@@ -522,11 +510,4 @@ def seen_alive_headers(root: Path, headers: Sequence[RunHeader]) -> list[RunHead
 def _seen_alive_header(root: Path, header: RunHeader, name: StagedName | None) -> RunHeader:
     if name is None:
         return header._replace(state="interrupted")
-    is_alive = journal_is_alive(root, name.run_id, name.token)
-    written_at_us = journal_written_at_us(root, name.run_id, name.token)
-    return header._replace(
-        state="running" if is_alive else "interrupted",
-        last_written_at=(
-            header.last_written_at if written_at_us is None else utc_from_epoch_us(written_at_us)
-        ),
-    )
+    return header._replace(**_life_now(root, name, header.last_written_at))

@@ -7,10 +7,9 @@ the CSV tells the rest, and is read only where somebody asks for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isclose
 from pathlib import Path
 
 from astraguard_store.artifacts.reader import read_columns, read_noted
@@ -43,8 +42,9 @@ from astraguard_store.formats.summary import (
     render_document,
     summary_document,
 )
-from astraguard_store.model import Artifact, Attachment, MetricSummary, RunSummary
-from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.model import Artifact, Attachment
+from astraguard_store.statistics import summarize
+from astraguard_store.store.identity import disagreement
 from astraguard_store.store.row_rules import why_not_written
 
 # Other queries of the process wait for 10 ms then, and a run of 20 satellites takes 50 kB.
@@ -185,9 +185,7 @@ def why_summary_differs(content: bytes, run: StoredRun) -> str | None:
             return None
         keys = [key for key in made if saved.get(key) != made[key]]
         return f"they differ from its summary file in {', '.join(keys) or 'their order'}"
-    found = parse_summary(parse_document(content))
-    told = RunStatistics(found.total_measurements, found.metrics, found.satellites)
-    return disagreement(told, summary, "the summary file")
+    return disagreement(parse_summary(parse_document(content)), summary, "the summary file")
 
 
 def why_csv_differs(
@@ -231,39 +229,3 @@ def _why_copies_differ(
         if not parse_parquet(read_noted(root / noted.path, noted), frame.height).equals(frame):
             return f"{noted.path} has other measurements than the CSV"
     return None
-
-
-def disagreement(told: RunStatistics, summary: RunSummary, source: str) -> str | None:
-    """Return where what *source* told and the rows of a run differ; None if they don't."""
-    if told.total_measurements != summary.total_measurements:
-        return (
-            f"{source} has {told.total_measurements} rows, "
-            f"the summary speaks of {summary.total_measurements}"
-        )
-    if told.satellites.keys() != summary.satellites.keys():
-        return f"{source} has other satellites than the summary"
-    pairs: list[tuple[Mapping[str, MetricSummary], Mapping[str, MetricSummary], str]]
-    pairs = [(told.metrics, summary.metrics, "")]
-    pairs += [
-        (metrics, summary.satellites[name], f" on {name!r}")
-        for name, metrics in told.satellites.items()
-    ]
-    for told_metrics, of_rows, where in pairs:
-        if told_metrics.keys() != of_rows.keys():
-            return f"{source} has other metric types{where} than the summary"
-        for metric_type, numbers in told_metrics.items():
-            if not _agree(numbers, of_rows[metric_type]):
-                return f"its {metric_type!r}{where} in {source} is not what the summary says"
-    return None
-
-
-def _agree(told: MetricSummary, of_rows: MetricSummary) -> bool:
-    # Later Pythons sum floats in another way, so old means differ in the last bits.
-    # p99 and minimum of an adopted run's satellites may be unknown to one side.
-    may_lack = {"p99_ms", "min_ms"}
-    return all(
-        isclose(a, b, rel_tol=1e-9)
-        if a is not None and b is not None
-        else a is b or name in may_lack
-        for name, a, b in zip(MetricSummary._fields, told, of_rows, strict=True)
-    )

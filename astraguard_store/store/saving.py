@@ -45,14 +45,11 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.formats.layout import SUMMARY
 from astraguard_store.formats.notes import SaveNotes, render_notes
-from astraguard_store.formats.summary import (
-    local_timestamp,
-    statistics_document,
-    utc_offset_s,
-)
+from astraguard_store.formats.summary import utc_offset_s
 from astraguard_store.model import NO_TAGS, Artifact, RunSummary, utc_from_epoch_us
 from astraguard_store.options import StoreOptions
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.identity import document_of
 from astraguard_store.store.new_runs import Life, NewRun
 from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.file_limit import is_file_limit
@@ -85,7 +82,7 @@ def save_runs(
     moment = _Moment.of(runs)
     staged, statistics = _stage(store.root, runs, options, moment)
     transaction: Transaction | None = None
-    purpose = _purpose("saving", runs)
+    purpose = _purpose(runs)
     try:
         with store.turn(purpose):
             with store.write(purpose) as transaction:
@@ -129,7 +126,7 @@ def save_rows(store: Store, runs: Mapping[str, NewRun], options: StoreOptions) -
         run_id: summarize(run.columns, satellite_buckets=options.satellite_buckets)
         for run_id, run in runs.items()
     }
-    with store.write(_purpose("saving", runs)) as transaction:
+    with store.write(_purpose(runs)) as transaction:
         saved = [
             _write(transaction, run, statistics[run_id], moment, options, None)
             for run_id, run in runs.items()
@@ -183,7 +180,8 @@ def _stage(
             columns = runs[save.run_id].columns
             of_run = summarize(columns, satellite_buckets=options.satellite_buckets)
             statistics[save.run_id] = of_run
-            begin_summary(staged, save, _document(save.run_id, of_run, moment), columns.rows)
+            document = document_of(save.run_id, of_run, *moment)
+            begin_summary(staged, save, document, columns.rows)
         staged.begin_syncs()
         staged.wait_if_long()
     except BaseException as error:
@@ -195,17 +193,6 @@ def _stage(
             ) from error.__cause__
         raise
     return staged, statistics
-
-
-def _document(run_id: str, statistics: RunStatistics, moment: _Moment) -> dict[str, Any]:
-    """Return the content of a run's summary file."""
-    return {
-        "run_id": run_id,
-        "timestamp": local_timestamp(utc_from_epoch_us(moment.now_us), moment.utc_offset_s),
-        **statistics_document(
-            statistics.total_measurements, statistics.metrics, statistics.satellites
-        ),
-    }
 
 
 def _summary(
@@ -401,7 +388,7 @@ def close_all(store: FolderStore, staged: Sequence[StagedRun]) -> None:
     run_all(steps)
 
 
-def _purpose(verb: str, run_ids: Collection[str]) -> str:
+def _purpose(run_ids: Collection[str]) -> str:
     first = next(iter(run_ids), "")
     more = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
-    return f"{verb} run {first!r}{more}"
+    return f"saving run {first!r}{more}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.revision import HEAD_REVISION
 from astraguard_store.database.server_url import ServerUrl
@@ -29,6 +29,10 @@ from astraguard_store.system.ticket import WriteTicket
 
 if TYPE_CHECKING:
     from astraguard_store.database.postgres.connections import Connections
+
+
+# For others that have the database.
+_PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +79,14 @@ def described_schema(results_dir: str | os.PathLike[str]) -> tuple[DescribedObje
         return _described_on_server(os.fspath(results_dir))
     path = _existing_database(results_dir)
     check_revision(path, revision_of(path))
-    reader = FileReader(path, busy_timeout_s=30.0)
+    reader = FileReader(path, busy_timeout_s=_PATIENCE_S)
     try:
         return reader.read(described_objects, one_statement=True)
     finally:
         reader.close()
 
 
-def upgrade_schema(
-    results_dir: str | os.PathLike[str], *, busy_timeout_s: float = 30.0
-) -> SchemaStatus:
+def upgrade_schema(results_dir: str | os.PathLike[str]) -> SchemaStatus:
     """Bring the store in *results_dir* to the newest schema, or leave it as it was.
 
     A copy of the database is made first, checked, and kept beside it. A store
@@ -99,7 +101,7 @@ def upgrade_schema(
     if names_server(results_dir):
         return _upgrade_server(os.fspath(results_dir))
     path = _existing_database(results_dir)
-    with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", busy_timeout_s):
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("upgrading", _PATIENCE_S):
         backup_path = upgrade_database(path)
     return SchemaStatus(path, revision_of(path), HEAD_REVISION, backup_path)
 
@@ -128,7 +130,7 @@ def grant_roles(url: str) -> None:
 def _connected(url: str) -> Iterator[Connections]:
     from astraguard_store.database.postgres.connections import Connections
 
-    connections = Connections(ServerUrl.parse(url), busy_timeout_s=30.0)
+    connections = Connections(ServerUrl.parse(url), busy_timeout_s=_PATIENCE_S)
     try:
         yield connections
     finally:
@@ -166,10 +168,7 @@ def _upgrade_server(url: str) -> SchemaStatus:
 
 
 def restore_backup(
-    results_dir: str | os.PathLike[str],
-    backup: str | os.PathLike[str],
-    *,
-    busy_timeout_s: float = 30.0,
+    results_dir: str | os.PathLike[str], backup: str | os.PathLike[str]
 ) -> Path | None:
     """Put a copy of *backup* in the place of the database of the store in *results_dir*.
 
@@ -187,7 +186,7 @@ def restore_backup(
     if not os.path.exists(backup):
         raise StoreNotFoundError(f"there is no backup {os.fspath(backup)}")
     path = existing_root(results_dir, create=False) / DATABASE_NAME
-    with WriteTicket(path.with_name(LOCK_NAME), path).held("restoring", busy_timeout_s):
+    with WriteTicket(path.with_name(LOCK_NAME), path).held("restoring", _PATIENCE_S):
         return restore_database(Path(backup), path)
 
 

@@ -64,14 +64,7 @@ def history(
 ) -> History:
     """Return the history of the listed runs; see `RunRepository.history`.
 
-    Args:
-        repository: What is asked.
-        headers: Of the runs.
-        metric_type: Of what.
-        by: What it is taken apart by.
-        satellite_id: On which satellite; None for all together.
-        baseline: What it is held against, if anything.
-        scenario: Of which scenario the baseline's runs have to be; None for any.
+    Of the baseline's runs those count that flew *scenario*; None for all.
     """
     from astraguard_store.history import GROUPS, history_of, points_of
 
@@ -101,7 +94,6 @@ def history(
 
 
 def _those(runs: Mapping[str, RunSummary], run_ids: Iterable[str]) -> list[RunSummary]:
-    """Return those of the runs that are there."""
     return [runs[run_id] for run_id in run_ids if run_id in runs]
 
 
@@ -112,15 +104,7 @@ def distribution(
     satellite_id: str | None,
     buckets: Callable[[str, list[str], str | None], dict[str, BucketColumns]],
 ) -> Distribution:
-    """Return distributions; see `RunRepository.distribution`.
-
-    Args:
-        repository: What is asked.
-        metric_type: Of what.
-        runs: Ids of the runs; None for the newest.
-        satellite_id: On which satellite; None for all together.
-        buckets: What its source keeps of them.
-    """
+    """Return distributions, of what *buckets* gives; see `RunRepository.distribution`."""
     from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 
     check_name(metric_type, "metric_type")

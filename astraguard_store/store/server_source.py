@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from astraguard_store.artifacts.raw_places import read_raw, remove_raw
-from astraguard_store.comparison import Comparison
-from astraguard_store.database.backend import Question
 from astraguard_store.database.documents import document_state
 from astraguard_store.database.lists import Prunable, prunable_now
 from astraguard_store.database.lists import run_ids as all_run_ids
@@ -35,18 +33,15 @@ from astraguard_store.exceptions import (
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.parquet import frame_of, parse_parquet
-from astraguard_store.formats.summary import summary_document
 from astraguard_store.model import RunHeader, RunSummary
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import (
-    CacheInfo,
     CheckReport,
     MergeReport,
     Percentiles,
     Progress,
     PruneReport,
     PushReport,
-    QueryResult,
 )
 from astraguard_store.store.checking import Tally
 from astraguard_store.store.new_runs import NewRun
@@ -55,23 +50,16 @@ from astraguard_store.store.pruning import Pruning, report_of
 from astraguard_store.store.pushing import Raw, push
 from astraguard_store.store.recording import Recording
 from astraguard_store.store.row_rules import why_not_written
-from astraguard_store.store.saving import is_same_save, rows_to_save
-from astraguard_store.store.sources import refusing
+from astraguard_store.store.saving import rows_to_save
+from astraguard_store.store.sources import RowsSource, refusing
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from astraguard_store.buckets import BucketColumns
-    from astraguard_store.store.gating import Gating
 
 logger = logging.getLogger("astraguard_store")
 
 T = TypeVar("T")
-
-
-def shown(url: str) -> str:
-    """Return the URL without its password; raises as `RunRepository.open`."""
-    return ServerUrl.parse(url).shown
 
 
 def push_to(
@@ -82,16 +70,7 @@ def push_to(
     progress: Progress | None,
     raw: Raw | None,
 ) -> PushReport:
-    """Push the runs of a store; raises as `RunRepository.push`.
-
-    Args:
-        url: The server.
-        source: The runs.
-        origin: The store's id, and its results folder.
-        options: Of the repository.
-        progress: Called with (runs looked at, runs in all).
-        raw: What is wanted of raw measurements.
-    """
+    """Push the runs of a store, of its id and results folder; raises as `RunRepository.push`."""
     store_id, folder = origin
     # Durable whatever the rig's own store is: what a push was told is there must outlive the
     # server's restart, as raw files are removed that it replaces. A commit is of 100 runs.
@@ -105,41 +84,35 @@ def push_to(
 
 def _no_folders(source: ServerSource) -> StoreNotFoundError:
     return StoreNotFoundError(
-        f"{source.shown} has no run folders; import them into a folder, and push that"
+        f"{source.where} has no run folders; import them into a folder, and push that"
     )
 
 
-class ServerSource:
-    """The runs of a server. Its files lie on the machines that the runs came from.
+class ServerSource(RowsSource):
+    """The runs of a server. Its files lie on the machines that the runs came from."""
 
-    Attributes:
-        database: The runs.
-        shown: The URL, without its password.
-    """
-
-    answers_from: Final = "database"
+    database: ServerDatabase
 
     adopt = bring_in = refusing(_no_folders)
     export = refusing(
         lambda self: StoreNotFoundError(
-            f"{self.shown} has no files; export the runs on the machine that they came from"
+            f"{self.where} has no files; export the runs on the machine that they came from"
         )
     )
     push = refusing(
         lambda self: StoreNotFoundError(
-            f"{self.shown} is a server itself; to copy it, use pg_dump or a replica"
+            f"{self.where} is a server itself; to copy it, use pg_dump or a replica"
         )
     )
     back_up = refusing(
         lambda self: StoreNotFoundError(
-            f"{self.shown} is backed up by the server's own tools: pg_dump, or pg_basebackup with "
+            f"{self.where} is backed up by the server's own tools: pg_dump, or pg_basebackup with "
             "its log"
         )
     )
 
     def __init__(self, database: ServerDatabase, options: StoreOptions) -> None:
-        self.database = database
-        self.shown = database.name
+        super().__init__(database, database.name)
         self._options = options
 
     @classmethod
@@ -155,10 +128,6 @@ class ServerSource:
             )
         return cls(ServerDatabase.open(ServerUrl.parse(url), options), options)
 
-    def get(self, run_id: str) -> RunSummary:
-        """Return a run."""
-        return self.database.get(run_id).summary
-
     def get_all(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """Return those of the runs that are there; one round trip for 256 of them."""
         return {run_id: run.summary for run_id, run in self.database.get_all(run_ids).items()}
@@ -167,10 +136,6 @@ class ServerSource:
         """Return the newest *limit* runs that pass the filters, newest first."""
         return self.database.recent(limit, filters)
 
-    def compare(self, baseline: str, candidate: str, *, by_satellite: bool) -> Comparison:
-        """Return what changed from one run to another, by one joined query."""
-        return self.database.compare(baseline, candidate, by_satellite=by_satellite)
-
     def percentiles(self, question: PercentilesQuestion) -> dict[Group, Percentiles]:
         """Return percentiles over many runs, by group."""
         answers = question.answer(self.database)
@@ -178,30 +143,6 @@ class ServerSource:
         return dict(
             sorted(answers.items(), key=lambda item: [(v is not None, v or "") for v in item[0]])
         )
-
-    def buckets(
-        self, metric_type: str, run_ids: Collection[str], satellite_id: str | None
-    ) -> dict[str, BucketColumns]:
-        """Return {run id: buckets} of those runs that keep them; None is all satellites."""
-        from astraguard_store.database.judged_runs import buckets_by_run
-
-        return self.database.read(
-            lambda connection: buckets_by_run(connection, metric_type, run_ids, satellite_id)
-        )
-
-    def gating(self) -> Gating:
-        """Return what judges the runs."""
-        from astraguard_store.store.gating import Gating
-
-        return Gating(_Judged(self.database), self.measurements)
-
-    def document(self, run_id: str, *, afresh: bool) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the summary file of the run holds where it came from."""
-        run = self.database.get(run_id)
-        return summary_document(run.summary, run.utc_offset_s or 0)
-
-    def few_measurements(self, run_id: str) -> None:
-        """Return None: they are read as a frame."""
 
     def measurements(self, run_id: str) -> pl.DataFrame:
         """Return the measurements that the table keeps of a run."""
@@ -237,28 +178,31 @@ class ServerSource:
         except ArtifactReadError as error:
             raise ArtifactReadError(f"{file.location}: {error}") from error
 
-    def query(self, question: Question) -> QueryResult:
-        """Return the answer to a statement of somebody else's SQL."""
-        return self.database.ask(question)
-
-    def check(self, progress: Progress | None, *, deep: bool = False) -> CheckReport:  # noqa: ARG002
-        """Hold the rows of each run against what every save keeps, and its document too."""
-        return self._checked(progress, fix=False)
-
-    def check_and_fix(
+    def check(
         self,
         progress: Progress | None,
         *,
-        deep: bool = False,  # noqa: ARG002
-        satellite_buckets: bool = False,
+        deep: bool,  # noqa: ARG002
+        fix: bool,
+        satellite_buckets: bool,
     ) -> CheckReport:
-        """Do the same, and write documents anew that are missing or wrong."""
+        """Hold the rows of each run against what every save keeps, and its document too.
+
+        A document that is missing or wrong is written anew where it mends.
+        """
         if satellite_buckets:
             raise StoreNotFoundError(
-                f"{self.shown} has no CSVs to compute buckets from; compute them where the runs "
+                f"{self.where} has no CSVs to compute buckets from; compute them where the runs "
                 "came from"
             )
-        return self._checked(progress, fix=True)
+        tally = Tally()
+        names = self.database.read(all_run_ids)
+        for run_id in names:
+            self._check_run(run_id, tally, fix=fix)
+            tally.runs += 1
+            if progress:
+                progress(tally.runs, len(names))
+        return tally.report()
 
     def estimate_pruning(self, pruning: Pruning) -> PruneReport:
         """Return what a pruning would delete."""
@@ -274,10 +218,6 @@ class ServerSource:
             dry_run=True,
         )
 
-    def cache_info(self) -> CacheInfo:
-        """Return how often a run was as it was known."""
-        return self.database.cache_info()
-
     def is_in_place(self) -> bool:
         """Return True: a server is found again by its URL."""
         return True
@@ -290,24 +230,24 @@ class ServerSource:
         """Save runs, all or none."""
         if not runs:
             return []
-        already = self._saved_already(runs)
+        already = self.saved_already(runs)
         if already is not None:
             return already
-        options = self._options
-        if satellite_buckets:
-            options = replace(options, satellite_buckets=True)
+        options = replace(self._options, satellite_buckets=satellite_buckets)
         new = rows_to_save(runs, options, secrets.token_hex(8))
         # By id, as everybody does: so two savers never wait for each other's.
         saved = self.database.save(sorted((rows for _, rows in new), key=lambda r: r.run_id))
         if len(saved) < len(runs):
             # By somebody else, since it was looked for.
-            return self._saved_already(runs) or self.save(
-                runs, satellite_buckets=satellite_buckets
-            )
+            return self.saved_already(runs) or self.save(runs, satellite_buckets=satellite_buckets)
         return [
             replace(summary, revision=saved[summary.run_id][0], tags=saved[summary.run_id][1])
             for summary, _ in new
         ]
+
+    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
+        """Return the result of *step*; all that it writes is kept, or nothing."""
+        return self.database.change_judgements(step)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
@@ -322,7 +262,7 @@ class ServerSource:
         """Delete a run, and then the file of its raw measurements if that can be."""
         gone = self.database.delete(run_id)
         if gone is None:
-            raise RunNotFoundError(run_id, self.shown)
+            raise RunNotFoundError(run_id, self.where)
         _remove_file(gone)
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
@@ -371,36 +311,13 @@ class ServerSource:
     def record(self, run_id: str, head: JournalHead) -> Recording:  # noqa: ARG002
         """Refuse: a test loop must not wait for a network."""
         raise StoreNotFoundError(
-            f"run {run_id!r} can't be recorded into {self.shown}, which has no journal: record it "
+            f"run {run_id!r} can't be recorded into {self.where}, which has no journal: record it "
             "into a results folder, and push that"
         )
 
     def merge(self, other: Path, progress: Progress | None) -> MergeReport:  # noqa: ARG002
         """Refuse: a store is pushed."""
-        raise StoreNotFoundError(f"{self.shown} takes what is pushed: push {other} to it")
-
-    def recover(self) -> None:
-        """Do nothing: a transaction that wasn't committed is gone."""
-
-    def _saved_already(self, runs: Mapping[str, NewRun]) -> list[RunSummary] | None:
-        """Return the run if it is a named save that is stored."""
-        for run in runs.values():
-            # Only `save` names one, so it is the only run.
-            if run.save_id is not None and is_same_save(
-                run, self.database.named_saves(run.save_id)
-            ):
-                return [self.get(run.run_id)]
-        return None
-
-    def _checked(self, progress: Progress | None, *, fix: bool) -> CheckReport:
-        tally = Tally()
-        names = self.database.read(all_run_ids)
-        for run_id in names:
-            self._check_run(run_id, tally, fix=fix)
-            tally.runs += 1
-            if progress:
-                progress(tally.runs, len(names))
-        return tally.report()
+        raise StoreNotFoundError(f"{self.where} takes what is pushed: push {other} to it")
 
     def _check_run(self, run_id: str, tally: Tally, *, fix: bool) -> None:
         def look(connection: Any) -> tuple[Any, str]:
@@ -432,15 +349,3 @@ def _remove_file(gone: DeletedRun) -> int:
         "run %r is deleted, but not its file %s: %s", gone.file.run_id, gone.file.location, why
     )
     return 0
-
-
-class _Judged:
-    """The runs of a server for `Gating`."""
-
-    def __init__(self, database: ServerDatabase) -> None:
-        self.database = database
-        self.where = database.name
-
-    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:  # noqa: ARG002
-        """Return the result of *step*; all that it writes is kept, or nothing."""
-        return self.database.change_judgements(step)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from astraguard_store.database.transaction import Transaction
 
 logger = logging.getLogger("astraguard_store")
-
-T = TypeVar("T")
 
 LOCK_NAME = f"{DATABASE_NAME}.lock"
 
@@ -133,11 +131,6 @@ class Store:
         """
         with self.turn(purpose), self.database.transaction(self.options) as transaction:
             yield transaction
-
-    def change(self, purpose: str, step: Callable[[Transaction], T]) -> T:
-        """Return the result of *step*, made in a transaction of `write`."""
-        with self.write(purpose) as transaction:
-            return step(transaction)
 
 
 class FolderStore(Store):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +31,9 @@ from astraguard_store.formats.summary import (
     parse_timestamp,
     utc_offset_s,
 )
-from astraguard_store.model import ArtifactKind, MetricSummary, RunSummary, utc_from_epoch_us
+from astraguard_store.model import ArtifactKind, RunSummary, utc_from_epoch_us
 from astraguard_store.statistics import RunStatistics, summarize
+from astraguard_store.store.identity import disagreement
 from astraguard_store.system.files import modified_ns, open_for_reading, read_file
 
 logger = logging.getLogger("astraguard_store")
@@ -186,7 +187,9 @@ def _read(root: Path, names: tuple[StagedName, ...]) -> KeptSave:
         run,
         statistics,
         columns if notes.in_database else None,
-        told is not None and _tells(told, statistics) and _is_whole(by_kind.get(PARQUET)),
+        told is not None
+        and disagreement(statistics, told, "it") is None
+        and _is_whole(by_kind.get(PARQUET)),
         notes,
         told is not None and _is_of(told, recorded_at_us),
     )
@@ -218,13 +221,3 @@ def _read_summary(path: Path) -> AdoptedSummary | None:
     except (FileNotFoundError, ArtifactReadError):
         # The measurements count, under whichever names.
         return None
-
-
-def _tells(told: AdoptedSummary, statistics: RunStatistics) -> bool:
-    return told.total_measurements == statistics.total_measurements and _numbers(
-        told.metrics
-    ) == _numbers(statistics.metrics)
-
-
-def _numbers(metrics: Mapping[str, MetricSummary]) -> dict[str, tuple[float | None, ...]]:
-    return {name: (m.count, m.mean_ms, m.min_ms, m.max_ms) for name, m in metrics.items()}

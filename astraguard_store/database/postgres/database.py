@@ -22,7 +22,6 @@ from astraguard_store.database.runs import (
     Missing,
     StoredRun,
     is_same,
-    named_saves,
     purge_measurements_sql,
 )
 from astraguard_store.database.server_url import ServerUrl
@@ -285,10 +284,6 @@ class ServerDatabase:
     ) -> None:
         """Write what has changed of the tags of pushed runs."""
         self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
-
-    def named_saves(self, save_id: str) -> list[tuple[str, str]]:
-        """Return (run id, content's hash) of each save that was ever given that name."""
-        return self.read(partial(named_saves, save_id=save_id), one_statement=True)
 
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""

@@ -1,15 +1,13 @@
-"""Changes of stored runs: deleted, tagged, their kept measurements purged."""
+"""Stored runs → deleted, their rows first and then their files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from astraguard_store.artifacts.deletion import Deletion
 from astraguard_store.database.transaction import Transaction
-from astraguard_store.exceptions import RunNotFoundError
 from astraguard_store.store.store import Store
 from astraguard_store.system.threads import run_all
 
@@ -24,12 +22,6 @@ class Deleted(NamedTuple):
 
     run_ids: tuple[str, ...]
     file_bytes: int
-
-
-def delete_run(store: Store, run_id: str) -> None:
-    """Delete a run's rows and files; raises as `RunRepository.delete`."""
-    store.database.get(run_id)
-    delete_runs(store, [run_id], lambda: [run_id], f"deleting run {run_id!r}")
 
 
 def delete_runs(
@@ -85,25 +77,3 @@ def _remove_files(store: Store, deletion: Deletion, run_ids: Sequence[str]) -> N
         store.finish_later_if_it_fails(
             deletion.finish, f"removing the files of {len(run_ids)} runs"
         )
-
-
-def set_tags(store: Store, run_id: str, tags: Mapping[str, str | None]) -> None:
-    """Set and, where None, remove tags; raises as `RunRepository.set_tags`."""
-    with _changing(store, run_id, f"tagging run {run_id!r}") as transaction:
-        transaction.set_tags(run_id, tags)
-
-
-def purge_measurements(store: Store, run_id: str) -> int:
-    """Delete a run's kept measurements; raises as `RunRepository.purge_measurements`."""
-    with _changing(store, run_id, f"purging run {run_id!r}") as transaction:
-        return transaction.purge_measurements(run_id)
-
-
-@contextmanager
-def _changing(store: Store, run_id: str, purpose: str) -> Iterator[Transaction]:
-    """Change rows of a stored run inside."""
-    store.database.get(run_id)
-    with store.write(purpose) as transaction:
-        if transaction.load(run_id) is None:
-            raise RunNotFoundError(run_id, store.where)
-        yield transaction
