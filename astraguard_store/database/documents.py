@@ -22,7 +22,6 @@ import msgspec
 
 from astraguard_store.database.core import (
     bindparam,
-    compiled,
     delete,
     first,
     func,
@@ -196,8 +195,8 @@ def decode(run_id: str, document: bytes) -> RunParts | None:
 
 
 @kept()
-def _write_sql() -> str:
-    return compiled(upsert(run_documents))
+def _write_sql() -> Any:
+    return upsert(run_documents)
 
 
 def write_document(connection: Connection, run_id: str, document: bytes | None) -> None:
@@ -210,8 +209,8 @@ def write_document(connection: Connection, run_id: str, document: bytes | None) 
 
 
 @kept()
-def _delete_sql() -> str:
-    return compiled(delete(run_documents).where(run_documents.c.run_id == bindparam("run_id")))
+def _delete_sql() -> Any:
+    return delete(run_documents).where(run_documents.c.run_id == bindparam("run_id"))
 
 
 def renew_document(connection: Connection, run_id: str) -> None:
@@ -221,17 +220,15 @@ def renew_document(connection: Connection, run_id: str) -> None:
 
 
 @kept()
-def _missing_sql() -> str:
+def _missing_sql() -> Any:
     document = run_documents.c.document
     beginning = func.substr(document, whole(1), whole(len(_BEGINNING)))
-    return compiled(
-        first(
-            select(runs.c.run_id)
-            .join_from(runs, run_documents, isouter=True)
-            .where(runs.c.run_id > bindparam("after"))
-            .where(or_(document.is_(None), beginning != bindparam("beginning")))
-            .order_by(runs.c.run_id)
-        )
+    return first(
+        select(runs.c.run_id)
+        .join_from(runs, run_documents, isouter=True)
+        .where(runs.c.run_id > bindparam("after"))
+        .where(or_(document.is_(None), beginning != bindparam("beginning")))
+        .order_by(runs.c.run_id)
     )
 
 
@@ -248,9 +245,9 @@ def renew_missing_documents(connection: Connection, after: str, most: int) -> st
 
 
 @kept()
-def _document_sql() -> str:
+def _document_sql() -> Any:
     document = run_documents.c
-    return compiled(select(document.document).where(document.run_id == bindparam("run_id")))
+    return select(document.document).where(document.run_id == bindparam("run_id"))
 
 
 def document_state(connection: Connection, run_id: str) -> DocumentState:
@@ -277,9 +274,9 @@ _COPIED: Final = ("statistics", "artifacts")
 
 
 @kept(*({"table": table} for table in _COPIED))
-def _rows_sql(*, table: str) -> str:
+def _rows_sql(*, table: str) -> Any:
     copied = metadata.tables[table]
-    return compiled(select(copied).where(copied.c.run_id == bindparam("run_id")))
+    return select(copied).where(copied.c.run_id == bindparam("run_id"))
 
 
 def _stored_parts(connection: Connection, run_id: str) -> RunParts:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from astraguard_store.buckets import BucketColumns, text_of
-from astraguard_store.database.core import func, machine_noise, whole
+from astraguard_store.database.core import func, machine_noise, runs, whole
 from astraguard_store.database.documents import NO_BOUNDS, RunParts, encode, write_document
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
 from astraguard_store.model import PERCENTILES, MetricSummary, RunSummary
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 STATISTICS_COLUMNS: Final = MetricSummary._fields[: -len(NO_BOUNDS)]
 """The columns of statistics, in the order of the fields of `MetricSummary`."""
+
+
+def started_us() -> Any:
+    """Return when a run was flown, or else when it was recorded, for a statement."""
+    return func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
 
 
 def worst() -> tuple[Any, ...]:

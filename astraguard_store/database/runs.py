@@ -14,9 +14,9 @@ from astraguard_store.database.core import (
     attachments,
     bindparam,
     buckets,
-    compiled,
     delete,
     exists,
+    insert_new,
     literal_column,
     machine_noise,
     measurements,
@@ -190,7 +190,7 @@ def _order(answer: StoredRun | Comparison) -> object:
 
 
 @kept()
-def run_with_document_sql() -> str:
+def run_with_document_sql() -> Any:
     """Return the statement for a run's row, its document and its tags.
 
     Two rows of tables instead of 25.
@@ -198,14 +198,12 @@ def run_with_document_sql() -> str:
     columns = (*RUN_COLUMNS, *PROVENANCE_COLUMNS, run_documents.c.document)
     width = 1 + len(columns)
     run = _padded(runs, _OF_RUN, columns, width)
-    return compiled(
-        union_all(
-            run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id()),
-            *(
-                _padded(table, what, names, width).where(table.c.run_id == _run_id())
-                for table, what, *names in BELOW_RUN
-            ),
-        )
+    return union_all(
+        run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id()),
+        *(
+            _padded(table, what, names, width).where(table.c.run_id == _run_id())
+            for table, what, *names in BELOW_RUN
+        ),
     )
 
 
@@ -222,7 +220,7 @@ def load_run(connection: Connection, run_id: str) -> StoredRun | None:
 
 
 @kept()
-def run_rows_sql() -> str:
+def run_rows_sql() -> Any:
     """Return the statement for all rows of a run, of four tables, in as many columns each.
 
     One statement is one snapshot without a transaction around it, and takes two thirds
@@ -235,12 +233,10 @@ def run_rows_sql() -> str:
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
         *BELOW_RUN,
     )
-    return compiled(
-        union_all(
-            *(
-                _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id())
-                for table, what, *columns in selects
-            )
+    return union_all(
+        *(
+            _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id())
+            for table, what, *columns in selects
         )
     )
 
@@ -323,9 +319,9 @@ def _provenance(row: tuple[Any, ...]) -> list[Any]:
 
 
 @kept()
-def run_exists_sql() -> str:
+def run_exists_sql() -> Any:
     """Return the statement that finds a run's row."""
-    return compiled(select(runs.c.revision).where(runs.c.run_id == _run_id()))
+    return select(runs.c.revision).where(runs.c.run_id == _run_id())
 
 
 def run_exists(connection: Connection, run_id: str) -> bool:
@@ -339,23 +335,27 @@ def run_exists(connection: Connection, run_id: str) -> bool:
 
 
 @kept()
-def save_run_sql() -> str:
+def save_run_sql() -> Any:
     """Return the statement that writes a run's row and returns its revision."""
-    return compiled(
-        upsert(
-            runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
-        ).returning(runs.c.revision)
-    )
+    return upsert(
+        runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
+    ).returning(runs.c.revision)
 
 
 @kept()
-def _keeps_buckets_sql() -> str:
-    return compiled(
-        select(
-            exists().where(
-                buckets.c.run_id == _run_id(), buckets.c.satellite_id > OF_ALL_SATELLITES
-            )
-        )
+def _insert_new_sql() -> Any:
+    return insert_new(runs)
+
+
+def insert_new_run(connection: Connection, row: tuple[Any, ...]) -> bool:
+    """Write a run's row, unless there is one of that id; return whether it was written."""
+    return connection.execute(_insert_new_sql(), row).rowcount > 0
+
+
+@kept()
+def _keeps_buckets_sql() -> Any:
+    return select(
+        exists().where(buckets.c.run_id == _run_id(), buckets.c.satellite_id > OF_ALL_SATELLITES)
     )
 
 
@@ -365,9 +365,9 @@ def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
 
 
 @kept()
-def _named_saves_sql() -> str:
+def _named_saves_sql() -> Any:
     named = select(save_ids.c.run_id, save_ids.c.sha256)
-    return compiled(named.where(save_ids.c.save_id == bindparam("save_id")))
+    return named.where(save_ids.c.save_id == bindparam("save_id"))
 
 
 def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
@@ -379,10 +379,10 @@ def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
 
 
 @kept()
-def _ids_of_run_sql() -> str:
+def _ids_of_run_sql() -> Any:
     named = select(save_ids.c.save_id, save_ids.c.sha256, save_ids.c.revision)
     of_run = named.where(save_ids.c.run_id == _run_id())
-    return compiled(of_run.order_by(save_ids.c.revision, save_ids.c.save_id))
+    return of_run.order_by(save_ids.c.revision, save_ids.c.save_id)
 
 
 def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int]]:
@@ -391,8 +391,8 @@ def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int
 
 
 @kept()
-def _note_save_id_sql() -> str:
-    return compiled(upsert(save_ids))
+def _note_save_id_sql() -> Any:
+    return upsert(save_ids)
 
 
 def note_save_ids(
@@ -404,10 +404,10 @@ def note_save_ids(
 
 
 @kept(*({"table": table} for table in _OF_ONE_SAVE))
-def delete_of_run_sql(*, table: str) -> str:
+def delete_of_run_sql(*, table: str) -> Any:
     """Return the statement that deletes the rows of a run from a table."""
     rows = metadata.tables[table]
-    return compiled(delete(rows).where(rows.c.run_id == _run_id()))
+    return delete(rows).where(rows.c.run_id == _run_id())
 
 
 def delete_of_one_save_sql() -> tuple[str, ...]:
@@ -494,9 +494,9 @@ def _provenance_row(provenance: Provenance) -> list[Any]:
 
 
 @kept()
-def delete_run_sql() -> str:
+def delete_run_sql() -> Any:
     """Return the statement that deletes a run; a trigger deletes its other rows."""
-    return compiled(delete(runs).where(runs.c.run_id == _run_id(), runs.c.live_token.is_(None)))
+    return delete(runs).where(runs.c.run_id == _run_id(), runs.c.live_token.is_(None))
 
 
 def delete_run(connection: Connection, run_id: str) -> bool:
@@ -512,9 +512,9 @@ def delete_run(connection: Connection, run_id: str) -> bool:
 
 
 @kept(*({"table": table} for table in BELOW))
-def _delete_dangling_sql(*, table: str) -> str:
+def _delete_dangling_sql(*, table: str) -> Any:
     rows = metadata.tables[table]
-    return compiled(delete(rows).where(rows.c.run_id.not_in(select(runs.c.run_id))))
+    return delete(rows).where(rows.c.run_id.not_in(select(runs.c.run_id)))
 
 
 def delete_dangling(connection: Connection) -> dict[str, int]:
@@ -526,9 +526,9 @@ def delete_dangling(connection: Connection) -> dict[str, int]:
 
 
 @kept()
-def purge_measurements_sql() -> str:
+def purge_measurements_sql() -> Any:
     """Return the statement that deletes the kept measurements of a run."""
-    return compiled(delete(measurements).where(measurements.c.run_id == _run_id()))
+    return delete(measurements).where(measurements.c.run_id == _run_id())
 
 
 def purge_measurements(connection: Connection, run_id: str) -> int:
@@ -541,10 +541,10 @@ def purge_measurements(connection: Connection, run_id: str) -> int:
 
 
 @kept()
-def tags_sql() -> str:
+def tags_sql() -> Any:
     """Return the statement for a run's tags."""
     tag = run_tags.c
-    return compiled(select(tag.tag, tag.value).where(tag.run_id == _run_id()).order_by(tag.tag))
+    return select(tag.tag, tag.value).where(tag.run_id == _run_id()).order_by(tag.tag)
 
 
 def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
@@ -553,16 +553,16 @@ def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
 
 
 @kept()
-def set_tag_sql() -> str:
+def set_tag_sql() -> Any:
     """Return the statement that writes a tag of a run."""
-    return compiled(upsert(run_tags))
+    return upsert(run_tags)
 
 
 @kept()
-def remove_tag_sql() -> str:
+def remove_tag_sql() -> Any:
     """Return the statement that deletes a tag of a run."""
     tag = run_tags.c
-    return compiled(delete(run_tags).where(tag.run_id == _run_id(), tag.tag == bindparam("tag")))
+    return delete(run_tags).where(tag.run_id == _run_id(), tag.tag == bindparam("tag"))
 
 
 def set_tags(connection: Connection, run_id: str, tags: Mapping[str, str | None]) -> None:
@@ -581,7 +581,7 @@ class Missing(NamedTuple):
 
 
 @kept({"by_satellite": False}, {"by_satellite": True})
-def comparison_sql(*, by_satellite: bool) -> str:
+def comparison_sql(*, by_satellite: bool) -> Any:
     """Return the statement for both runs' rows side by side, and what the runs were.
 
     NULLs where a side has none.
@@ -637,7 +637,7 @@ def comparison_sql(*, by_satellite: bool) -> str:
         )
         for side, name in zip(_SIDES, sides, strict=True)
     )
-    return compiled(union_all(both, only_candidate, *of_sides, *of_units))
+    return union_all(both, only_candidate, *of_sides, *of_units)
 
 
 def _statistics_of(run: str, *, by_satellite: bool) -> CTE:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from astraguard_store.database.core import bindparam, compiled, select, store, update, whole
+from typing import Any
+
+from astraguard_store.database.core import bindparam, select, store, update, whole
 from astraguard_store.database.sql import Connection, kept
 
 
 @kept()
-def _adopted_sql() -> str:
-    return compiled(select(store.c.adopted_at_us))
+def _adopted_sql() -> Any:
+    return select(store.c.adopted_at_us)
 
 
 def adopted(connection: Connection) -> bool:
@@ -18,8 +20,8 @@ def adopted(connection: Connection) -> bool:
 
 
 @kept()
-def _mark_adopted_sql() -> str:
-    return compiled(update(store).values(adopted_at_us=bindparam("now_us")))
+def _mark_adopted_sql() -> Any:
+    return update(store).values(adopted_at_us=bindparam("now_us"))
 
 
 def mark_adopted(connection: Connection, now_us: int) -> None:
@@ -28,8 +30,8 @@ def mark_adopted(connection: Connection, now_us: int) -> None:
 
 
 @kept()
-def _set_created_sql() -> str:
-    return compiled(update(store).values(created_at_us=bindparam("now_us")))
+def _set_created_sql() -> Any:
+    return update(store).values(created_at_us=bindparam("now_us"))
 
 
 def set_created(connection: Connection, now_us: int) -> None:
@@ -38,8 +40,8 @@ def set_created(connection: Connection, now_us: int) -> None:
 
 
 @kept()
-def _store_id_sql() -> str:
-    return compiled(select(store.c.store_id))
+def _store_id_sql() -> Any:
+    return select(store.c.store_id)
 
 
 def store_id(connection: Connection) -> str | None:
@@ -49,8 +51,8 @@ def store_id(connection: Connection) -> str | None:
 
 
 @kept()
-def _set_store_id_sql() -> str:
-    return compiled(update(store).values(store_id=bindparam("new_id")))
+def _set_store_id_sql() -> Any:
+    return update(store).values(store_id=bindparam("new_id"))
 
 
 def set_store_id(connection: Connection, new_id: str) -> None:
@@ -59,8 +61,8 @@ def set_store_id(connection: Connection, new_id: str) -> None:
 
 
 @kept()
-def _fence_sql() -> str:
-    return compiled(update(store).values(fence=store.c.fence + whole(1)))
+def _fence_sql() -> Any:
+    return update(store).values(fence=store.c.fence + whole(1))
 
 
 def fence(connection: Connection) -> None:

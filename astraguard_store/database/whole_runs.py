@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from astraguard_store.database.baselines import of_same_baselines
-from astraguard_store.database.core import bindparam, compiled, insert_new, metadata, runs, select
+from astraguard_store.database.core import bindparam, metadata, select
 from astraguard_store.database.documents import RunParts, encode, parts_of, write_document
 from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
 from astraguard_store.database.runs import (
@@ -22,6 +22,7 @@ from astraguard_store.database.runs import (
     PROVENANCE_COLUMNS,
     RUN_COLUMNS,
     StoredRun,
+    insert_new_run,
     run_row,
     stored_run,
 )
@@ -135,12 +136,12 @@ def without_recorder(rows: RunRows) -> RunRows:
 
 
 @kept(*({"table": table} for table in ("runs", *BELOW)))
-def _select_sql(*, table: str) -> str:
+def _select_sql(*, table: str) -> Any:
     # The columns by name: a database that was migrated may have them in another order.
     rows = metadata.tables[table]
     # Not BETWEEN, in which PostgreSQL takes no collation.
     of_runs = (rows.c.run_id >= bindparam("first"), rows.c.run_id <= bindparam("last"))
-    return compiled(select(rows).where(*of_runs).order_by(*rows.primary_key))
+    return select(rows).where(*of_runs).order_by(*rows.primary_key)
 
 
 def load_rows(connection: Connection, run_id: str) -> RunRows | None:
@@ -197,18 +198,9 @@ def _below() -> tuple[tuple[str, int], ...]:
     return tuple((table.name, what) for table, what, *_ in BELOW_RUN)
 
 
-@kept()
-def _insert_new_run_sql() -> str:
-    return compiled(insert_new(runs))
-
-
 def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> list[str]:
     """Write the runs of which there is none of that id; return the ids that were written."""
-    new = [
-        rows
-        for rows in all_rows
-        if connection.execute(_insert_new_run_sql(), rows.run).rowcount > 0
-    ]
+    new = [rows for rows in all_rows if insert_new_run(connection, rows.run)]
     for table in _CHILDREN:
         if table == "measurements":
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))
