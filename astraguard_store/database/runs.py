@@ -173,6 +173,11 @@ class StoredRun(NamedTuple):
     live_token: str | None = None
     save_sha256: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.summary.run_id
+
 
 def is_same(answer: StoredRun | Comparison, other: StoredRun | Comparison) -> bool:
     """Return whether two answers to one question are the same, to the order of what is in them.
