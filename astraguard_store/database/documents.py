@@ -216,7 +216,7 @@ def _delete_sql() -> Any:
 def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
-    write_document(connection, run_id, encode(run_id, _stored_parts(connection, run_id)))
+    write_document(connection, run_id, encode(run_id, stored_parts(connection, run_id)))
 
 
 @kept()
@@ -257,7 +257,7 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
         ``missing`` also for one of another format, which isn't read.
     """
     stored = connection.execute(_document_sql(), (run_id,)).fetchone()
-    return state_of(run_id, stored and stored[0], _stored_parts(connection, run_id))
+    return state_of(run_id, stored and stored[0], stored_parts(connection, run_id))
 
 
 def state_of(run_id: str, stored: bytes | None, parts: RunParts) -> DocumentState:
@@ -279,6 +279,7 @@ def _rows_sql(*, table: str) -> Any:
     return select(copied).where(copied.c.run_id == bindparam("run_id"))
 
 
-def _stored_parts(connection: Connection, run_id: str) -> RunParts:
+def stored_parts(connection: Connection, run_id: str) -> RunParts:
+    """Return what the rows of a run say, by two statements; one snapshot is needed."""
     sqls = (_rows_sql(table=table) for table in _COPIED)
     return parts_of(*(connection.execute(sql, (run_id,)).fetchall() for sql in sqls))

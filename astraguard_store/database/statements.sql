@@ -599,25 +599,25 @@ INSERT INTO statistics (run_id, satellite_id, metric_type, position, count, mean
 -- sql._insert_sql table=units
 INSERT INTO units (run_id, satellite_id, serial, hardware, firmware) VALUES (?, ?, ?, ?, ?)
 
--- store_row._adopted_sql
-SELECT store.adopted_at_us
-FROM store
-
 -- store_row._fence_sql
 UPDATE store SET fence=(store.fence + 1)
 
--- store_row._mark_adopted_sql
-UPDATE store SET adopted_at_us=?
+-- store_row._get_sql column=adopted_at_us
+SELECT store.adopted_at_us
+FROM store
 
--- store_row._set_created_sql
-UPDATE store SET created_at_us=?
-
--- store_row._set_store_id_sql
-UPDATE store SET store_id=?
-
--- store_row._store_id_sql
+-- store_row._get_sql column=store_id
 SELECT store.store_id
 FROM store
+
+-- store_row._set_sql column=adopted_at_us
+UPDATE store SET adopted_at_us=?
+
+-- store_row._set_sql column=created_at_us
+UPDATE store SET created_at_us=?
+
+-- store_row._set_sql column=store_id
+UPDATE store SET store_id=?
 
 -- whole_runs._select_sql table=artifacts
 SELECT artifacts.run_id, artifacts.kind, artifacts.path, artifacts.bytes, artifacts.sha256, artifacts.rows, artifacts.store_id

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Table
 
 from astraguard_store.comparison import Comparison
-from astraguard_store.database.dialect import compiled
-from astraguard_store.database.documents import RunParts, decode, encode, parts_of
+from astraguard_store.database import documents
+from astraguard_store.database.documents import RunParts, decode, encode, parts_of, stored_parts
 from astraguard_store.database.postgres.bulk import (
     columns_of,
     delete_sql,
@@ -156,10 +156,10 @@ def _answer(row: _Row, known: Answer | None) -> Answer | Undocumented:
     return Undocumented(row.run_id) if parts is None else row.answer(parts)
 
 
-def load_from_rows(connection: ServerConnection, run_id: str) -> Answer | None:
+def load_from_rows(connection: Any, run_id: str) -> Answer | None:
     """Return the run, None if there is none, whatever its document says; on one snapshot."""
     for row in _load_rows(connection, {run_id: None}):
-        return row.answer(_parts_of_rows(connection, run_id))
+        return row.answer(stored_parts(connection, run_id))
     return None
 
 
@@ -183,29 +183,11 @@ def _stored(row: list[Any]) -> tuple[Any, ...]:
     return what, processors, *(None if number is None else float(number) for number in numbers)
 
 
-@cache
-def _rows_sql(table: Table) -> str:
-    of_run: Any = table.c.run_id == bindparam("run_id")
-    return compiled(select(table).where(of_run))
-
-
-def _parts_of_rows(connection: ServerConnection, run_id: str) -> RunParts:
-    return parts_of(
-        *(
-            connection.execute(_rows_sql(table), (run_id,)).fetchall()
-            for table in (statistics, artifacts)
-        )
-    )
-
-
-def renew_document(connection: ServerConnection, run_id: str) -> None:
+def renew_document(connection: Any, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     # Else a save between the reading and the writing would have the document of the one before.
     connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", {"run_id": run_id})
-    document = encode(run_id, _parts_of_rows(connection, run_id))
-    connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
-    if document is not None:
-        insert_rows(connection, run_documents, [(run_id, document)])
+    documents.renew_document(connection, run_id)
 
 
 def _comparison_sql(condition: str) -> str:
@@ -335,8 +317,8 @@ def write_children(
     for table in _OF_ONE_SAVE:
         insert_rows(connection, table, _rows_of(table, new))
     # Last, as every row before drops it.
-    documents = [(rows.run_id, document) for rows in new if (document := _document(rows))]
-    insert_rows(connection, run_documents, documents)
+    made = [(rows.run_id, document) for rows in new if (document := _document(rows))]
+    insert_rows(connection, run_documents, made)
 
 
 def _rows_of(table: Table, new: Sequence[RunRows]) -> Iterator[Sequence[Any]]:

@@ -141,9 +141,8 @@ def _rows(
     finally:
         streamed.close()
     columns = tuple(c.name for c in described) if described else _described(raw, text)
-    if limit is None or len(rows) <= limit:
-        return QueryResult(columns, rows, truncated=False)
-    return QueryResult(columns, rows[:limit], truncated=True)
+    is_cut = limit is not None and len(rows) > limit
+    return QueryResult(columns, rows[:limit], truncated=is_cut)
 
 
 def _described(raw: psycopg.Connection[tuple[Any, ...]], text: str) -> tuple[str, ...]:

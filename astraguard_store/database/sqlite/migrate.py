@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.documents import renew_missing_documents
-from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.revision import (
+    HEAD_REVISION,
+    KNOWN_REVISIONS,
+    VERSION_TABLE,
+    schema_error,
+)
 from astraguard_store.database.sqlite.backup import (
     BESIDE,
     back_up,
@@ -50,8 +55,6 @@ from astraguard_store.system.forks import in_forked_child
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 logger = logging.getLogger("astraguard_store")
 
@@ -103,17 +106,9 @@ def check_revision(path: Path, found: str | None) -> None:
             "program made it, use another results folder; if an `alembic upgrade head` on it "
             "never finished, run that again"
         )
-    elif found in KNOWN_REVISIONS:
-        message = (
-            f"{path} has schema {found}, this version needs {HEAD_REVISION}; "
-            f"run: {_upgrade_command(path)}"
-        )
-    else:
-        message = (
-            f"{path} has schema {found}, which is newer than this version of astraguard_store "
-            f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
-        )
-    raise SchemaVersionError(message, found, HEAD_REVISION)
+        raise SchemaVersionError(message, found, HEAD_REVISION)
+    folder = shlex.quote(str(path.parent))
+    raise schema_error(path, found, f": astraguard-store db upgrade --results {folder}")
 
 
 def check_log_fits(path: Path) -> None:
@@ -377,7 +372,3 @@ def _renew_documents(driver: sqlite3.Connection, path: Path) -> None:
             path,
             error,
         )
-
-
-def _upgrade_command(path: Path) -> str:
-    return f"astraguard-store db upgrade --results {shlex.quote(str(path.parent))}"

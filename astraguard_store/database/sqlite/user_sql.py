@@ -136,9 +136,8 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
         columns = tuple(column[0] for column in cursor.description)
         rows = _rows(cursor, asking)
     limit = asking.question.row_limit
-    if limit is None or len(rows) <= limit:
-        return QueryResult(columns, rows, truncated=False)
-    return QueryResult(columns, rows[:limit], truncated=True)
+    is_cut = limit is not None and len(rows) > limit
+    return QueryResult(columns, rows[:limit], truncated=is_cut)
 
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
