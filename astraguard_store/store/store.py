@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
+from astraguard_store.artifacts.deletion import Deletion
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
@@ -152,7 +152,7 @@ class FolderStore(Store):
         Raises:
             ArtifactWriteError: It can't be noted.
         """
-        return StagedDeletion(self.root, run_ids, durable=self.options.sync)
+        return Deletion(self.root, run_ids, durable=self.options.sync)
 
     def noted_file_bytes(self, but_of: Iterable[str]) -> int:
         """Return what the files of all runs but these had when they were noted."""
