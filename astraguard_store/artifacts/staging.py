@@ -15,6 +15,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from astraguard_store.formats.layout import (
     KEPT_RUN_SUFFIX,
     STAGING_NAME,
 )
-from astraguard_store.system.files import open_folder, sync_folder
+from astraguard_store.system.files import make_folder, open_folder, sync_folder
 
 logger = logging.getLogger("astraguard_store")
 
@@ -90,6 +91,37 @@ class StagedName:
 def new_token() -> str:
     """Return a name for one save that no other save has: 16 hex digits."""
     return secrets.token_hex(_TOKEN_LENGTH // 2)
+
+
+@contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which engines pass by; it gets the name *path* if all goes well.
+
+    The folder is made where it is missing.
+
+    Raises:
+        ArtifactWriteError: It can't be written; what was there is as it was.
+    """
+    with errors_name(path):
+        make_folder(path.parent)
+        beside = path.with_name(f".{new_token()}~")
+        try:
+            yield beside
+            beside.rename(path)
+            sync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_name(path: Path) -> Iterator[None]:
+    """Raise what the system raises inside as ArtifactWriteError that names *path*."""
+    try:
+        yield
+    except ArtifactWriteError:
+        raise
+    except OSError as error:
+        raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
 
 
 def ensure_staging(root: Path) -> None:

@@ -80,8 +80,8 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def create_file(name: str, folder: int) -> int:
-    """Return a descriptor of the new file *name* in an open folder, to be written.
+def create_file(name: Path | str, folder: int | None = None) -> int:
+    """Return a descriptor of the new file *name*, in an open folder, to be written.
 
     Raises:
         OSError: It can't be made, or is there.
@@ -114,7 +114,7 @@ def make_file(path: Path) -> None:
     Raises:
         OSError: It can't be made, or is there.
     """
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666))
+    os.close(create_file(path))
 
 
 def size_if_there(path: Path | str) -> int:
