@@ -6,8 +6,7 @@ The tables of statistics are named here only, for everything that judges runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +21,6 @@ from astraguard_store.database.core import (
     given_values,
     literal_column,
     machine_noise,
-    null,
     run_tags,
     run_verdicts,
     runs,
@@ -30,7 +28,13 @@ from astraguard_store.database.core import (
     statistics,
     units,
 )
-from astraguard_store.database.rows import STATISTICS_COLUMNS, started_us, worst
+from astraguard_store.database.rows import (
+    STATISTICS_COLUMNS,
+    provenance_values,
+    started_us,
+    what_it_was,
+    worst,
+)
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
@@ -41,12 +45,6 @@ from astraguard_store.verdict.values import JudgedRun
 
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
-
-# Without the units, which have a table of their own.
-_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
-_DIRTY: Final = _PROVENANCE.index("git_dirty")
-# The times differ between any two runs, so nothing is judged by them.
-_TIMES: Final = ("started_at", "finished_at")
 
 
 def _is_finished() -> Any:
@@ -67,9 +65,8 @@ def _of_given(table: Any) -> Any:
 
 @kept()
 def _runs_sql() -> Any:
-    was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
     source = runs.outerjoin(machine_noise)
-    columns = select(runs.c.run_id, started_us(), *worst(), *was)
+    columns = select(runs.c.run_id, started_us(), *worst(), *what_it_was())
     return columns.select_from(source).where(_of_given(runs))
 
 
@@ -199,7 +196,7 @@ def judged_runs(
         run_id: JudgedRun(
             run_id,
             began_us,
-            _provenance(was, of_runs.get(run_id, {})),
+            Provenance.of_values(provenance_values(was), FrozenMapping(of_runs.get(run_id, {}))),
             FrozenMapping(tags.get(run_id, {})),
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
@@ -213,12 +210,6 @@ def judged_runs(
 def _summary(numbers: Iterable[Any]) -> MetricSummary:
     summary = MetricSummary(*numbers)
     return with_bounds(summary) if summary.missed else summary
-
-
-def _provenance(values: list[Any], of_run: Mapping[str, Unit]) -> Provenance:
-    if values[_DIRTY] is not None:
-        values[_DIRTY] = bool(values[_DIRTY])
-    return Provenance.of_values(values, FrozenMapping(of_run))
 
 
 @kept(named=True)

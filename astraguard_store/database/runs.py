@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -36,14 +36,18 @@ from astraguard_store.database.core import (
 from astraguard_store.database.documents import NO_BOUNDS, RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
+    MOMENTS,
+    PROVENANCE_COLUMNS,
     STATISTICS_COLUMNS,
     insert_buckets,
     insert_files,
-    insert_statistics,
     insert_surroundings,
+    provenance_values,
+    statistics_rows,
+    what_it_was,
     worst,
 )
-from astraguard_store.database.sql import Connection, kept
+from astraguard_store.database.sql import Connection, insert_rows, kept
 from astraguard_store.exceptions import DatabaseError, RunIsRunningError
 from astraguard_store.model import (
     NO_TAGS,
@@ -59,7 +63,6 @@ from astraguard_store.model import (
 from astraguard_store.noise import NOISE_FIELDS, WORST_FIELDS, MachineNoise
 from astraguard_store.provenance import (
     NO_UNITS,
-    PROVENANCE_FIELDS,
     UNIT_FIELDS,
     Provenance,
     ProvenanceChange,
@@ -72,11 +75,6 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import CTE
 
     from astraguard_store.statistics import RunStatistics
-
-PROVENANCE_COLUMNS: Final = tuple(
-    f"{name}_us" if name in {"started_at", "finished_at"} else name for name in PROVENANCE_FIELDS
-)
-"""The columns of provenance, in the order of the fields of `Provenance`."""
 
 RUN_COLUMNS: Final = (
     "revision",
@@ -92,12 +90,6 @@ RUN_COLUMNS: Final = (
     "save_sha256",
 )
 """The other columns of a run."""
-
-_MOMENTS: Final = (
-    PROVENANCE_COLUMNS.index("started_at_us"),
-    PROVENANCE_COLUMNS.index("finished_at_us"),
-)
-"""Which of them are times."""
 
 _OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, OF_TAG = range(5)
 OF_ATTACHMENT, OF_UNIT, OF_NOISE = range(5, 8)
@@ -115,7 +107,6 @@ _END_OF_ROW = _MIDDLE + len(STATISTICS_COLUMNS)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
 _END_OF_SIDE = _OF_SIDE + 1 + len(WORST_FIELDS)
 _SIDES: Final = ("baseline", "candidate")
-_DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (run_tags, OF_TAG, "tag", "value"),
     (attachments, OF_ATTACHMENT, *Attachment._fields),
@@ -123,11 +114,6 @@ BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (machine_noise, OF_NOISE, *NOISE_FIELDS),
 )
 """What a run's document doesn't hold: (table, what its rows are, columns)."""
-_VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
-    (_DIRTY, bool),
-    *((moment, utc_from_epoch_us) for moment in _MOMENTS),
-]
-"""Which columns of provenance aren't stored as they are, and how they are made."""
 
 # Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
@@ -282,7 +268,7 @@ def stored_run(
     try:
         recorded_at = utc_from_epoch_us(recorded_at_us)
         written_at = None if last_written_at_us is None else utc_from_epoch_us(last_written_at_us)
-        known = _provenance(provenance)
+        known = provenance_values(provenance)
     except OverflowError as failure:
         raise DatabaseError(
             f"run {run_id!r} has a time in its row that is no date, which another program wrote "
@@ -312,15 +298,6 @@ def stored_run(
 
 def _unit(values: tuple[Any, ...]) -> Unit:
     return Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
-
-
-def _provenance(row: tuple[Any, ...]) -> list[Any]:
-    """Return the values of `Provenance` of a row of its columns."""
-    values = list(row[: len(PROVENANCE_COLUMNS)])
-    for place, value_of in _VALUES:
-        if values[place] is not None:
-            values[place] = value_of(values[place])
-    return values
 
 
 @kept()
@@ -457,7 +434,7 @@ def save_without_files(
     if revision > 1:
         for delete_rows in delete_of_one_save_sql():
             connection.execute(delete_rows, (summary.run_id,))
-    insert_statistics(connection, summary)
+    insert_rows(connection, "statistics", statistics_rows(summary))
     set_tags(connection, summary.run_id, summary.tags)
     insert_surroundings(connection, summary)
     if summary.save_id is not None and run.save_sha256 is not None:
@@ -470,12 +447,12 @@ def save_without_files(
     return revision
 
 
-def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
-    """Return the row of a run in `runs`, its values in the order of the columns."""
+def run_row(run: StoredRun) -> tuple[Any, ...]:
+    """Return the row of a new run in `runs`, its values in the order of the columns."""
     summary = run.summary
     return (
         summary.run_id,
-        revision,
+        1,
         epoch_us(summary.recorded_at),
         summary.total_measurements,
         run.utc_offset_s,
@@ -492,7 +469,7 @@ def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
 
 def _provenance_row(provenance: Provenance) -> list[Any]:
     values: list[Any] = list(provenance.values())
-    for moment in _MOMENTS:
+    for moment in MOMENTS:
         if values[moment] is not None:
             values[moment] = epoch_us(values[moment])
     return values
@@ -622,14 +599,12 @@ def comparison_sql(*, by_satellite: bool) -> Any:
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    # The times differ between any two runs, so they aren't compared.
-    was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
     of_sides = (
         _padded(
             runs,
             OF_PROVENANCE,
-            (name, *was, runs.c.state, *worst()),
+            (name, *what_it_was(), runs.c.state, *worst()),
             width,
         )
         .select_from(runs.outerjoin(machine_noise))
@@ -711,11 +686,4 @@ def _provenance_changes(
     # Mostly nothing differs: 0.1 µs instead of 4.
     if baseline == candidate:
         return ()
-    return changes_of_values(_with_dirty(baseline), _with_dirty(candidate))
-
-
-def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
-    values = list(row[: len(PROVENANCE_COLUMNS)])
-    if values[_DIRTY] is not None:
-        values[_DIRTY] = bool(values[_DIRTY])
-    return values
+    return changes_of_values(provenance_values(baseline), provenance_values(candidate))

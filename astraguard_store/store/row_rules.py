@@ -22,7 +22,7 @@ from astraguard_store.checks import (
     check_run_id,
 )
 from astraguard_store.database.core import metadata
-from astraguard_store.database.runs import PROVENANCE_COLUMNS
+from astraguard_store.database.rows import PROVENANCE_COLUMNS
 from astraguard_store.database.sql import ALL_SATELLITES
 from astraguard_store.database.whole_runs import RunRows
 from astraguard_store.exceptions import InvalidRunError

@@ -18,14 +18,13 @@ from astraguard_store.database.postgres.bulk import (
     insert_sql,
 )
 from astraguard_store.database.postgres.connections import ServerConnection
-from astraguard_store.database.rows import STATISTICS_COLUMNS
+from astraguard_store.database.rows import PROVENANCE_COLUMNS, STATISTICS_COLUMNS
 from astraguard_store.database.runs import (
     BELOW_RUN,
     OF_NOISE,
     OF_PROVENANCE,
     OF_STATISTICS,
     OF_UNIT,
-    PROVENANCE_COLUMNS,
     RUN_COLUMNS,
     Missing,
     StoredRun,

@@ -22,7 +22,7 @@ from astraguard_store.database.sqlite.migrate import (
     fill_new,
     found_revision,
 )
-from astraguard_store.database.sqlite.shadowed import logs_of_others_kept
+from astraguard_store.database.sqlite.open_files import logs_of_others_kept
 from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import QueryResult
