@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Table
 
 from astraguard_store.comparison import Comparison
-from astraguard_store.database import documents
 from astraguard_store.database.documents import RunParts, decode, encode, parts_of, stored_parts
 from astraguard_store.database.postgres.bulk import (
     columns_of,
@@ -186,7 +185,10 @@ def renew_document(connection: Any, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     # Else a save between the reading and the writing would have the document of the one before.
     connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", {"run_id": run_id})
-    documents.renew_document(connection, run_id)
+    document = encode(run_id, stored_parts(connection, run_id))
+    connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
+    if document is not None:
+        insert_rows(connection, run_documents, [(run_id, document)])
 
 
 def _comparison_sql(condition: str) -> str:
@@ -316,8 +318,8 @@ def write_children(
     for table in _OF_ONE_SAVE:
         insert_rows(connection, table, _rows_of(table, new))
     # Last, as every row before drops it.
-    made = [(rows.run_id, document) for rows in new if (document := _document(rows))]
-    insert_rows(connection, run_documents, made)
+    documents = [(rows.run_id, document) for rows in new if (document := _document(rows))]
+    insert_rows(connection, run_documents, documents)
 
 
 def _rows_of(table: Table, new: Sequence[RunRows]) -> Iterator[Sequence[Any]]:
