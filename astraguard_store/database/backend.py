@@ -7,15 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
+from typing import Any, Protocol, SupportsIndex, TypeVar
 
 from astraguard_store.checks import check_non_negative
 from astraguard_store.database.sql import Connection, Query
 from astraguard_store.exceptions import InvalidRunError, QueryError
 from astraguard_store.options import StoreOptions
-
-if TYPE_CHECKING:
-    from astraguard_store.reports import QueryResult
+from astraguard_store.reports import QueryResult
 
 T = TypeVar("T")
 Value = str | bytes | int | float | None
@@ -54,6 +52,18 @@ class Question:
                 raise QueryError(
                     f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
                 )
+
+    def result(self, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> QueryResult:
+        """Return the answer of these rows, of which there may be one too many."""
+        is_cut = self.row_limit is not None and len(rows) > self.row_limit
+        return QueryResult(columns, rows[: self.row_limit], truncated=is_cut)
+
+    def too_long(self) -> QueryError:
+        """Return the error of a statement that was stopped after its time limit."""
+        return QueryError(
+            f"the query was stopped after its time limit of {self.time_limit_s:g} s; "
+            "ask for less, or give it a higher limit"
+        )
 
 
 class Answering(Protocol):
