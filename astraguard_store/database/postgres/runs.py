@@ -117,7 +117,6 @@ class _Row(NamedTuple):
     document: bytes | None
 
     def answer(self, parts: RunParts) -> Answer:
-        """Return the run of this row and these parts."""
         provenance = tuple(self.columns[_END_OF_RUN:_END_OF_PROVENANCE])
         columns = tuple(self.columns[:_END_OF_RUN])
         run = stored_run(self.run_id, columns, provenance, parts, self.below)
