@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from astraguard_store.checks import check_run_id
-from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
+from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import (
     DELETION_SUFFIX,
     FILES,
@@ -114,14 +114,19 @@ def appearing_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def errors_name(path: Path) -> Iterator[None]:
-    """Raise what the system raises inside as ArtifactWriteError that names *path*."""
+def errors_name(path: Path | str, so: str = "") -> Iterator[None]:
+    """Raise what the system raises inside as ArtifactWriteError that names *path*.
+
+    Args:
+        path: What is written.
+        so: What follows, for the message.
+    """
     try:
         yield
-    except ArtifactWriteError:
+    except StoreError:
         raise
     except OSError as error:
-        raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
+        raise ArtifactWriteError(f"{path} can't be written: {error.strerror}{so}") from error
 
 
 def ensure_staging(root: Path) -> None:
