@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.artifacts.staging import new_token
+from astraguard_store.artifacts.staging import errors_name, new_token
 from astraguard_store.artifacts.verification import OpenFile, name_of
 from astraguard_store.columns import Columns, panics_raise, polars_is_usable
-from astraguard_store.exceptions import ArtifactWriteError, StoreError
+from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
@@ -67,17 +67,11 @@ def appearing(target: Path) -> Iterator[Path]:
     _check_free(target)
     beside = target.with_name(f".{target.name[:200]}~{new_token()}")
     try:
-        yield beside
-        _check_free(target)
-        beside.rename(target)
-        sync_folder(target.parent.resolve())
-    except StoreError:
-        raise
-    except OSError as error:
-        raise ArtifactWriteError(
-            # Those of polars have no number, and so no `strerror`.
-            f"{target} can't be written: {error.strerror or error}; nothing was exported"
-        ) from error
+        with errors_name(target, "; nothing was exported"):
+            yield beside
+            _check_free(target)
+            beside.rename(target)
+            sync_folder(target.parent.resolve())
     finally:
         if beside.is_dir():
             shutil.rmtree(beside, ignore_errors=True)

@@ -126,7 +126,9 @@ def errors_name(path: Path | str, so: str = "") -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        raise ArtifactWriteError(f"{path} can't be written: {error.strerror}{so}") from error
+        # Those of polars have no number, and so no `strerror`.
+        why = error.strerror or error
+        raise ArtifactWriteError(f"{path} can't be written: {why}{so}") from error
 
 
 def ensure_staging(root: Path) -> None:
