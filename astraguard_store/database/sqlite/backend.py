@@ -36,6 +36,8 @@ class SqliteFile(FileReader):
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         # First, for `__del__`: there may be no such file.
         self._writer = FileWriter(path)
+        self.stop_writing = self._writer.stop
+        self.go_on_writing = self._writer.go_on
         super().__init__(path, busy_timeout_s)
         self.path: Path | None = path
         self.name = str(path)
@@ -115,14 +117,6 @@ class SqliteFile(FileReader):
     def check_schema(self) -> None:
         """Raise SchemaVersionError if another process has migrated it since it was opened."""
         check_revision(self._path, self.read(found_revision, one_statement=True))
-
-    def stop_writing(self) -> None:
-        """Wait for a transaction to end, and keep everybody from beginning one."""
-        self._writer.stop()
-
-    def go_on_writing(self) -> None:
-        """Let transactions begin again."""
-        self._writer.go_on()
 
     def _open_to_write(self, options: StoreOptions) -> None:
         if not self._writer.is_open:
