@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from astraguard_store.buckets import BucketColumns, text_of
+from astraguard_store.buckets import text_of
 from astraguard_store.database.core import func, machine_noise, null, runs, whole
 from astraguard_store.database.documents import NO_BOUNDS, RunParts, encode, write_document
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, insert_rows
@@ -123,24 +123,19 @@ def insert_buckets(connection: Connection, run_id: str, found: RunStatistics) ->
 
 
 def bucket_rows(run_id: str, found: RunStatistics) -> list[tuple[str, ...]]:
-    """Return the rows of a run's buckets."""
+    """Return the rows of a run's buckets: those of all satellites together come first."""
     by_satellite = {ALL_SATELLITES: found.metric_buckets, **found.satellite_buckets}
-    return _bucket_rows(run_id, by_satellite)
-
-
-def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
-    """Write the buckets of the satellites of a run that has none of them yet."""
-    insert_rows(connection, "buckets", _bucket_rows(run_id, found.satellite_buckets))
-
-
-def _bucket_rows(
-    run_id: str, by_satellite: Mapping[str, Mapping[str, BucketColumns]]
-) -> list[tuple[str, ...]]:
     return [
         (run_id, satellite_id, metric_type, text_of(columns))
         for satellite_id, of_one in by_satellite.items()
         for metric_type, columns in of_one.items()
     ]
+
+
+def insert_satellite_buckets(connection: Connection, run_id: str, found: RunStatistics) -> None:
+    """Write the buckets of the satellites of a run that has none of them yet."""
+    rows = (row for row in bucket_rows(run_id, found) if row[1] != ALL_SATELLITES)
+    insert_rows(connection, "buckets", rows)
 
 
 def _stored(summary: MetricSummary) -> tuple[float | None, ...]:

@@ -207,11 +207,8 @@ def revision_of(path: Path) -> str | None:
     Raises:
         DatabaseError: It can't be read.
     """
-    reader = FileReader(path, busy_timeout_s=30.0)
-    try:
+    with closing(FileReader(path, busy_timeout_s=30.0)) as reader:
         return reader.read(found_revision)
-    finally:
-        reader.close()
 
 
 def upgrade_database(path: Path) -> Path | None:
@@ -231,13 +228,10 @@ def upgrade_database(path: Path) -> Path | None:
     if found not in KNOWN_REVISIONS:
         check_revision(path, found)
     backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
-    reader = FileReader(path, busy_timeout_s=30.0)
-    try:
+    # Closed before the migration opens a connection: it may have taken the file for one
+    # that nobody writes.
+    with closing(FileReader(path, busy_timeout_s=30.0)) as reader:
         back_up(reader.read, path, backup_path)
-    finally:
-        # Before the migration opens a connection: it may have taken the file for one
-        # that nobody writes.
-        reader.close()
     with translated(path), closing(connect(path, "rw")) as driver:
         migrate(driver)
         _renew_documents(driver, path)
@@ -265,15 +259,12 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         new.unlink(missing_ok=True)
         remove_beside(new)
         check_log_fits(backup)
-        reader = FileReader(backup, busy_timeout_s=30.0)
-        try:
+        with closing(FileReader(backup, busy_timeout_s=30.0)) as reader:
             found = reader.read(found_revision)
             if found not in KNOWN_REVISIONS:
                 check_revision(backup, found)
             # Checks the copy, and so the backup.
             back_up(reader.read, backup, new)
-        finally:
-            reader.close()
         former = _give_second_names(path)
         new.rename(path)
         sync_folder(path.parent)
