@@ -66,6 +66,8 @@ class _Shape:
     recorded_since: bool = False
 
 
+# Those that are asked for or not.
+_GIVEN: Final = ("scenario", "state", "since", "until", "recorded_since", "before")
 # Of a command's one option.
 _USUAL: Final = (
     _Shape(scenario=True),
@@ -123,31 +125,23 @@ def filtered_headers(
     """
     tag, value = filters.tag if isinstance(filters.tag, tuple) else (filters.tag, None)
     tagged: _Tagged = "" if tag is None else "name" if value is None else "value"
-    bound: dict[str, Any] = {
-        "limit": limit,
-        "scenario": filters.scenario,
-        "state": filters.state,
-        "tag": tag,
-        "value": value,
-        "since_us": filters.since and epoch_us(filters.since),
-        "until_us": filters.until and epoch_us(filters.until),
-        "recorded_since_us": filters.recorded_since and epoch_us(filters.recorded_since),
-    }
+    given = {name: getattr(filters, name) for name in _GIVEN}
+    bound: dict[str, Any] = {"limit": limit, "tag": tag, "value": value}
+    for name in ("scenario", "state"):
+        bound[name] = given[name]
+    for name in ("since", "until", "recorded_since"):
+        bound[f"{name}_us"] = given[name] and epoch_us(given[name])
     if filters.above:
         bound["metric_type"], _, bound["limit_ms"] = filters.above
     if filters.before:
         bound["before_us"] = epoch_us(filters.before.recorded_at)
         bound["before_id"] = filters.before.run_id
+    is_given: dict[str, Any] = {name: value is not None for name, value in given.items()}
     shape = _Shape(
-        scenario=filters.scenario is not None,
         tag=tagged,
         few_tagged=bool(tagged) and count_first and _are_few(connection, tagged, bound),
-        since=filters.since is not None,
         statistic=filters.above[1] if filters.above else None,
-        before=filters.before is not None,
-        state=filters.state is not None,
-        until=filters.until is not None,
-        recorded_since=filters.recorded_since is not None,
+        **is_given,
     )
     return _headers(connection.execute(filtered_sql(shape=shape), bound).fetchall())
 
