@@ -16,6 +16,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from astraguard_store import RunRepository
 from astraguard_store.cli import main
 
 
@@ -30,6 +31,18 @@ def run_json(*args: str | Path) -> dict[str, Any]:
     result = run(*args, "--json")
     shape: dict[str, Any] = json.loads(result.stdout)
     return shape
+
+
+def save_run(results: Path, *arguments: str, standard_input: str | bytes = "") -> Result:
+    """Call the command `save` for the run named run."""
+    words = ["save", "run", *arguments, "--results", str(results)]
+    return CliRunner().invoke(main, words, input=standard_input)
+
+
+def stored_rows(results: Path) -> list[tuple[Any, ...]]:
+    """Give the rows of the run named run as they are kept, without the times of recording."""
+    with RunRepository.open(results, read_only=True) as repository:
+        return repository.measurements("run").drop("timestamp").rows()
 
 
 def assert_one_line(result: Result, *words: str) -> None:

@@ -15,11 +15,10 @@ from typing import Any
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
-from click.testing import CliRunner, Result
+from command_line import save_run, stored_rows
 from recordings import recorded
 
 from astraguard_store import InvalidRunError, RunRepository
-from astraguard_store.cli import main
 
 ROWS: dict[str, list[Any]] = {
     "metric_type": ["fault_detection", "recovery", "fault_detection"],
@@ -35,18 +34,6 @@ def repository() -> Any:
     """Give a store in memory."""
     with RunRepository.in_memory(keep_measurements="database") as repository:
         yield repository
-
-
-def save(results: Path, *arguments: str, standard_input: str | bytes = "") -> Result:
-    """Call the command `save`."""
-    words = ["save", "run", *arguments, "--results", str(results)]
-    return CliRunner().invoke(main, words, input=standard_input)
-
-
-def stored(results: Path) -> list[tuple[Any, ...]]:
-    """Give the rows of the run as they are kept, without the times of recording."""
-    with RunRepository.open(results, read_only=True) as repository:
-        return repository.measurements("run").drop("timestamp").rows()
 
 
 AS_STORED = [
@@ -178,10 +165,10 @@ class TestFiles:
     def test_a_csv(self, tmp_path: Path) -> None:
         pl.DataFrame(ROWS).write_csv(tmp_path / "log.csv")
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv"))
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results") == AS_STORED
+        assert stored_rows(tmp_path / "results") == AS_STORED
 
     @pytest.mark.parametrize(
         ("name", "write"),
@@ -194,10 +181,10 @@ class TestFiles:
     def test_other_kinds(self, name: str, write: Any, tmp_path: Path) -> None:
         write(pl.DataFrame(ROWS), tmp_path / name)
 
-        done = save(tmp_path / "results", str(tmp_path / name))
+        done = save_run(tmp_path / "results", str(tmp_path / name))
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results") == AS_STORED
+        assert stored_rows(tmp_path / "results") == AS_STORED
 
     def test_other_names_units_commas_and_line_ends(self, tmp_path: Path) -> None:
         log = tmp_path / "labview.csv"
@@ -207,7 +194,7 @@ class TestFiles:
             "28.11;fault_detection;SAT2;2000\r\n".encode()
         )
 
-        done = save(
+        done = save_run(
             tmp_path / "results",
             str(log),
             *("--column", "metric_type=what", "--column", "satellite_id=sat"),
@@ -216,13 +203,13 @@ class TestFiles:
         )
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results") == [
+        assert stored_rows(tmp_path / "results") == [
             ("fault_detection", "SAT1", pytest.approx(1.0005), pytest.approx(0.02711), False),
             ("fault_detection", "SAT2", 2.0, pytest.approx(0.02811), False),
         ]
 
     def test_standard_input_with_constants_tags_and_provenance(self, tmp_path: Path) -> None:
-        done = save(
+        done = save_run(
             tmp_path / "results",
             *("-", "--metric", "recovery", "--satellite", "SAT7", "--tag", "nightly=green"),
             *("--provenance", "rig=rig-7", "--provenance", "seed=7"),
@@ -254,7 +241,7 @@ class TestFiles:
     ) -> None:
         (tmp_path / "log.csv").write_text(content)
 
-        done = save(
+        done = save_run(
             tmp_path / "results", str(tmp_path / "log.csv"), "--metric", "a", "--satellite", "b"
         )
 
@@ -280,10 +267,10 @@ class TestFiles:
         (tmp_path / "log.csv").write_bytes(content)
         names = ("--metric", "a", "--satellite", "b")
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv"), *names)
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv"), *names)
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results") == [
+        assert stored_rows(tmp_path / "results") == [
             ("a", "b", 1.0, 0.0, False),
             ("a", "b", 2.0, 1.0, False),
         ]
@@ -302,7 +289,7 @@ class TestFiles:
     ) -> None:
         (tmp_path / "log.csv").write_bytes(content)
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv"))
 
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
         assert message in done.stderr
@@ -322,7 +309,7 @@ class TestFiles:
         (tmp_path / "log.csv").write_text(f"duration_ms,scenario_time_s\n{rows}")
         names = ("--metric", "a", "--satellite", "b")
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv"), *names)
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv"), *names)
 
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
         assert message in done.stderr
@@ -349,7 +336,7 @@ class TestFiles:
         content = f"{row}\n\n{line}\n{row}\n"
         words = ("--format", "jsonl", "--metric", "a", "--satellite", "b")
 
-        done = save(tmp_path / "results", "-", *words, standard_input=content)
+        done = save_run(tmp_path / "results", "-", *words, standard_input=content)
 
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
         assert message in done.stderr
@@ -359,7 +346,7 @@ class TestFiles:
             (tmp_path / name).write_text(f"duration_ms,scenario_time_s\n1,0\n{second},1\n")
         files = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
 
-        done = save(tmp_path / "results", *files, "--metric", "a", "--satellite", "b")
+        done = save_run(tmp_path / "results", *files, "--metric", "a", "--satellite", "b")
 
         assert "b.csv: Row 2 (the first is 1)" in done.stderr
 
@@ -368,21 +355,21 @@ class TestFiles:
         rows = [{**row, "duration_ms": 4}] * 11_000 + [{**row, "duration_ms": 4.75}]
         content = b"\xef\xbb\xbf" + "\n".join(map(json.dumps, rows)).encode()
 
-        done = save(tmp_path / "results", "-", "--format", "jsonl", standard_input=content)
+        done = save_run(tmp_path / "results", "-", "--format", "jsonl", standard_input=content)
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results")[-1][2] == 4.75
+        assert stored_rows(tmp_path / "results")[-1][2] == 4.75
 
     def test_a_stream_of_arrow_comes_through_a_pipe(self, tmp_path: Path) -> None:
         stream = io.BytesIO()
         pl.DataFrame(ROWS).write_ipc_stream(stream)
 
-        done = save(
+        done = save_run(
             tmp_path / "results", "-", "--format", "arrow", standard_input=stream.getvalue()
         )
 
         assert done.exit_code == 0, done.stderr
-        assert len(stored(tmp_path / "results")) == 3
+        assert len(stored_rows(tmp_path / "results")) == 3
 
     def test_a_full_temporary_folder_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "log.csv").write_text("duration_ms,scenario_time_s\n" + "1,0\n" * 200_000)
@@ -398,14 +385,14 @@ class TestFiles:
         assert "name a folder with room by TMPDIR" in done.stderr
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
-        done = save(tmp_path / "results", str(tmp_path / "none.csv"))
+        done = save_run(tmp_path / "results", str(tmp_path / "none.csv"))
 
         assert (done.exit_code, "no such file" in done.stderr) == (2, True)
 
     def test_a_pipe_is_to_come_by_standard_input(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.csv")
 
-        done = save(tmp_path / "results", str(tmp_path / "pipe.csv"))
+        done = save_run(tmp_path / "results", str(tmp_path / "pipe.csv"))
 
         assert (done.exit_code, "no regular file; give `-`" in done.stderr) == (2, True)
 
@@ -419,7 +406,7 @@ class TestFiles:
         )
         frame.write_csv(tmp_path / "log.csv")
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv"))
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv"))
 
         assert done.exit_code == 0, done.stderr
         with RunRepository.open(tmp_path / "results") as repository:

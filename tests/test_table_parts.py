@@ -11,12 +11,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import CliRunner, Result
+from command_line import save_run, stored_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
 from astraguard_store import InvalidRunError, RunRepository
-from astraguard_store.cli import main
 from astraguard_store.formats.arrow_stream import arrow_batches
 from astraguard_store.formats.text_parts import csv_frames, json_frames
 
@@ -50,18 +49,6 @@ class Stream(io.BytesIO):
         assert size is not None
         assert size >= 0
         return super().read(size)
-
-
-def save(results: Path, *arguments: str, standard_input: str | bytes = "") -> Result:
-    """Call the command `save`."""
-    words = ["save", "run", *arguments, "--results", str(results)]
-    return CliRunner().invoke(main, words, input=standard_input)
-
-
-def stored(results: Path) -> list[tuple[Any, ...]]:
-    """Give the rows of the run as they are kept, without the times of recording."""
-    with RunRepository.open(results, read_only=True) as repository:
-        return repository.measurements("run").drop("timestamp").rows()
 
 
 def written(frame: pl.DataFrame, method: str) -> bytes:
@@ -150,7 +137,7 @@ class TestArrow:
     def test_one_that_is_cut_off_is_no_run(self, tmp_path: Path) -> None:
         content = written(pl.DataFrame(ROWS), "write_ipc_stream")
 
-        done = save(tmp_path / "results", "-", standard_input=content[:-30])
+        done = save_run(tmp_path / "results", "-", standard_input=content[:-30])
 
         assert (done.exit_code, "ends too early" in done.stderr) == (2, True)
 
@@ -164,10 +151,10 @@ class TestKinds:
     def test_what_is_piped_in_is_known_by_how_it_begins(self, method: str, tmp_path: Path) -> None:
         content = written(pl.DataFrame(ROWS), method)
 
-        done = save(tmp_path / "results", "-", standard_input=content)
+        done = save_run(tmp_path / "results", "-", standard_input=content)
 
         assert done.exit_code == 0, done.stderr
-        assert stored(tmp_path / "results") == STORED
+        assert stored_rows(tmp_path / "results") == STORED
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -181,7 +168,7 @@ class TestKinds:
     ) -> None:
         (tmp_path / "log.csv.gz").write_bytes(content)
 
-        done = save(tmp_path / "results", str(tmp_path / "log.csv.gz"))
+        done = save_run(tmp_path / "results", str(tmp_path / "log.csv.gz"))
 
         assert (done.exit_code, message in done.stderr) == (2, True)
 
@@ -209,10 +196,10 @@ class TestRows:
         content = "timestamp,duration_ms\n2026-11-27,1\n2026-11-28,2\n"
         words = ("-", "--metric", "a", "--satellite", "b")
 
-        done = save(tmp_path / "results", *words, standard_input=content)
+        done = save_run(tmp_path / "results", *words, standard_input=content)
 
         assert done.exit_code == 0, done.stderr
-        assert [row[3] for row in stored(tmp_path / "results")] == [0.0, 86_400.0]
+        assert [row[3] for row in stored_rows(tmp_path / "results")] == [0.0, 86_400.0]
 
     @pytest.mark.parametrize(
         ("late", "message"),
@@ -231,6 +218,6 @@ class TestRows:
         )
         words = (str(tmp_path / "log.jsonl"), "--metric", "a", "--satellite", "b")
 
-        done = save(tmp_path / "results", *words)
+        done = save_run(tmp_path / "results", *words)
 
         assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
