@@ -117,6 +117,14 @@ def make_file(path: Path) -> None:
     os.close(create_file(path))
 
 
+def status_in(folder: int, name: str) -> os.stat_result | None:
+    """Return what is told of *name* in an open folder, links not followed; None if it's gone."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
 def size_if_there(path: Path | str) -> int:
     """Return the size of a file, 0 if it isn't there or can't be looked at."""
     try:
