@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar
 
 from astraguard_store.checks import check_non_negative
 from astraguard_store.database.sql import Connection, Query
 from astraguard_store.exceptions import InvalidRunError, QueryError
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import QueryResult
+
+if TYPE_CHECKING:
+    from astraguard_store.reports import QueryResult
 
 T = TypeVar("T")
 Value = str | bytes | int | float | None
@@ -55,6 +57,9 @@ class Question:
 
     def result(self, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> QueryResult:
         """Return the answer of these rows, of which there may be one too many."""
+        # The chain of imports is long enough.
+        from astraguard_store.reports import QueryResult
+
         is_cut = self.row_limit is not None and len(rows) > self.row_limit
         return QueryResult(columns, rows[: self.row_limit], truncated=is_cut)
 
