@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import warnings
 from contextlib import closing
 from logging.config import fileConfig
@@ -12,6 +13,7 @@ from typing import Any
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from astraguard_store.database.revision import VERSION_TABLE
 from astraguard_store.database.schema import metadata
@@ -22,7 +24,7 @@ from astraguard_store.database.sqlite.engine import (
     driver_connection,
     engine_of,
 )
-from astraguard_store.exceptions import DatabaseError
+from astraguard_store.exceptions import DatabaseError, StoreError, without_passwords
 from astraguard_store.options import names_server
 from astraguard_store.system.files import make_file
 
@@ -99,12 +101,18 @@ def print_sql() -> None:
     They are recorded, because some of a migration ask the tables that earlier ones made.
 
     Raises:
-        CommandError: It would be for a database that is there, whose rows nobody sees here.
+        CommandError: It would be for a database that is there, whose rows nobody sees here,
+            or for a server, whose statements aren't these.
     """
-    if context.get_starting_revision_argument() is not None:
+    if names_server(url := database_url()) and not url.startswith("sqlite"):
         raise CommandError(
-            "--sql prints what makes a new database, from no revision. For one that is there, "
-            "use `astraguard-store db upgrade`"
+            "--sql prints what SQLite runs. On a server `astraguard-store db upgrade URL` makes "
+            "the schema"
+        )
+    if ":" in str(getattr(context.config.cmd_opts, "revision", "")):
+        raise CommandError(
+            "--sql prints what makes a new database: name where it ends alone, such as `upgrade "
+            "head --sql`. For one that is there, use `astraguard-store db upgrade`"
         )
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
@@ -128,4 +136,7 @@ elif held is not None:
 else:
     if context.config.config_file_name:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-    migrate_url(database_url())
+    try:
+        migrate_url(database_url())
+    except (OSError, StoreError, SQLAlchemyError, sqlite3.Error) as error:
+        raise CommandError(without_passwords(str(error))) from error

@@ -162,6 +162,32 @@ class TestAlembicCommand:
         assert "astraguard-store db upgrade" in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("upgrade", "base:head", "--sql"), "name where it ends alone"),
+            (("-x", "url=postgresql://rig@server/runs", "upgrade", "head", "--sql"), "db upgrade"),
+            (("-x", "url=nonsense", "current"), "Could not parse"),
+            (("-x", "url=sqlite:///text", "current"), "not a database"),
+            (("-x", "url=sqlite:///text/below.db", "upgrade", "head"), "File exists"),
+            (("-x", "url=postgresql://rig:secret@127.0.0.1:1/runs", "current"), "refused"),
+        ],
+        ids=["range", "server's sql", "no url", "no database", "no folder", "no server"],
+    )
+    def test_what_it_cannot_do_is_said_without_a_traceback(
+        self, words: tuple[str, ...], said: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "text").write_text("no database, but a text" * 100)
+
+        done = run("-m", "alembic", "-c", CHECKOUT / "alembic.ini", *words, cwd=tmp_path)
+
+        printed = done.stderr + done.stdout
+        assert done.returncode != 0
+        assert said in printed
+        assert "Traceback" not in printed
+        assert "secret" not in printed
+        assert "CREATE TABLE" not in printed
+
     def test_the_default_is_the_store_of_the_default_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from recordings import recorded
 
@@ -43,6 +45,34 @@ def test_it_is_a_number_of_runs_to_keep_and_of_rows(three_runs: Path) -> None:
 
     assert (len(rows.rows), rows.truncated) == (2, True)
     assert report.deleted == ("r0",)
+
+
+def test_numbers_of_numpy_are_bound_as_python_s(three_runs: Path) -> None:
+    parameters: Any = (numpy.int64(2), numpy.float32(0.5))
+    by_name: Any = {"number": numpy.uint8(7)}
+
+    with RunRepository.open(three_runs) as repository:
+        bound = repository.query("SELECT ?, ?", parameters)
+        named = repository.query("SELECT :number", by_name)
+
+    assert bound.rows == [(2, 0.5)]
+    assert named.rows == [(7,)]
+
+
+def test_any_number_is_a_time_limit(three_runs: Path) -> None:
+    time_limit_s: Any = Decimal("2.5")
+
+    with RunRepository.open(three_runs) as repository:
+        assert repository.query("SELECT 1", time_limit_s=time_limit_s).rows == [(1,)]
+
+
+@pytest.mark.parametrize("jobs", ["2", float("nan"), 1.5])
+def test_another_number_of_jobs_is_refused_by_name(jobs: Any, three_runs: Path) -> None:
+    with (
+        RunRepository.open(three_runs) as repository,
+        pytest.raises(InvalidRunError, match="Invalid jobs: must be whole number"),
+    ):
+        repository.import_legacy(jobs=jobs)
 
 
 @pytest.mark.parametrize("limit", [2.5, "10", None])

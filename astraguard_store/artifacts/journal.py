@@ -6,6 +6,7 @@ import mmap
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,9 @@ class JournalFile:
             if durable:
                 sync_folder(self.path.parent)
         except OSError as error:
-            self.remove()
+            with suppress(OSError):  # what kept it from being made keeps it from being removed
+                self.remove()
+            self.leave()
             raise ArtifactWriteError(
                 f"{self.path} can't be written: {error.strerror}; nothing is recorded"
             ) from error

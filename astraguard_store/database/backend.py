@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from numbers import Integral, Real
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar
@@ -44,16 +45,15 @@ class Question:
     def __post_init__(self) -> None:
         _check_text(self.sql)
         try:
-            check_non_negative(self.time_limit_s, "time_limit_s")
+            limit_s = check_non_negative(self.time_limit_s, "time_limit_s")
         except InvalidRunError as error:
             raise QueryError(f"{error}; a number of seconds is needed") from None
+        object.__setattr__(self, "time_limit_s", limit_s)
         if self.row_limit is not None:
             object.__setattr__(self, "row_limit", _number_of_rows(self.row_limit))
-        for name, value in _named(self.parameters):
-            if not isinstance(value, Value):
-                raise QueryError(
-                    f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
-                )
+        bound = {name: _bound(name, value) for name, value in _named(self.parameters)}
+        by_name = isinstance(self.parameters, Mapping)
+        object.__setattr__(self, "parameters", bound if by_name else tuple(bound.values()))
 
     def result(self, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> QueryResult:
         """Return the answer of these rows, of which there may be one too many."""
@@ -194,6 +194,20 @@ def _named(parameters: object) -> Iterator[tuple[object, object]]:
         yield from enumerate(parameters, start=1)
     else:
         raise QueryError(f"Invalid parameters {parameters!r}: a sequence or a mapping is needed")
+
+
+def _bound(name: object, value: object) -> Value:
+    """Return *value* as the driver takes it: of numpy's numbers, which it doesn't, Python's."""
+    if isinstance(value, Value):
+        return value
+    with suppress(TypeError):  # NumPy counts its time spans among the integers.
+        if isinstance(value, Integral):
+            return index(value)
+        if isinstance(value, Real):
+            return float(value)
+    raise QueryError(
+        f"Invalid parameter {name}, {value!r}: text, bytes, a number or None is needed"
+    )
 
 
 def _check_text(sql: object) -> None:

@@ -45,7 +45,9 @@ _by_text: Final[dict[str, Callable[[], str]]] = {}
 def kept(
     *variants: Mapping[str, Any], named: bool = False
 ) -> Callable[[Callable[P, Any]], Callable[P, str]]:
-    """Return a decorator of what writes a statement: it gives the text, from the file and once.
+    """Return a decorator of what writes a statement, or a text about tables.
+
+    What it is called on gives the text, from the file and once.
 
     Args:
         variants: What it is called with, by name; a text is kept for each. Called with
@@ -55,7 +57,8 @@ def kept(
 
     def decorated(write: Callable[..., Any]) -> Callable[P, str]:
         def written(**how: Any) -> str:
-            return compiled(write(**how), named=named)
+            made = write(**how)
+            return made if isinstance(made, str) else compiled(made, named=named)
 
         def text(**how: Any) -> str:
             found = _texts().get(_name(write, how))

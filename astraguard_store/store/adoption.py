@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from astraguard_store.artifacts.reader import has_summary, read_run
 from astraguard_store.artifacts.scanner import folder_names, warn_of_linked_runs
 from astraguard_store.artifacts.staging import staged_names
 from astraguard_store.artifacts.verification import has_files
-from astraguard_store.checks import check_run_id
+from astraguard_store.checks import check_run_id, check_whole_number
 from astraguard_store.database.runs import StoredRun
+from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.whole_runs import RunRows, rows_of, with_document
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import DELETION_SUFFIX, SUMMARY_NAME
@@ -29,6 +26,9 @@ from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 logger = logging.getLogger("astraguard_store")
 
@@ -83,13 +83,13 @@ def adopt_folders(
     Raises:
         InvalidRunError: *jobs* is below 1.
         ArtifactReadError: A process that read summaries died.
-        OSError: The results folder can't be listed.
-        StoreError: The database can't be written.
+        DatabaseError: The results folder can't be listed, or the database not be written.
     """
-    if jobs is not None and jobs < 1:
+    if jobs is not None and check_whole_number(jobs, "jobs") < 1:
         raise InvalidRunError(f"Invalid jobs {jobs!r}: at least 1 is needed")
-    names = sorted(folder_names(store.root))
-    linked = warn_of_linked_runs(store.root)
+    with translated_os_errors(store.root):
+        names = sorted(folder_names(store.root))
+        linked = warn_of_linked_runs(store.root)
     if jobs is None:
         jobs = _jobs_that_pay(len(names))
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
@@ -151,6 +151,10 @@ def _found(
     if jobs <= 1:
         yield from ((len(names), _read_batch(store.root, names)) for names in without_row)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     # Spawned, since polars or a connection may be in use in this process.
     with (
         _folder_of_answers() as answers,
@@ -178,6 +182,8 @@ def _found(
 
 @contextmanager
 def _folder_of_answers() -> Iterator[Path]:
+    from tempfile import TemporaryDirectory
+
     try:
         folder = TemporaryDirectory(prefix="astraguard-")
     except OSError as error:
@@ -203,6 +209,8 @@ def _answer(path: Path) -> FoundRuns:
 
 def _end_with_parent() -> None:
     """End with the process that started this one, even if that is killed."""
+    import multiprocessing
+
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - this is a child
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
-from astraguard_store.artifacts.scanner import folder_names, has_folders, linked_runs
+from astraguard_store.artifacts.scanner import folder_names, linked_runs
 from astraguard_store.artifacts.staging import staged_names, staged_of
 from astraguard_store.artifacts.verification import (
     LeftOver,
@@ -36,6 +36,7 @@ from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.run_files import FilesOfRun
 from astraguard_store.database.runs import run_exists
 from astraguard_store.database.sqlite.connections import FileReader
+from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.sqlite.integrity import (
     dangling_rows,
     has_wal_reset_bug,
@@ -56,7 +57,6 @@ from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_N
 from astraguard_store.model import Artifact, Attachment
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
-from astraguard_store.store.mending import Mender
 from astraguard_store.store.rebuilding import needs_summary
 from astraguard_store.store.row_checks import (
     RowsOfRun,
@@ -70,8 +70,12 @@ from astraguard_store.store.store import (
     Store,
     existing_root,
     folder_store,
+    holds_folders,
 )
 from astraguard_store.system.mounts import network_file_system
+
+if TYPE_CHECKING:
+    from astraguard_store.store.mending import Mender
 
 _FIX = "`astraguard-store check --fix`"
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
@@ -116,7 +120,7 @@ def check_folder(
     root = existing_root(results_dir, create=False)
     tally = Tally()
     is_missing = not os.path.lexists(root / DATABASE_NAME)
-    if is_missing and not has_folders(root):
+    if is_missing and not holds_folders(root):
         raise StoreNotFoundError(
             f"{root} holds neither a database nor a run; check the folder's name"
         )
@@ -172,7 +176,11 @@ def check_files(
     """Check an open store and its folder; raises as `RunRepository.check`."""
     tally = tally or Tally()
     path = store.root / DATABASE_NAME
-    mender = Mender(store) if fix else None
+    mender = None
+    if fix:
+        from astraguard_store.store.mending import Mender
+
+        mender = Mender(store)
     # Nothing is written to a database that is damaged, and nothing after its word.
     if _check_structure(store.database, str(path), tally, mender):
         try:
@@ -293,6 +301,7 @@ class _FileFault:
     kind: Literal["missing_file", "changed_file"]
     noted: Artifact
     what: str
+    is_forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,13 +360,13 @@ class FileCheck:
         """Check everything, and mend what can be.
 
         Raises:
-            DatabaseError: The database can't be read.
-            OSError: The results folder can't be listed.
+            DatabaseError: The database can't be read, or the results folder not be listed.
         """
         before = left_overs(self._root) if self._mender else []
         if before and self._mender:
             self._mender.recover()
-        self._check_folders()
+        with translated_os_errors(self._root):
+            self._check_folders()
         self._check_runs()
         self._completion.report()
         check_staging(self._root, self._tally, before)
@@ -490,7 +499,7 @@ class FileCheck:
 
     def _looked_at(self, noted: Artifact) -> tuple[_FileFault | None, bytes | None]:
         """Return what is wrong with a file, and what lies in that of a hashed summary."""
-        content = None
+        content, is_forbidden = None, False
         try:
             if noted.sha256 is None:
                 size = size_of(self._root, noted.path)
@@ -504,12 +513,16 @@ class FileCheck:
             what = "it is in the database, but not there"
             return _FileFault("missing_file", noted, what), None
         except ArtifactReadError as error:
-            what = str(error)
-        return (_FileFault("changed_file", noted, what), None) if what else (None, content)
+            what, is_forbidden = str(error), isinstance(error.__cause__, PermissionError)
+        if what:
+            return _FileFault("changed_file", noted, what, is_forbidden), None
+        return None, content
 
     def _report_file(self, run: FilesOfRun, fault: _FileFault) -> None:
         path = fault.noted.path
-        if fault.noted.kind != "summary_json":
+        if fault.is_forbidden:
+            self._tally.fault(fault.kind, path, fault.what, "let this user read it")
+        elif fault.noted.kind != "summary_json":
             advice = _ADVICE_CSV if fault.noted.kind == "raw_csv" else _ADVICE_COPY
             self._tally.fault(fault.kind, path, fault.what, advice)
         elif self._mender is None:
@@ -535,7 +548,9 @@ def check_staging(root: Path, tally: Tally, before: list[LeftOver]) -> None:
     for left_over in after:
         where = f"{STAGING_NAME}/{left_over.name}"
         advice = f"the next opening for writing finishes or undoes it; so does {_FIX}"
-        if not left_over.is_ours:
+        if not left_over.name:
+            advice = "look at it and its rights; what lies in it may be the only copy of a save"
+        elif not left_over.is_ours:
             advice = "look at it and remove it"
         tally.fault("staging_left_over", where, left_over.what, advice)
 

@@ -25,6 +25,7 @@ from astraguard_store.checks import check_run_id
 from astraguard_store.database.lists import run_ids
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.runs import StoredRun, load_run, load_run_of_rows
+from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.sqlite.integrity import replaced_tables
 from astraguard_store.database.transaction import Transaction
 from astraguard_store.database.whole_runs import RunRows, load_rows, with_files
@@ -444,8 +445,9 @@ def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
         DatabaseError: It can't be read.
     """
     path = Path(os.path.realpath(other))
-    if path.is_dir():
-        path /= DATABASE_NAME
+    with translated_os_errors(path):
+        if path.is_dir():
+            path /= DATABASE_NAME
     own = store.database.path
     check_is_no_zip(path)
     with ExitStack() as stack:
@@ -454,7 +456,9 @@ def other_store(store: Store, other: Path) -> Iterator[OtherStore]:
 
 def check_is_no_zip(other: Path) -> None:
     """Raise `InvalidRunError` for a zip, such as `export` makes."""
-    if other.is_file() and is_zipfile(other):
+    with translated_os_errors(other):
+        is_zip = other.is_file() and is_zipfile(other)
+    if is_zip:
         raise InvalidRunError(
             f"{other} is a zip, not a store: unpack it into a new folder, `astraguard-store "
             "import --results` that folder, then merge it"

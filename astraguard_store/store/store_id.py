@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from pathlib import Path
 from typing import Final
 
-from astraguard_store.exceptions import ArtifactWriteError, StoreMismatchError
+from astraguard_store.exceptions import (
+    ArtifactReadError,
+    ArtifactWriteError,
+    DatabaseError,
+    StoreMismatchError,
+)
 from astraguard_store.options import DATABASE_NAME
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.files import read_file, sync, sync_folder, write_all
@@ -28,6 +32,7 @@ def check_store_id(store: FolderStore) -> None:
 
     Raises:
         StoreMismatchError: They are not.
+        DatabaseError: The folder's can't be read.
     """
     _ids(store)
 
@@ -48,7 +53,7 @@ def settle_store_id(store: FolderStore) -> None:
     with store.turn("setting the store's id"):
         # Another process may have set it meanwhile.
         of_database, of_folder = _ids(store)
-        store_id = of_folder or of_database or secrets.token_hex(16)
+        store_id = of_folder or of_database or os.urandom(16).hex()
         if not of_folder:
             _write(store.root, store_id)
         if not of_database:
@@ -72,6 +77,10 @@ def _read(root: Path) -> str | None:
         content, _ = read_file(root, ID_NAME, _LONGEST_BYTES)
     except FileNotFoundError:
         return None
+    except ArtifactReadError as error:
+        # Not of a run's file: without it the database can't be used, and the drop-in asks
+        # the folders.
+        raise DatabaseError(str(error)) from error.__cause__ or error
     store_id = content.decode(errors="replace").strip()
     if not _ID.fullmatch(store_id):
         raise StoreMismatchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -59,6 +60,11 @@ def _telling(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except (OSError, ImportError, ArtifactReadError) as error:
+            if isinstance(error, ImportError) and sys.meta_path is None:
+                raise DatabaseError(
+                    "Python is ending, and loads no module any more: save before, or open the "
+                    "store once before"
+                ) from error
             has_number = isinstance(error, OSError) and isinstance(error, StoreError)
             if has_number or not is_file_limit(error):
                 raise

@@ -155,8 +155,13 @@ class _LockFile(FileIO):
 
     def unlock(self) -> None:
         """Give the lock back and close; a forked child that has a copy doesn't keep it."""
-        give_back(self.fileno())
-        self.close()
+        try:
+            give_back(self.fileno())
+        except OSError:
+            # What was done with the ticket is done; to close gives it back, too.
+            logger.warning("%s: the write lock wasn't given back", self.name, exc_info=True)
+        finally:
+            self.close()
 
     # Not in Python, where an exception might strike again; and `FileIO` warns of files left open.
     __del__ = FileIO.close

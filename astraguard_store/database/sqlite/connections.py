@@ -10,12 +10,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.engine import (
     BEGIN_TO_WRITE,
@@ -31,7 +30,6 @@ from astraguard_store.database.sqlite.errors import (
     translated_os_errors,
 )
 from astraguard_store.database.sqlite.open_files import OpenFiles, is_written_with_log
-from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
     DatabaseDamagedError,
@@ -39,8 +37,12 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import QueryResult
 from astraguard_store.system.files import is_same_file, open_descriptors
+
+if TYPE_CHECKING:
+    from astraguard_store.database.backend import Question
+    from astraguard_store.database.sqlite.user_sql import Asking
+    from astraguard_store.reports import QueryResult
 
 logger = logging.getLogger("astraguard_store")
 
@@ -84,7 +86,7 @@ class FileReader:
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        _check_is_file(path)
+        self._identity = _state_of_file(path)
         self._path = path
         self._log = f"{path}-wal"
         self._log_index = f"{path}-shm"
@@ -93,7 +95,6 @@ class FileReader:
         self._busy_timeout_s = busy_timeout_s
         # As text: a Path would be asked for it at each look.
         self._file = os.fspath(path)
-        self._identity = os.stat(path)
         self.lock = threading.RLock()
         self._watch_lock = threading.RLock()
         self._queries: sqlite3.Connection | None = None
@@ -177,6 +178,9 @@ class FileReader:
 
     def ask(self, question: Question) -> QueryResult:
         """Return the answer, from a connection of its own; see `Backend.ask`."""
+        # Nobody else needs it, and its patterns take 6 ms.
+        from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError
+
         asking = Asking(question)
         while True:
             try:
@@ -208,6 +212,8 @@ class FileReader:
                 self._under_way.discard(asking)
 
     def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
+        from astraguard_store.database.sqlite.user_sql import answer
+
         with translated(self._path), closing(self._connect_quietly(quiet)) as own:
             return answer(own, asking)
 
@@ -470,10 +476,10 @@ class FileWriter:
 
     def log_bytes(self) -> int:
         """Return the length of the write-ahead log, 0 if there is none."""
-        try:
-            return os.stat(f"{self._path}-wal").st_size
-        except FileNotFoundError:
-            return 0
+        log = f"{self._path}-wal"
+        with translated_os_errors(log), suppress(FileNotFoundError):
+            return os.stat(log).st_size
+        return 0
 
     def reuse_log(self, bytes_before: int, options: StoreOptions) -> None:
         """Move a long log into the database file; a failure only leaves it long.
@@ -529,9 +535,9 @@ def _snapshot(connection: sqlite3.Connection, query: Query[T]) -> T:
             connection.execute("ROLLBACK")
 
 
-def _check_is_file(path: Path) -> None:
+def _state_of_file(path: Path) -> os.stat_result:
     try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
+        found = os.stat(path)
     except PermissionError as error:
         raise DatabaseError(f"{path} can't be opened: {error.strerror}") from error
     except FileNotFoundError:
@@ -541,8 +547,9 @@ def _check_is_file(path: Path) -> None:
     except OSError as error:
         # Such as a link to itself.
         raise DatabaseDamagedError(path, str(error.strerror)) from error
-    if not is_file:
+    if not stat.S_ISREG(found.st_mode):
         raise DatabaseDamagedError(path, "it is no file")
+    return found
 
 
 def _file_state(found: os.stat_result) -> FileState:

@@ -15,6 +15,7 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 from astraguard_store.system.file_limit import is_at_file_limit
+from astraguard_store.system.files import why_unreadable
 
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What a statement raises; the last, where the driver's words quote a damaged schema."""
@@ -37,6 +38,7 @@ _CAUSES = {
         errno.EIO,
     ),
 }
+_FAILED_READS = frozenset({errno.EIO, errno.ENXIO})
 _CAUSES_IN_FULL = {
     sqlite3.SQLITE_IOERR_GETTEMPPATH: (
         "there is no folder for temporary files",
@@ -88,7 +90,7 @@ def database_error(
     if code in _BUSY:
         return DatabaseBusyError(str(where), waited_s)
     if code in _DAMAGED:
-        return DatabaseDamagedError(str(where), str(error))
+        return _unreadable(where) or DatabaseDamagedError(str(where), str(error))
     if code in _CAUSES:
         wrong, mend, number = _CAUSES[code]
         if code == sqlite3.SQLITE_CANTOPEN:
@@ -99,6 +101,17 @@ def database_error(
     if code == sqlite3.SQLITE_CONSTRAINT:
         return DatabaseError(f"{where}: {error}; {_IN_THE_WAY}")
     return DatabaseError(f"{where}: {error}")
+
+
+def _unreadable(where: object) -> DatabaseError | None:
+    """Return the error of a disk that can't be read, which SQLite takes for damage (EIO)."""
+    cause = why_unreadable(f"{where}") or why_unreadable(f"{where}-wal")
+    if cause is None or cause.errno not in _FAILED_READS:
+        return None
+    wrong, mend, _ = _CAUSES[sqlite3.SQLITE_IOERR]
+    failure = DatabaseError(f"{where}: {wrong} ({cause.strerror}); {mend}")
+    failure.errno = cause.errno
+    return failure
 
 
 def _why_it_cannot_be_opened(where: object) -> tuple[str, int] | None:

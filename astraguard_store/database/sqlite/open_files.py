@@ -248,8 +248,9 @@ def has_log_of_another(path: Path) -> bool:
 
 
 def _holds_frames(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return os.lstat(f"{path}-wal").st_size > _LOG_HEADER_BYTES
+    log = f"{path}-wal"
+    with translated_os_errors(log), suppress(FileNotFoundError):
+        return os.lstat(log).st_size > _LOG_HEADER_BYTES
     return False
 
 
