@@ -42,7 +42,7 @@ BATCH = 100
 
 # (module, function or method, what it is for), innermost names last.
 SAVE = (
-    ("repository", "new_run", "snapshot, checks, provenance"),
+    ("store.new_runs", "new_run", "snapshot, checks, provenance"),
     ("artifacts.staged_run", "StagedRun.create", "files made, empty"),
     ("artifacts.staged_run", "StagedRun.write", "CSV of a small run hashed and written"),
     ("formats.csv", "_render_in_python", "CSV as text"),

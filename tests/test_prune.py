@@ -437,7 +437,7 @@ class TestBatches:
     def test_what_dies_before_the_commit_takes_no_run_of_its_batch(
         self, store: RunRepository, results: Path
     ) -> None:
-        with pytest.raises(KeyboardInterrupt), right_before("delete", self.stop, call=4):
+        with pytest.raises(KeyboardInterrupt), right_before("delete_run", self.stop, call=4):
             store.prune(keep=1)
 
         assert ids(store) == ["r1", "r2", "r3"]

@@ -8,7 +8,6 @@ from scipy import special, stats
 from astraguard_store.verdict.special import (
     beta_cdf,
     beta_quantile,
-    normal_quantile,
     t_cdf,
     t_quantile,
 )
@@ -45,7 +44,3 @@ def test_a_quantile_of_t_is_scipys(p: float, df: float) -> None:
 @pytest.mark.parametrize("t", [-40.0, -2.5, 0.0, 0.3, 3.0])
 def test_the_distribution_of_t_is_scipys(t: float, df: float) -> None:
     assert t_cdf(t, df) == pytest.approx(stats.t.cdf(t, df), abs=EXACT)
-
-
-def test_a_quantile_of_the_normal_distribution_is_scipys() -> None:
-    assert normal_quantile(0.8) == pytest.approx(stats.norm.ppf(0.8), abs=EXACT)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from astraguard_store.artifacts.staging import new_token
+from astraguard_store.artifacts.staging import errors_name, new_token
 from astraguard_store.checks import check_attachment_name
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError
 from astraguard_store.formats.layout import ATTACHMENTS_NAME
@@ -52,17 +52,13 @@ def copy_attachment(
         ArtifactWriteError: It can't be written.
     """
     folder = root / run_id / ATTACHMENTS_NAME
-    try:
+    with errors_name(folder / name, "; nothing was attached"):
         make_folder(folder)
         # Through its descriptor: it must not be a link, and none may take its place.
         with open_folder(folder) as parent:
             found = _written(parent, name, chunks, durable=durable)
             if durable:
                 sync(parent)
-    except OSError as error:
-        raise ArtifactWriteError(
-            f"{folder / name} can't be written: {error.strerror}; nothing was attached"
-        ) from error
     return found
 
 

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from astraguard_store.artifacts.exports import write_parquet
-from astraguard_store.artifacts.staging import new_token
-from astraguard_store.exceptions import ArtifactWriteError
+from astraguard_store.artifacts.staging import appearing_whole, errors_name
 from astraguard_store.model import RunSummary
-from astraguard_store.system.files import make_folder, sync_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,27 +66,12 @@ class Dataset:
         """
         path = self._root / dataset_name(run, save)
         before = self._there.get(run.run_id, [])
-        try:
+        with errors_name(path):
             if path not in before:
-                make_folder(path.parent)
-                self._write_new(path, run.run_id, frame_of)
+                with appearing_whole(path) as beside:
+                    write_parquet(beside, [run.run_id], frame_of)
             for other in before:
                 if other != path:
                     other.unlink(missing_ok=True)
             self.bytes += path.stat().st_size
-        except OSError as error:
-            if isinstance(error, ArtifactWriteError):
-                raise
-            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
         self.files += 1
-
-    @staticmethod
-    def _write_new(path: Path, run_id: str, frame_of: Callable[[str], pl.DataFrame]) -> None:
-        # A name that engines pass by until the file is whole.
-        beside = path.with_name(f".{new_token()}~")
-        try:
-            write_parquet(beside, [run_id], frame_of)
-            beside.rename(path)
-            sync_folder(path.parent)
-        finally:
-            beside.unlink(missing_ok=True)

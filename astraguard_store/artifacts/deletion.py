@@ -22,63 +22,45 @@ class _Marker(NamedTuple):
 
 
 class Deletion:
-    """The files of runs that are being deleted; of runs without any there is nothing to do."""
+    """The intent to remove the files of some runs: a marker for each, kept until they are gone.
 
-    @property
-    def removed_bytes(self) -> int:
-        """What the files had that are removed."""
-        return 0
+    Args:
+        root: The results folder; None in memory, where there is nothing to do.
+        run_ids: The runs.
+        durable: Whether it must survive a power cut.
 
-    def remove_files(self, run_id: str) -> None:
-        """Remove those of a run; the deletion of its row is committed and the ticket held.
+    Raises:
+        ArtifactWriteError: A marker can't be written; nothing is deleted.
+    """
 
-        Threads may do so with several runs at a time.
-
-        Raises:
-            OSError: A file couldn't be removed; recovery does it later.
-        """
-
-    def finish(self) -> None:
-        """Forget the runs whose files are removed, once nothing brings them back.
-
-        Raises:
-            OSError: That can't be made sure of; recovery does it later.
-        """
-
-    def discard(self, run_ids: Iterable[str]) -> None:
-        """Forget the intent to delete these runs: it was not committed."""
-
-    def close(self) -> None:
-        """Let go; what is left is for recovery."""
-
-
-class StagedDeletion(Deletion):
-    """The intent to remove the files of some runs: a marker for each, kept until they are gone."""
-
-    def __init__(self, root: Path, run_ids: Iterable[str], *, durable: bool) -> None:
+    def __init__(
+        self, root: Path | None = None, run_ids: Iterable[str] = (), *, durable: bool = False
+    ) -> None:
         self._root = root
         self._durable = durable
         self._markers: dict[str, _Marker] = {}
         # (run id, bytes): threads add to it.
         self._removed: list[tuple[str, int]] = []
+        if root is None:
+            return
         try:
-            self._note(run_ids)
+            self._note(root, run_ids)
         except BaseException:
             self.discard(list(self._markers))
             self.close()
             raise
 
-    def _note(self, run_ids: Iterable[str]) -> None:
-        path = self._root / STAGING_NAME
+    def _note(self, root: Path, run_ids: Iterable[str]) -> None:
+        path = root / STAGING_NAME
         try:
-            ensure_staging(self._root)
+            ensure_staging(root)
             for run_id in run_ids:
-                path = StagedName(run_id, new_token(), DELETION_SUFFIX).path(self._root)
+                path = StagedName(run_id, new_token(), DELETION_SUFFIX).path(root)
                 self._markers[run_id] = _Marker(path, create_locked(path))
             if self._durable:
                 # Together: the file system commits syncs at once that come at the same time.
                 run_all([partial(sync, marker.descriptor) for marker in self._markers.values()])
-                sync_folder(self._root / STAGING_NAME)
+                sync_folder(root / STAGING_NAME)
         except OSError as error:
             raise ArtifactWriteError(
                 f"{path} can't be written: {error.strerror}; {path.name.rpartition('~')[0]!r} "
@@ -91,25 +73,36 @@ class StagedDeletion(Deletion):
         return sum(size for _, size in self._removed)
 
     def remove_files(self, run_id: str) -> None:
-        """Remove those of a run; see `Deletion`."""
-        self._removed.append((run_id, remove_files(self._root, run_id)))
+        """Remove those of a run; the deletion of its row is committed and the ticket held.
+
+        Threads may do so with several runs at a time.
+
+        Raises:
+            OSError: A file couldn't be removed; recovery does it later.
+        """
+        if self._root is not None:
+            self._removed.append((run_id, remove_files(self._root, run_id)))
 
     def finish(self) -> None:
-        """Sync the folder, and remove the markers; see `Deletion`."""
-        if self._durable:
+        """Forget the runs whose files are removed, once nothing brings them back.
+
+        Raises:
+            OSError: That can't be made sure of; recovery does it later.
+        """
+        if self._root is not None and self._durable:
             sync_folder(self._root)
         for run_id, _ in self._removed:
             self._markers[run_id].path.unlink()
 
     def discard(self, run_ids: Iterable[str]) -> None:
-        """Remove the markers of these runs; see `Deletion`."""
-        for run_id in run_ids:
+        """Forget the intent to delete these runs: it was not committed."""
+        for run_id in self._markers.keys() & run_ids:
             # If the marker can't be removed, recovery finds the run's row and removes it;
             # the failure that led here is the one to raise.
             with suppress(OSError):
                 self._markers[run_id].path.unlink()
 
     def close(self) -> None:
-        """Give back the markers' locks; see `Deletion`."""
+        """Give back the markers' locks; what is left is for recovery."""
         for marker in self._markers.values():
             unlock(marker.descriptor)

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.artifacts.staging import new_token
+from astraguard_store.artifacts.staging import errors_name, new_token
 from astraguard_store.artifacts.verification import OpenFile, name_of
 from astraguard_store.columns import Columns, panics_raise, polars_is_usable
-from astraguard_store.exceptions import ArtifactWriteError, StoreError
+from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.layout import PARQUET, compression_of
 from astraguard_store.formats.parquet import frame_of as frame_of_columns
 from astraguard_store.model import RunSummary, epoch_us
@@ -67,17 +67,11 @@ def appearing(target: Path) -> Iterator[Path]:
     _check_free(target)
     beside = target.with_name(f".{target.name[:200]}~{new_token()}")
     try:
-        yield beside
-        _check_free(target)
-        beside.rename(target)
-        sync_folder(target.parent.resolve())
-    except StoreError:
-        raise
-    except OSError as error:
-        raise ArtifactWriteError(
-            # Those of polars have no number, and so no `strerror`.
-            f"{target} can't be written: {error.strerror or error}; nothing was exported"
-        ) from error
+        with errors_name(target, "; nothing was exported"):
+            yield beside
+            _check_free(target)
+            beside.rename(target)
+            sync_folder(target.parent.resolve())
     finally:
         if beside.is_dir():
             shutil.rmtree(beside, ignore_errors=True)
@@ -124,23 +118,20 @@ class FolderOfRuns:
     def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file, with its time: `import` finds in it when the run was."""
         folder = self._made(self._folder / run.run_id)
-        with (folder / name_of(run.run_id, file.noted)).open("xb") as copy:
-            for chunk in file.checked_chunks():
-                copy.write(chunk)
-            copy.flush()
-            os.utime(copy.fileno(), ns=(file.modified_ns, file.modified_ns))
-            sync(copy.fileno())
-            self._bytes += copy.tell()
+        path = folder / name_of(run.run_id, file.noted)
+        self._write(path, file.checked_chunks(), file.modified_ns)
 
     def add_beside(self, run: RunSummary, name: str, chunks: Iterator[bytes]) -> None:
         """Write another file; see `RunsTarget.add_beside`."""
         path = self._made(self._folder / run.run_id) / name
         self._made(path.parent)
-        recorded_ns = epoch_us(run.recorded_at) * 1000
+        self._write(path, chunks, epoch_us(run.recorded_at) * 1000)
+
+    def _write(self, path: Path, chunks: Iterator[bytes], time_ns: int) -> None:
         with path.open("xb") as copy:
             copy.writelines(chunks)
             copy.flush()
-            os.utime(copy.fileno(), ns=(recorded_ns, recorded_ns))
+            os.utime(copy.fileno(), ns=(time_ns, time_ns))
             sync(copy.fileno())
             self._bytes += copy.tell()
 
@@ -167,33 +158,33 @@ class ZipOfRuns:
     def add(self, run: RunSummary, file: OpenFile) -> None:
         """Copy one file; its time is that of the run, to 2 s."""
         name = name_of(run.run_id, file.noted)
-        member = zipfile.ZipInfo(f"{run.run_id}/{name}", _zip_time(run.recorded_at))
-        member.external_attr = _PLAIN_FILE
-        # zipfile decides by it whether the member needs ZIP64.
-        member.file_size = file.noted.bytes
-        packed = file.noted.kind == PARQUET or compression_of(name)
-        member.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-        try:
-            with self._zip.open(member, "w") as copy:
-                for chunk in file.checked_chunks():
-                    copy.write(chunk)
-        except BaseException:
-            # Else it writes its directory when it is collected, and the complaint of a
-            # full disk goes to stderr.
-            with suppress(OSError):
-                self._zip.close()
-            raise
+        is_packed = file.noted.kind == PARQUET or compression_of(name) is not None
+        self._write(run, name, file.checked_chunks(), file.noted.bytes, is_packed=is_packed)
 
     def add_beside(self, run: RunSummary, name: str, chunks: Iterator[bytes]) -> None:
         """Write another file; see `RunsTarget.add_beside`."""
+        self._write(run, name, chunks)
+
+    def _write(
+        self,
+        run: RunSummary,
+        name: str,
+        chunks: Iterator[bytes],
+        size: int | None = None,
+        *,
+        is_packed: bool = False,
+    ) -> None:
         member = zipfile.ZipInfo(f"{run.run_id}/{name}", _zip_time(run.recorded_at))
         member.external_attr = _PLAIN_FILE
-        member.compress_type = zipfile.ZIP_DEFLATED
+        # zipfile decides by it whether the member needs ZIP64.
+        member.file_size = size or 0
+        member.compress_type = zipfile.ZIP_STORED if is_packed else zipfile.ZIP_DEFLATED
         try:
-            with self._zip.open(member, "w", force_zip64=True) as copy:
-                for chunk in chunks:
-                    copy.write(chunk)
+            with self._zip.open(member, "w", force_zip64=size is None) as copy:
+                copy.writelines(chunks)
         except BaseException:
+            # Else it writes its directory when it is collected, and the complaint of a
+            # full disk goes to stderr.
             with suppress(OSError):
                 self._zip.close()
             raise

@@ -13,7 +13,7 @@ from astraguard_store.artifacts.attachments import keep_attachments
 from astraguard_store.artifacts.staging import staged_path
 from astraguard_store.formats.layout import ATTACHMENTS_NAME, FILES, name_in
 from astraguard_store.model import Artifact
-from astraguard_store.system.files import open_folder, sync
+from astraguard_store.system.files import open_folder, status_in, sync
 
 logger = logging.getLogger("astraguard_store")
 
@@ -74,7 +74,7 @@ def publish_files(
                 )
                 for suffix in suffixes
             ]
-            if not any(moved) and not _is_there(name, descriptor):
+            if not any(moved) and status_in(descriptor, name) is None:
                 _warn_of_missing(root, run_id, name)
     return new_folder
 
@@ -123,14 +123,6 @@ def _warn_of_missing(root: Path, run_id: str, name: str) -> None:
         name,
         run_id,
     )
-
-
-def _is_there(name: str, folder_descriptor: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder_descriptor, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def remove_files(root: Path, run_id: str) -> int:

@@ -10,22 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from astraguard_store.artifacts.staging import new_token
+from astraguard_store.artifacts.staging import appearing_whole, errors_name
 from astraguard_store.exceptions import (
     ArtifactReadError,
     ArtifactWriteError,
     MissingExtraError,
+    StoreError,
     StoreNotFoundError,
 )
 from astraguard_store.options import names_server
-from astraguard_store.system.files import make_folder, sync_file, sync_folder
+from astraguard_store.system.files import sync_file
 
 # Of a name in a place: see `dataset.dataset_name`.
 _PARTS = 3
@@ -124,10 +125,8 @@ def read_raw(location: str) -> bytes:
             raise ArtifactReadError(f"{location} can't be read: {error.strerror}") from error
     base, name = _split(location)
     bucket = _Bucket(base)
-    try:
+    with _reasons(ArtifactReadError, f"{location} can't be read"):
         return bytes(bucket.obstore.get(bucket.store, name).bytes())
-    except Exception as error:
-        raise ArtifactReadError(f"{location} can't be read: {_reason(error)}") from error
 
 
 def remove_raw(location: str, run_id: str) -> str | None:
@@ -162,22 +161,11 @@ class _Folder:
 
     def write(self, name: str, make: Callable[[Path], object]) -> _RawFile:
         path = self._root / name
-        try:
+        with errors_name(path):
             if not path.exists():
-                make_folder(path.parent)
-                # A name that engines pass by until the file is whole.
-                beside = path.with_name(f".{new_token()}~")
-                try:
+                with appearing_whole(path) as beside:
                     make(beside)
-                    beside.rename(path)
-                    sync_folder(path.parent)
-                finally:
-                    beside.unlink(missing_ok=True)
             return _RawFile(str(path), *_size_and_hash(path))
-        except OSError as error:
-            if isinstance(error, ArtifactWriteError):
-                raise
-            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
 
     def remove(self, location: str) -> None:
         if location.startswith(self.base):
@@ -189,18 +177,9 @@ class _Folder:
 
     def put(self, name: str, content: bytes) -> str:
         path = self._root / name
-        beside = path.with_name(f".{new_token()}~")
-        try:
-            make_folder(path.parent)
-            try:
-                beside.write_bytes(content)
-                sync_file(beside)
-                beside.rename(path)
-                sync_folder(path.parent)
-            finally:
-                beside.unlink(missing_ok=True)
-        except OSError as error:
-            raise ArtifactWriteError(f"{path} can't be written: {error.strerror}") from error
+        with appearing_whole(path) as beside:
+            beside.write_bytes(content)
+            sync_file(beside)
         return str(path)
 
     def small_files(self, folder: str) -> list[SmallFile]:
@@ -226,29 +205,21 @@ class _Bucket:
             raise MissingExtraError("object storage", "objects") from None
         self.obstore: Any = obstore
         self.base = f"{url.rstrip('/')}/"
-        try:
+        with _reasons(StoreNotFoundError, f"{url} can't be used"):
             self.store = obstore.store.from_url(url)
-        except Exception as error:
-            raise StoreNotFoundError(f"{url} can't be used: {_reason(error)}") from error
 
     def write(self, name: str, make: Callable[[Path], object]) -> _RawFile:
         location = f"{self.base}{name}"
-        try:
+        with _reasons(ArtifactWriteError, f"{location} can't be asked"):
             known = self._known(name)
-        except Exception as error:
-            raise ArtifactWriteError(f"{location} can't be asked: {_reason(error)}") from error
         if known:
             return _RawFile(location, *known)
         with tempfile.TemporaryDirectory(prefix="astraguard-") as folder:
             path = Path(folder, "raw.parquet")
             make(path)
             found = _size_and_hash(path)
-            try:
+            with _reasons(ArtifactWriteError, f"{location} can't be written"):
                 self.obstore.put(self.store, name, path)
-            except Exception as error:
-                raise ArtifactWriteError(
-                    f"{location} can't be written: {_reason(error)}"
-                ) from error
         return _RawFile(location, *found)
 
     def remove(self, location: str) -> None:
@@ -264,24 +235,18 @@ class _Bucket:
 
     def put(self, name: str, content: bytes) -> str:
         location = f"{self.base}{name}"
-        try:
+        with _reasons(ArtifactWriteError, f"{location} can't be written"):
             self.obstore.put(self.store, name, content)
-        except Exception as error:
-            raise ArtifactWriteError(f"{location} can't be written: {_reason(error)}") from error
         return location
 
     def small_files(self, folder: str) -> list[SmallFile]:
         found = []
-        try:
+        with _reasons(ArtifactReadError, f"{self.base}{folder} can't be read"):
             for file in self.obstore.list(self.store, prefix=folder).collect():
                 with suppress(FileNotFoundError):  # who wrote it is done
                     content = bytes(self.obstore.get(self.store, file["path"]).bytes())
                     location = f"{self.base}{file['path']}"
                     found.append(SmallFile(location, content, file["last_modified"]))
-        except Exception as error:
-            raise ArtifactReadError(
-                f"{self.base}{folder} can't be read: {_reason(error)}"
-            ) from error
         return found
 
     def _known(self, name: str) -> tuple[int, str] | None:
@@ -319,6 +284,15 @@ def _split(location: str) -> tuple[str, str]:
 def _size_and_hash(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _reasons(failure: type[StoreError], what: str) -> Iterator[None]:
+    """Raise whatever obstore raises inside as *failure*: its errors have no common base."""
+    try:
+        yield
+    except Exception as error:
+        raise failure(f"{what}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

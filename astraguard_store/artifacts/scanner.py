@@ -28,7 +28,7 @@ from astraguard_store.artifacts.verification import has_files
 from astraguard_store.checks import check_run_id
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
 from astraguard_store.formats.layout import STAGING_NAME, SUMMARY_NAMES
-from astraguard_store.system.files import open_folder
+from astraguard_store.system.files import open_folder, status_in
 
 logger = logging.getLogger("astraguard_store")
 
@@ -159,7 +159,9 @@ def _runs_among(
     """
     for time_ns, name in newest:
         if _is_run_id(name):
-            if _is_folder(name, folder):
+            # No link to one; and it may be gone by now.
+            found = status_in(folder, name)
+            if found and stat.S_ISDIR(found.st_mode):
                 yield time_ns, name
             else:
                 others.append(name)
@@ -204,15 +206,6 @@ def _summary_status(folder: int, name: str) -> os.stat_result | None:
             # No folder.
             return None
     return None
-
-
-def _is_folder(name: str, folder: int) -> bool:
-    """Tell whether it is no symbolic link to one; what is gone by now is none either."""
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISDIR(found.st_mode)
 
 
 def _is_run_id(name: str) -> bool:

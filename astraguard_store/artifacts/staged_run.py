@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from astraguard_store.artifacts.publishing import publish_files
-from astraguard_store.artifacts.staging import new_token, staged_path, sync_staging
-from astraguard_store.exceptions import ArtifactWriteError, StoreError
+from astraguard_store.artifacts.staging import errors_name, new_token, staged_path, sync_staging
+from astraguard_store.exceptions import ArtifactWriteError
 from astraguard_store.formats.compression import compressed
 from astraguard_store.formats.layout import (
     FILES,
@@ -284,17 +284,9 @@ class StagedRun:
     def _staged_path(self, suffix: str) -> str:
         return staged_path(self._root, self.run_id, self.token, suffix)
 
-    @contextmanager
-    def _errors_name(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except OSError as error:
-            raise ArtifactWriteError(
-                f"{self._root / self.run_id / name} can't be written: "
-                f"{error.strerror}; run {self.run_id!r} was not saved"
-            ) from error
+    def _errors_name(self, name: str) -> AbstractContextManager[None]:
+        path = f"{self._root}/{self.run_id}/{name}"
+        return errors_name(path, f"; run {self.run_id!r} was not saved")
 
 
 class StagedRuns:

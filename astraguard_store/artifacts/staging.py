@@ -14,12 +14,13 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from astraguard_store.checks import check_run_id
-from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError
+from astraguard_store.exceptions import ArtifactWriteError, InvalidRunError, StoreError
 from astraguard_store.formats.layout import (
     DELETION_SUFFIX,
     FILES,
@@ -27,7 +28,7 @@ from astraguard_store.formats.layout import (
     KEPT_RUN_SUFFIX,
     STAGING_NAME,
 )
-from astraguard_store.system.files import open_folder, sync_folder
+from astraguard_store.system.files import make_folder, open_folder, sync_folder
 
 logger = logging.getLogger("astraguard_store")
 
@@ -89,6 +90,44 @@ class StagedName:
 def new_token() -> str:
     """Return a name for one save that no other save has: 16 hex digits."""
     return os.urandom(_TOKEN_LENGTH // 2).hex()
+
+
+@contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which engines pass by; it gets the name *path* if all goes well.
+
+    The folder is made where it is missing.
+
+    Raises:
+        ArtifactWriteError: It can't be written; what was there is as it was.
+    """
+    with errors_name(path):
+        make_folder(path.parent)
+        beside = path.with_name(f".{new_token()}~")
+        try:
+            yield beside
+            beside.rename(path)
+            sync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_name(path: Path | str, so: str = "") -> Iterator[None]:
+    """Raise what the system raises inside as ArtifactWriteError that names *path*.
+
+    Args:
+        path: What is written.
+        so: What follows, for the message.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        # Those of polars have no number, and so no `strerror`.
+        why = error.strerror or error
+        raise ArtifactWriteError(f"{path} can't be written: {why}{so}") from error
 
 
 def ensure_staging(root: Path) -> None:

@@ -32,7 +32,7 @@ from astraguard_store.formats.parquet import check_parquet, render_parquet
 from astraguard_store.formats.summary import render_document
 from astraguard_store.model import ArtifactKind
 from astraguard_store.options import StoreOptions
-from astraguard_store.system.files import open_folder
+from astraguard_store.system.files import open_folder, status_in
 from astraguard_store.system.mounts import case_twin
 from astraguard_store.system.threads import made_ahead
 
@@ -98,19 +98,13 @@ def check_target(root: Path, run_id: str) -> None:
             )
         with open_folder(folder) as descriptor:
             for name in FILES:
-                _check_replaceable(name, descriptor, folder)
+                found = status_in(descriptor, name)
+                if found and stat.S_ISDIR(found.st_mode):
+                    reason = os.strerror(errno.EISDIR)
+                    raise IsADirectoryError(errno.EISDIR, reason, f"{folder}/{name}")
     except FileNotFoundError:
         return
     except OSError as error:
         raise ArtifactWriteError(
             f"{error.filename or folder} can't take a run's files: {error.strerror}"
         ) from error
-
-
-def _check_replaceable(name: str, folder_descriptor: int, folder: str) -> None:
-    try:
-        found = os.stat(name, dir_fd=folder_descriptor, follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), f"{folder}/{name}")

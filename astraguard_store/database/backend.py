@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar
 
 from astraguard_store.checks import check_non_negative
 from astraguard_store.database.sql import Connection, Query
@@ -54,6 +54,21 @@ class Question:
         bound = {name: _bound(name, value) for name, value in _named(self.parameters)}
         by_name = isinstance(self.parameters, Mapping)
         object.__setattr__(self, "parameters", bound if by_name else tuple(bound.values()))
+
+    def result(self, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> QueryResult:
+        """Return the answer of these rows, of which there may be one too many."""
+        # The chain of imports is long enough.
+        from astraguard_store.reports import QueryResult
+
+        is_cut = self.row_limit is not None and len(rows) > self.row_limit
+        return QueryResult(columns, rows[: self.row_limit], truncated=is_cut)
+
+    def too_long(self) -> QueryError:
+        """Return the error of a statement that was stopped after its time limit."""
+        return QueryError(
+            f"the query was stopped after its time limit of {self.time_limit_s:g} s; "
+            "ask for less, or give it a higher limit"
+        )
 
 
 class Answering(Protocol):

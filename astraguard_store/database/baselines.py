@@ -12,7 +12,6 @@ from typing import Any
 from astraguard_store.database.core import (
     baseline_runs,
     bindparam,
-    compiled,
     delete,
     exists,
     first,
@@ -28,12 +27,10 @@ Row = tuple[Any, ...]
 
 
 @kept()
-def _baselines_sql() -> str:
+def _baselines_sql() -> Any:
     row = baseline_runs.c
     # By the run: SQLite finds the names in an index and sorts them.
-    return compiled(
-        select(row.baseline, row.run_id, row.set_at_us).order_by(row.baseline, row.run_id)
-    )
+    return select(row.baseline, row.run_id, row.set_at_us).order_by(row.baseline, row.run_id)
 
 
 def baselines(connection: Connection) -> dict[str, Baseline]:
@@ -50,8 +47,8 @@ def baselines(connection: Connection) -> dict[str, Baseline]:
 
 
 @kept()
-def _delete_sql() -> str:
-    return compiled(delete(baseline_runs).where(baseline_runs.c.baseline == bindparam("name")))
+def _delete_sql() -> Any:
+    return delete(baseline_runs).where(baseline_runs.c.baseline == bindparam("name"))
 
 
 def set_baseline(connection: Connection, name: str, run_ids: Iterable[str], now_us: int) -> None:
@@ -66,14 +63,10 @@ def delete_baseline(connection: Connection, name: str) -> bool:
 
 
 @kept()
-def _others_sql() -> str:
+def _others_sql() -> Any:
     row = baseline_runs.c
-    return compiled(
-        select(
-            exists().where(
-                row.baseline == bindparam("name"), row.set_at_us != bindparam("set_at_us")
-            )
-        )
+    return select(
+        exists().where(row.baseline == bindparam("name"), row.set_at_us != bindparam("set_at_us"))
     )
 
 
@@ -88,25 +81,25 @@ def insert_verdicts(connection: Connection, rows: Iterable[Row]) -> None:
 
 
 @kept()
-def _baselines_of_run_sql() -> str:
+def _baselines_of_run_sql() -> Any:
     row = baseline_runs.c
     of_run = row.run_id == bindparam("run_id")
-    return compiled(select(row.baseline, row.set_at_us).where(of_run).order_by(row.baseline))
+    return select(row.baseline, row.set_at_us).where(of_run).order_by(row.baseline)
 
 
 @kept()
-def _verdicts_of_run_sql() -> str:
+def _verdicts_of_run_sql() -> Any:
     row = run_verdicts.c
     columns = (row[name] for name in RecordedVerdict._fields)
     of_run = row.run_id == bindparam("run_id")
-    return compiled(select(*columns).where(of_run).order_by(row.judged_at_us))
+    return select(*columns).where(of_run).order_by(row.judged_at_us)
 
 
 @kept()
-def _judged_sql() -> str:
+def _judged_sql() -> Any:
     row = run_verdicts.c
     after = row.run_id > bindparam("after")
-    return compiled(first(select(row.run_id).distinct().where(after).order_by(row.run_id)))
+    return first(select(row.run_id).distinct().where(after).order_by(row.run_id))
 
 
 def judged_run_ids(connection: Connection, after: str, limit: int) -> list[str]:
@@ -115,10 +108,10 @@ def judged_run_ids(connection: Connection, after: str, limit: int) -> list[str]:
 
 
 @kept()
-def _marks_sql() -> str:
+def _marks_sql() -> Any:
     row = run_verdicts.c
     named = row.run_id.in_(select(given_values("run_ids")))
-    return compiled(select(row.run_id, row.judged_at_us).where(named))
+    return select(row.run_id, row.judged_at_us).where(named)
 
 
 def verdict_marks(connection: Connection, run_ids: Collection[str]) -> set[tuple[str, int]]:

@@ -8,6 +8,7 @@ SQLAlchemy's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -170,23 +171,8 @@ def _searched_on_postgresql(element: _Unsearched, compiler: Any, **options: Any)
     return str(compiler.process(element.clauses, **options))
 
 
-def day_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
-    """Return the day of a moment, µs since 1970, in UTC: ``2026-11-21``."""
-    return _InCalendar(moment_us, "day")
-
-
-def month_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
-    """Return the month of a moment, µs since 1970, in UTC: ``2026-11``."""
-    return _InCalendar(moment_us, "month")
-
-
-def week_of(moment_us: ColumnElement[int]) -> ColumnElement[str]:
-    """Return the ISO week of a moment, µs since 1970, in UTC: ``2026-W47``."""
-    return _InCalendar(moment_us, "week")
-
-
 class _InCalendar(FunctionElement[str]):
-    """The day, month or week of a moment."""
+    """The day, month or ISO week of a moment, µs since 1970, in UTC."""
 
     name = "in_calendar"
     inherit_cache = False
@@ -195,6 +181,11 @@ class _InCalendar(FunctionElement[str]):
         super().__init__(moment_us)
         self.type = Text()
         self.unit = unit
+
+
+day_of: Final = partial(_InCalendar, unit="day")  # 2026-11-21
+month_of: Final = partial(_InCalendar, unit="month")  # 2026-11
+week_of: Final = partial(_InCalendar, unit="week")  # 2026-W47
 
 
 @compiles(_InCalendar)

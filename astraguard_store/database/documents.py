@@ -22,7 +22,6 @@ import msgspec
 
 from astraguard_store.database.core import (
     bindparam,
-    compiled,
     delete,
     first,
     func,
@@ -196,8 +195,8 @@ def decode(run_id: str, document: bytes) -> RunParts | None:
 
 
 @kept()
-def _write_sql() -> str:
-    return compiled(upsert(run_documents))
+def _write_sql() -> Any:
+    return upsert(run_documents)
 
 
 def write_document(connection: Connection, run_id: str, document: bytes | None) -> None:
@@ -210,28 +209,26 @@ def write_document(connection: Connection, run_id: str, document: bytes | None) 
 
 
 @kept()
-def _delete_sql() -> str:
-    return compiled(delete(run_documents).where(run_documents.c.run_id == bindparam("run_id")))
+def _delete_sql() -> Any:
+    return delete(run_documents).where(run_documents.c.run_id == bindparam("run_id"))
 
 
 def renew_document(connection: Connection, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     connection.execute(_delete_sql(), (run_id,))
-    write_document(connection, run_id, encode(run_id, _stored_parts(connection, run_id)))
+    write_document(connection, run_id, encode(run_id, stored_parts(connection, run_id)))
 
 
 @kept()
-def _missing_sql() -> str:
+def _missing_sql() -> Any:
     document = run_documents.c.document
     beginning = func.substr(document, whole(1), whole(len(_BEGINNING)))
-    return compiled(
-        first(
-            select(runs.c.run_id)
-            .join_from(runs, run_documents, isouter=True)
-            .where(runs.c.run_id > bindparam("after"))
-            .where(or_(document.is_(None), beginning != bindparam("beginning")))
-            .order_by(runs.c.run_id)
-        )
+    return first(
+        select(runs.c.run_id)
+        .join_from(runs, run_documents, isouter=True)
+        .where(runs.c.run_id > bindparam("after"))
+        .where(or_(document.is_(None), beginning != bindparam("beginning")))
+        .order_by(runs.c.run_id)
     )
 
 
@@ -248,9 +245,9 @@ def renew_missing_documents(connection: Connection, after: str, most: int) -> st
 
 
 @kept()
-def _document_sql() -> str:
+def _document_sql() -> Any:
     document = run_documents.c
-    return compiled(select(document.document).where(document.run_id == bindparam("run_id")))
+    return select(document.document).where(document.run_id == bindparam("run_id"))
 
 
 def document_state(connection: Connection, run_id: str) -> DocumentState:
@@ -260,7 +257,7 @@ def document_state(connection: Connection, run_id: str) -> DocumentState:
         ``missing`` also for one of another format, which isn't read.
     """
     stored = connection.execute(_document_sql(), (run_id,)).fetchone()
-    return state_of(run_id, stored and stored[0], _stored_parts(connection, run_id))
+    return state_of(run_id, stored and stored[0], stored_parts(connection, run_id))
 
 
 def state_of(run_id: str, stored: bytes | None, parts: RunParts) -> DocumentState:
@@ -277,11 +274,12 @@ _COPIED: Final = ("statistics", "artifacts")
 
 
 @kept(*({"table": table} for table in _COPIED))
-def _rows_sql(*, table: str) -> str:
+def _rows_sql(*, table: str) -> Any:
     copied = metadata.tables[table]
-    return compiled(select(copied).where(copied.c.run_id == bindparam("run_id")))
+    return select(copied).where(copied.c.run_id == bindparam("run_id"))
 
 
-def _stored_parts(connection: Connection, run_id: str) -> RunParts:
+def stored_parts(connection: Connection, run_id: str) -> RunParts:
+    """Return what the rows of a run say, by two statements; one snapshot is needed."""
     sqls = (_rows_sql(table=table) for table in _COPIED)
     return parts_of(*(connection.execute(sql, (run_id,)).fetchall() for sql in sqls))

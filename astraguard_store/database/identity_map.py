@@ -62,7 +62,9 @@ class IdentityMap:
             entry = self._entries.get(key)
             if entry is None or entry[1][0] != self._epoch:
                 return None
-            if self._changed and self._is_changed_since(entry[1], entry[2]):
+            if self._changed and any(
+                self._changed.get(run_id, 0) > entry[1][1] for run_id in entry[2]
+            ):
                 return None
             self._hits += 1
             self._entries.move_to_end(key)
@@ -124,9 +126,6 @@ class IdentityMap:
     def reset_after_fork(self) -> None:
         """Start anew in a child: the lock may have been held, and nothing is known."""
         self.__init__(self._limit, self._same)  # type: ignore[misc]
-
-    def _is_changed_since(self, mark: Mark, run_ids: Iterable[str]) -> bool:
-        return any(self._changed.get(run_id, 0) > mark[1] for run_id in run_ids)
 
     def _drop_comparisons(self) -> None:
         """Hold nothing that depends on more than its key, so that all changes can be forgotten."""

@@ -6,8 +6,7 @@ The tables of statistics are named here only, for everything that judges runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,14 +15,12 @@ from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
     bindparam,
     buckets,
-    compiled,
     exists,
     first,
     func,
     given_values,
     literal_column,
     machine_noise,
-    null,
     run_tags,
     run_verdicts,
     runs,
@@ -31,7 +28,13 @@ from astraguard_store.database.core import (
     statistics,
     units,
 )
-from astraguard_store.database.rows import STATISTICS_COLUMNS, worst
+from astraguard_store.database.rows import (
+    STATISTICS_COLUMNS,
+    provenance_values,
+    started_us,
+    what_it_was,
+    worst,
+)
 from astraguard_store.database.sql import ALL_SATELLITES, Connection, kept
 from astraguard_store.exceptions import DatabaseError
 from astraguard_store.model import FrozenMapping, MetricSummary, epoch_us, with_bounds
@@ -43,12 +46,6 @@ from astraguard_store.verdict.values import JudgedRun
 SERIES_STATISTICS: Final = ("mean", "p50", "p95", "p99")
 """The statistics whose history can be looked at."""
 
-# Without the units, which have a table of their own.
-_PROVENANCE: Final = tuple(f.name for f in fields(Provenance) if f.name != "units")
-_DIRTY: Final = _PROVENANCE.index("git_dirty")
-# The times differ between any two runs, so nothing is judged by them.
-_TIMES: Final = ("started_at", "finished_at")
-
 
 def _is_finished() -> Any:
     # What ended early is no measure of anything, unless somebody names it.
@@ -58,84 +55,59 @@ def _is_finished() -> Any:
 Row = tuple[Any, ...]
 
 
-@kept()
-def _runs_sql() -> str:
-    started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
-    was = [null() if name in _TIMES else runs.c[name] for name in _PROVENANCE]
-    return compiled(
-        select(runs.c.run_id, started_us, *worst(), *was)
-        .select_from(runs.outerjoin(machine_noise))
-        .where(runs.c.run_id.in_(select(given_values("run_ids"))))
-    )
+def _machine() -> Any:
+    return func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
+
+
+def _of_given(table: Any) -> Any:
+    return table.c.run_id.in_(select(given_values("run_ids")))
 
 
 @kept()
-def _tags_sql() -> str:
+def _runs_sql() -> Any:
+    source = runs.outerjoin(machine_noise)
+    columns = select(runs.c.run_id, started_us(), *worst(), *what_it_was())
+    return columns.select_from(source).where(_of_given(runs))
+
+
+@kept()
+def _tags_sql() -> Any:
     tag = run_tags.c
-    given = select(given_values("run_ids"))
-    return compiled(select(tag.run_id, tag.tag, tag.value).where(tag.run_id.in_(given)))
+    return select(tag.run_id, tag.tag, tag.value).where(_of_given(run_tags))
 
 
 @kept()
-def _units_sql() -> str:
-    unit = units.c
-    given = select(given_values("run_ids"))
-    columns = (unit[name] for name in UNIT_FIELDS)
-    return compiled(select(unit.run_id, unit.satellite_id, *columns).where(unit.run_id.in_(given)))
+def _units_sql() -> Any:
+    columns = (units.c[name] for name in ("run_id", "satellite_id", *UNIT_FIELDS))
+    return select(*columns).where(_of_given(units))
+
+
+@kept({"of_satellites": False}, {"of_satellites": True})
+def _statistics_sql(*, of_satellites: bool) -> Any:
+    row = statistics.c
+    of_all = row.satellite_id == OF_ALL_SATELLITES
+    names = ("run_id", "metric_type", "satellite_id", *STATISTICS_COLUMNS)
+    wanted = ~of_all if of_satellites else of_all
+    return select(*(row[name] for name in names)).where(_of_given(statistics), wanted)
 
 
 @kept()
-def _metrics_sql() -> str:
-    columns = (statistics.c[name] for name in STATISTICS_COLUMNS)
-    return compiled(
-        select(statistics.c.run_id, statistics.c.metric_type, *columns).where(
-            statistics.c.run_id.in_(select(given_values("run_ids"))),
-            statistics.c.satellite_id == OF_ALL_SATELLITES,
-        )
-    )
-
-
-@kept()
-def _served_sql() -> str:
+def _served_sql() -> Any:
     """Return the statement for the most events on one satellite, and one satellite's name."""
-    table = statistics.c
-    return compiled(
-        select(
-            table.run_id,
-            table.metric_type,
-            func.max(table.count),
-            func.min(table.satellite_id),
-            func.max(table.satellite_id),
-        )
-        .where(
-            table.run_id.in_(select(given_values("run_ids"))),
-            table.satellite_id != OF_ALL_SATELLITES,
-        )
-        .group_by(table.run_id, table.metric_type)
-    )
+    row = statistics.c
+    names = (func.min(row.satellite_id), func.max(row.satellite_id))
+    columns = select(row.run_id, row.metric_type, func.max(row.count), *names)
+    of_satellites = columns.where(_of_given(statistics), row.satellite_id != OF_ALL_SATELLITES)
+    return of_satellites.group_by(row.run_id, row.metric_type)
 
 
 @kept()
-def _satellites_sql() -> str:
-    table = statistics.c
-    columns = (table[name] for name in STATISTICS_COLUMNS)
-    return compiled(
-        select(table.run_id, table.metric_type, table.satellite_id, *columns).where(
-            table.run_id.in_(select(given_values("run_ids"))),
-            table.satellite_id != OF_ALL_SATELLITES,
-        )
-    )
-
-
-@kept()
-def _buckets_sql() -> str:
+def _buckets_sql() -> Any:
     bucket = buckets.c
-    return compiled(
-        select(bucket.run_id, bucket.counts).where(
-            bucket.run_id.in_(select(given_values("run_ids"))),
-            bucket.satellite_id == bindparam("satellite_id"),
-            bucket.metric_type == bindparam("metric_type"),
-        )
+    return select(bucket.run_id, bucket.counts).where(
+        _of_given(buckets),
+        bucket.satellite_id == bindparam("satellite_id"),
+        bucket.metric_type == bindparam("metric_type"),
     )
 
 
@@ -204,8 +176,10 @@ def judged_runs(
     of_runs: dict[str, dict[str, Unit]] = {}
     ticks: dict[str, int] = {}
     versions: dict[str, str] = {}
-    for run_id, metric_type, *numbers in connection.execute(_metrics_sql(), given):
-        cells.setdefault(run_id, {})[metric_type, None] = _summary(numbers)
+    for of_satellites in (False, True) if by_satellite else (False,):
+        sql = _statistics_sql(of_satellites=of_satellites)
+        for run_id, metric_type, name, *numbers in connection.execute(sql, given):
+            cells.setdefault(run_id, {})[metric_type, name or None] = _summary(numbers)
     for run_id, metric_type, most, least_name, last_name in connection.execute(
         _served_sql(), given
     ):
@@ -214,9 +188,6 @@ def judged_runs(
             # Several versions in one run are none that another run has.
             same = least_name == last_name
             versions[run_id] = least_name if same else f"{least_name}, {last_name}"
-    if by_satellite:
-        for run_id, metric_type, name, *numbers in connection.execute(_satellites_sql(), given):
-            cells.setdefault(run_id, {})[metric_type, name] = _summary(numbers)
     for run_id, name, *values in connection.execute(_units_sql(), given):
         of_runs.setdefault(run_id, {})[name] = Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
     for run_id, tag, value in connection.execute(_tags_sql(), given):
@@ -224,17 +195,15 @@ def judged_runs(
     return {
         run_id: JudgedRun(
             run_id,
-            started_us,
-            _provenance(was, of_runs.get(run_id, {})),
+            began_us,
+            Provenance.of_values(provenance_values(was), FrozenMapping(of_runs.get(run_id, {}))),
             FrozenMapping(tags.get(run_id, {})),
             cells.get(run_id, {}),
             ticks.get(run_id, 0),
             versions.get(run_id),
             Worst(steal, pressure, load),
         )
-        for run_id, started_us, steal, pressure, load, *was in connection.execute(
-            _runs_sql(), given
-        )
+        for run_id, began_us, steal, pressure, load, *was in connection.execute(_runs_sql(), given)
     }
 
 
@@ -243,15 +212,8 @@ def _summary(numbers: Iterable[Any]) -> MetricSummary:
     return with_bounds(summary) if summary.missed else summary
 
 
-def _provenance(values: list[Any], of_run: Mapping[str, Unit]) -> Provenance:
-    if values[_DIRTY] is not None:
-        values[_DIRTY] = bool(values[_DIRTY])
-    return Provenance.of_values(values, FrozenMapping(of_run))
-
-
-@kept()
-def _history_sql() -> str:
-    machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
+@kept(named=True)
+def _history_sql() -> Any:
     excluded = exists().where(
         run_tags.c.run_id == runs.c.run_id, run_tags.c.tag == bindparam("excluded")
     )
@@ -259,19 +221,16 @@ def _history_sql() -> str:
         run_verdicts.c.run_id == runs.c.run_id,
         run_verdicts.c.verdict == literal_column("'regressed'"),
     )
-    return compiled(
-        first(
-            select(runs.c.run_id)
-            .where(
-                runs.c.scenario == bindparam("scenario"),
-                machine == bindparam("machine"),
-                ~excluded,
-                ~regressed,
-                _is_finished(),
-            )
-            .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
-        ),
-        named=True,
+    return first(
+        select(runs.c.run_id)
+        .where(
+            runs.c.scenario == bindparam("scenario"),
+            _machine() == bindparam("machine"),
+            ~excluded,
+            ~regressed,
+            _is_finished(),
+        )
+        .order_by(runs.c.recorded_at_us.desc(), runs.c.run_id.desc())
     )
 
 
@@ -297,12 +256,11 @@ def history_ids(
         for statistic in SERIES_STATISTICS
         for of_scenario in (False, True)
         for since in (False, True)
-    )
+    ),
+    named=True,
 )
-def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> str:
+def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> Any:
     table = statistics.c
-    started_us = func.coalesce(runs.c.started_at_us, runs.c.recorded_at_us)
-    machine = func.coalesce(func.nullif(runs.c.rig, literal_column("''")), runs.c.host)
     wanted = [
         table.metric_type == bindparam("metric_type"),
         table.satellite_id == OF_ALL_SATELLITES,
@@ -311,14 +269,14 @@ def _series_sql(*, statistic: str, of_scenario: bool, since: bool) -> str:
     if of_scenario:
         wanted.append(runs.c.scenario == bindparam("scenario"))
     if since:
-        wanted.append(started_us >= bindparam("since_us"))
-    return compiled(
-        # Where a percentile falls among the missed events, its bound.
-        select(runs.c.scenario, machine, runs.c.run_id, started_us, table[f"{statistic}_ms"])
+        wanted.append(started_us() >= bindparam("since_us"))
+    # Where a percentile falls among the missed events, its bound.
+    value = table[f"{statistic}_ms"]
+    return (
+        select(runs.c.scenario, _machine(), runs.c.run_id, started_us(), value)
         .select_from(statistics.join(runs, runs.c.run_id == table.run_id))
         .where(*wanted)
-        .order_by(started_us, runs.c.run_id),
-        named=True,
+        .order_by(started_us(), runs.c.run_id)
     )
 
 

@@ -9,9 +9,7 @@ from astraguard_store.database.core import (
     and_,
     bindparam,
     case,
-    compiled,
     exists,
-    insert_new,
     runs,
     select,
     statistics,
@@ -21,6 +19,7 @@ from astraguard_store.database.rows import insert_surroundings
 from astraguard_store.database.runs import (
     StoredRun,
     delete_of_run_sql,
+    insert_new_run,
     load_run,
     run_row,
     set_tags,
@@ -38,24 +37,15 @@ def _of_recorder() -> ColumnElement[bool]:
     return and_(runs.c.run_id == bindparam("this_run"), runs.c.live_token == bindparam("token"))
 
 
-@kept()
-def _insert_sql() -> str:
-    return compiled(insert_new(runs))
+def _update_run() -> Any:
+    return update(runs).where(runs.c.run_id == bindparam("this_run"))
 
 
-@kept()
-def _take_sql() -> str:
-    values: dict[str, Any] = {
-        "state": "running",
-        "error": None,
-        "live_token": bindparam("token"),
-    }
-    return compiled(
-        update(runs)
-        .values(**values, last_written_at_us=bindparam("written_at_us"))
-        .where(runs.c.run_id == bindparam("this_run"), runs.c.live_token.is_(None)),
-        named=True,
-    )
+@kept(named=True)
+def _take_sql() -> Any:
+    free = _update_run().where(runs.c.live_token.is_(None))
+    is_running = free.values(state="running", error=None, live_token=bindparam("token"))
+    return is_running.values(last_written_at_us=bindparam("written_at_us"))
 
 
 def begin_live(connection: Connection, run: StoredRun) -> StoredRun | None:
@@ -72,7 +62,7 @@ def begin_live(connection: Connection, run: StoredRun) -> StoredRun | None:
     summary = run.summary
     before = load_run(connection, summary.run_id)
     if before is None:
-        connection.execute(_insert_sql(), run_row(run))
+        insert_new_run(connection, run_row(run))
         insert_surroundings(connection, summary)
     else:
         assert summary.last_written_at is not None  # noqa: S101 - it is live
@@ -89,14 +79,14 @@ def begin_live(connection: Connection, run: StoredRun) -> StoredRun | None:
     return before
 
 
-@kept()
-def _touch_sql() -> str:
+@kept(named=True)
+def _touch_sql() -> Any:
     # What is stored of an earlier save keeps its own number.
     total = case(
         (_has_statistics(), runs.c.total_measurements), else_=bindparam("total_measurements_now")
     )
     values = {"last_written_at_us": bindparam("written_at_us"), "total_measurements": total}
-    return compiled(update(runs).values(values).where(_of_recorder()), named=True)
+    return update(runs).values(values).where(_of_recorder())
 
 
 def touch_live(
@@ -112,16 +102,14 @@ def touch_live(
     connection.execute(_touch_sql(), bound)
 
 
-@kept()
-def _is_new_sql() -> str:
-    return compiled(select(_has_statistics()).where(_of_recorder()), named=True)
+@kept(named=True)
+def _is_new_sql() -> Any:
+    return select(_has_statistics()).where(_of_recorder())
 
 
-@kept()
-def _end_sql() -> str:
-    return compiled(
-        update(runs).values(live_token=bindparam("none")).where(_of_recorder()), named=True
-    )
+@kept(named=True)
+def _end_sql() -> Any:
+    return update(runs).values(live_token=bindparam("none")).where(_of_recorder())
 
 
 def end_live(connection: Connection, run_id: str, token: str) -> bool | None:
@@ -138,14 +126,9 @@ def end_live(connection: Connection, run_id: str, token: str) -> bool | None:
     return not found[0]
 
 
-@kept()
-def _set_revision_sql() -> str:
-    return compiled(
-        update(runs)
-        .values(revision=bindparam("new_revision"))
-        .where(runs.c.run_id == bindparam("this_run")),
-        named=True,
-    )
+@kept(named=True)
+def _set_revision_sql() -> Any:
+    return _update_run().values(revision=bindparam("new_revision"))
 
 
 def set_revision(connection: Connection, run_id: str, revision: int) -> None:
@@ -154,15 +137,10 @@ def set_revision(connection: Connection, run_id: str, revision: int) -> None:
     connection.execute(_set_revision_sql(), bound)
 
 
-@kept()
-def _note_end_sql() -> str:
+@kept(named=True)
+def _note_end_sql() -> Any:
     names = ("state", "error", "last_written_at_us")
-    return compiled(
-        update(runs)
-        .values({name: bindparam(f"new_{name}") for name in names})
-        .where(runs.c.run_id == bindparam("this_run")),
-        named=True,
-    )
+    return _update_run().values({name: bindparam(f"new_{name}") for name in names})
 
 
 def end_without_measurements(connection: Connection, run: RunSummary) -> None:
@@ -181,9 +159,8 @@ def end_without_measurements(connection: Connection, run: RunSummary) -> None:
 
 
 @kept()
-def _live_runs_sql() -> str:
-    found = select(runs.c.run_id, runs.c.live_token).where(runs.c.live_token.is_not(None))
-    return compiled(found)
+def _live_runs_sql() -> Any:
+    return select(runs.c.run_id, runs.c.live_token).where(runs.c.live_token.is_not(None))
 
 
 def live_runs(connection: Connection) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from astraguard_store.columns import ROW_BYTES, Batch, Columns, Label
 from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
     bindparam,
-    compiled,
     measurements,
     select,
     statistics,
@@ -92,19 +91,19 @@ def _values(
 
 
 @kept()
-def _labels_sql() -> str:
+def _labels_sql() -> Any:
     name = statistics.c
     columns = (name.position, name.metric_type, name.satellite_id)
     of_run = name.run_id == bindparam("run_id")
     on_one = name.satellite_id > OF_ALL_SATELLITES
-    return compiled(select(*columns).where(of_run, on_one))
+    return select(*columns).where(of_run, on_one)
 
 
 @kept()
-def _rows_sql() -> str:
+def _rows_sql() -> Any:
     row = measurements.c
     columns = (row.position, row.missed, row.timestamp, row.duration_ms, row.scenario_time_s)
-    return compiled(select(*columns).where(row.run_id == bindparam("run_id")).order_by(row.row))
+    return select(*columns).where(row.run_id == bindparam("run_id")).order_by(row.row)
 
 
 def kept_measurements(connection: Connection, run_id: str) -> Columns | None:

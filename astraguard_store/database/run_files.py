@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
     artifacts,
     bindparam,
     buckets,
-    compiled,
     first,
     select,
     statistics,
@@ -52,10 +51,10 @@ class FilesOfRun:
     attachments: tuple[Attachment, ...] = ()
 
 
-@kept()
-def _note_csv_sql() -> str:
+@kept(named=True)
+def _note_csv_sql() -> Any:
     # Parameters must not have the names of the columns that are set.
-    return compiled(
+    return (
         update(artifacts)
         .values(sha256=bindparam("digest"), rows=bindparam("counted"))
         .where(
@@ -63,15 +62,14 @@ def _note_csv_sql() -> str:
             artifacts.c.kind == bindparam("file_kind"),
             artifacts.c.bytes == bindparam("size"),
             artifacts.c.sha256.is_(None),
-        ),
-        named=True,
+        )
     )
 
 
-@kept()
-def _complete_satellite_sql() -> str:
+@kept(named=True)
+def _complete_satellite_sql() -> Any:
     table = statistics
-    return compiled(
+    return (
         update(table)
         .values(p99_ms=bindparam("p99"), min_ms=bindparam("least"))
         .where(
@@ -79,8 +77,7 @@ def _complete_satellite_sql() -> str:
             table.c.satellite_id == bindparam("satellite"),
             table.c.metric_type == bindparam("metric"),
             table.c.p99_ms.is_(None),
-        ),
-        named=True,
+        )
     )
 
 
@@ -120,15 +117,12 @@ def note_csv(
     return True
 
 
-@kept()
-def _note_file_sql() -> str:
-    return compiled(
+@kept(named=True)
+def _note_file_sql() -> Any:
+    return (
         update(artifacts)
         .values(sha256=bindparam("digest"), bytes=bindparam("size"))
-        .where(
-            artifacts.c.run_id == bindparam("this_run"), artifacts.c.path == bindparam("where")
-        ),
-        named=True,
+        .where(artifacts.c.run_id == bindparam("this_run"), artifacts.c.path == bindparam("where"))
     )
 
 
@@ -140,10 +134,10 @@ def note_file(connection: Connection, run_id: str, file: Artifact) -> None:
 
 
 @kept()
-def _has_buckets_sql() -> str:
+def _has_buckets_sql() -> Any:
     row = buckets.c
     theirs = (row.run_id == bindparam("run_id")) & (row.satellite_id == OF_ALL_SATELLITES)
-    return compiled(first(select(row.run_id).where(theirs), whole(1)))
+    return first(select(row.run_id).where(theirs), whole(1))
 
 
 def add_buckets(connection: Connection, run_id: str, found: RunStatistics) -> bool:

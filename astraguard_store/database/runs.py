@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,9 +14,9 @@ from astraguard_store.database.core import (
     attachments,
     bindparam,
     buckets,
-    compiled,
     delete,
     exists,
+    insert_new,
     literal_column,
     machine_noise,
     measurements,
@@ -36,14 +36,18 @@ from astraguard_store.database.core import (
 from astraguard_store.database.documents import NO_BOUNDS, RunParts, decode, parts_of
 from astraguard_store.database.measurements import insert_measurements
 from astraguard_store.database.rows import (
+    MOMENTS,
+    PROVENANCE_COLUMNS,
     STATISTICS_COLUMNS,
     insert_buckets,
     insert_files,
-    insert_statistics,
     insert_surroundings,
+    provenance_values,
+    statistics_rows,
+    what_it_was,
     worst,
 )
-from astraguard_store.database.sql import Connection, kept
+from astraguard_store.database.sql import Connection, insert_rows, kept
 from astraguard_store.exceptions import DatabaseError, RunIsRunningError
 from astraguard_store.model import (
     NO_TAGS,
@@ -59,7 +63,6 @@ from astraguard_store.model import (
 from astraguard_store.noise import NOISE_FIELDS, WORST_FIELDS, MachineNoise
 from astraguard_store.provenance import (
     NO_UNITS,
-    PROVENANCE_FIELDS,
     UNIT_FIELDS,
     Provenance,
     ProvenanceChange,
@@ -72,11 +75,6 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import CTE
 
     from astraguard_store.statistics import RunStatistics
-
-PROVENANCE_COLUMNS: Final = tuple(
-    f"{name}_us" if name in {"started_at", "finished_at"} else name for name in PROVENANCE_FIELDS
-)
-"""The columns of provenance, in the order of the fields of `Provenance`."""
 
 RUN_COLUMNS: Final = (
     "revision",
@@ -92,12 +90,6 @@ RUN_COLUMNS: Final = (
     "save_sha256",
 )
 """The other columns of a run."""
-
-_MOMENTS: Final = (
-    PROVENANCE_COLUMNS.index("started_at_us"),
-    PROVENANCE_COLUMNS.index("finished_at_us"),
-)
-"""Which of them are times."""
 
 _OF_RUN, OF_PROVENANCE, OF_STATISTICS, _OF_ARTIFACT, OF_TAG = range(5)
 OF_ATTACHMENT, OF_UNIT, OF_NOISE = range(5, 8)
@@ -115,7 +107,6 @@ _END_OF_ROW = _MIDDLE + len(STATISTICS_COLUMNS)
 _OF_SIDE = 2 + len(PROVENANCE_COLUMNS)
 _END_OF_SIDE = _OF_SIDE + 1 + len(WORST_FIELDS)
 _SIDES: Final = ("baseline", "candidate")
-_DIRTY = PROVENANCE_COLUMNS.index("git_dirty")
 BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (run_tags, OF_TAG, "tag", "value"),
     (attachments, OF_ATTACHMENT, *Attachment._fields),
@@ -123,11 +114,6 @@ BELOW_RUN: Final[tuple[tuple[Any, ...], ...]] = (
     (machine_noise, OF_NOISE, *NOISE_FIELDS),
 )
 """What a run's document doesn't hold: (table, what its rows are, columns)."""
-_VALUES: Final[list[tuple[int, Callable[[int], Any]]]] = [
-    (_DIRTY, bool),
-    *((moment, utc_from_epoch_us) for moment in _MOMENTS),
-]
-"""Which columns of provenance aren't stored as they are, and how they are made."""
 
 # Not the tags, nor the names of its saves: they are of the run, whichever save is stored.
 _OF_ONE_SAVE: Final = (
@@ -173,6 +159,11 @@ class StoredRun(NamedTuple):
     live_token: str | None = None
     save_sha256: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.summary.run_id
+
 
 def is_same(answer: StoredRun | Comparison, other: StoredRun | Comparison) -> bool:
     """Return whether two answers to one question are the same, to the order of what is in them.
@@ -190,7 +181,7 @@ def _order(answer: StoredRun | Comparison) -> object:
 
 
 @kept()
-def run_with_document_sql() -> str:
+def run_with_document_sql() -> Any:
     """Return the statement for a run's row, its document and its tags.
 
     Two rows of tables instead of 25.
@@ -198,14 +189,12 @@ def run_with_document_sql() -> str:
     columns = (*RUN_COLUMNS, *PROVENANCE_COLUMNS, run_documents.c.document)
     width = 1 + len(columns)
     run = _padded(runs, _OF_RUN, columns, width)
-    return compiled(
-        union_all(
-            run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id()),
-            *(
-                _padded(table, what, names, width).where(table.c.run_id == _run_id())
-                for table, what, *names in BELOW_RUN
-            ),
-        )
+    return union_all(
+        run.select_from(runs.outerjoin(run_documents)).where(runs.c.run_id == _run_id()),
+        *(
+            _padded(table, what, names, width).where(table.c.run_id == _run_id())
+            for table, what, *names in BELOW_RUN
+        ),
     )
 
 
@@ -222,7 +211,7 @@ def load_run(connection: Connection, run_id: str) -> StoredRun | None:
 
 
 @kept()
-def run_rows_sql() -> str:
+def run_rows_sql() -> Any:
     """Return the statement for all rows of a run, of four tables, in as many columns each.
 
     One statement is one snapshot without a transaction around it, and takes two thirds
@@ -235,12 +224,10 @@ def run_rows_sql() -> str:
         (artifacts, _OF_ARTIFACT, *Artifact._fields),
         *BELOW_RUN,
     )
-    return compiled(
-        union_all(
-            *(
-                _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id())
-                for table, what, *columns in selects
-            )
+    return union_all(
+        *(
+            _padded(table, what, columns, _WIDTH).where(table.c.run_id == _run_id())
+            for table, what, *columns in selects
         )
     )
 
@@ -281,7 +268,7 @@ def stored_run(
     try:
         recorded_at = utc_from_epoch_us(recorded_at_us)
         written_at = None if last_written_at_us is None else utc_from_epoch_us(last_written_at_us)
-        known = _provenance(provenance)
+        known = provenance_values(provenance)
     except OverflowError as failure:
         raise DatabaseError(
             f"run {run_id!r} has a time in its row that is no date, which another program wrote "
@@ -313,19 +300,10 @@ def _unit(values: tuple[Any, ...]) -> Unit:
     return Unit(**dict(zip(UNIT_FIELDS, values, strict=True)))
 
 
-def _provenance(row: tuple[Any, ...]) -> list[Any]:
-    """Return the values of `Provenance` of a row of its columns."""
-    values = list(row[: len(PROVENANCE_COLUMNS)])
-    for place, value_of in _VALUES:
-        if values[place] is not None:
-            values[place] = value_of(values[place])
-    return values
-
-
 @kept()
-def run_exists_sql() -> str:
+def run_exists_sql() -> Any:
     """Return the statement that finds a run's row."""
-    return compiled(select(runs.c.revision).where(runs.c.run_id == _run_id()))
+    return select(runs.c.revision).where(runs.c.run_id == _run_id())
 
 
 def run_exists(connection: Connection, run_id: str) -> bool:
@@ -339,23 +317,27 @@ def run_exists(connection: Connection, run_id: str) -> bool:
 
 
 @kept()
-def save_run_sql() -> str:
+def save_run_sql() -> Any:
     """Return the statement that writes a run's row and returns its revision."""
-    return compiled(
-        upsert(
-            runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
-        ).returning(runs.c.revision)
-    )
+    return upsert(
+        runs, {"revision": runs.c.revision + whole(1)}, runs.c.live_token.is_(None)
+    ).returning(runs.c.revision)
 
 
 @kept()
-def _keeps_buckets_sql() -> str:
-    return compiled(
-        select(
-            exists().where(
-                buckets.c.run_id == _run_id(), buckets.c.satellite_id > OF_ALL_SATELLITES
-            )
-        )
+def _insert_new_sql() -> Any:
+    return insert_new(runs)
+
+
+def insert_new_run(connection: Connection, row: tuple[Any, ...]) -> bool:
+    """Write a run's row, unless there is one of that id; return whether it was written."""
+    return connection.execute(_insert_new_sql(), row).rowcount > 0
+
+
+@kept()
+def _keeps_buckets_sql() -> Any:
+    return select(
+        exists().where(buckets.c.run_id == _run_id(), buckets.c.satellite_id > OF_ALL_SATELLITES)
     )
 
 
@@ -365,9 +347,9 @@ def keeps_satellite_buckets(connection: Connection, run_id: str) -> bool:
 
 
 @kept()
-def _named_saves_sql() -> str:
+def _named_saves_sql() -> Any:
     named = select(save_ids.c.run_id, save_ids.c.sha256)
-    return compiled(named.where(save_ids.c.save_id == bindparam("save_id")))
+    return named.where(save_ids.c.save_id == bindparam("save_id"))
 
 
 def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
@@ -379,10 +361,10 @@ def named_saves(connection: Connection, save_id: str) -> list[tuple[str, str]]:
 
 
 @kept()
-def _ids_of_run_sql() -> str:
+def _ids_of_run_sql() -> Any:
     named = select(save_ids.c.save_id, save_ids.c.sha256, save_ids.c.revision)
     of_run = named.where(save_ids.c.run_id == _run_id())
-    return compiled(of_run.order_by(save_ids.c.revision, save_ids.c.save_id))
+    return of_run.order_by(save_ids.c.revision, save_ids.c.save_id)
 
 
 def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int]]:
@@ -391,8 +373,8 @@ def save_ids_of(connection: Connection, run_id: str) -> list[tuple[str, str, int
 
 
 @kept()
-def _note_save_id_sql() -> str:
-    return compiled(upsert(save_ids))
+def _note_save_id_sql() -> Any:
+    return upsert(save_ids)
 
 
 def note_save_ids(
@@ -404,10 +386,10 @@ def note_save_ids(
 
 
 @kept(*({"table": table} for table in _OF_ONE_SAVE))
-def delete_of_run_sql(*, table: str) -> str:
+def delete_of_run_sql(*, table: str) -> Any:
     """Return the statement that deletes the rows of a run from a table."""
     rows = metadata.tables[table]
-    return compiled(delete(rows).where(rows.c.run_id == _run_id()))
+    return delete(rows).where(rows.c.run_id == _run_id())
 
 
 def delete_of_one_save_sql() -> tuple[str, ...]:
@@ -452,7 +434,7 @@ def save_without_files(
     if revision > 1:
         for delete_rows in delete_of_one_save_sql():
             connection.execute(delete_rows, (summary.run_id,))
-    insert_statistics(connection, summary)
+    insert_rows(connection, "statistics", statistics_rows(summary))
     set_tags(connection, summary.run_id, summary.tags)
     insert_surroundings(connection, summary)
     if summary.save_id is not None and run.save_sha256 is not None:
@@ -465,12 +447,12 @@ def save_without_files(
     return revision
 
 
-def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
-    """Return the row of a run in `runs`, its values in the order of the columns."""
+def run_row(run: StoredRun) -> tuple[Any, ...]:
+    """Return the row of a new run in `runs`, its values in the order of the columns."""
     summary = run.summary
     return (
         summary.run_id,
-        revision,
+        1,
         epoch_us(summary.recorded_at),
         summary.total_measurements,
         run.utc_offset_s,
@@ -487,16 +469,16 @@ def run_row(run: StoredRun, revision: int = 1) -> tuple[Any, ...]:
 
 def _provenance_row(provenance: Provenance) -> list[Any]:
     values: list[Any] = list(provenance.values())
-    for moment in _MOMENTS:
+    for moment in MOMENTS:
         if values[moment] is not None:
             values[moment] = epoch_us(values[moment])
     return values
 
 
 @kept()
-def delete_run_sql() -> str:
+def delete_run_sql() -> Any:
     """Return the statement that deletes a run; a trigger deletes its other rows."""
-    return compiled(delete(runs).where(runs.c.run_id == _run_id(), runs.c.live_token.is_(None)))
+    return delete(runs).where(runs.c.run_id == _run_id(), runs.c.live_token.is_(None))
 
 
 def delete_run(connection: Connection, run_id: str) -> bool:
@@ -512,9 +494,9 @@ def delete_run(connection: Connection, run_id: str) -> bool:
 
 
 @kept(*({"table": table} for table in BELOW))
-def _delete_dangling_sql(*, table: str) -> str:
+def _delete_dangling_sql(*, table: str) -> Any:
     rows = metadata.tables[table]
-    return compiled(delete(rows).where(rows.c.run_id.not_in(select(runs.c.run_id))))
+    return delete(rows).where(rows.c.run_id.not_in(select(runs.c.run_id)))
 
 
 def delete_dangling(connection: Connection) -> dict[str, int]:
@@ -526,9 +508,9 @@ def delete_dangling(connection: Connection) -> dict[str, int]:
 
 
 @kept()
-def purge_measurements_sql() -> str:
+def purge_measurements_sql() -> Any:
     """Return the statement that deletes the kept measurements of a run."""
-    return compiled(delete(measurements).where(measurements.c.run_id == _run_id()))
+    return delete(measurements).where(measurements.c.run_id == _run_id())
 
 
 def purge_measurements(connection: Connection, run_id: str) -> int:
@@ -541,10 +523,10 @@ def purge_measurements(connection: Connection, run_id: str) -> int:
 
 
 @kept()
-def tags_sql() -> str:
+def tags_sql() -> Any:
     """Return the statement for a run's tags."""
     tag = run_tags.c
-    return compiled(select(tag.tag, tag.value).where(tag.run_id == _run_id()).order_by(tag.tag))
+    return select(tag.tag, tag.value).where(tag.run_id == _run_id()).order_by(tag.tag)
 
 
 def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
@@ -553,16 +535,16 @@ def tags_of(connection: Connection, run_id: str) -> dict[str, str]:
 
 
 @kept()
-def set_tag_sql() -> str:
+def set_tag_sql() -> Any:
     """Return the statement that writes a tag of a run."""
-    return compiled(upsert(run_tags))
+    return upsert(run_tags)
 
 
 @kept()
-def remove_tag_sql() -> str:
+def remove_tag_sql() -> Any:
     """Return the statement that deletes a tag of a run."""
     tag = run_tags.c
-    return compiled(delete(run_tags).where(tag.run_id == _run_id(), tag.tag == bindparam("tag")))
+    return delete(run_tags).where(tag.run_id == _run_id(), tag.tag == bindparam("tag"))
 
 
 def set_tags(connection: Connection, run_id: str, tags: Mapping[str, str | None]) -> None:
@@ -581,7 +563,7 @@ class Missing(NamedTuple):
 
 
 @kept({"by_satellite": False}, {"by_satellite": True})
-def comparison_sql(*, by_satellite: bool) -> str:
+def comparison_sql(*, by_satellite: bool) -> Any:
     """Return the statement for both runs' rows side by side, and what the runs were.
 
     NULLs where a side has none.
@@ -617,14 +599,12 @@ def comparison_sql(*, by_satellite: bool) -> str:
         .select_from(candidate.outerjoin(baseline, same))
         .where(baseline.c.metric_type.is_(None))
     )
-    # The times differ between any two runs, so they aren't compared.
-    was = [null() if place in _MOMENTS else name for place, name in enumerate(PROVENANCE_COLUMNS)]
     sides: list[Any] = [literal_column(f"'{side}'") for side in _SIDES]
     of_sides = (
         _padded(
             runs,
             OF_PROVENANCE,
-            (name, *was, runs.c.state, *worst()),
+            (name, *what_it_was(), runs.c.state, *worst()),
             width,
         )
         .select_from(runs.outerjoin(machine_noise))
@@ -637,7 +617,7 @@ def comparison_sql(*, by_satellite: bool) -> str:
         )
         for side, name in zip(_SIDES, sides, strict=True)
     )
-    return compiled(union_all(both, only_candidate, *of_sides, *of_units))
+    return union_all(both, only_candidate, *of_sides, *of_units)
 
 
 def _statistics_of(run: str, *, by_satellite: bool) -> CTE:
@@ -706,11 +686,4 @@ def _provenance_changes(
     # Mostly nothing differs: 0.1 µs instead of 4.
     if baseline == candidate:
         return ()
-    return changes_of_values(_with_dirty(baseline), _with_dirty(candidate))
-
-
-def _with_dirty(row: tuple[Any, ...]) -> list[Any]:
-    values = list(row[: len(PROVENANCE_COLUMNS)])
-    if values[_DIRTY] is not None:
-        values[_DIRTY] = bool(values[_DIRTY])
-    return values
+    return changes_of_values(provenance_values(baseline), provenance_values(candidate))

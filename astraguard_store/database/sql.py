@@ -42,24 +42,33 @@ _writers: Final[dict[str, Callable[[], str]]] = {}
 _by_text: Final[dict[str, Callable[[], str]]] = {}
 
 
-def kept(*variants: Mapping[str, Any]) -> Callable[[Callable[P, str]], Callable[P, str]]:
-    """Return a decorator of what writes a statement: its text comes from the file, once.
+def kept(
+    *variants: Mapping[str, Any], named: bool = False
+) -> Callable[[Callable[P, Any]], Callable[P, str]]:
+    """Return a decorator of what writes a statement, or a text about tables.
+
+    What it is called on gives the text, from the file and once.
 
     Args:
         variants: What it is called with, by name; a text is kept for each. Called with
             something else it is written anew. None if it is called with nothing.
+        named: How its parameters are bound: see `compiled`.
     """
 
-    def decorated(write: Callable[..., str]) -> Callable[P, str]:
-        def text(**named: Any) -> str:
-            found = _texts().get(_name(write, named))
+    def decorated(write: Callable[..., Any]) -> Callable[P, str]:
+        def written(**how: Any) -> str:
+            made = write(**how)
+            return made if isinstance(made, str) else compiled(made, named=named)
+
+        def text(**how: Any) -> str:
+            found = _texts().get(_name(write, how))
             if found is None:
-                return write(**named)
-            _by_text[found] = partial(write, **named)
+                return written(**how)
+            _by_text[found] = partial(written, **how)
             return found
 
         for variant in variants or ({},):
-            _writers[_name(write, variant)] = partial(write, **variant)
+            _writers[_name(write, variant)] = partial(written, **variant)
         once = wraps(write)(lru_cache(maxsize=256)(text))
         return cast("Callable[P, str]", once)
 
@@ -138,8 +147,8 @@ def insert_many(connection: Connection, table: str, values: Iterable[Any]) -> No
         )
     )
 )
-def _insert_sql(*, table: str) -> str:
-    return compiled(insert_row(metadata.tables[table]))
+def _insert_sql(*, table: str) -> Any:
+    return insert_row(metadata.tables[table])
 
 
 @cache

@@ -75,23 +75,11 @@ FROM run_verdicts
 WHERE run_verdicts.run_id = runs.run_id AND run_verdicts.verdict = 'regressed')) AND runs.state = 'finished' ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
  LIMIT :limit OFFSET 0
 
--- judged_runs._metrics_sql
-SELECT statistics.run_id, statistics.metric_type, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed
-FROM statistics
-WHERE statistics.run_id IN (SELECT given.value
-FROM json_each(?) AS given) AND statistics.satellite_id = ''
-
 -- judged_runs._runs_sql
 SELECT runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_1, machine_noise.steal_worst, machine_noise.pressure_worst, machine_noise.load_worst / (nullif(machine_noise.processors, 0) + 0.0) AS anon_1, runs.scenario, runs.seed, runs.software_version, runs.git_commit, runs.git_branch, runs.git_dirty, runs.host, runs.platform, runs.python, runs.rig, runs.firmware, NULL AS anon_2, NULL AS anon__1, runs.percentile_definition
 FROM runs LEFT OUTER JOIN machine_noise ON runs.run_id = machine_noise.run_id
 WHERE runs.run_id IN (SELECT given.value
 FROM json_each(?) AS given)
-
--- judged_runs._satellites_sql
-SELECT statistics.run_id, statistics.metric_type, statistics.satellite_id, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed
-FROM statistics
-WHERE statistics.run_id IN (SELECT given.value
-FROM json_each(?) AS given) AND statistics.satellite_id != ''
 
 -- judged_runs._series_sql of_scenario=False since=False statistic=mean
 SELECT runs.scenario, coalesce(nullif(runs.rig, ''), runs.host) AS coalesce_1, runs.run_id, coalesce(runs.started_at_us, runs.recorded_at_us) AS coalesce_2, statistics.mean_ms
@@ -178,6 +166,18 @@ SELECT statistics.run_id, statistics.metric_type, max(statistics.count) AS max_1
 FROM statistics
 WHERE statistics.run_id IN (SELECT given.value
 FROM json_each(?) AS given) AND statistics.satellite_id != '' GROUP BY statistics.run_id, statistics.metric_type
+
+-- judged_runs._statistics_sql of_satellites=False
+SELECT statistics.run_id, statistics.metric_type, statistics.satellite_id, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed
+FROM statistics
+WHERE statistics.run_id IN (SELECT given.value
+FROM json_each(?) AS given) AND statistics.satellite_id = ''
+
+-- judged_runs._statistics_sql of_satellites=True
+SELECT statistics.run_id, statistics.metric_type, statistics.satellite_id, statistics.count, statistics.mean_ms, statistics.p50_ms, statistics.p95_ms, statistics.p99_ms, statistics.min_ms, statistics.max_ms, statistics.missed
+FROM statistics
+WHERE statistics.run_id IN (SELECT given.value
+FROM json_each(?) AS given) AND statistics.satellite_id != ''
 
 -- judged_runs._tags_sql
 SELECT run_tags.run_id, run_tags.tag, run_tags.value
@@ -366,9 +366,6 @@ FROM runs ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
 
 -- live._end_sql
 UPDATE runs SET live_token=:none WHERE runs.run_id = :this_run AND runs.live_token = :token
-
--- live._insert_sql
-INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements, utc_offset_s, staging_token, scenario, seed, software_version, git_commit, git_branch, git_dirty, host, platform, python, rig, firmware, started_at_us, finished_at_us, percentile_definition, state, error, last_written_at_us, live_token, save_id, save_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING
 
 -- live._is_new_sql
 SELECT EXISTS (SELECT *
@@ -728,6 +725,9 @@ SELECT save_ids.save_id, save_ids.sha256, save_ids.revision
 FROM save_ids
 WHERE save_ids.run_id = ? ORDER BY save_ids.revision, save_ids.save_id
 
+-- runs._insert_new_sql
+INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements, utc_offset_s, staging_token, scenario, seed, software_version, git_commit, git_branch, git_dirty, host, platform, python, rig, firmware, started_at_us, finished_at_us, percentile_definition, state, error, last_written_at_us, live_token, save_id, save_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING
+
 -- runs._keeps_buckets_sql
 SELECT EXISTS (SELECT *
 FROM buckets
@@ -893,28 +893,25 @@ INSERT INTO statistics (run_id, satellite_id, metric_type, position, count, mean
 -- sql._insert_sql table=units
 INSERT INTO units (run_id, satellite_id, serial, hardware, firmware) VALUES (?, ?, ?, ?, ?)
 
--- store_row._adopted_sql
-SELECT store.adopted_at_us
-FROM store
-
 -- store_row._fence_sql
 UPDATE store SET fence=(store.fence + 1)
 
--- store_row._mark_adopted_sql
-UPDATE store SET adopted_at_us=?
+-- store_row._get_sql column=adopted_at_us
+SELECT store.adopted_at_us
+FROM store
 
--- store_row._set_created_sql
-UPDATE store SET created_at_us=?
-
--- store_row._set_store_id_sql
-UPDATE store SET store_id=?
-
--- store_row._store_id_sql
+-- store_row._get_sql column=store_id
 SELECT store.store_id
 FROM store
 
--- whole_runs._insert_new_run_sql
-INSERT INTO runs (run_id, revision, recorded_at_us, total_measurements, utc_offset_s, staging_token, scenario, seed, software_version, git_commit, git_branch, git_dirty, host, platform, python, rig, firmware, started_at_us, finished_at_us, percentile_definition, state, error, last_written_at_us, live_token, save_id, save_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING
+-- store_row._set_sql column=adopted_at_us
+UPDATE store SET adopted_at_us=?
+
+-- store_row._set_sql column=created_at_us
+UPDATE store SET created_at_us=?
+
+-- store_row._set_sql column=store_id
+UPDATE store SET store_id=?
 
 -- whole_runs._select_sql table=artifacts
 SELECT artifacts.run_id, artifacts.kind, artifacts.path, artifacts.bytes, artifacts.sha256, artifacts.rows, artifacts.store_id

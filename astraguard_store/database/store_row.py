@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-from astraguard_store.database.core import bindparam, compiled, select, store, update, whole
+from typing import Any
+
+from astraguard_store.database.core import bindparam, select, store, update, whole
 from astraguard_store.database.sql import Connection, kept
 
 
-@kept()
-def _adopted_sql() -> str:
-    return compiled(select(store.c.adopted_at_us))
+@kept({"column": "adopted_at_us"}, {"column": "store_id"})
+def _get_sql(*, column: str) -> Any:
+    return select(store.c[column])
+
+
+@kept({"column": "adopted_at_us"}, {"column": "created_at_us"}, {"column": "store_id"})
+def _set_sql(*, column: str) -> Any:
+    # A parameter must not have the name of a column that is set.
+    return update(store).values({column: bindparam("new")})
 
 
 def adopted(connection: Connection) -> bool:
     """Return whether the run folders from before the database have been adopted."""
-    row = connection.execute(_adopted_sql()).fetchone()
+    row = connection.execute(_get_sql(column="adopted_at_us")).fetchone()
     return row is not None and row[0] is not None
-
-
-@kept()
-def _mark_adopted_sql() -> str:
-    return compiled(update(store).values(adopted_at_us=bindparam("now_us")))
 
 
 def mark_adopted(connection: Connection, now_us: int) -> None:
     """Note that they have."""
-    connection.execute(_mark_adopted_sql(), (now_us,))
-
-
-@kept()
-def _set_created_sql() -> str:
-    return compiled(update(store).values(created_at_us=bindparam("now_us")))
+    connection.execute(_set_sql(column="adopted_at_us"), (now_us,))
 
 
 def set_created(connection: Connection, now_us: int) -> None:
     """Note when the database was made."""
-    connection.execute(_set_created_sql(), (now_us,))
-
-
-@kept()
-def _store_id_sql() -> str:
-    return compiled(select(store.c.store_id))
+    connection.execute(_set_sql(column="created_at_us"), (now_us,))
 
 
 def store_id(connection: Connection) -> str | None:
     """Return the id that database and results folder share; None where none is set yet."""
-    row = connection.execute(_store_id_sql()).fetchone()
+    row = connection.execute(_get_sql(column="store_id")).fetchone()
     return None if row is None else row[0]
-
-
-@kept()
-def _set_store_id_sql() -> str:
-    return compiled(update(store).values(store_id=bindparam("new_id")))
 
 
 def set_store_id(connection: Connection, new_id: str) -> None:
     """Set it: 32 hex digits."""
-    connection.execute(_set_store_id_sql(), (new_id,))
+    connection.execute(_set_sql(column="store_id"), (new_id,))
 
 
 @kept()
-def _fence_sql() -> str:
-    return compiled(update(store).values(fence=store.c.fence + whole(1)))
+def _fence_sql() -> Any:
+    return update(store).values(fence=store.c.fence + whole(1))
 
 
 def fence(connection: Connection) -> None:

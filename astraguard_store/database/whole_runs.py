@@ -13,15 +13,20 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from astraguard_store.database.baselines import of_same_baselines
-from astraguard_store.database.core import bindparam, compiled, insert_new, metadata, runs, select
+from astraguard_store.database.core import bindparam, metadata, select
 from astraguard_store.database.documents import RunParts, encode, parts_of, write_document
-from astraguard_store.database.rows import child_rows, file_row, surrounding_rows
+from astraguard_store.database.rows import (
+    PROVENANCE_COLUMNS,
+    file_rows,
+    statistics_rows,
+    surrounding_rows,
+)
 from astraguard_store.database.runs import (
     BELOW,
     BELOW_RUN,
-    PROVENANCE_COLUMNS,
     RUN_COLUMNS,
     StoredRun,
+    insert_new_run,
     run_row,
     stored_run,
 )
@@ -40,11 +45,7 @@ _RUN_COLUMNS: Final = (
     *RUN_COLUMNS[_PROVENANCE:],
 )
 _TOKEN: Final = _RUN_COLUMNS.index("staging_token")
-_OF_SAVE: Final = (*map(_RUN_COLUMNS.index, ("revision", "recorded_at_us")), _TOKEN)
-_OF_LIFE: Final = tuple(map(_RUN_COLUMNS.index, ("state", "last_written_at_us")))
 _LIVE_TOKEN: Final = _RUN_COLUMNS.index("live_token")
-_TOTAL: Final = _RUN_COLUMNS.index("total_measurements")
-_OF_NAME: Final = tuple(map(_RUN_COLUMNS.index, ("save_id", "save_sha256")))
 # Of the columns of `measurements` but the run's id: a million rows as tuples would take
 # 250 MB, packed they take 41.
 _PACKED: Final = "qqdddq"
@@ -76,41 +77,45 @@ class RunRows(NamedTuple):
     @property
     def save(self) -> tuple[int, int, str | None]:
         """What another save of the run would change: its revision, time and token."""
-        revision, recorded_at_us, token = (self.run[place] for place in _OF_SAVE)
-        return revision, recorded_at_us, token
+        return self._of("revision"), self._of("recorded_at_us"), self._of("staging_token")
 
     @property
     def total_measurements(self) -> int:
         """How many measurements it has, or its recorder told of."""
-        total: int = self.run[_TOTAL]
-        return total
+        return int(self._of("total_measurements"))
 
     @property
     def live_token(self) -> str | None:
         """The journal that its recorder writes; None if none does."""
-        token: str | None = self.run[_LIVE_TOKEN]
+        token: str | None = self._of("live_token")
         return token
 
     @property
     def named(self) -> tuple[str, str] | None:
         """The save's name and its content's hash; None where it has no name."""
-        save_id, sha256 = (self.run[place] for place in _OF_NAME)
+        save_id, sha256 = self._of("save_id"), self._of("save_sha256")
         return None if save_id is None or sha256 is None else (save_id, sha256)
 
     @property
     def life(self) -> tuple[str, int | None]:
         """What its recorder tells of it: its state, and when it last wrote."""
-        state, last_written_at_us = (self.run[place] for place in _OF_LIFE)
-        return state, last_written_at_us
+        return self._of("state"), self._of("last_written_at_us")
+
+    def _of(self, column: str) -> Any:
+        return self.run[_RUN_COLUMNS.index(column)]
 
 
-def rows_of(run: StoredRun, revision: int = 1) -> RunRows:
+def rows_of(run: StoredRun) -> RunRows:
     """Return the rows that *run* will have; no buckets, for it doesn't know them."""
     summary = run.summary
-    children = {**child_rows(summary), **surrounding_rows(summary)}
+    children = {
+        "statistics": list(statistics_rows(summary)),
+        "artifacts": file_rows(summary.run_id, summary.artifacts),
+        **surrounding_rows(summary),
+    }
     if summary.tags:
         children["run_tags"] = [(summary.run_id, *tag) for tag in summary.tags.items()]
-    return RunRows(run_row(run, revision), children)
+    return RunRows(run_row(run), children)
 
 
 def with_document(rows: RunRows, run: StoredRun) -> RunRows:
@@ -123,8 +128,7 @@ def with_document(rows: RunRows, run: StoredRun) -> RunRows:
 def with_files(rows: RunRows, staging_token: str | None, files: Iterable[Artifact]) -> RunRows:
     """Return *rows* for a place where the run has these files, published by this token."""
     run = (*rows.run[:_TOKEN], staging_token, *rows.run[_TOKEN + 1 :])
-    of_files = [file_row(rows.run_id, file) for file in files]
-    children = {**rows.children, "artifacts": of_files}
+    children = {**rows.children, "artifacts": file_rows(rows.run_id, files)}
     return rows._replace(run=run, children=children, document=None)
 
 
@@ -135,12 +139,12 @@ def without_recorder(rows: RunRows) -> RunRows:
 
 
 @kept(*({"table": table} for table in ("runs", *BELOW)))
-def _select_sql(*, table: str) -> str:
+def _select_sql(*, table: str) -> Any:
     # The columns by name: a database that was migrated may have them in another order.
     rows = metadata.tables[table]
     # Not BETWEEN, in which PostgreSQL takes no collation.
     of_runs = (rows.c.run_id >= bindparam("first"), rows.c.run_id <= bindparam("last"))
-    return compiled(select(rows).where(*of_runs).order_by(*rows.primary_key))
+    return select(rows).where(*of_runs).order_by(*rows.primary_key)
 
 
 @kept(*({"table": table} for table in ("runs", *BELOW)))
@@ -206,18 +210,9 @@ def _below() -> tuple[tuple[str, int], ...]:
     return tuple((table.name, what) for table, what, *_ in BELOW_RUN)
 
 
-@kept()
-def _insert_new_run_sql() -> str:
-    return compiled(insert_new(runs))
-
-
 def insert_whole_runs(connection: Connection, all_rows: Sequence[RunRows]) -> list[str]:
     """Write the runs of which there is none of that id; return the ids that were written."""
-    new = [
-        rows
-        for rows in all_rows
-        if connection.execute(_insert_new_run_sql(), rows.run).rowcount > 0
-    ]
+    new = [rows for rows in all_rows if insert_new_run(connection, rows.run)]
     for table in _CHILDREN:
         if table == "measurements":
             written: Iterable[Row] = chain.from_iterable(map(_unpacked, new))

@@ -160,10 +160,7 @@ class ColumnsBuilder:
         # An event that was missed may be the only one that says so.
         new = found - self._fields - {self._reading.name("missed")}
         if new:
-            raise InvalidRunError(
-                f"Row {self._rows} (the first is {self.first_row}), column {min(new)!r}: no row "
-                "before has it"
-            )
+            raise InvalidRunError(f"{self._row()}, column {min(new)!r}: no row before has it")
         lacking = self._fields - found
         return frame.with_columns(pl.lit(None).alias(name) for name in lacking)
 
@@ -276,9 +273,8 @@ class ColumnsBuilder:
             self._first_timestamp = float(timestamps[0])
         since = timestamps - self._first_timestamp
         if (since < 0).any():
-            row = self._rows + int((since < 0).argmax())
             raise InvalidRunError(
-                f"Row {row} (the first is {self.first_row}): its timestamp is before the "
+                f"{self._row(int((since < 0).argmax()))}: its timestamp is before the "
                 "first row's, so it tells no scenario time; a column scenario_time_s is needed"
             )
         return since
@@ -324,8 +320,7 @@ class ColumnsBuilder:
             check_name(metric_type, "metric_type")
             check_name(satellite_id, "satellite_id")
         except InvalidRunError as error:
-            row = self._rows + place
-            raise InvalidRunError(f"Row {row} (the first is {self.first_row}): {error}") from error
+            raise InvalidRunError(f"{self._row(place)}: {error}") from error
         return self._codes.setdefault((metric_type, satellite_id, missed), len(self._codes))
 
     def _missed(self, frame: pl.DataFrame) -> pl.Series:
@@ -349,8 +344,8 @@ class ColumnsBuilder:
         if not is_right and not isinstance(column.dtype, pl.String | pl.Null):
             first = column.head(1).to_list()[0]
             raise InvalidRunError(
-                f"Row {self._rows} (the first is {self.first_row}), column {column.name!r}: "
-                f"{first!r:.40} is of type {column.dtype}; {wanted} are needed"
+                f"{self._row()}, column {column.name!r}: {first!r:.40} is of type "
+                f"{column.dtype}; {wanted} are needed"
             )
 
     def _check(self, column: pl.Series, is_right: pl.Series, what: str) -> None:
@@ -358,9 +353,11 @@ class ColumnsBuilder:
         if wrong.any():
             place = int(wrong.arg_max() or 0)
             raise InvalidRunError(
-                f"Row {self._rows + place} (the first is {self.first_row}), column "
-                f"{column.name!r}: {column[place]!r} {what}"
+                f"{self._row(place)}, column {column.name!r}: {column[place]!r} {what}"
             )
+
+    def _row(self, place: int = 0) -> str:
+        return f"Row {self._rows + place} (the first is {self.first_row})"
 
 
 def _listed(frame: pl.DataFrame) -> str:

@@ -190,8 +190,6 @@ def _goes_on_after(content: bytes | mmap.mmap, position: int) -> bool:
 
 
 class _Reader:
-    """Takes one frame after the other."""
-
     def __init__(self) -> None:
         self.head: JournalHead | None = None
         self._labels: list[Label] = []
@@ -203,7 +201,6 @@ class _Reader:
         self._end: tuple[RunState, str | None] | None = None
 
     def take(self, kind: bytes, content: memoryview) -> None:
-        """Note what a frame tells."""
         if kind != b"H" and self.head is None:
             raise ValueError("it doesn't begin with what the run is")
         take = {
@@ -220,7 +217,6 @@ class _Reader:
         take(content)
 
     def journal(self, head: JournalHead, *, is_torn_within: bool) -> Journal:
-        """Return what all frames told."""
         return Journal(
             head,
             Columns(self._blocks, self._labels, self._missed),

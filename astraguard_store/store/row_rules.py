@@ -21,7 +21,7 @@ from astraguard_store.checks import (
     check_named_save,
     check_run_id,
 )
-from astraguard_store.database.runs import PROVENANCE_COLUMNS
+from astraguard_store.database.rows import PROVENANCE_COLUMNS
 from astraguard_store.database.sql import ALL_SATELLITES
 from astraguard_store.database.whole_runs import RunRows, columns_text
 from astraguard_store.exceptions import InvalidRunError

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from astraguard_store.database.revision import HEAD_REVISION
+from astraguard_store.database.revision import HEAD_REVISION, KNOWN_REVISIONS
 from astraguard_store.database.server_url import ServerUrl
 from astraguard_store.database.sqlite.connections import FileReader
 from astraguard_store.database.sqlite.engine import sqlite_library_version
 from astraguard_store.database.sqlite.migrate import (
-    KNOWN_REVISIONS,
     check_revision,
     described_objects,
     restore_database,

@@ -150,9 +150,9 @@ class FolderStore(Store):
         Raises:
             ArtifactWriteError: It can't be noted.
         """
-        from astraguard_store.artifacts.deletion import StagedDeletion
+        from astraguard_store.artifacts.deletion import Deletion
 
-        return StagedDeletion(self.root, run_ids, durable=self.options.sync)
+        return Deletion(self.root, run_ids, durable=self.options.sync)
 
     def noted_file_bytes(self, but_of: Iterable[str]) -> int:
         """Return what the files of all runs but these had when they were noted."""

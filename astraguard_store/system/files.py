@@ -79,8 +79,8 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def create_file(name: str, folder: int) -> int:
-    """Return a descriptor of the new file *name* in an open folder, to be written.
+def create_file(name: Path | str, folder: int | None = None) -> int:
+    """Return a descriptor of the new file *name*, in an open folder, to be written.
 
     Raises:
         OSError: It can't be made, or is there.
@@ -113,7 +113,15 @@ def make_file(path: Path) -> None:
     Raises:
         OSError: It can't be made, or is there.
     """
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_A_LINK, 0o666))
+    os.close(create_file(path))
+
+
+def status_in(folder: int, name: str) -> os.stat_result | None:
+    """Return what is told of *name* in an open folder, links not followed; None if it's gone."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def size_if_there(path: Path | str) -> int:

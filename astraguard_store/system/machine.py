@@ -194,12 +194,7 @@ class _Asking:
                 self._conclude(TimeoutError("git didn't answer"))
         return self._answer or _machine()
 
-    def is_answered(self) -> bool:
-        """Whether there is nothing to wait for, now and later."""
-        return self._answer is not None
-
     def end(self) -> None:
-        """End git and what it started."""
         if self._git is None or self._git.poll() is not None:
             return
         with suppress(ProcessLookupError):
@@ -305,7 +300,7 @@ def _forget_unanswered() -> None:
     global _lock
     _lock = threading.RLock()
     for directory, asking in tuple(_askings.items()):
-        if not asking.is_answered():
+        if asking._answer is None:
             asking.forget()
             del _askings[directory]
 

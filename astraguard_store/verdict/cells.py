@@ -78,10 +78,10 @@ def difference(cell: Cell, noise: Noise, rho: float, tail: float) -> Difference:
     """Return the difference of a cell's sides; runs of autocorrelation *rho* count less."""
     k = effective_runs(len(cell.baseline.y), rho)
     m = effective_runs(len(cell.candidate.y), rho)
-    delta = _mean(cell.candidate.y) - _mean(cell.baseline.y)
+    delta = mean(cell.candidate.y) - mean(cell.baseline.y)
     variance = noise.variance * (1 / k + 1 / m)
     if noise.slope:
-        of_reference = _mean(cell.candidate.x) - _mean(cell.baseline.x)
+        of_reference = mean(cell.candidate.x) - mean(cell.baseline.x)
         delta -= noise.slope.beta * of_reference
         variance += noise.variance * of_reference**2 / noise.slope.sum_xx
     df = df_of_test(noise, noise.df, tail, (len(cell.baseline.y), len(cell.candidate.y)))
@@ -116,7 +116,8 @@ def _most_df_of_one(noise: Noise) -> int:
     return _MOST_DF_OF_ONE_WITH_REFERENCE if noise.slope else _MOST_DF_OF_ONE
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
     return sum(values) / len(values)
 
 
@@ -128,7 +129,7 @@ def margin(cell: Cell, limits: CellLimits) -> float:
 
 
 def _ms(logarithms: Sequence[float]) -> float:
-    return expm1(_mean(logarithms)) + 1.0
+    return expm1(mean(logarithms)) + 1.0
 
 
 def judge(cell: Cell, limits: CellLimits, noise: Noise, *, tail: float, rho: float) -> CellVerdict:

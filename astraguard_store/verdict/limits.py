@@ -45,6 +45,18 @@ class CellLimits(NamedTuple):
     missed: float
 
 
+class _Level(NamedTuple):
+    """What is said of a metric type, of a satellite, or of both."""
+
+    key: str
+    limits: Mapping[str, Any]
+    metric_type: str | None
+    satellite_id: str | None
+
+    def holds_for(self, cell: tuple[str, str | None]) -> bool:
+        return self.metric_type in (None, cell[0]) and self.satellite_id in (None, cell[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Shown):
     """Which changes count, for all metric types and for single ones.
@@ -175,28 +187,25 @@ class Limits(Shown):
         cells = set(cells)
         types = {metric_type for metric_type, _ in cells}
         satellites = {satellite for _, satellite in cells}
-        for name, limits in self.metrics.items():
-            if name not in types:
+        for level in self._levels():
+            if level.metric_type not in (None, *types):
                 raise GateError(
-                    f"the limit 'metrics.{name}' matches nothing: both sides measured "
+                    f"the limit '{level.key}' matches nothing: both sides measured "
                     f"{', '.join(sorted(types)) or 'nothing'}"
                 )
-            for satellite in limits.get("satellites", ()):
-                if (name, satellite) not in cells:
-                    raise _no_satellite(f"metrics.{name}.satellites.{satellite}", satellites)
-        for satellite in self.satellites:
-            if satellite not in satellites:
-                raise _no_satellite(f"satellites.{satellite}", satellites)
+            if not any(map(level.holds_for, cells)):
+                raise _no_satellite(level.key, satellites)
         self._check_statistics_match(cells)
 
     def _check_statistics_match(self, cells: set[tuple[str, str | None]]) -> None:
         """Refuse a relative limit of a statistic that isn't judged where it is said."""
-        for prefix, relative, of_type, of_satellite in self._relatives():
+        of_all = _Level("", {"relative": self.relative}, None, None)
+        for level in (of_all, *self._levels()):
+            relative, prefix = level.limits.get("relative"), f"{level.key}.".lstrip(".")
             judged = {
                 statistic
-                for metric_type, satellite in cells
-                if of_type in (None, metric_type) and of_satellite in (None, satellite)
-                for statistic in self.of(metric_type, satellite).statistics
+                for cell in filter(level.holds_for, cells)
+                for statistic in self.of(*cell).statistics
             }
             for statistic in relative if judged and isinstance(relative, Mapping) else ():
                 if statistic not in judged:
@@ -205,27 +214,20 @@ class Limits(Shown):
                         f"there are {', '.join(sorted(judged))}"
                     )
 
-    def _relatives(self) -> Iterator[tuple[str, object, str | None, str | None]]:
-        """Yield (prefix of the key, relative limit, metric type, satellite) as they are said."""
-        yield "", self.relative, None, None
+    def _levels(self) -> Iterator[_Level]:
+        """Yield what is said of metric types, of satellites, and of both."""
+        for name, limits in self.metrics.items():
+            yield _Level(f"metrics.{name}", limits, name, None)
+            for satellite, of_both in limits.get("satellites", _NOTHING).items():
+                yield _Level(f"metrics.{name}.satellites.{satellite}", of_both, name, satellite)
         for satellite, limits in self.satellites.items():
-            yield f"satellites.{satellite}.", limits.get("relative"), None, satellite
-        for name, of_metric in self.metrics.items():
-            yield f"metrics.{name}.", of_metric.get("relative"), name, None
-            for satellite, limits in of_metric.get("satellites", _NOTHING).items():
-                prefix = f"metrics.{name}.satellites.{satellite}."
-                yield prefix, limits.get("relative"), name, satellite
+            yield _Level(f"satellites.{satellite}", limits, None, satellite)
 
     def _check_deadlines(self) -> None:
         """Refuse a deadline that ends up without its share, wherever both come from."""
-        for name, limits in self.metrics.items():
-            _check_deadline(self.of(name)._asdict(), f"metrics.{name}.")
-            for satellite in limits.get("satellites", ()):
-                of_both = self.of(name, satellite)._asdict()
-                _check_deadline(of_both, f"metrics.{name}.satellites.{satellite}.")
-        for satellite in self.satellites:
-            of_one = self.of("", satellite)._asdict()
-            _check_deadline(of_one, f"satellites.{satellite}.")
+        for level in self._levels():
+            found = self.of(level.metric_type or "", level.satellite_id)
+            _check_deadline(found._asdict(), f"{level.key}.")
 
 
 def _no_satellite(key: str, satellites: set[str | None]) -> GateError:

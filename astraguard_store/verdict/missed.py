@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import asin, pi, sin, sqrt
 from typing import Final, NamedTuple
 
-from astraguard_store.verdict.cells import ONE_SIDED
+from astraguard_store.verdict.cells import ONE_SIDED, mean
 from astraguard_store.verdict.settling import fewest_runs
 from astraguard_store.verdict.special import t_quantile
 from astraguard_store.verdict.values import CellVerdict, Settling, Verdict
@@ -53,17 +53,17 @@ def judge_missed(
     share = _share(baseline)
     phi_0 = 1 + n * share * _CV**2
     squares = sum(
-        4 * run.events * (z - _mean(arcs)) ** 2
+        4 * run.events * (z - mean(arcs)) ** 2
         for runs, arcs in ((baseline, before), (candidate, after))
         for run, z in zip(runs, arcs, strict=True)
     )
     df = _PRIOR_DF + d
     phi = max(1.0, (_PRIOR_DF * phi_0 + squares) / df)
     se = sqrt(phi / (4 * n) * (1 / len(before) + 1 / len(after)))
-    delta = _mean(after) - _mean(before)
+    delta = mean(after) - mean(before)
     rise = _share(candidate) - share
     half, half_95 = t_quantile(1.0 - tail, df) * se, t_quantile(ONE_SIDED, df) * se
-    at = _mean(before)
+    at = mean(before)
 
     def rise_of(difference: float) -> float:
         return _share_of(at + difference) - _share_of(at)
@@ -122,7 +122,3 @@ def _share_of(arc: float) -> float:
 
 def _share(runs: Sequence[Counts]) -> float:
     return sum(run.missed for run in runs) / sum(run.events for run in runs)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -285,6 +285,12 @@ class Sides:
             return None
         return log(max(value_ms, _LEAST_MS)) - log(_units(run.reference))
 
+    def _levels(self) -> list[list[float]]:
+        return [
+            [level for run in side if (level := self._level(run)) is not None]
+            for side in (self.baseline, self.candidate)
+        ]
+
     def provenance_changes(self) -> tuple[ProvenanceChange, ...]:
         """Return what differs between the sides, where each of them is all the same."""
         differ_within = {
@@ -340,11 +346,7 @@ class Sides:
         """Return by how much slower the reference was for the candidate, relative."""
         if not self.has_reference:
             return None
-        levels = [
-            [level for run in side if (level := self._level(run)) is not None]
-            for side in (self.baseline, self.candidate)
-        ]
-        before, after = (sum(side) / len(side) for side in levels)
+        before, after = (sum(levels) / len(levels) for levels in self._levels())
         return expm1(after - before)
 
     def reference_noise(self) -> float | None:
@@ -352,8 +354,7 @@ class Sides:
         if not self.has_reference:
             return None
         squares, df = 0.0, 0
-        for side in (self.baseline, self.candidate):
-            levels = [level for run in side if (level := self._level(run)) is not None]
+        for levels in self._levels():
             mean = sum(levels) / len(levels)
             squares += sum((level - mean) ** 2 for level in levels)
             df += len(levels) - 1

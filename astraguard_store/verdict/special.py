@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p, sqrt
-from statistics import NormalDist
 
 _TINY = 1e-300
 _PRECISION = 1e-15
 _MOST_TERMS = 10_000  # near the mode some 5 √(a + b) are needed
-_NORMAL = NormalDist()
-
-normal_quantile = _NORMAL.inv_cdf
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:

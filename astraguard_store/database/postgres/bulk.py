@@ -5,7 +5,7 @@ So a hundred runs take as many messages as one, and a row has no statement of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ _TYPES: Final = {
     float: "double precision[]",
     bytes: "bytea[]",
 }
+
+_NUMBERS: Final = (int, float)
 
 Row = Sequence[Any]
 
@@ -43,7 +45,9 @@ def columns_of(table: Table, rows: Iterable[Row]) -> dict[str, list[Any]]:
     """Return {column: its values} of rows, whose values come in the order of the columns."""
     columns = list(zip(*rows, strict=True)) or [() for _ in table.c]
     return {
-        column.name: list(map(_AS_STORED.get(column.type.python_type, _unchanged), values))
+        column.name: list(map(_number, values))
+        if column.type.python_type in _NUMBERS
+        else list(values)
         for column, values in zip(table.c, columns, strict=True)
     }
 
@@ -57,13 +61,6 @@ def insert_rows(
         connection.run(f"{insert_sql(table)} {conflict}", columns)
 
 
-def _unchanged(value: Any) -> Any:
-    return value
-
-
 def _number(value: Any) -> Any:
     # SQLite stores True as 1, and -0.0 as 0.0.
     return None if value is None else value + 0
-
-
-_AS_STORED: Final[dict[type, Callable[[Any], Any]]] = {int: _number, float: _number}

@@ -7,16 +7,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists
 from astraguard_store.database.backend import Question
-from astraguard_store.database.postgres import pushed, raw_files, runs
+from astraguard_store.database.postgres import pushed, runs
 from astraguard_store.database.postgres.connections import Connections, ServerConnection
 from astraguard_store.database.postgres.migrate import check_server_revision, found_on_server
-from astraguard_store.database.postgres.pushed import Known, Origin
-from astraguard_store.database.postgres.raw_files import CataloguedFile
+from astraguard_store.database.postgres.raw_files import (
+    OF_DELETED,
+    CataloguedFile,
+    catalogue,
+    file_of,
+    files_of,
+)
 from astraguard_store.database.postgres.user_sql import answer
 from astraguard_store.database.runs import (
     Missing,
@@ -33,20 +38,21 @@ from astraguard_store.model import RunHeader
 from astraguard_store.options import StoreOptions
 from astraguard_store.reports import CacheInfo, QueryResult
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _MOST_KNOWN: Final = 1_024
 _ATTEMPTS: Final = 5
 # Of one statement: 256 documents of six satellites are some 300 kB.
 _LOADED_AT_ONCE: Final = 256
-_DELETE: Final = f"DELETE FROM runs WHERE run_id = %(run_id)s RETURNING {raw_files.OF_DELETED}"  # noqa: S608
+_DELETE: Final = f"DELETE FROM runs WHERE run_id = %(run_id)s RETURNING {OF_DELETED}"  # noqa: S608
 _PRUNE: Final = f"""
 DELETE FROM runs WHERE run_id = %(run_id)s AND recorded_at_us = %(recorded_at_us)s
     AND state = %(state)s AND live_token IS NULL
     AND NOT EXISTS (SELECT 1 FROM run_tags AS t
         WHERE t.run_id = runs.run_id AND t.tag = %(pinned)s)
     AND NOT EXISTS (SELECT 1 FROM baseline_runs AS b WHERE b.run_id = runs.run_id)
-RETURNING {raw_files.OF_DELETED}
+RETURNING {OF_DELETED}
 """  # noqa: S608 - of names
 
 
@@ -60,6 +66,29 @@ class DeletedRun(NamedTuple):
     file: CataloguedFile | None
 
 
+class _Asked(Generic[P, T]):
+    """A function of one statement that reads, as a method; one round trip."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], T]) -> None:
+        self._function = function
+
+    def __get__(self, database: ServerDatabase, _: type[ServerDatabase]) -> Callable[P, T]:
+        def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+            return database.read(lambda c: self._function(c, *args, **kwargs), one_statement=True)
+
+        return ask
+
+
+class _Made(_Asked[P, T]):
+    """One that writes, as a method: in a transaction."""
+
+    def __get__(self, database: ServerDatabase, _: type[ServerDatabase]) -> Callable[P, T]:
+        def make(*args: P.args, **kwargs: P.kwargs) -> T:
+            return database.transact(lambda c: self._function(c, *args, **kwargs))
+
+        return make
+
+
 class ServerDatabase:
     """The runs of a server; threads and forked children may use it.
 
@@ -69,6 +98,15 @@ class ServerDatabase:
     """
 
     path: Path | None = None
+
+    known = _Asked(pushed.known_runs)
+    origin_of = _Asked(pushed.origin_of)
+    raw_files = _Asked(files_of)
+    raw_file = _Asked(file_of)
+    push = _Made(pushed.push_runs)
+    push_tags = _Made(pushed.push_tags)
+    catalogue = _Made(catalogue)
+    renew_document = _Made(runs.renew_document)
 
     def __init__(self, url: ServerUrl, options: StoreOptions) -> None:
         self.name = url.shown
@@ -254,37 +292,6 @@ class ServerDatabase:
             lambda connection: connection.execute(purge_measurements_sql(), (run_id,)).rowcount
         )
 
-    def renew_document(self, run_id: str) -> None:
-        """Write the copy of a run's rows anew that is read instead of them."""
-        self.transact(partial(runs.renew_document, run_id=run_id))
-
-    def known(self, run_ids: Sequence[str]) -> dict[str, Known]:
-        """Return what the server has of these runs; one round trip."""
-        return self.read(
-            lambda connection: pushed.known_runs(connection, run_ids), one_statement=True
-        )
-
-    def origin_of(self, run_id: str) -> Origin | None:
-        """Return which store has pushed a run; None if none has."""
-        return self.read(
-            lambda connection: pushed.origin_of(connection, run_id), one_statement=True
-        )
-
-    def push(
-        self, origin: Origin, new: Sequence[RunRows], known: Mapping[str, Known]
-    ) -> list[str]:
-        """Write pushed runs in one transaction; return the ids of those that were."""
-        return self.transact(lambda connection: pushed.push_runs(connection, origin, new, known))
-
-    def push_tags(
-        self,
-        origin: Origin,
-        changed: Mapping[str, Mapping[str, str]],
-        known: Mapping[str, Known],
-    ) -> None:
-        """Write what has changed of the tags of pushed runs."""
-        self.transact(lambda connection: pushed.push_tags(connection, origin, changed, known))
-
     def change_judgements(self, step: Callable[[Transaction], T]) -> T:
         """Return the result of *step*, which writes baselines or verdicts, one at a time."""
         return self.judge(lambda connection: step(Transaction(connection)))
@@ -298,22 +305,6 @@ class ServerDatabase:
             return step(connection)
 
         return self.connections.transact(alone, sync=self._sync, pipelined=False)
-
-    def raw_files(self, run_ids: Sequence[str]) -> dict[str, CataloguedFile]:
-        """Return what the catalogue of raw measurements has of these runs; one round trip."""
-        return self.read(
-            lambda connection: raw_files.files_of(connection, run_ids), one_statement=True
-        )
-
-    def raw_file(self, run_id: str) -> CataloguedFile | None:
-        """Return the file with the raw measurements of a run as it is; None without one."""
-        return self.read(
-            lambda connection: raw_files.file_of(connection, run_id), one_statement=True
-        )
-
-    def catalogue(self, store_id: str, files: Sequence[CataloguedFile]) -> list[str]:
-        """Write down files of runs that a store has pushed; return the ids that are noted."""
-        return self.transact(lambda connection: raw_files.catalogue(connection, store_id, files))
 
     def cache_info(self) -> CacheInfo:
         """Return how often a run was as it was known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -16,10 +15,9 @@ from astraguard_store.database.postgres.connections import (
     translated,
 )
 from astraguard_store.database.postgres.grants import OWNER
-from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE, schema_error
 from astraguard_store.database.server_url import ServerUrl
-from astraguard_store.database.sqlite.migrate import KNOWN_REVISIONS, run_scripts
-from astraguard_store.exceptions import SchemaVersionError
+from astraguard_store.database.sqlite.migrate import run_scripts
 from astraguard_store.reports import DescribedObject
 
 # Any number, as long as nobody else's is the same.
@@ -33,10 +31,6 @@ LEFT JOIN information_schema.columns AS c
     ON c.table_schema = current_schema() AND c.table_name = d.object AND c.column_name = d."column"
 ORDER BY d.kind DESC, d.object, d."column" <> '', c.ordinal_position
 """
-
-
-# Alembic's environment is one of the process.
-_one_thread = threading.Lock()
 
 
 def server_engine(url: ServerUrl) -> Engine:
@@ -84,20 +78,8 @@ def check_server_revision(url: ServerUrl, found: str | None) -> None:
     Raises:
         SchemaVersionError: It is another one, or none; the message says what to do.
     """
-    if found == HEAD_REVISION:
-        return
-    if found is None or found in KNOWN_REVISIONS:
-        has = "holds no astraguard_store schema" if found is None else f"has schema {found}"
-        message = (
-            f"{url} {has}, this version needs {HEAD_REVISION}; "
-            "run, as its owner: astraguard-store db upgrade URL"
-        )
-    else:
-        message = (
-            f"{url} has schema {found}, which is newer than this version of astraguard_store "
-            f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
-        )
-    raise SchemaVersionError(message, found, HEAD_REVISION)
+    if found != HEAD_REVISION:
+        raise schema_error(url, found, ", as its owner: astraguard-store db upgrade URL")
 
 
 def upgrade_server(url: ServerUrl) -> None:
@@ -108,7 +90,7 @@ def upgrade_server(url: ServerUrl) -> None:
     """
     engine = server_engine(url)
     try:
-        with _one_thread, translated(url), engine.connect() as connection:
+        with translated(url), engine.connect() as connection:
             run_scripts(connection)
     except DBAPIError as error:
         with translated(url):

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Table
 
 from astraguard_store.comparison import Comparison
-from astraguard_store.database.dialect import compiled
-from astraguard_store.database.documents import RunParts, decode, encode, parts_of
+from astraguard_store.database.documents import RunParts, decode, encode, parts_of, stored_parts
 from astraguard_store.database.postgres.bulk import (
     columns_of,
     delete_sql,
@@ -18,14 +17,13 @@ from astraguard_store.database.postgres.bulk import (
     insert_sql,
 )
 from astraguard_store.database.postgres.connections import ServerConnection
-from astraguard_store.database.rows import STATISTICS_COLUMNS
+from astraguard_store.database.rows import PROVENANCE_COLUMNS, STATISTICS_COLUMNS
 from astraguard_store.database.runs import (
     BELOW_RUN,
     OF_NOISE,
     OF_PROVENANCE,
     OF_STATISTICS,
     OF_UNIT,
-    PROVENANCE_COLUMNS,
     RUN_COLUMNS,
     Missing,
     StoredRun,
@@ -119,7 +117,6 @@ class _Row(NamedTuple):
     document: bytes | None
 
     def answer(self, parts: RunParts) -> Answer:
-        """Return the run of this row and these parts."""
         provenance = tuple(self.columns[_END_OF_RUN:_END_OF_PROVENANCE])
         columns = tuple(self.columns[:_END_OF_RUN])
         run = stored_run(self.run_id, columns, provenance, parts, self.below)
@@ -156,10 +153,10 @@ def _answer(row: _Row, known: Answer | None) -> Answer | Undocumented:
     return Undocumented(row.run_id) if parts is None else row.answer(parts)
 
 
-def load_from_rows(connection: ServerConnection, run_id: str) -> Answer | None:
+def load_from_rows(connection: Any, run_id: str) -> Answer | None:
     """Return the run, None if there is none, whatever its document says; on one snapshot."""
     for row in _load_rows(connection, {run_id: None}):
-        return row.answer(_parts_of_rows(connection, run_id))
+        return row.answer(stored_parts(connection, run_id))
     return None
 
 
@@ -183,26 +180,11 @@ def _stored(row: list[Any]) -> tuple[Any, ...]:
     return what, processors, *(None if number is None else float(number) for number in numbers)
 
 
-@cache
-def _rows_sql(table: Table) -> str:
-    of_run: Any = table.c.run_id == bindparam("run_id")
-    return compiled(select(table).where(of_run))
-
-
-def _parts_of_rows(connection: ServerConnection, run_id: str) -> RunParts:
-    return parts_of(
-        *(
-            connection.execute(_rows_sql(table), (run_id,)).fetchall()
-            for table in (statistics, artifacts)
-        )
-    )
-
-
-def renew_document(connection: ServerConnection, run_id: str) -> None:
+def renew_document(connection: Any, run_id: str) -> None:
     """Write the document of a run anew, from the rows that it has; none if it has none."""
     # Else a save between the reading and the writing would have the document of the one before.
     connection.run("SELECT 1 FROM runs WHERE run_id = %(run_id)s FOR UPDATE", {"run_id": run_id})
-    document = encode(run_id, _parts_of_rows(connection, run_id))
+    document = encode(run_id, stored_parts(connection, run_id))
     connection.run(delete_sql(run_documents), {"run_ids": [run_id]})
     if document is not None:
         insert_rows(connection, run_documents, [(run_id, document)])

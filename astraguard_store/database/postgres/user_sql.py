@@ -136,14 +136,12 @@ def _rows(
             if held > _LONGEST_ANSWER_BYTES:
                 raise QueryError("the answer is longer than 512 MB; ask for less of it")
             if len(rows) % _ROWS_AT_ONCE == 0 and time.monotonic() >= deadline:
-                raise _too_long(question)
+                raise question.too_long()
         described = cursor.description
     finally:
         streamed.close()
     columns = tuple(c.name for c in described) if described else _described(raw, text)
-    if limit is None or len(rows) <= limit:
-        return QueryResult(columns, rows, truncated=False)
-    return QueryResult(columns, rows[:limit], truncated=True)
+    return question.result(columns, rows)
 
 
 def _described(raw: psycopg.Connection[tuple[Any, ...]], text: str) -> tuple[str, ...]:
@@ -221,8 +219,7 @@ def _tokens(sql: str) -> Iterator[tuple[str, str]]:
     place = 0
     while place < len(sql):
         found = _TOKENS.match(sql, place)
-        if found is None:  # never: `other` matches anything
-            raise QueryError(_ADVICE)
+        assert found is not None  # noqa: S101 - `other` matches anything
         # A match of the tag alone is none of a token.
         kind = next(name for name, text in found.groupdict().items() if text and name != "tag")
         token = found.group()
@@ -260,18 +257,11 @@ def _cancel(raw: psycopg.Connection[tuple[Any, ...]]) -> None:
         raw.close()
 
 
-def _too_long(question: Question) -> QueryError:
-    return QueryError(
-        f"the query was stopped after its time limit of {question.time_limit_s:g} s; "
-        "ask for less, or give it a higher limit"
-    )
-
-
 def _explained(error: Exception, question: Question, url: ServerUrl, deadline: float) -> Exception:
     psycopg = driver()
     is_late = time.monotonic() >= deadline and isinstance(error, psycopg.OperationalError)
     if is_late or isinstance(error, psycopg.errors.QueryCanceled):
-        return _too_long(question)
+        return question.too_long()
     message = url.without_secrets(str(error).partition("\nLINE ")[0])
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return QueryError(f"{message}; the table schema_doc names what there is")

@@ -21,7 +21,7 @@ from astraguard_store.database.sqlite.migrate import (
     fill_new,
     found_revision,
 )
-from astraguard_store.database.sqlite.shadowed import logs_of_others_kept
+from astraguard_store.database.sqlite.open_files import logs_of_others_kept
 from astraguard_store.options import StoreOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class SqliteFile(FileReader):
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         # First, for `__del__`: there may be no such file.
         self._writer = FileWriter(path)
+        self.stop_writing = self._writer.stop
+        self.go_on_writing = self._writer.go_on
         super().__init__(path, busy_timeout_s)
         self.path: Path | None = path
         self.name = str(path)
@@ -116,14 +118,6 @@ class SqliteFile(FileReader):
     def check_schema(self) -> None:
         """Raise SchemaVersionError if another process has migrated it since it was opened."""
         check_revision(self._path, self.read(found_revision, one_statement=True))
-
-    def stop_writing(self) -> None:
-        """Wait for a transaction to end, and keep everybody from beginning one."""
-        self._writer.stop()
-
-    def go_on_writing(self) -> None:
-        """Let transactions begin again."""
-        self._writer.go_on()
 
     def _open_to_write(self, options: StoreOptions) -> None:
         if not self._writer.is_open:

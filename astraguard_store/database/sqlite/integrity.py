@@ -38,9 +38,9 @@ def replaced_tables(connection: sqlite3.Connection) -> list[str]:
     return [name for name in metadata.tables if found.get(name) != ("table", 1)]
 
 
-def has_wal_reset_bug(version: str | None = None) -> bool:
-    """Return whether a SQLite *version*, by default the library in use, has the WAL-reset bug."""
-    parts = (version or sqlite_library_version()).split(".")
+def has_wal_reset_bug() -> bool:
+    """Return whether the SQLite library in use has the WAL-reset bug."""
+    parts = sqlite_library_version().split(".")
     return [int(part) for part in parts] < [int(part) for part in WAL_RESET_FIXED.split(".")]
 
 

@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from astraguard_store.database.documents import renew_missing_documents
-from astraguard_store.database.revision import HEAD_REVISION, VERSION_TABLE
+from astraguard_store.database.revision import (
+    HEAD_REVISION,
+    KNOWN_REVISIONS,
+    VERSION_TABLE,
+    schema_error,
+)
 from astraguard_store.database.sqlite.backup import (
     BESIDE,
     back_up,
@@ -51,8 +56,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from astraguard_store.reports import DescribedObject
-
-KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
 logger = logging.getLogger("astraguard_store")
 
@@ -104,17 +107,9 @@ def check_revision(path: Path, found: str | None) -> None:
             "program made it, use another results folder; if an `alembic upgrade head` on it "
             "never finished, run that again"
         )
-    elif found in KNOWN_REVISIONS:
-        message = (
-            f"{path} has schema {found}, this version needs {HEAD_REVISION}; "
-            f"run: {_upgrade_command(path)}"
-        )
-    else:
-        message = (
-            f"{path} has schema {found}, which is newer than this version of astraguard_store "
-            f"knows (it needs {HEAD_REVISION}); run: pip install --upgrade astraguard-store"
-        )
-    raise SchemaVersionError(message, found, HEAD_REVISION)
+        raise SchemaVersionError(message, found, HEAD_REVISION)
+    folder = shlex.quote(str(path.parent))
+    raise schema_error(path, found, f": astraguard-store db upgrade --results {folder}")
 
 
 def check_log_fits(path: Path) -> None:
@@ -215,11 +210,8 @@ def revision_of(path: Path) -> str | None:
     Raises:
         DatabaseError: It can't be read.
     """
-    reader = FileReader(path, busy_timeout_s=30.0)
-    try:
+    with closing(FileReader(path, busy_timeout_s=30.0)) as reader:
         return reader.read(found_revision)
-    finally:
-        reader.close()
 
 
 def upgrade_database(path: Path) -> Path | None:
@@ -239,13 +231,10 @@ def upgrade_database(path: Path) -> Path | None:
     if found not in KNOWN_REVISIONS:
         check_revision(path, found)
     backup_path = _free_name(path, f"{path.name}-before-{HEAD_REVISION}-from-{found}")
-    reader = FileReader(path, busy_timeout_s=30.0)
-    try:
+    # Closed before the migration opens a connection: it may have taken the file for one
+    # that nobody writes.
+    with closing(FileReader(path, busy_timeout_s=30.0)) as reader:
         back_up(reader.read, path, backup_path)
-    finally:
-        # Before the migration opens a connection: it may have taken the file for one
-        # that nobody writes.
-        reader.close()
     with translated(path), closing(connect(path, "rw")) as driver:
         migrate(driver)
         _renew_documents(driver, path)
@@ -273,15 +262,12 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         new.unlink(missing_ok=True)
         remove_beside(new)
         check_log_fits(backup)
-        reader = FileReader(backup, busy_timeout_s=30.0)
-        try:
+        with closing(FileReader(backup, busy_timeout_s=30.0)) as reader:
             found = reader.read(found_revision)
             if found not in KNOWN_REVISIONS:
                 check_revision(backup, found)
             # Checks the copy, and so the backup.
             back_up(reader.read, backup, new)
-        finally:
-            reader.close()
         former = _give_second_names(path)
         new.rename(path)
         sync_folder(path.parent)
@@ -380,7 +366,3 @@ def _renew_documents(driver: sqlite3.Connection, path: Path) -> None:
             path,
             error,
         )
-
-
-def _upgrade_command(path: Path) -> str:
-    return f"astraguard-store db upgrade --results {shlex.quote(str(path.parent))}"

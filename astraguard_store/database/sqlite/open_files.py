@@ -14,15 +14,21 @@ import os
 import sqlite3
 import stat
 import struct
-from collections.abc import Collection
-from contextlib import closing, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.exceptions import DatabaseDamagedError, DatabaseError
-from astraguard_store.system.files import descriptor_of, head_of, is_same_file, read_at
+from astraguard_store.system.files import (
+    descriptor_of,
+    head_of,
+    is_same_file,
+    range_shared,
+    read_at,
+)
 
 _MAGIC = b"SQLite format 3\0"
 # Which version of the format may write and read it: 1 with a rollback journal, 2 with a log.
@@ -37,6 +43,11 @@ _FRAME_HEADER_BYTES = 24
 # salts; and, far behind, how many frames are in the database file already.
 _INDEX_HEADER = struct.Struct("=16xII2I8s")
 _MOVED_FRAMES = struct.Struct("=96xI")
+
+
+# https://sqlite.org/src/file/src/os.h: whoever deletes the log has these bytes for itself.
+_SHARED_FIRST = 0x40000002
+_SHARED_SIZE = 510
 
 
 class _Index(NamedTuple):
@@ -181,6 +192,27 @@ class OpenFiles:
 
     def _damaged(self, reason: str) -> DatabaseDamagedError:
         return DatabaseDamagedError(self._path, f"{reason}, while it was open")
+
+
+@contextmanager
+def logs_of_others_kept(path: Path, opened: os.stat_result) -> Iterator[None]:
+    """Keep SQLite from deleting a log inside, if another file has taken the database's place.
+
+    As when another disk was mounted over its folder while it was open. The last connection
+    that closes moves the log into the database and deletes it, by its name. Before, SQLite
+    looks whether the file of the database's name has the inode number that was opened
+    (`fileHasMoved` in os_unix.c), which on another disk comes again: then the log is another's.
+
+    Args:
+        path: The database.
+        opened: What `os.stat` told of it when it was opened.
+    """
+    with ExitStack() as kept:
+        # A database that is gone is SQLite's to notice, and its log stays.
+        with suppress(OSError):
+            if not is_same_file(os.stat(path), opened):
+                kept.enter_context(range_shared(opened, _SHARED_FIRST, _SHARED_SIZE))
+        yield
 
 
 def check_side_files(path: Path) -> None:

@@ -17,7 +17,6 @@ class _PooledAtLeast:
         self._q: float | None = None
 
     def step(self, bucket: int, count: int, missed: int, q: float) -> None:
-        """Take one row; called by SQLite."""
         if self._q not in {None, q}:
             raise ValueError("the percentile isn't the same for each row")
         self._q = q
@@ -26,7 +25,6 @@ class _PooledAtLeast:
         sums[1] += missed
 
     def finalize(self) -> float | None:
-        """Return the result; called by SQLite."""
         if self._q is None:
             return None
         buckets = sorted(self._sums)

@@ -73,7 +73,6 @@ class _Parts:
         self._counts: dict[str, int] = {}
 
     def of(self, tokens: Sequence[str]) -> int:
-        """Return how many there are in *tokens*."""
         return sum(map(self._of_name, _tables(tokens)))
 
     def _of_name(self, name: str) -> int:

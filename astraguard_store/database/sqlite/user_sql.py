@@ -104,10 +104,7 @@ class Asking:
         if self.is_set_aside:
             return SetAsideError()
         if time.monotonic() >= self._deadline:
-            return QueryError(
-                f"the query was stopped after its time limit of {self.question.time_limit_s:g} s; "
-                "ask for less, or give it a higher limit"
-            )
+            return self.question.too_long()
         # Ctrl-C came just when SQLite called: the driver swallows what is raised there.
         return KeyboardInterrupt()
 
@@ -135,10 +132,7 @@ def answer(connection: sqlite3.Connection, asking: Asking) -> QueryResult:
             raise QueryError(f"there is no statement in {asking.question.sql!r}: {_ADVICE}")
         columns = tuple(column[0] for column in cursor.description)
         rows = _rows(cursor, asking)
-    limit = asking.question.row_limit
-    if limit is None or len(rows) <= limit:
-        return QueryResult(columns, rows, truncated=False)
-    return QueryResult(columns, rows[:limit], truncated=True)
+    return asking.question.result(columns, rows)
 
 
 def _restrict(connection: sqlite3.Connection, asking: Asking) -> None:
