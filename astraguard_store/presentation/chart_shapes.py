@@ -159,6 +159,7 @@ class Picture(NamedTuple):
         series: Their names, by number.
         legend: What a legend says of each series; nothing of those where it is empty.
         field: What a series is: a run, or a group of a history.
+        label: What it is, for who doesn't see it; empty where the title says it.
     """
 
     title: str
@@ -168,6 +169,7 @@ class Picture(NamedTuple):
     series: tuple[str, ...]
     legend: tuple[str, ...]
     field: str = "run"
+    label: str = ""
 
 
 def colour(number: int) -> str:
@@ -211,7 +213,9 @@ def distribution_shape(distribution: Distribution, most_points: int) -> Picture 
     ]
     legend = tuple(_percentiles_text(run, unit) for run in runs)
     y = _nines_axis("share of events that took no longer")
-    return Picture(f"{title}, {unit.name}", x, y, tuple(parts), legend, legend)
+    names = ", ".join(printable(run.run_id) for run in runs)
+    label = f"Cumulative distributions of {distribution.metric_type}: {names}"
+    return Picture(f"{title}, {unit.name}", x, y, tuple(parts), legend, legend, label=label)
 
 
 def _distribution_parts(
@@ -328,6 +332,7 @@ def history_shape(history: History, statistic: str) -> Picture | str:
         tuple(printable(group or "-") if history.by else "all" for group in groups),
         tuple(_said(history, group, unit, bands.get(group)) for group in groups),
         "group",
+        f"Trend of {history.metric_type} {name}",
     )
 
 

@@ -88,7 +88,7 @@ def _drawn(shape: Picture | str) -> Html:
         font_family="DejaVu Sans, sans-serif",
         font_size=12,
         role="img",
-        aria_label="; ".join([shape.title, *(said for _, said in legend)]),
+        aria_label=shape.label or shape.title,
     )
 
 
