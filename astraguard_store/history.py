@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from astraguard_store.frozen import FrozenMapping
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary, epoch_us
-from astraguard_store.provenance import Provenance
 from astraguard_store.shown import Tabular, dict_of, html_of, printable
-from astraguard_store.verdict import change_points
-from astraguard_store.verdict.values import ChangePoint
 
 if TYPE_CHECKING:
     import altair
+
+    from astraguard_store.provenance import Provenance
+    from astraguard_store.verdict.values import ChangePoint
 
 GROUPS: Final = ("scenario", "rig", "satellite")
 """What a history may be taken apart by."""
@@ -142,12 +142,16 @@ def steps_of(history: History, statistic: str) -> dict[HistoryPoint, ChangePoint
         history: Whose steps.
         statistic: As in `History.changes`.
     """
+    # Most questions to a history are for its points alone, and no other asks for this.
+    from astraguard_store.verdict.change_points import HistoryPoint as MeasuredPoint
+    from astraguard_store.verdict.change_points import find_change_points
+
     found: dict[HistoryPoint, ChangePoint] = {}
     for points in history.groups().values():
         known = {p.run_id: p for p in points if value_of(p, statistic) is not None}
-        steps = change_points.find_change_points(
+        steps = find_change_points(
             [
-                change_points.HistoryPoint(
+                MeasuredPoint(
                     point.run_id,
                     epoch_us(point.recorded_at),
                     float(value_of(point, statistic) or 0.0),

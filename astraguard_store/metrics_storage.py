@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -25,7 +26,7 @@ from astraguard_store.exceptions import (
     StoreMismatchError,
     StoreNotFoundError,
 )
-from astraguard_store.formats.layout import RAW_NAME, SUMMARY_NAME
+from astraguard_store.formats.layout import RAW_NAME, STAGING_NAME, SUMMARY_NAME
 from astraguard_store.options import (
     DATABASE_NAME,
     DEFAULT_RESULTS_DIR,
@@ -188,21 +189,61 @@ class MetricsStorage:
 
 
 def _document(root: str, run_id: str, *, afresh: bool = False) -> dict[str, Any] | None:
+    key = root, run_id
+    known, state = _missing.get(key), _UNSETTLED
+    if known is not None:
+        state = _places_state(root, run_id)
+        if state == known:
+            return None
+        if not _is_settled(state):
+            state = _UNSETTLED
     try:
-        if afresh:
-            # Without a row: asking for one takes as long as reading a small file.
-            with suppress(FileNotFoundError):
-                return read_document(root, run_id)
-        try:
-            return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
-        except _UNUSABLE_ERRORS as error:
-            _log_fallback(root, error)
-            return read_document(Path(root), check_run_id(run_id))
+        document = _read_document(root, run_id, afresh=afresh)
     except (RunNotFoundError, FileNotFoundError, InvalidRunError):
+        if len(_missing) >= _MOST_MISSING:
+            _missing.clear()
+        # As it was before the look, so that what came meanwhile makes a difference.
+        _missing[key] = state
         return None
     except ArtifactReadError as error:
         logger.warning("no metrics for run %r: %s", run_id, error)
+        document = None
+    _missing.pop(key, None)
+    return document
+
+
+def _places_state(root: str, run_id: str) -> PlacesState:
+    """Return the state of the folders that a run's summary can come into.
+
+    A save stages it in one and publishes it in the other, and either changes the folder's time.
+    """
+    return _folder_state(f"{root}/{run_id}"), _folder_state(f"{root}/{STAGING_NAME}")
+
+
+def _folder_state(path: str) -> FolderState:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
         return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
+def _is_settled(state: PlacesState) -> bool:
+    """Return whether a change from now on will give a folder another time."""
+    latest_ns = time.time_ns() - _SETTLED_AFTER_NS
+    return all(found is None or found[2] < latest_ns for found in state)
+
+
+def _read_document(root: str, run_id: str, *, afresh: bool) -> dict[str, Any]:
+    if afresh:
+        # Without a row: asking for one takes as long as reading a small file.
+        with suppress(FileNotFoundError):
+            return read_document(root, run_id)
+    try:
+        return _ask(root, lambda repository: repository.read_document(run_id, afresh=afresh))
+    except _UNUSABLE_ERRORS as error:
+        _log_fallback(root, error)
+        return read_document(Path(root), check_run_id(run_id))
 
 
 def _compare_rows(root: str, this: str, other: str) -> dict[str, Any] | None:
@@ -279,6 +320,20 @@ def _log_fallback(root: str, error: StoreError) -> None:
 
 
 T = TypeVar("T")
+
+FolderState = tuple[int, int, int] | None
+"""(device, inode, time of last change in ns); None where nothing can be seen."""
+
+PlacesState = tuple[FolderState, ...]
+"""Of the run's folder and of the staging folder."""
+
+# {(root, run id): state when no summary was there, or `_UNSETTLED`}. To look for one takes 60 µs,
+# and those who wait for a run ask again and again.
+_missing: dict[tuple[str, str], PlacesState] = {}
+_MOST_MISSING: Final = 1_000
+_UNSETTLED: Final[PlacesState] = ()
+# Within one tick of the kernel's clock, 10 ms at most, two changes give a folder one time.
+_SETTLED_AFTER_NS: Final = 20_000_000
 
 # The open repositories that all `MetricsStorage` of a process share, a few folders' worth.
 _LIMIT = 8

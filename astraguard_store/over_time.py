@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from astraguard_store.exceptions import ArtifactReadError, MissingExtraError, StoreNotFoundError
-from astraguard_store.model import AtLeast, LatencyMeasurement, rank_of
+from astraguard_store.model import AtLeast, rank_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,8 +42,11 @@ class Measuring(Protocol):
 class Few(Protocol):
     """A small run's measurements: `Columns`."""
 
-    def measurements(self) -> Iterable[LatencyMeasurement]:
-        """Return them one by one."""
+    labels: Sequence[tuple[str, str]]
+    missed_codes: Collection[int]
+
+    def packed_rows(self) -> Iterable[tuple[float, float, float, int]]:
+        """Return timestamp, duration, scenario time and label number of each."""
 
 
 @runtime_checkable
@@ -66,7 +69,7 @@ def over_time(repository: Measuring, run_id: str, slices: int) -> dict[str, list
     try:
         few = repository._few_measurements(run_id) if isinstance(repository, Sparing) else None
         if few is not None:
-            start, length, parts = _parts_of_few(list(few.measurements()), slices)
+            start, length, parts = _parts_of_few(few, slices)
         else:
             start, length, parts = _parts_of_frame(repository.measurements(run_id), slices)
     except (ArtifactReadError, MissingExtraError, StoreNotFoundError):
@@ -93,26 +96,25 @@ class _Parts(NamedTuple):
     events: Iterable[tuple[str, int, Sequence[float], Sequence[float]]]
 
 
-def _parts_of_few(few: Sequence[LatencyMeasurement], slices: int) -> _Parts:
-    times = [one.scenario_time_s for one in few]
-    if not times:
+def _parts_of_few(few: Few, slices: int) -> _Parts:
+    rows = list(few.packed_rows())
+    if not rows:
         return _Parts(0.0, 0.0, ())
-    start, end = min(times), max(times)
+    start, end = min(row[2] for row in rows), max(row[2] for row in rows)
     length = (end - start) / slices
-    grouped: dict[tuple[str, int], list[LatencyMeasurement]] = {}
-    for one, time in zip(few, times, strict=True):
-        number = min(int((time - start) / length), slices - 1) if length > 0 else 0
-        grouped.setdefault((one.metric_type, number), []).append(one)
+    types = [metric_type for metric_type, _ in few.labels]
+    # {(metric type, slice): durations of its measured events, of its missed ones}
+    grouped: dict[tuple[str, int], tuple[list[float], list[float]]] = {}
+    for _, duration_ms, time_s, code in rows:
+        number = min(int((time_s - start) / length), slices - 1) if length > 0 else 0
+        measured_and_missed = grouped.setdefault((types[code], number), ([], []))
+        measured_and_missed[code in few.missed_codes].append(duration_ms)
     return _Parts(
         start,
         length,
         (
-            (
-                *key,
-                sorted(one.duration_ms for one in events if not one.missed),
-                sorted(one.duration_ms for one in events),
-            )
-            for key, events in sorted(grouped.items())
+            (*key, sorted(measured), sorted(measured + missed))
+            for key, (measured, missed) in sorted(grouped.items())
         ),
     )
 

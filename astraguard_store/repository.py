@@ -14,8 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from astraguard_store.checks import check_run_id, check_whole_number
-from astraguard_store.comparison import Comparison
-from astraguard_store.database.backend import Parameters, Question
 from astraguard_store.exceptions import (
     ClosedStoreError,
     DatabaseError,
@@ -25,7 +23,6 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.filters import RunFilters
 from astraguard_store.formats.compression import check_compression
-from astraguard_store.formats.journal import JournalHead
 from astraguard_store.model import RunHeader, RunHeaders, RunState, RunSummary
 from astraguard_store.options import (
     DATABASE_NAME,
@@ -44,21 +41,7 @@ from astraguard_store.provenance import (
     check_tag_changes,
     check_tags,
 )
-from astraguard_store.reports import (
-    CacheInfo,
-    CheckReport,
-    ExportReport,
-    ImportReport,
-    MergeReport,
-    Percentiles,
-    Progress,
-    PruneReport,
-    PushReport,
-    QueryResult,
-)
 from astraguard_store.shown import note_asked
-from astraguard_store.store.new_runs import Measured, NewRun, check_provenance, new_run
-from astraguard_store.store.recording import Recording
 from astraguard_store.store.sources import FolderSource, MemorySource, Source, WritableSource
 from astraguard_store.store.store import (
     existing_root,
@@ -69,15 +52,30 @@ from astraguard_store.store.store import (
 from astraguard_store.store.store_id import check_store_id, settle_store_id
 from astraguard_store.system.file_limit import names_the_file_limit
 from astraguard_store.system.interrupts import interrupts_held_back
-from astraguard_store.system.machine import begin_asking, surroundings
 
 if TYPE_CHECKING:
     import polars as pl
 
     from astraguard_store.columns import Columns
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.database.backend import Parameters
     from astraguard_store.distributions import Distribution
     from astraguard_store.history import History
+    from astraguard_store.reports import (
+        CacheInfo,
+        CheckReport,
+        ExportReport,
+        ImportReport,
+        MergeReport,
+        Percentiles,
+        Progress,
+        PruneReport,
+        PushReport,
+        QueryResult,
+    )
     from astraguard_store.store.live_run import LiveRun
+    from astraguard_store.store.new_runs import Measured, NewRun
+    from astraguard_store.store.recording import Recording
     from astraguard_store.verdict.limits import Limits
     from astraguard_store.verdict.values import (
         Baseline,
@@ -227,7 +225,7 @@ class RunRepository:
         root = existing_root(results_dir, create=not read_only)
         if read_only:
             return cls._open_for_reading(root, options)
-        begin_asking()
+        _prepare_to_save()
         store = folder_store(root, options, create=True)
         source = FolderSource(store, writes=True)
         repository = cls(source, source, root)
@@ -256,7 +254,7 @@ class RunRepository:
             raise ValueError(
                 f"keep_measurements is None or 'database' in memory, not {keep_measurements!r}"
             )
-        begin_asking()
+        _prepare_to_save()
         options = StoreOptions(keep_measurements=keep_measurements or "csv")
         source = MemorySource(memory_store(options))
         return cls(source, source, None)
@@ -293,7 +291,7 @@ class RunRepository:
         from astraguard_store.store.server_source import ServerSource
 
         if not read_only:
-            begin_asking()
+            _prepare_to_save()
         source = ServerSource.open(url, options)
         return cls(source, None if read_only else source, read_only=read_only, server=source.shown)
 
@@ -382,6 +380,8 @@ class RunRepository:
                 and the next opening adopts them.
             CommitOutcomeUnknownError: The commit failed; open again to learn.
         """
+        from astraguard_store.store.new_runs import new_run
+
         source = self._writable()
         run_id = check_run_id(run_id)
         new = new_run(run_id, collector, provenance, tags, save_id)
@@ -407,6 +407,8 @@ class RunRepository:
         Raises:
             InvalidRunError: As `save`, or an id is named twice.
         """
+        from astraguard_store.store.new_runs import new_run
+
         source = self._writable()
         new: dict[str, NewRun] = {}
         for name, collector in runs:
@@ -453,7 +455,10 @@ class RunRepository:
             InvalidRunError: The id is not allowed, or a value can't be stored.
             ReadOnlyStoreError: The repository was opened for reading.
         """
+        from astraguard_store.formats.journal import JournalHead
         from astraguard_store.store.live_run import LiveRun, check_flush_every
+        from astraguard_store.store.new_runs import check_provenance
+        from astraguard_store.system.machine import surroundings
 
         run_id = check_run_id(run_id)
         check_provenance(provenance)
@@ -981,6 +986,8 @@ class RunRepository:
             StoreNotFoundError: Run folders answer, so there is no SQL.
             DatabaseError: The database couldn't be read.
         """
+        from astraguard_store.database.backend import Question
+
         question = Question(sql, parameters, time_limit_s, row_limit)
         return self._source().query(question)
 
@@ -1329,6 +1336,17 @@ class RunRepository:
             )
         self._source()
         return self._writable_source
+
+
+def _prepare_to_save() -> None:
+    """Import what saves need, and begin to ask what this machine is; reading does without.
+
+    At the opening: a save may come when the process can open no more files.
+    """
+    from astraguard_store.store import new_runs, saving  # noqa: F401
+    from astraguard_store.system.machine import begin_asking
+
+    begin_asking()
 
 
 def server_shown(url: str) -> str:

@@ -107,6 +107,10 @@ except SystemExit:
             ["changes", "fault_detection"],
             ["tag", "run", "nightly"],
             ["prune", "--keep", "5", "--dry-run"],
+            ["percentiles", "fault_detection"],
+            ["percentiles", "fault_detection", "--by", "scenario,week"],
+            ["recent", "--above", "fault_detection.p95_ms=5"],
+            ["check"],
         ],
         ids=" ".join,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import time
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astraguard_store.checks import FIRST_DATE_S
-from astraguard_store.columns import Columns
 from astraguard_store.exceptions import ArtifactError, ArtifactReadError
 from astraguard_store.formats.compression import open_unpacked, unpacked
 from astraguard_store.formats.csv import FIELDS, parse_csv
@@ -42,6 +40,9 @@ from astraguard_store.system.files import (
     open_for_reading,
     read_file,
 )
+
+if TYPE_CHECKING:
+    from astraguard_store.columns import Columns
 
 # Fifty lines of the usual 70 bytes: enough to find a whole one at the end of a torn file.
 _TAIL_BYTES = 4096
@@ -403,8 +404,10 @@ def _run_of(
 def _found_artifacts(
     root: Path, run_id: str, summary: str, content: bytes, rows: int
 ) -> tuple[Artifact, ...]:
+    from hashlib import sha256
+
     folder = f"{root}/{run_id}"
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256(content).hexdigest()
     found = [Artifact("summary_json", f"{run_id}/{summary}", len(content), digest, rows)]
     # One list of the folder takes 6 µs, to ask for six files that aren't there 25.
     present = os.listdir(folder)

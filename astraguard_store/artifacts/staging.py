@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ class StagedName:
 
 def new_token() -> str:
     """Return a name for one save that no other save has: 16 hex digits."""
-    return secrets.token_hex(_TOKEN_LENGTH // 2)
+    return os.urandom(_TOKEN_LENGTH // 2).hex()
 
 
 def ensure_staging(root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -94,9 +93,11 @@ def summary_state(root: Path, path: str) -> tuple[Digest, bytes]:
         FileNotFoundError: It isn't there.
         ArtifactReadError: It can't be read, or is too large.
     """
+    from hashlib import sha256
+
     folder, _, name = f"{root}/{path}".rpartition("/")
     content, _ = read_file(folder, name)
-    return Digest(len(content), hashlib.sha256(content).hexdigest()), content
+    return Digest(len(content), sha256(content).hexdigest()), content
 
 
 def unpacked_summary(path: str, content: bytes) -> bytes:
@@ -131,7 +132,9 @@ class OpenFile:
             ArtifactReadError: It can't be read, or isn't what was noted; the message
                 names the file.
         """
-        digest = hashlib.sha256()
+        from hashlib import sha256
+
+        digest = sha256()
         size = 0
         try:
             os.lseek(self.descriptor, 0, os.SEEK_SET)

@@ -12,7 +12,6 @@ from rich.cells import cell_len
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
-from astraguard_store.comparison import Comparison
 from astraguard_store.judging import judge
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
@@ -27,11 +26,12 @@ from astraguard_store.presentation.markdown import escaped
 from astraguard_store.presentation.sketch import BLOCKS, Sketch, histograms
 from astraguard_store.presentation.tables import provenance_table
 from astraguard_store.shown import printable
-from astraguard_store.verdict.values import GateReport, Verdict
 
 if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison
     from astraguard_store.distributions import Distribution
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import GateReport, Verdict
 
 _NARROWEST_SKETCH, _WIDEST_SKETCH = 4, 12
 _SHORTEST_NAME = 8

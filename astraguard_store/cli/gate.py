@@ -17,10 +17,10 @@ from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.html import tag
 from astraguard_store.presentation.markdown import escaped
 from astraguard_store.verdict.limits import Limits
-from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport
 
 if TYPE_CHECKING:
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import Calibration, CellVerdict, GateReport
 
 NOT_SETTLED = 3
 

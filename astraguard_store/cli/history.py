@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, OK, complain
 from astraguard_store.history import GROUPS, History, HistoryPoint, steps_of, value_of
-from astraguard_store.model import AtLeast
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, sparkline
-from astraguard_store.verdict.values import ChangePoint
+
+if TYPE_CHECKING:
+    from astraguard_store.model import AtLeast
+    from astraguard_store.verdict.values import ChangePoint
 
 _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
 

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -22,12 +21,12 @@ from astraguard_store.options import (
     RESULTS_VARIABLE,
     names_server,
 )
-from astraguard_store.presentation.shapes import Shape
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
     from astraguard_store.judging import Standard
     from astraguard_store.model import RunHeader, RunState, RunSummary
+    from astraguard_store.presentation.shapes import Shape
     from astraguard_store.repository import RunRepository
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -286,6 +285,8 @@ def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
     found = metric_types(repository)
     if metric_type in found or not found:
         return None
+    from difflib import get_close_matches
+
     near = get_close_matches(metric_type, found, n=1)
     meant = f" did you mean {near[0]!r}?" if near else ""
     return f"no run has the metric type {metric_type!r};{meant} there are: {', '.join(found)}"

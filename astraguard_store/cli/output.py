@@ -20,13 +20,14 @@ import click
 from rich.cells import cell_len
 
 from astraguard_store.presentation import markdown as as_markdown
-from astraguard_store.presentation.shapes import Shape
-from astraguard_store.presentation.text import Column
 from astraguard_store.shown import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+    from astraguard_store.presentation.shapes import Shape
+    from astraguard_store.presentation.text import Column
 
 _UNFOLDED = 100_000  # columns that no terminal has
 _PIPE_COLUMNS = 80

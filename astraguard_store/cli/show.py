@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from astraguard_store.cli import options, output
-from astraguard_store.model import Artifact, MetricSummary, RunSummary
-from astraguard_store.noise import MachineNoise
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
 from astraguard_store.presentation.tables import NOISE, noise_text, units_table
-from astraguard_store.verdict.values import PercentileInterval
 
 if TYPE_CHECKING:
+    from astraguard_store.model import Artifact, MetricSummary, RunSummary
+    from astraguard_store.noise import MachineNoise
     from astraguard_store.over_time import TimeSlice
     from astraguard_store.repository import RunRepository
+    from astraguard_store.verdict.values import PercentileInterval
 
 _WIDTH = 24
 

@@ -117,6 +117,10 @@ else:
         def __init__(self, name: str) -> None:
             self._name = name
 
+        @property
+        def name(self) -> str:
+            return self._name  # a table's, known without SQLAlchemy
+
         def __clause_element__(self) -> Any:
             import sqlalchemy
 

@@ -7,9 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from operator import eq
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from astraguard_store.reports import CacheInfo
+if TYPE_CHECKING:
+    from astraguard_store.reports import CacheInfo
 
 logger = logging.getLogger("astraguard_store")
 
@@ -115,6 +116,8 @@ class IdentityMap:
 
     def counts(self) -> CacheInfo:
         """Return hits, misses, size and limit."""
+        from astraguard_store.reports import CacheInfo
+
         with self._lock:
             return CacheInfo(self._hits, self._misses, len(self._entries), self._limit)
 

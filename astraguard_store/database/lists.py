@@ -35,7 +35,7 @@ from astraguard_store.database.core import (
     whole,
 )
 from astraguard_store.database.sql import Connection, kept
-from astraguard_store.filters import RunFilters
+from astraguard_store.filters import LIMITED, RunFilters
 from astraguard_store.model import RunHeader, RunState, epoch_us, utc_from_epoch_us
 
 logger = logging.getLogger("astraguard_store")
@@ -73,6 +73,7 @@ _USUAL: Final = (
     _Shape(before=True),
     _Shape(state=True),
     _Shape(until=True),
+    *(_Shape(statistic=name) for name in LIMITED),
     *(_Shape(tag=tag, few_tagged=few) for tag in _TAGGED for few in (False, True)),
 )
 

@@ -7,16 +7,17 @@ rows of some thousand runs are in memory at a time, and of the groups what is ma
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
-from typing import Any, Final, Generic, TypeVar
+from itertools import chain, groupby, islice
+from operator import itemgetter
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
-from astraguard_store.buckets import BucketColumns, added_up
+from astraguard_store.buckets import BucketColumns, added_up, buckets_of
 from astraguard_store.database.core import (
     OF_ALL_SATELLITES,
     ColumnElement,
+    Table,
     and_,
     bindparam,
     buckets,
@@ -28,6 +29,7 @@ from astraguard_store.database.core import (
     given_values,
     literal_column,
     month_of,
+    or_,
     runs,
     select,
     statistics,
@@ -36,7 +38,7 @@ from astraguard_store.database.core import (
     week_of,
     whole,
 )
-from astraguard_store.database.sql import Connection
+from astraguard_store.database.sql import Connection, kept
 from astraguard_store.exceptions import DatabaseError
 
 _PROVENANCE: Final = (
@@ -132,7 +134,7 @@ def grouped_buckets(
     width = len(by)
     rows = connection.execute(sql.rows, bound)
     try:
-        for group, of_group in groupby(rows, lambda row: row[:width]):
+        for group, of_group in groupby(rows, itemgetter(slice(width))):
             groups[group] = make(group, _merged(of_group))
     except ValueError as error:
         raise DatabaseError(
@@ -142,14 +144,17 @@ def grouped_buckets(
     return Grouped(groups, unfinished=unfinished)
 
 
-def _merged(rows: Iterable[tuple[Any, ...]]) -> MergedBuckets:
+def _merged(rows: Iterator[tuple[Any, ...]]) -> MergedBuckets:
     """Return the sums of the rows of one group, which end in run id and text of buckets."""
+    some = list(islice(rows, 2))
+    if len(some) == 1 and some[0][-1] is not None:
+        return MergedBuckets(buckets_of(some[0][-1]), 1, ())
     measured = 0
     without: list[str] = []
 
     def texts() -> Iterator[str]:
         nonlocal measured
-        for *_, run_id, text in rows:
+        for *_, run_id, text in chain(some, rows):
             if text is None:
                 without.append(run_id)
             else:
@@ -167,56 +172,95 @@ class _Statements:
     unfinished: str
 
 
-@lru_cache(maxsize=64)  # a program asks in a few ways; the names can be put together in millions
+_On = Literal["all", "one", "each"]
+"""Of which satellites a row is."""
+
+# Of which a text is kept: what is asked of all runs, by one thing at most or as the README does,
+# and then by run, to find the groups of a single one.
+_ASKED_BY: Final = ((), *((name,) for name in GROUPINGS), ("scenario", "week"))
+_USUAL_BY: Final = dict.fromkeys(
+    (*_ASKED_BY, *((*by, "run") for by in _ASKED_BY if by != ("run",)))
+)
+
+
 def percentile_statements(by: tuple[str, ...], *, of_one: bool, of_all: bool) -> _Statements:
-    """Return the statements, built and compiled once for each kind of question.
+    """Return the statements of a question.
 
     Args:
         by: Names of `GROUPINGS`.
         of_one: Whether of one satellite.
         of_all: Whether of all runs, instead of those named.
     """
-    given = given_values("run_ids")
-    row = statistics.c
-    if of_one:
-        on = row.satellite_id == bindparam("satellite_id")
-    elif not OF_SATELLITES.isdisjoint(by):
-        on = row.satellite_id > OF_ALL_SATELLITES
-    else:
-        on = row.satellite_id == OF_ALL_SATELLITES
+    on: _On = "one" if of_one else "all" if OF_SATELLITES.isdisjoint(by) else "each"
+    return _Statements(
+        _rows_sql(by=by, on=on, of_all=of_all), _unknown_sql(), _unfinished_sql(on=on)
+    )
+
+
+@kept(
+    *(
+        {"by": by, "on": "all" if OF_SATELLITES.isdisjoint(by) else "each", "of_all": True}
+        for by in _USUAL_BY
+    ),
+    {"by": (), "on": "one", "of_all": True},
+    {"by": (), "on": "all", "of_all": False},
+)
+def _rows_sql(*, by: tuple[str, ...], on: _On, of_all: bool) -> str:
     groups = [expression_of(name).label(f"group_{number}") for number, name in enumerate(by)]
-    theirs = and_(*(buckets.c[key.name] == key for key in statistics.primary_key))
-    # Each run's row by its key: else the other 17 of the run would be read too.
-    of_run = row.run_id == unsearched(runs.c.run_id)
-    source = runs.join(statistics, of_run).outerjoin(buckets, theirs)
+    rows = select(*groups, runs.c.run_id, buckets.c.counts)
+    measured = _of_run(statistics, on)
+    if OF_SATELLITES.isdisjoint(by):
+        # Who has buckets measured it: a third of the time less than to look for both.
+        source = runs.outerjoin(buckets, _of_run(buckets, on))
+        rows = rows.where(or_(buckets.c.run_id.is_not(None), exists().where(measured)))
+    else:
+        theirs = and_(*(buckets.c[key.name] == key for key in statistics.primary_key))
+        source = runs.join(statistics, measured).outerjoin(buckets, theirs)
     if "serial" in by:
+        row = statistics.c
         of_unit = (units.c.run_id == row.run_id) & (units.c.satellite_id == row.satellite_id)
         source = source.outerjoin(units, of_unit)
-    measured = (row.metric_type == bindparam("metric_type"), on)
-    rows = (
-        select(*groups, row.run_id, buckets.c.counts)
-        .select_from(source)
-        .where(*measured)
-        # In the order of the keys by which the other tables are searched, where nothing else is.
-        .order_by(*(groups or (runs.c.run_id,)))
+    # In the order of the keys by which the other tables are searched, where nothing else is.
+    rows = rows.select_from(source).order_by(*(groups or (runs.c.run_id,)))
+    wanted = _finished() if of_all else runs.c.run_id.in_(select(given_values("run_ids")))
+    return compiled(rows.where(wanted), named=True)
+
+
+@kept()
+def _unknown_sql() -> str:
+    given = given_values("run_ids")
+    return compiled(
+        first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)), named=True
     )
-    finished = runs.c.state == literal_column("'finished'")
-    wanted = finished if of_all else runs.c.run_id.in_(select(given))
-    return _Statements(
-        compiled(rows.where(wanted), named=True),
-        compiled(
-            first(select(given).where(~exists().where(runs.c.run_id == given)), whole(1)),
-            named=True,
-        ),
-        compiled(
-            select(runs.c.run_id)
-            .select_from(runs.join(statistics, of_run))
-            .where(*measured, ~finished)
-            .distinct()
-            .order_by(runs.c.run_id),
-            named=True,
-        ),
+
+
+@kept(*({"on": on} for on in get_args(_On)))
+def _unfinished_sql(*, on: _On) -> str:
+    return compiled(
+        select(runs.c.run_id)
+        .select_from(runs.join(statistics, _of_run(statistics, on)))
+        .where(~_finished())
+        .distinct()
+        .order_by(runs.c.run_id),
+        named=True,
     )
+
+
+def _of_run(table: Table, on: _On) -> ColumnElement[bool]:
+    """Return which rows of *table* are those of a run, the metric type and what is asked for."""
+    if on == "one":
+        satellites = table.c.satellite_id == bindparam("satellite_id")
+    elif on == "each":
+        satellites = table.c.satellite_id > OF_ALL_SATELLITES
+    else:
+        satellites = table.c.satellite_id == OF_ALL_SATELLITES
+    # Each run's row by its key: else the other 17 of the run would be read too.
+    of_run = table.c.run_id == unsearched(runs.c.run_id)
+    return and_(of_run, table.c.metric_type == bindparam("metric_type"), satellites)
+
+
+def _finished() -> ColumnElement[bool]:
+    return runs.c.state == literal_column("'finished'")
 
 
 def expression_of(name: str) -> ColumnElement[Any]:

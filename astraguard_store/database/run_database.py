@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from astraguard_store.comparison import Comparison
 from astraguard_store.database import lists, runs, store_row
-from astraguard_store.database.backend import Backend
 from astraguard_store.database.identity_map import IdentityMap
-from astraguard_store.database.runs import StoredRun
-from astraguard_store.database.sql import Connection
 from astraguard_store.database.sqlite.backend import SqliteFile, SqliteMemory
-from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import DatabaseDamagedError, RunNotFoundError
-from astraguard_store.model import RunHeader
-from astraguard_store.options import StoreOptions
-from astraguard_store.reports import CacheInfo
 from astraguard_store.system.forks import around_forks
+
+if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.database.backend import Backend
+    from astraguard_store.database.runs import StoredRun
+    from astraguard_store.database.sql import Connection
+    from astraguard_store.database.transaction import Transaction
+    from astraguard_store.model import RunHeader
+    from astraguard_store.options import StoreOptions
+    from astraguard_store.reports import CacheInfo
 
 
 class RunDatabase:
@@ -151,6 +153,8 @@ class RunDatabase:
             DatabaseDamagedError: Another store's database was written over this one.
             DatabaseError: It was refused or failed before the commit; nothing is written.
         """
+        from astraguard_store.database.transaction import Transaction
+
         with self._backend.write(options) as write:
             self._check_is_of_this_store(write.connection)
             transaction = Transaction(write.connection)

@@ -257,6 +257,46 @@ SELECT run_tags.run_id, run_tags.tag, run_tags.value
 FROM run_tags
 WHERE run_tags.run_id > ? AND run_tags.run_id <= ?
 
+-- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic='max_ms', before=False, state=False, until=False, recorded_since=False)
+SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
+FROM runs
+WHERE EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = runs.run_id AND statistics.satellite_id = '' AND statistics.metric_type = :metric_type AND statistics.max_ms > :limit_ms) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+ LIMIT :limit OFFSET 0
+
+-- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic='mean_ms', before=False, state=False, until=False, recorded_since=False)
+SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
+FROM runs
+WHERE EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = runs.run_id AND statistics.satellite_id = '' AND statistics.metric_type = :metric_type AND statistics.mean_ms > :limit_ms) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+ LIMIT :limit OFFSET 0
+
+-- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic='p50_ms', before=False, state=False, until=False, recorded_since=False)
+SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
+FROM runs
+WHERE EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = runs.run_id AND statistics.satellite_id = '' AND statistics.metric_type = :metric_type AND statistics.p50_ms > :limit_ms) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+ LIMIT :limit OFFSET 0
+
+-- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic='p95_ms', before=False, state=False, until=False, recorded_since=False)
+SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
+FROM runs
+WHERE EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = runs.run_id AND statistics.satellite_id = '' AND statistics.metric_type = :metric_type AND statistics.p95_ms > :limit_ms) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+ LIMIT :limit OFFSET 0
+
+-- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic='p99_ms', before=False, state=False, until=False, recorded_since=False)
+SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
+FROM runs
+WHERE EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = runs.run_id AND statistics.satellite_id = '' AND statistics.metric_type = :metric_type AND statistics.p99_ms > :limit_ms) ORDER BY runs.recorded_at_us DESC, runs.run_id DESC
+ LIMIT :limit OFFSET 0
+
 -- lists.filtered_sql shape=_Shape(scenario=False, tag='', few_tagged=False, since=False, statistic=None, before=False, state=False, until=True, recorded_since=False)
 SELECT runs.run_id, runs.revision, runs.recorded_at_us, runs.total_measurements, runs.state, runs.last_written_at_us
 FROM runs
@@ -365,6 +405,260 @@ WHERE statistics.run_id = ? AND statistics.satellite_id > ''
 SELECT measurements.position, measurements.missed, measurements.timestamp, measurements.duration_ms, measurements.scenario_time_s
 FROM measurements
 WHERE measurements.run_id = ? ORDER BY measurements."row"
+
+-- percentiles._rows_sql by=('day', 'run') of_all=True on=all
+SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('day',) of_all=True on=all
+SELECT strftime('%Y-%m-%d', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('firmware', 'run') of_all=True on=all
+SELECT runs.firmware AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('firmware',) of_all=True on=all
+SELECT runs.firmware AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('git_branch', 'run') of_all=True on=all
+SELECT runs.git_branch AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('git_branch',) of_all=True on=all
+SELECT runs.git_branch AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('git_commit', 'run') of_all=True on=all
+SELECT runs.git_commit AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('git_commit',) of_all=True on=all
+SELECT runs.git_commit AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('host', 'run') of_all=True on=all
+SELECT runs.host AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('host',) of_all=True on=all
+SELECT runs.host AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('month', 'run') of_all=True on=all
+SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('month',) of_all=True on=all
+SELECT strftime('%Y-%m', ((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000) * 86400, 'unixepoch') AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('platform', 'run') of_all=True on=all
+SELECT runs.platform AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('platform',) of_all=True on=all
+SELECT runs.platform AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('python', 'run') of_all=True on=all
+SELECT runs.python AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('python',) of_all=True on=all
+SELECT runs.python AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('rig', 'run') of_all=True on=all
+SELECT runs.rig AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('rig',) of_all=True on=all
+SELECT runs.rig AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('run',) of_all=True on=all
+SELECT runs.run_id AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('satellite', 'run') of_all=True on=each
+SELECT statistics.satellite_id AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
+WHERE runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('satellite',) of_all=True on=each
+SELECT statistics.satellite_id AS group_0, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type
+WHERE runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('scenario', 'run') of_all=True on=all
+SELECT runs.scenario AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('scenario', 'week') of_all=True on=all
+SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('scenario', 'week', 'run') of_all=True on=all
+SELECT runs.scenario AS group_0, printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_1, runs.run_id AS group_2, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1, group_2
+
+-- percentiles._rows_sql by=('scenario',) of_all=True on=all
+SELECT runs.scenario AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('serial', 'run') of_all=True on=each
+SELECT units.serial AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
+WHERE runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('serial',) of_all=True on=each
+SELECT units.serial AS group_0, runs.run_id, buckets.counts
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > '' LEFT OUTER JOIN buckets ON buckets.run_id = statistics.run_id AND buckets.satellite_id = statistics.satellite_id AND buckets.metric_type = statistics.metric_type LEFT OUTER JOIN units ON units.run_id = statistics.run_id AND units.satellite_id = statistics.satellite_id
+WHERE runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('software_version', 'run') of_all=True on=all
+SELECT runs.software_version AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('software_version',) of_all=True on=all
+SELECT runs.software_version AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=('week', 'run') of_all=True on=all
+SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, runs.run_id AS group_1, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0, group_1
+
+-- percentiles._rows_sql by=('week',) of_all=True on=all
+SELECT printf('%s-W%02d', strftime('%Y', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch'), (CAST(strftime('%j', (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 - (((coalesce(runs.started_at_us, runs.recorded_at_us) - (coalesce(runs.started_at_us, runs.recorded_at_us) % 86400000000 + 86400000000) % 86400000000) / 86400000000 + 3) % 7 + 7) % 7) + 3) * 86400, 'unixepoch') AS INTEGER) + 6) / 7) AS group_0, runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY group_0
+
+-- percentiles._rows_sql by=() of_all=False on=all
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.run_id IN (SELECT given.value
+FROM json_each(:run_ids) AS given) ORDER BY runs.run_id
+
+-- percentiles._rows_sql by=() of_all=True on=all
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = ''
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''))) AND runs.state = 'finished' ORDER BY runs.run_id
+
+-- percentiles._rows_sql by=() of_all=True on=one
+SELECT runs.run_id, buckets.counts
+FROM runs LEFT OUTER JOIN buckets ON buckets.run_id = +runs.run_id AND buckets.metric_type = :metric_type AND buckets.satellite_id = :satellite_id
+WHERE (buckets.run_id IS NOT NULL OR (EXISTS (SELECT *
+FROM statistics
+WHERE statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id))) AND runs.state = 'finished' ORDER BY runs.run_id
+
+-- percentiles._unfinished_sql on=all
+SELECT DISTINCT runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = ''
+WHERE runs.state != 'finished' ORDER BY runs.run_id
+
+-- percentiles._unfinished_sql on=each
+SELECT DISTINCT runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id > ''
+WHERE runs.state != 'finished' ORDER BY runs.run_id
+
+-- percentiles._unfinished_sql on=one
+SELECT DISTINCT runs.run_id
+FROM runs JOIN statistics ON statistics.run_id = +runs.run_id AND statistics.metric_type = :metric_type AND statistics.satellite_id = :satellite_id
+WHERE runs.state != 'finished' ORDER BY runs.run_id
+
+-- percentiles._unknown_sql
+SELECT given.value
+FROM json_each(:run_ids) AS given
+WHERE NOT (EXISTS (SELECT *
+FROM runs
+WHERE runs.run_id = given.value))
+ LIMIT 1 OFFSET 0
 
 -- run_files._complete_satellite_sql
 UPDATE statistics SET p99_ms=:p99, min_ms=:least WHERE statistics.run_id = :this_run AND statistics.satellite_id = :satellite AND statistics.metric_type = :metric AND statistics.p99_ms IS NULL
@@ -686,3 +980,126 @@ WHERE statistics.run_id >= ? AND statistics.run_id <= ? ORDER BY statistics.run_
 SELECT units.run_id, units.satellite_id, units.serial, units.hardware, units.firmware
 FROM units
 WHERE units.run_id >= ? AND units.run_id <= ? ORDER BY units.run_id, units.satellite_id
+
+-- whole_runs.columns_text table=artifacts
+run_id str
+kind str
+path str
+bytes int
+sha256 str or null
+rows int or null
+store_id str or null
+
+-- whole_runs.columns_text table=attachments
+run_id str
+name str
+bytes int
+sha256 str
+
+-- whole_runs.columns_text table=baseline_runs
+run_id str
+baseline str
+set_at_us int
+
+-- whole_runs.columns_text table=buckets
+run_id str
+satellite_id str
+metric_type str
+counts str
+
+-- whole_runs.columns_text table=machine_noise
+run_id str
+processors int or null
+load_start float or null
+load_end float or null
+load_worst float or null
+steal_start float or null
+steal_end float or null
+steal_worst float or null
+pressure_start float or null
+pressure_end float or null
+pressure_worst float or null
+frequency_mhz_start float or null
+frequency_mhz_end float or null
+frequency_mhz_worst float or null
+
+-- whole_runs.columns_text table=measurements
+run_id str
+position int
+row int
+timestamp float
+duration_ms float
+scenario_time_s float
+missed int
+
+-- whole_runs.columns_text table=run_documents
+run_id str
+document bytes
+
+-- whole_runs.columns_text table=run_tags
+run_id str
+tag str
+value str
+
+-- whole_runs.columns_text table=run_verdicts
+run_id str
+judged_at_us int
+verdict str
+baseline str or null
+noise_source str
+report str
+
+-- whole_runs.columns_text table=runs
+run_id str
+revision int
+recorded_at_us int
+total_measurements int
+utc_offset_s int or null
+staging_token str or null
+scenario str or null
+seed int or null
+software_version str or null
+git_commit str or null
+git_branch str or null
+git_dirty int or null
+host str or null
+platform str or null
+python str or null
+rig str or null
+firmware str or null
+started_at_us int or null
+finished_at_us int or null
+percentile_definition str or null
+state str
+error str or null
+last_written_at_us int or null
+live_token str or null
+save_id str or null
+save_sha256 str or null
+
+-- whole_runs.columns_text table=save_ids
+run_id str
+save_id str
+sha256 str
+revision int
+
+-- whole_runs.columns_text table=statistics
+run_id str
+satellite_id str
+metric_type str
+position int
+count int
+mean_ms float
+p50_ms float
+p95_ms float
+p99_ms float or null
+min_ms float or null
+max_ms float
+missed int
+
+-- whole_runs.columns_text table=units
+run_id str
+satellite_id str
+serial str or null
+hardware str or null
+firmware str or null

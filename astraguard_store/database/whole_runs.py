@@ -143,6 +143,15 @@ def _select_sql(*, table: str) -> str:
     return compiled(select(rows).where(*of_runs).order_by(*rows.primary_key))
 
 
+@kept(*({"table": table} for table in ("runs", *BELOW)))
+def columns_text(*, table: str) -> str:
+    """Return the columns of a table, a line each: name, Python's type, and whether NULL may be."""
+    return "\n".join(
+        f"{column.name} {column.type.python_type.__name__}{' or null' if column.nullable else ''}"
+        for column in metadata.tables[table].c
+    )
+
+
 def load_rows(connection: Connection, run_id: str) -> RunRows | None:
     """Return all rows of a run, None if there is none; the caller gives one snapshot."""
     return next(load_all_rows(connection, run_id, run_id), None)

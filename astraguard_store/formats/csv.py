@@ -14,14 +14,22 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import orjson
 
 from astraguard_store.checks import MAX_NAME_CHARACTERS
-from astraguard_store.columns import Batch, Columns, Label, panics_raise, polars_pays
+from astraguard_store.columns import (
+    Batch,
+    Columns,
+    Label,
+    Packing,
+    panics_raise,
+    polars_pays,
+)
 from astraguard_store.exceptions import ArtifactReadError, ArtifactWriteError, InvalidRunError
 from astraguard_store.model import LatencyMeasurement
 
@@ -42,6 +50,10 @@ _BATCH_ROWS = 16_384
 # Between these, and at zero, polars and orjson print a float as Python's repr
 # does; outside they write 2.3e-5 for 2.3e-05.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e16
+# Of a file that is read; in longer blocks the search for garbage takes half the time.
+_BLOCK_ROWS = 128
+_Numbered = tuple[int, list[str]]
+"""The number of a row's last line, and its fields."""
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = tuple("=+-@\t\r")
 
@@ -190,14 +202,20 @@ def parse_csv(lines: Iterable[str]) -> Columns:
     """
     reader = csv.reader(lines, strict=True)
     try:
-        header = tuple(next(_rows(reader), ()))
+        numbered = ((reader.line_num, row) for row in reader)
+        header = next(((*row,) for _, row in _rows(numbered)), ())
         if header:
             header = (header[0].removeprefix("\ufeff"), *header[1:])
         if header not in {FIELDS, FIELDS_WITH_MISSED}:
             raise ArtifactReadError(f"the header is not {','.join(FIELDS)}")
-        rows = (_parse_row(row, len(header), reader.line_num) for row in _rows(reader))
         # `safe_labels` makes a name one character longer.
-        return Columns.of(rows, MAX_NAME_CHARACTERS + 1)
+        packing = Packing(MAX_NAME_CHARACTERS + 1)
+        for block in _blocks(numbered):
+            if not _add_block([row for _, row in block], len(header), packing):
+                # Something is wrong or odd in it, and what follows may depend on that.
+                for line, row in _rows(chain(block, numbered)):
+                    packing.add(_parse_row(row, len(header), line))
+        return packing.columns()
     except UnicodeDecodeError as error:
         is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         found = "UTF-16" if is_utf16 else "LATIN1"
@@ -208,14 +226,46 @@ def parse_csv(lines: Iterable[str]) -> Columns:
         raise ArtifactReadError(str(error)) from error
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+def _rows(numbered: Iterator[_Numbered]) -> Iterator[_Numbered]:
     """Yield the rows that hold anything; control-Z must be the last, as in old systems."""
-    for row in reader:
+    for line, row in numbered:
         if row == [_END_OF_FILE]:
-            if any(next(reader, [])):
+            if any(next(numbered, (0, []))[1]):
                 raise ArtifactReadError("a row follows control-Z, which ends a file")
         elif any(map(str.strip, row)):
-            yield row
+            yield line, row
+
+
+def _blocks(numbered: Iterator[_Numbered]) -> Iterator[list[_Numbered]]:
+    """Yield the rows in blocks; those before one that can't be read come before its error."""
+    block: list[_Numbered] = []
+    try:
+        for one in numbered:
+            block.append(one)
+            if len(block) == _BLOCK_ROWS:
+                yield block
+                block = []
+    except (ArtifactReadError, UnicodeDecodeError, csv.Error):
+        yield block
+        raise
+    yield block
+
+
+def _add_block(rows: Sequence[list[str]], fields: int, packing: Packing) -> bool:
+    """Add whole rows as columns; or none, and return False, if one of them isn't plain."""
+    if not rows or len(rows[0]) != fields:
+        return not rows
+    try:
+        timestamps, metric_types, satellites, durations, times, *missed = zip(*rows, strict=True)
+        are_missed = [_MISSED[mark] for mark in missed[0]] if missed else [False] * len(rows)
+        return packing.add_all(
+            [*zip(metric_types, satellites, are_missed, strict=True)],
+            [*map(float, timestamps)],
+            [*map(float, durations)],
+            [*map(float, times)],
+        )
+    except (KeyError, ValueError):
+        return False
 
 
 def _parse_row(row: list[str], fields: int, line: int) -> LatencyMeasurement:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from astraguard_store.presentation.sketch import Sketch
 from astraguard_store.presentation.text import Column
-from astraguard_store.reports import DescribedObject
 from astraguard_store.shown import printable
+
+if TYPE_CHECKING:
+    from astraguard_store.reports import DescribedObject
 
 # An underscore inside a word, an ampersand without an entity, and a parenthesis that
 # begins no address of a link are only themselves. Between dollars GitHub sets formulas.

@@ -144,37 +144,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-from astraguard_store.distributions import Distribution
-from astraguard_store.history import History, steps_of
 from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
 from astraguard_store.noise import WORST_FIELDS
 from astraguard_store.presentation.text import STATISTICS, side_present
-from astraguard_store.reports import (
-    CheckReport,
-    DescribedObject,
-    ExportReport,
-    ImportReport,
-    MergeReport,
-    Percentiles,
-    PruneReport,
-    PushReport,
-    QueryResult,
-)
-from astraguard_store.verdict.values import (
-    Calibration,
-    CellVerdict,
-    GateReport,
-    PercentileInterval,
-)
 
+# Each command shows a few of them: what a shape doesn't need at once it imports itself.
 if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
     from astraguard_store.over_time import TimeSlice
     from astraguard_store.quantile_changes import QuantileChanges
+    from astraguard_store.reports import (
+        CheckReport,
+        DescribedObject,
+        ExportReport,
+        ImportReport,
+        MergeReport,
+        Percentiles,
+        PruneReport,
+        PushReport,
+        QueryResult,
+    )
+    from astraguard_store.verdict.values import (
+        Calibration,
+        CellVerdict,
+        GateReport,
+        PercentileInterval,
+    )
+
+    _Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
+    _Found = CheckReport | Percentiles | QueryResult
 
 Shape = dict[str, Any]
-_Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
-_Found = CheckReport | Percentiles | QueryResult
 
 _SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
 
@@ -234,6 +236,8 @@ def groups_shape(
 
 def report_shape(report: _Done | _Found) -> Shape:
     """Return a report, or an answer, by its fields."""
+    from astraguard_store.reports import CheckReport, PruneReport
+
     shape = shape_of(report)
     for key in shape.keys() & {"refused", "conflicts"}:
         shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
@@ -255,6 +259,8 @@ def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) ->
 
 def history_shape(history: History, statistic: str) -> Shape:
     """Return what `history` says of a metric type."""
+    from astraguard_store.history import steps_of
+
     return {
         "metric_type": history.metric_type,
         "by": history.by,
@@ -421,6 +427,9 @@ def intervals_shape(intervals: Mapping[str, Mapping[str, PercentileInterval]]) -
 
 def value_shape(value: Any) -> Shape:
     """Return the JSON of any public value; one without a shape of its own by its fields."""
+    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.history import History
+
     match value:
         case RunSummary():
             return run_shape(value)
@@ -437,6 +446,9 @@ def value_shape(value: Any) -> Shape:
 
 
 def _report_shape(value: Any) -> Shape:
+    from astraguard_store.reports import CheckReport, ImportReport, MergeReport, PruneReport
+    from astraguard_store.verdict.values import Calibration, GateReport
+
     match value:
         case CheckReport() | ImportReport() | MergeReport() | PruneReport():
             return report_shape(value)

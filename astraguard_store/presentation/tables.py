@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from astraguard_store.comparison import Comparison
 from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.provenance import Unit
-from astraguard_store.verdict.values import CellVerdict
+
+if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.provenance import Unit
+    from astraguard_store.verdict.values import CellVerdict
 
 
 class Table(NamedTuple):

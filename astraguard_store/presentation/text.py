@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from astraguard_store.comparison import Comparison, MetricChange, ValueChange
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.presentation.numbers import (
     Unit,
@@ -18,8 +17,11 @@ from astraguard_store.presentation.numbers import (
     shows_no_change,
     unit_of,
 )
-from astraguard_store.provenance import ProvenanceValue
-from astraguard_store.verdict.values import PercentileInterval
+
+if TYPE_CHECKING:
+    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
+    from astraguard_store.provenance import ProvenanceValue
+    from astraguard_store.verdict.values import PercentileInterval
 
 STATISTICS = ("count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "missed")
 """The statistics of a metric type, in the order in which they are shown."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
+from typing import TYPE_CHECKING
 
 from astraguard_store.presentation import numbers
 from astraguard_store.presentation.text import counted, few_names, provenance_text
-from astraguard_store.verdict.values import (
-    CellVerdict,
-    GateReport,
-    NotJudged,
-    Settling,
-    SlowEvents,
-    Verdict,
-)
+
+if TYPE_CHECKING:
+    from astraguard_store.verdict.values import (
+        CellVerdict,
+        GateReport,
+        NotJudged,
+        Settling,
+        SlowEvents,
+        Verdict,
+    )
 
 COLOURS: Mapping[str, str] = {"regressed": "red", "improved": "green", "inconclusive": "yellow"}
 """How a terminal shows a verdict; the words alone say it too."""

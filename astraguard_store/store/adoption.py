@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from astraguard_store.artifacts.reader import has_summary, read_run
 from astraguard_store.artifacts.scanner import folder_names, warn_of_linked_runs
@@ -30,6 +26,9 @@ from astraguard_store.reports import ImportReport, Progress
 from astraguard_store.store.rebuilding import needs_summary, rebuild_summary
 from astraguard_store.store.store import FolderStore
 from astraguard_store.system.interrupts import ctrl_c_blocked, interrupts_held_back
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 logger = logging.getLogger("astraguard_store")
 
@@ -152,6 +151,10 @@ def _found(
     if jobs <= 1:
         yield from ((len(names), _read_batch(store.root, names)) for names in without_row)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     # Spawned, since polars or a connection may be in use in this process.
     with (
         _folder_of_answers() as answers,
@@ -179,6 +182,8 @@ def _found(
 
 @contextmanager
 def _folder_of_answers() -> Iterator[Path]:
+    from tempfile import TemporaryDirectory
+
     try:
         folder = TemporaryDirectory(prefix="astraguard-")
     except OSError as error:
@@ -204,6 +209,8 @@ def _answer(path: Path) -> FoundRuns:
 
 def _end_with_parent() -> None:
     """End with the process that started this one, even if that is killed."""
+    import multiprocessing
+
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - this is a child
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from astraguard_store.artifacts.attachments import attachment_path, attachment_state
 from astraguard_store.artifacts.reader import has_summary
@@ -57,7 +57,6 @@ from astraguard_store.formats.layout import DELETION_SUFFIX, RAW_NAME, STAGING_N
 from astraguard_store.model import Artifact, Attachment
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.reports import CheckReport, Finding, FindingKind, Progress
-from astraguard_store.store.mending import Mender
 from astraguard_store.store.rebuilding import needs_summary
 from astraguard_store.store.row_checks import (
     RowsOfRun,
@@ -74,6 +73,9 @@ from astraguard_store.store.store import (
     holds_folders,
 )
 from astraguard_store.system.mounts import network_file_system
+
+if TYPE_CHECKING:
+    from astraguard_store.store.mending import Mender
 
 _FIX = "`astraguard-store check --fix`"
 # A save publishes within milliseconds; one that hangs is waited for 5 s.
@@ -174,7 +176,11 @@ def check_files(
     """Check an open store and its folder; raises as `RunRepository.check`."""
     tally = tally or Tally()
     path = store.root / DATABASE_NAME
-    mender = Mender(store) if fix else None
+    mender = None
+    if fix:
+        from astraguard_store.store.mending import Mender
+
+        mender = Mender(store)
     # Nothing is written to a database that is damaged, and nothing after its word.
     if _check_structure(store.database, str(path), tally, mender):
         try:

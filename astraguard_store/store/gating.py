@@ -20,17 +20,11 @@ from astraguard_store.database.judged_runs import (
     series,
 )
 from astraguard_store.database.runs import StoredRun, run_exists
-from astraguard_store.database.sql import Connection, Query
-from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import GateError, InvalidRunError, RunNotFoundError
 from astraguard_store.model import AtLeast, RunSummary, utc_from_epoch_us
 from astraguard_store.presentation.shapes import gate_shape
 from astraguard_store.quantile_changes import quantile_interval
-from astraguard_store.verdict.calibration import calibrate_pool
-from astraguard_store.verdict.change_points import find_change_points
 from astraguard_store.verdict.deadlines import Violations
-from astraguard_store.verdict.gate import deadlines_of, judge_sides
-from astraguard_store.verdict.limits import Limits
 from astraguard_store.verdict.order_statistics import (
     LEAST_EVENTS,
     QUANTILES,
@@ -57,6 +51,10 @@ from astraguard_store.verdict.values import (
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from astraguard_store.database.sql import Connection, Query
+    from astraguard_store.database.transaction import Transaction
+    from astraguard_store.verdict.limits import Limits
 
 T = TypeVar("T")
 
@@ -116,6 +114,8 @@ class Gating:
         reference: str | None,
     ) -> GateReport:
         """Return the verdict on *candidate*."""
+        from astraguard_store.verdict.gate import judge_sides
+
         candidates = _checked_ids(candidate, "candidate")
         name, ids = self._baseline_runs(baseline)
         sides, slow = self._store.database.read(
@@ -138,6 +138,8 @@ class Gating:
         reference: str | None,
     ) -> Calibration:
         """Return what a baseline can find."""
+        from astraguard_store.verdict.calibration import calibrate_pool
+
         if check_whole_number(candidate_runs, "candidate_runs") < 1:
             raise GateError(f"Invalid candidate_runs {candidate_runs!r}: 1 or more are needed")
         _, ids = self._baseline_runs(baseline)
@@ -152,6 +154,8 @@ class Gating:
         self, metric_type: str, statistic: str, scenario: str | None, since: datetime | None
     ) -> tuple[ChangePoint, ...]:
         """Return the steps in the history of a statistic."""
+        from astraguard_store.verdict.change_points import find_change_points
+
         check_name(metric_type, "metric_type")
         if statistic not in SERIES_STATISTICS:
             raise GateError(
@@ -293,6 +297,8 @@ class Gating:
 
     def _late(self, sides: Sides, limits: Limits) -> dict[CellKey, list[Violations]]:
         """Return which events of the candidate's runs were later than the deadlines."""
+        from astraguard_store.verdict.gate import deadlines_of
+
         deadlines = deadlines_of(sides, limits)
         found: dict[CellKey, list[Violations]] = {key: [] for key in deadlines}
         for run in sides.candidate if deadlines else ():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from astraguard_store.buckets import buckets_of
 from astraguard_store.checks import (
@@ -21,16 +21,17 @@ from astraguard_store.checks import (
     check_named_save,
     check_run_id,
 )
-from astraguard_store.database.core import metadata
 from astraguard_store.database.runs import PROVENANCE_COLUMNS
 from astraguard_store.database.sql import ALL_SATELLITES
-from astraguard_store.database.whole_runs import RunRows
+from astraguard_store.database.whole_runs import RunRows, columns_text
 from astraguard_store.exceptions import InvalidRunError
 from astraguard_store.model import utc_from_epoch_us
 from astraguard_store.provenance import Provenance, check_tags
 
 _INFINITE = float("inf")
 _ordered_of = itemgetter("min_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+
+_KINDS: Final = {kind.__name__: kind for kind in (bytes, float, int, str)}
 
 Row = Mapping[str, Any]
 
@@ -83,9 +84,8 @@ class _Column(NamedTuple):
 
 @cache
 def _columns(table: str) -> tuple[_Column, ...]:
-    """Return the columns of a table: SQLAlchemy, asked for each value, takes ten times as long."""
-    columns = metadata.tables[table].c
-    return tuple(_Column(one.name, one.type.python_type, bool(one.nullable)) for one in columns)
+    lines = [line.split() for line in columns_text(table=table).split("\n")]
+    return tuple(_Column(name, _KINDS[kind], bool(or_null)) for name, kind, *or_null in lines)
 
 
 def _named(table: str, rows: Iterable[Sequence[Any]]) -> list[Row]:

@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from astraguard_store.buckets import BucketColumns, count_by_bucket
 from astraguard_store.checks import check_name, check_run_id
-from astraguard_store.distributions import Bucket, Distribution, RunDistribution
 from astraguard_store.exceptions import ArtifactReadError, InvalidRunError
-from astraguard_store.history import GROUPS, History, history_of, points_of
-from astraguard_store.model import RunHeader, RunSummary
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from astraguard_store.buckets import BucketColumns
+    from astraguard_store.distributions import Distribution
+    from astraguard_store.history import History
+    from astraguard_store.model import RunHeader, RunSummary
     from astraguard_store.verdict.values import Baseline
 
 # How many runs a distribution shows where none are named: what a reader can tell apart.
@@ -73,6 +73,8 @@ def history(
         baseline: What it is held against, if anything.
         scenario: Of which scenario the baseline's runs have to be; None for any.
     """
+    from astraguard_store.history import GROUPS, history_of, points_of
+
     check_name(metric_type, "metric_type")
     if satellite_id is not None:
         check_name(satellite_id, "satellite_id")
@@ -119,6 +121,8 @@ def distribution(
         satellite_id: On which satellite; None for all together.
         buckets: What its source keeps of them.
     """
+    from astraguard_store.distributions import Bucket, Distribution, RunDistribution
+
     check_name(metric_type, "metric_type")
     if isinstance(runs, str):
         raise InvalidRunError(f"Invalid runs {runs!r}: several ids are needed, such as a list")
@@ -149,6 +153,8 @@ def _counted(
     repository: Answers, run_id: str, metric_type: str, satellite_id: str | None
 ) -> BucketColumns:
     """Return the buckets of a run's measurements; none where these aren't kept."""
+    from astraguard_store.buckets import BucketColumns, count_by_bucket
+
     try:
         frame = repository.measurements(run_id)
     except ArtifactReadError:

@@ -1,15 +1,14 @@
 """Who answers a repository's questions: rows with folders, rows in memory, folders alone.
 
 What a source can't do, it refuses itself, so nobody has to ask which one it is.
-What a runner that only saves never calls is imported where it is called: with all of
-it, the first save of a process takes a quarter longer.
+What many processes never call is imported where it is called: with all of it, the first save
+takes a quarter longer, and a command that only reads half as long again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,14 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeVar
 
-from astraguard_store.artifacts.journal import journals
 from astraguard_store.artifacts.reader import is_as_saved, read_document
 from astraguard_store.artifacts.staging import staged_files
-from astraguard_store.comparison import Comparison, compare
-from astraguard_store.database.backend import Question
-from astraguard_store.database.baselines import judgements_of
 from astraguard_store.database.lists import filtered_headers
-from astraguard_store.database.percentiles import Group
 from astraguard_store.database.runs import (
     StoredRun,
     keeps_satellite_buckets,
@@ -32,7 +26,6 @@ from astraguard_store.database.runs import (
     named_saves,
     save_ids_of,
 )
-from astraguard_store.database.sql import Connection
 from astraguard_store.exceptions import (
     ArtifactWriteError,
     DatabaseError,
@@ -41,44 +34,10 @@ from astraguard_store.exceptions import (
     StoreError,
     StoreNotFoundError,
 )
-from astraguard_store.filters import RunFilters
-from astraguard_store.formats.journal import JournalHead
 from astraguard_store.formats.layout import SUMMARY_NAME, name_in
 from astraguard_store.formats.summary import copied, summary_document
 from astraguard_store.model import RunHeader, RunSummary, epoch_us
 from astraguard_store.options import StoreOptions, names_server
-from astraguard_store.reports import (
-    CacheInfo,
-    CheckReport,
-    ExportReport,
-    ImportReport,
-    MergeReport,
-    Percentiles,
-    Progress,
-    PruneReport,
-    PushReport,
-    QueryResult,
-)
-from astraguard_store.store.adoption import adopt_folders
-from astraguard_store.store.changes import delete_run, purge_measurements, set_tags
-from astraguard_store.store.new_runs import NewRun
-from astraguard_store.store.recording import (
-    FolderRecording,
-    MemoryRecording,
-    Recording,
-    as_journalled,
-    end_lost_recordings,
-    seen_alive,
-    seen_alive_headers,
-)
-from astraguard_store.store.recovery import finish_first_adoption, recover, settle
-from astraguard_store.store.saving import (
-    SavedAlreadyError,
-    is_same_save,
-    save_rows,
-    save_runs,
-)
-from astraguard_store.store.store import FolderStore, Store
 from astraguard_store.system.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
@@ -86,9 +45,30 @@ if TYPE_CHECKING:
 
     from astraguard_store.buckets import BucketColumns
     from astraguard_store.columns import Columns
+    from astraguard_store.comparison import Comparison
+    from astraguard_store.database.backend import Question
+    from astraguard_store.database.percentiles import Group
+    from astraguard_store.database.sql import Connection
+    from astraguard_store.filters import RunFilters
+    from astraguard_store.formats.journal import JournalHead
+    from astraguard_store.reports import (
+        CacheInfo,
+        CheckReport,
+        ExportReport,
+        ImportReport,
+        MergeReport,
+        Percentiles,
+        Progress,
+        PruneReport,
+        PushReport,
+        QueryResult,
+    )
     from astraguard_store.store.gating import Gating
+    from astraguard_store.store.new_runs import NewRun
     from astraguard_store.store.percentiles import PercentilesQuestion
     from astraguard_store.store.pruning import Pruning
+    from astraguard_store.store.recording import Recording
+    from astraguard_store.store.store import FolderStore, Store
 
 logger = logging.getLogger("astraguard_store")
 
@@ -250,7 +230,7 @@ class MemorySource:
         self._store = store
         self._database = store.database
         # Another store in memory is another origin of what it pushes.
-        self._memory_id = secrets.token_hex(16)
+        self._memory_id = os.urandom(16).hex()
 
     def get(self, run_id: str) -> RunSummary:
         """Return a run."""
@@ -381,6 +361,8 @@ class MemorySource:
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
+        from astraguard_store.store.saving import save_rows
+
         options = self._options(satellite_buckets)
         return self._unless_stored(runs, lambda: save_rows(self._store, runs, options))
 
@@ -388,6 +370,8 @@ class MemorySource:
         self, runs: Mapping[str, NewRun], save: Callable[[], list[RunSummary]]
     ) -> list[RunSummary]:
         """Save, unless it is a named save that is stored already."""
+        from astraguard_store.store.saving import SavedAlreadyError, is_same_save
+
         for run in runs.values():
             # Only `save` names one, so it is the only run.
             if run.save_id is not None:
@@ -402,19 +386,27 @@ class MemorySource:
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run, without a journal."""
+        from astraguard_store.store.recording import MemoryRecording
+
         logger.info("run %r is recorded into memory alone: a crash takes all of it", run_id)
         return MemoryRecording(self._store, run_id, self._wanted(head))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> None:
         """Set and, where None, remove tags of a stored run."""
+        from astraguard_store.store.changes import set_tags
+
         set_tags(self._store, run_id, tags)
 
     def purge_measurements(self, run_id: str) -> int:
         """Delete a run's measurements from the table; return how many there were."""
+        from astraguard_store.store.changes import purge_measurements
+
         return purge_measurements(self._store, run_id)
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
+        from astraguard_store.store.changes import delete_run
+
         delete_run(self._store, run_id)
 
     def prune(self, pruning: Pruning, progress: Progress | None) -> PruneReport:
@@ -431,6 +423,8 @@ class MemorySource:
         rebuild: bool,  # noqa: ARG002
     ) -> ImportReport:
         """Do nothing: there are no folders."""
+        from astraguard_store.reports import ImportReport
+
         return ImportReport(0, 0, ())
 
     def bring_in(
@@ -487,6 +481,8 @@ class FolderSource(MemorySource):
         run = self._database.get(run_id, self._on_load)
         if run.live_token is None:
             return run.summary
+        from astraguard_store.store.recording import as_journalled, seen_alive
+
         seen = seen_alive(self._root, run)
         if seen.state != "interrupted":
             return seen
@@ -515,6 +511,8 @@ class FolderSource(MemorySource):
         found = super().compare(baseline, candidate, by_satellite=by_satellite)
         if "running" not in {found.baseline_state, found.candidate_state}:
             return found
+        from astraguard_store.comparison import compare
+
         # A recorder may have died: then its run is as it is once its journal is adopted.
         before, after = self.get(baseline), self.get(candidate)
         if "interrupted" in {before.state, after.state}:
@@ -527,6 +525,8 @@ class FolderSource(MemorySource):
         """Return *headers*, with the states of running runs as they are now."""
         if not any(header.state == "running" for header in headers):
             return headers
+        from astraguard_store.store.recording import seen_alive_headers
+
         seen = seen_alive_headers(self._root, headers)
         dead = {
             new.run_id
@@ -546,6 +546,10 @@ class FolderSource(MemorySource):
         """Adopt the journals of runs whose recorder died; return whether that was tried."""
         if self._on_load is None:
             return False
+        from astraguard_store.artifacts.journal import journals
+        from astraguard_store.store.recording import end_lost_recordings
+        from astraguard_store.store.recovery import settle
+
         names = [name for run_id, name in journals(self._root).items() if run_id in run_ids]
         try:
             with interrupts_held_back():
@@ -593,6 +597,7 @@ class FolderSource(MemorySource):
         dataset: bool = False,
     ) -> ExportReport:
         """Copy runs out of the store."""
+        from astraguard_store.database.baselines import judgements_of
         from astraguard_store.store.exporting import Noted, export
 
         def noted(run_id: str) -> tuple[StoredRun, Noted]:
@@ -643,6 +648,9 @@ class FolderSource(MemorySource):
 
     def save(self, runs: Mapping[str, NewRun], *, satellite_buckets: bool) -> list[RunSummary]:
         """Save runs, all or none."""
+        from astraguard_store.store.recovery import recover
+        from astraguard_store.store.saving import save_runs
+
         if self._store.shared.unsettled:
             try:
                 recover(self._folder)
@@ -656,11 +664,15 @@ class FolderSource(MemorySource):
 
     def record(self, run_id: str, head: JournalHead) -> Recording:
         """Begin to record a run."""
+        from astraguard_store.store.recording import FolderRecording
+
         wanted = self._wanted(head)
         return self._without_dead(lambda: FolderRecording(self._folder, run_id, wanted))
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
+        from astraguard_store.store.changes import delete_run
+
         self._without_dead(lambda: delete_run(self._store, run_id))
 
     def _without_dead(self, change: Callable[[], T]) -> T:
@@ -674,6 +686,9 @@ class FolderSource(MemorySource):
 
     def adopt(self, progress: Progress | None, jobs: int | None, *, rebuild: bool) -> ImportReport:
         """Adopt the run folders that have no rows."""
+        from astraguard_store.store.adoption import adopt_folders
+        from astraguard_store.store.recovery import finish_first_adoption
+
         report = adopt_folders(self._folder, progress, jobs, rebuild=rebuild)
         finish_first_adoption(self._folder)
         return report
@@ -694,6 +709,8 @@ class FolderSource(MemorySource):
 
     def recover(self) -> None:
         """Finish or undo what dead processes left behind."""
+        from astraguard_store.store.recovery import recover
+
         recover(self._folder)
 
     def _origin(self) -> tuple[str, Path | None]:
@@ -740,6 +757,8 @@ class FolderSource(MemorySource):
             self._root, run.summary.run_id, run.staging_token, name_in(next(files, SUMMARY_NAME))
         )
         if names:
+            from astraguard_store.store.recovery import settle
+
             try:
                 settle(self._folder, names)
             except (OSError, StoreError) as error:

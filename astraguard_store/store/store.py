@@ -11,22 +11,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from astraguard_store.artifacts.deletion import Deletion, StagedDeletion
-from astraguard_store.artifacts.scanner import has_folders
 from astraguard_store.database.lists import noted_file_bytes
 from astraguard_store.database.run_database import RunDatabase
 from astraguard_store.database.sqlite.errors import translated_os_errors
 from astraguard_store.database.sqlite.migrate import create_database, finish_restoring
 from astraguard_store.database.sqlite.open_files import has_log_of_another
-from astraguard_store.database.transaction import Transaction
 from astraguard_store.exceptions import ArtifactWriteError, DatabaseError, StoreNotFoundError
 from astraguard_store.options import DATABASE_NAME, StoreOptions
 from astraguard_store.system.files import make_folder
 from astraguard_store.system.forks import in_forked_child
 from astraguard_store.system.mounts import network_file_system
 from astraguard_store.system.ticket import WriteTicket
+
+if TYPE_CHECKING:
+    from astraguard_store.artifacts.deletion import Deletion
+    from astraguard_store.database.transaction import Transaction
 
 logger = logging.getLogger("astraguard_store")
 
@@ -95,6 +96,8 @@ class Store:
 
     def stage_deletion(self, run_ids: Iterable[str]) -> Deletion:  # noqa: ARG002
         """Return what removes runs' files once their rows are deleted; here there are none."""
+        from astraguard_store.artifacts.deletion import Deletion
+
         return Deletion()
 
     def finish_later_if_it_fails(self, step: Callable[[], object], what: str) -> None:
@@ -154,6 +157,8 @@ class FolderStore(Store):
         Raises:
             ArtifactWriteError: It can't be noted.
         """
+        from astraguard_store.artifacts.deletion import StagedDeletion
+
         return StagedDeletion(self.root, run_ids, durable=self.options.sync)
 
     def noted_file_bytes(self, but_of: Iterable[str]) -> int:
@@ -264,6 +269,8 @@ def holds_folders(root: Path) -> bool:
     Raises:
         DatabaseError: It can't be listed.
     """
+    from astraguard_store.artifacts.scanner import has_folders
+
     with translated_os_errors(root):
         return has_folders(root)
 

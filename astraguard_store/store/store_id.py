@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +54,7 @@ def settle_store_id(store: FolderStore) -> None:
     with store.turn("setting the store's id"):
         # Another process may have set it meanwhile.
         of_database, of_folder = _ids(store)
-        store_id = of_folder or of_database or secrets.token_hex(16)
+        store_id = of_folder or of_database or os.urandom(16).hex()
         if not of_folder:
             _write(store.root, store_id)
         if not of_database:

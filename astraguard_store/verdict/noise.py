@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from astraguard_store.verdict.values import NoiseSource
+if TYPE_CHECKING:
+    from astraguard_store.verdict.values import NoiseSource
 
 LEAST_HISTORY_DF: Final = 8
 """Degrees of freedom of history without which one run against one rests on `ASSUMED`."""

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.backup import back_up
 from astraguard_store.database.sqlite.compaction import compact
@@ -23,9 +22,11 @@ from astraguard_store.database.sqlite.migrate import (
     found_revision,
 )
 from astraguard_store.database.sqlite.shadowed import logs_of_others_kept
-from astraguard_store.database.sqlite.user_sql import Asking, answer
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import QueryResult
+
+if TYPE_CHECKING:
+    from astraguard_store.database.backend import Question
+    from astraguard_store.reports import QueryResult
 
 T = TypeVar("T")
 
@@ -175,6 +176,8 @@ class SqliteMemory:
 
     def ask(self, question: Question) -> QueryResult:
         """Return the answer from a copy, as there is but one connection to the original."""
+        from astraguard_store.database.sqlite.user_sql import Asking, answer
+
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
             self.read(lambda original: original.backup(copy))
             with translated(self.name):

@@ -13,9 +13,8 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from astraguard_store.database.backend import Question
 from astraguard_store.database.sql import Query
 from astraguard_store.database.sqlite.engine import (
     BEGIN_TO_WRITE,
@@ -31,7 +30,6 @@ from astraguard_store.database.sqlite.errors import (
     translated_os_errors,
 )
 from astraguard_store.database.sqlite.open_files import OpenFiles, is_written_with_log
-from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError, answer
 from astraguard_store.exceptions import (
     CommitOutcomeUnknownError,
     DatabaseDamagedError,
@@ -39,8 +37,12 @@ from astraguard_store.exceptions import (
     StoreError,
 )
 from astraguard_store.options import StoreOptions
-from astraguard_store.reports import QueryResult
 from astraguard_store.system.files import is_same_file, open_descriptors
+
+if TYPE_CHECKING:
+    from astraguard_store.database.backend import Question
+    from astraguard_store.database.sqlite.user_sql import Asking
+    from astraguard_store.reports import QueryResult
 
 logger = logging.getLogger("astraguard_store")
 
@@ -176,6 +178,9 @@ class FileReader:
 
     def ask(self, question: Question) -> QueryResult:
         """Return the answer, from a connection of its own; see `Backend.ask`."""
+        # Nobody else needs it, and its patterns take 6 ms.
+        from astraguard_store.database.sqlite.user_sql import Asking, SetAsideError
+
         asking = Asking(question)
         while True:
             try:
@@ -207,6 +212,8 @@ class FileReader:
                 self._under_way.discard(asking)
 
     def _answer(self, asking: Asking, quiet: QuietState | None) -> QueryResult:
+        from astraguard_store.database.sqlite.user_sql import answer
+
         with translated(self._path), closing(self._connect_quietly(quiet)) as own:
             return answer(own, asking)
 

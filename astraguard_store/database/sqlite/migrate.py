@@ -44,12 +44,13 @@ from astraguard_store.exceptions import (
     SchemaVersionError,
     StoreError,
 )
-from astraguard_store.reports import DescribedObject
 from astraguard_store.system.files import make_file, sync_folder
 from astraguard_store.system.forks import in_forked_child
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from astraguard_store.reports import DescribedObject
 
 KNOWN_REVISIONS: Final = frozenset(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
 
@@ -130,6 +131,8 @@ def check_log_fits(path: Path) -> None:
 
 def described_objects(connection: sqlite3.Connection) -> tuple[DescribedObject, ...]:
     """Return what all views and then all tables mean, each by name; one statement."""
+    from astraguard_store.reports import DescribedObject
+
     return DescribedObject.of_rows(connection.execute(_DESCRIPTIONS).fetchall())
 
 
