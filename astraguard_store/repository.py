@@ -1341,9 +1341,10 @@ class RunRepository:
 def _prepare_to_save() -> None:
     """Import what saves need, and begin to ask what this machine is; reading does without.
 
-    At the opening: a save may come when the process can open no more files.
+    At the opening: a save may come when the process can open no more files, or from a child that
+    is forked while another thread imports.
     """
-    from astraguard_store.store import new_runs, saving  # noqa: F401
+    from astraguard_store.store import new_runs, recording, saving  # noqa: F401
     from astraguard_store.system.machine import begin_asking
 
     begin_asking()
