@@ -220,6 +220,12 @@ class DatabaseBusyError(DatabaseError, TimeoutError):
         self.waited_s = waited_s
 
 
+_MOVE_AWAY: Final = (
+    "Move it (and its -wal and -shm files) away, and the next opening rebuilds the index from the "
+    "run folders; or restore a backup with `astraguard-store db restore FILE`"
+)
+
+
 class DatabaseDamagedError(DatabaseError):
     """The file is there but is no sound SQLite database; it is left as it is.
 
@@ -228,12 +234,8 @@ class DatabaseDamagedError(DatabaseError):
         reason: What is wrong with it.
     """
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(
-            f"{path} is damaged: {reason}. It was left untouched. Move it (and its -wal and "
-            "-shm files) away, and the next opening rebuilds the index from the run folders; or "
-            "restore a backup with `astraguard-store db restore FILE`"
-        )
+    def __init__(self, path: Path | str, reason: str, advice: str = _MOVE_AWAY) -> None:
+        super().__init__(f"{path} is damaged: {reason}. It was left untouched. {advice}")
         self.path = Path(path)
         self.reason = reason
 

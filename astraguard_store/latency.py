@@ -17,6 +17,7 @@ from astraguard_store.formats import summary as summary_format
 from astraguard_store.formats.csv import render_csv
 from astraguard_store.model import LatencyMeasurement
 from astraguard_store.statistics import summarize
+from astraguard_store.system.file_limit import tells_the_file_limit
 from astraguard_store.system.forks import in_forked_child
 
 FAULT_DETECTION: Final = "fault_detection"
@@ -267,6 +268,7 @@ class LatencyCollector:
         with self._lock:
             return sum(map(len, (*self._full, self._block))) // ROW_BYTES
 
+    @tells_the_file_limit
     def get_stats(self) -> dict[str, dict[str, Any]]:
         """Return {metric type: {count, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, min_ms}}.
 
@@ -277,6 +279,7 @@ class LatencyCollector:
         """
         return summary_format.stats_document(summarize(self.snapshot()).metrics)
 
+    @tells_the_file_limit
     def get_stats_by_satellite(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return {satellite: {metric type: {count, mean_ms, p50_ms, p95_ms, max_ms}}}.
 
@@ -284,6 +287,7 @@ class LatencyCollector:
         """
         return summary_format.satellites_document(summarize(self.snapshot()).satellites)
 
+    @tells_the_file_limit
     def get_summary(self) -> dict[str, Any]:
         """Return totals and both kinds of statistics, all of one moment.
 

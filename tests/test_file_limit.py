@@ -62,6 +62,10 @@ def no_descriptors_left() -> Iterator[None]:
         "repository.percentiles([0.5], metric_type='fault_detection')",
         "MetricsStorage('new', sys.argv[1]).save_latency_stats(recorded(5))",
         "MetricsStorage.get_recent_runs(sys.argv[1])",
+        "recorded(3).get_stats()",
+        "recorded(3).get_stats_by_satellite()",
+        "recorded(3).get_summary()",
+        "repository.run('live').__enter__()",
     ],
 )
 def test_what_is_imported_on_its_first_use_says_so(results: Path, use: str) -> None:
@@ -102,3 +106,39 @@ def test_methods_keep_their_signatures() -> None:
     )
     assert list(inspect.signature(RunRepository.get).parameters) == ["self", "run_id"]
     assert next(iter(inspect.signature(RunRepository.open).parameters)) == "results_dir"
+
+
+def test_what_is_first_used_while_python_ends_is_told_so(results: Path) -> None:
+    script = """
+import sys
+from astraguard_store import DatabaseError, RunRepository
+from recordings import recorded
+
+class Saver:
+    def __del__(self):
+        try:
+            with RunRepository.open(sys_argv[1]) as repository:
+                repository.save("run", recorded(3))
+        except DatabaseError as error:
+            print(error)
+        else:
+            print("saved")
+
+sys_argv = sys.argv
+RunRepository
+sys.modules["kept until the end"] = Saver()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script, results],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    # Whether modules can still be loaded by then is Python's choice.
+    assert ended.stdout == "saved\n" or "Python is ending" in ended.stdout
+    assert ended.stderr == ""

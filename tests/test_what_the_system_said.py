@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run
 from recordings import recorded
 
 from astraguard_store import (
@@ -192,3 +193,17 @@ def test_check_advises_nobody_to_remove_what_may_hold_a_save(store: Path) -> Non
     (left,) = [finding for finding in report.findings if finding.kind == "staging_left_over"]
     assert "may be the only copy" in left.advice
     assert "remove" not in left.advice
+
+
+@pytest.mark.parametrize("command", [("db", "restore"), ("merge",)])
+def test_a_file_that_is_no_database_is_not_to_be_moved_away(
+    command: tuple[str, ...], store: Path
+) -> None:
+    measurements = store / "run" / "latency_raw.csv"
+
+    result = run(*command, measurements, "--results", store)
+
+    assert result.exit_code == 2
+    assert "file is not a database" in result.stderr
+    assert "Name a" in result.stderr
+    assert "Move it" not in result.stderr

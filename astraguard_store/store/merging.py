@@ -466,6 +466,11 @@ def _opened_other(
         database, release = _open(path, options)
         stack.callback(release)
         _check_tables(path, database)
+    except DatabaseDamagedError as error:
+        if path.name == DATABASE_NAME:
+            raise
+        advice = "Name a results folder or its database"
+        raise DatabaseDamagedError(other, error.reason, advice) from error
     except StoreError:
         # Some are an OSError too.
         raise

@@ -19,6 +19,7 @@ from astraguard_store.exceptions import (
 )
 from astraguard_store.options import DATABASE_NAME
 from astraguard_store.store.store import FolderStore
+from astraguard_store.system.file_limit import is_file_limit
 from astraguard_store.system.files import read_file, sync, sync_folder, write_all
 
 ID_NAME: Final = f"{DATABASE_NAME}.id"
@@ -78,6 +79,8 @@ def _read(root: Path) -> str | None:
     except FileNotFoundError:
         return None
     except ArtifactReadError as error:
+        if is_file_limit(error):
+            raise
         # Not of a run's file: without it the database can't be used, and the drop-in asks
         # the folders.
         raise DatabaseError(str(error)) from error.__cause__ or error

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from astraguard_store.exceptions import ArtifactReadError, DatabaseError, StoreError
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NUMBERS = frozenset({errno.EMFILE, errno.ENFILE})
 # Of an import of a shared library only the words are left.
@@ -48,22 +50,23 @@ def names_the_file_limit(public: type[T]) -> type[T]:
         if name.startswith("_"):
             continue
         if isinstance(member, classmethod | staticmethod):
-            setattr(public, name, type(member)(_telling(member.__func__)))
+            setattr(public, name, type(member)(tells_the_file_limit(member.__func__)))
         elif callable(member):
-            setattr(public, name, _telling(member))
+            setattr(public, name, tells_the_file_limit(member))
     return public
 
 
-def _telling(method: Callable[..., Any]) -> Callable[..., Any]:
+def tells_the_file_limit(method: Callable[P, R]) -> Callable[P, R]:
+    """Let one method do so, of a class whose others must not take longer."""
+
     @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
         except (OSError, ImportError, ArtifactReadError) as error:
             if isinstance(error, ImportError) and sys.meta_path is None:
                 raise DatabaseError(
-                    "Python is ending, and loads no module any more: save before, or open the "
-                    "store once before"
+                    "Python is ending, and loads no module any more: do it before, or once before"
                 ) from error
             has_number = isinstance(error, OSError) and isinstance(error, StoreError)
             if has_number or not is_file_limit(error):

@@ -16,9 +16,12 @@ from __future__ import annotations
 # their registration: registered after it, ours runs first, and pools can still come to rest.
 import concurrent.futures.thread  # noqa: F401
 import os
+import sys
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from importlib import import_module
+from typing import Final, Protocol
 
 
 class Forkable(Protocol):
@@ -36,6 +39,18 @@ class Forkable(Protocol):
     def go_on_writing(self) -> None:
         """Give back what `stop_writing` took."""
 
+
+# Where a thread may be loading one of them, it waits for nobody.
+_LATE_IMPORTS: Final = sys.stdlib_module_names | {
+    "astraguard_store",
+    "alembic",
+    "msgspec",
+    "numpy",
+    "orjson",
+    "polars",
+    "psycopg",
+    "sqlalchemy",
+}
 
 _members: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _without_writers: list[Forkable] = []
@@ -84,6 +99,20 @@ def _before() -> None:
         _at_rest.append(member)
     for step in _last_before:
         step()
+    _wait_for_imports()
+
+
+def _wait_for_imports() -> None:
+    """Wait for other threads that load, on its first use, a module which a child may need too.
+
+    The lock that Python has for each module stays taken in a child for good. Not for anybody's
+    modules: one of them may itself wait for this thread.
+    """
+    for name, module in tuple(sys.modules.items()):
+        is_late = name.partition(".")[0] in _LATE_IMPORTS
+        if is_late and getattr(getattr(module, "__spec__", None), "_initializing", False):
+            with suppress(Exception):  # whose import fails is told so itself
+                import_module(name)
 
 
 def _after(*, in_child: bool) -> None:

@@ -14,7 +14,7 @@ from astraguard_store.exceptions import (
     DatabaseError,
     StoreError,
 )
-from astraguard_store.system.file_limit import is_at_file_limit
+from astraguard_store.system.file_limit import is_at_file_limit, is_file_limit
 from astraguard_store.system.files import why_unreadable
 
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -51,6 +51,7 @@ _CAUSES_IN_FULL = {
 }
 # SQLite's MAX_PATHNAME is 512, of which it needs some for the names beside a database.
 _LONGEST_PATH = 500
+_AT_FILE_LIMIT = "close some, or allow more (`ulimit -n`)"
 # What is written is checked, so only what another program left can be in its way.
 _IN_THE_WAY = "`astraguard-store check --fix` deletes rows of runs that are gone"
 
@@ -63,7 +64,8 @@ def translated_os_errors(where: object) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        failure = DatabaseError(f"{where} can't be looked at: {error.strerror}")
+        mend = f"; {_AT_FILE_LIMIT}" if is_file_limit(error) else ""
+        failure = DatabaseError(f"{where} can't be looked at: {error.strerror}{mend}")
         failure.errno = error.errno
         raise failure from error
 
@@ -121,9 +123,7 @@ def _why_it_cannot_be_opened(where: object) -> tuple[str, int] | None:
             errno.ENAMETOOLONG,
         )
     if is_at_file_limit():
-        return "this process may open no more files; close some, or allow more (`ulimit -n`)", (
-            errno.EMFILE
-        )
+        return f"this process may open no more files; {_AT_FILE_LIMIT}", errno.EMFILE
     return None
 
 

@@ -273,6 +273,10 @@ def restore_database(backup: Path, path: Path) -> Path | None:
         sync_folder(path.parent)
         remove_beside(path)
         sync_folder(path.parent)
+    except DatabaseDamagedError as error:
+        # Whatever was named, the store needs none of the advice for its own database.
+        advice = "Name another backup; the store is as it was"
+        raise DatabaseDamagedError(backup, error.reason, advice) from error
     except StoreError:
         raise
     except OSError as error:
