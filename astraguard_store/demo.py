@@ -274,58 +274,6 @@ class Flight:
     missed: int = 0
 
 
-class _Loop:
-    """One flight under way: every satellite served once a tick, every call timed."""
-
-    def __init__(
-        self,
-        plan: FlightPlan,
-        new_detector: Callable[[], Detector],
-        reference: ReferenceWorkload | None,
-    ) -> None:
-        self.collector = LatencyCollector()
-        self._reference = reference
-        self.cured: list[bool] = []  # one a recovery: was there a fault?
-        self._slowness = plan.slowness
-        self._swarm = Swarm(plan)
-        self._agent = Agent(self._swarm, plan.satellites)
-        self._crew = [(i, f"SAT{i + 1:03d}", new_detector()) for i in range(plan.satellites)]
-
-    def tick(self, scenario_time_s: float) -> None:
-        """Let detector, agent and recovery see to each satellite in turn."""
-        self._swarm.advance()
-        for satellite, name, detector in self._crew:
-            sample = self._swarm.telemetry(satellite)
-            started = perf_counter()
-            verdict = detector.update(sample)
-            detected = perf_counter()
-            action = self._agent.decide(satellite, verdict)
-            decided = perf_counter()
-            self.collector.record_fault_detection(
-                name, scenario_time_s, self._ms(started, detected)
-            )
-            self.collector.record_agent_decision(
-                name, scenario_time_s, self._ms(detected, decided)
-            )
-            if action is not Action.OBSERVE:
-                started = perf_counter()
-                self.cured.append(self._swarm.recover(satellite, action))
-                took_ms = self._ms(started, perf_counter())
-                self.collector.record_recovery_action(name, scenario_time_s, took_ms)
-        if self._reference is not None:
-            self._reference.record(self.collector, scenario_time_s)
-
-    def miss(self, plan: FlightPlan) -> None:
-        """Record the faults that struck too late: until the end nobody had found them."""
-        waited_ms = (plan.ticks - plan.late_from_tick) / TICKS_PER_SECOND * 1000.0
-        struck_s = plan.late_from_tick / TICKS_PER_SECOND
-        for _, name, _ in self._crew[: plan.late_faults]:
-            self.collector.record_missed("fault_detection", name, struck_s, waited_ms)
-
-    def _ms(self, started_s: float, ended_s: float) -> float:
-        return (ended_s - started_s) * 1000.0 * self._slowness
-
-
 def fly(
     plan: FlightPlan,
     new_detector: Callable[[], Detector],
@@ -345,17 +293,42 @@ def fly(
         `agent_decision` a satellite and tick, and one `recovery_action` a recovery.
     """
     started = perf_counter()
-    loop = _Loop(plan, new_detector, reference)
+    collector, swarm = LatencyCollector(), Swarm(plan)
+    agent = Agent(swarm, plan.satellites)
+    crew = [(i, f"SAT{i + 1:03d}", new_detector()) for i in range(plan.satellites)]
+    cured: list[bool] = []  # one a recovery: was there a fault?
+    slow_ms = 1000.0 * plan.slowness
     for tick in range(plan.ticks):
-        loop.tick(tick / TICKS_PER_SECOND)
+        time_s = tick / TICKS_PER_SECOND
+        swarm.advance()
+        for satellite, name, detector in crew:
+            sample = swarm.telemetry(satellite)
+            began = perf_counter()
+            verdict = detector.update(sample)
+            detected = perf_counter()
+            action = agent.decide(satellite, verdict)
+            decided = perf_counter()
+            collector.record_fault_detection(name, time_s, (detected - began) * slow_ms)
+            collector.record_agent_decision(name, time_s, (decided - detected) * slow_ms)
+            if action is not Action.OBSERVE:
+                began = perf_counter()
+                cured.append(swarm.recover(satellite, action))
+                took_ms = (perf_counter() - began) * slow_ms
+                collector.record_recovery_action(name, time_s, took_ms)
+        if reference is not None:
+            reference.record(collector, time_s)
         if progress is not None and (tick + 1) % TICKS_PER_SECOND == 0:
             progress(tick + 1, plan.ticks)
-    loop.miss(plan)
+    # Until the end nobody had found what struck too late.
+    waited_ms = (plan.ticks - plan.late_from_tick) / TICKS_PER_SECOND * 1000.0
+    for _, name, _ in crew[: plan.late_faults]:
+        struck_s = plan.late_from_tick / TICKS_PER_SECOND
+        collector.record_missed("fault_detection", name, struck_s, waited_ms)
     return Flight(
-        loop.collector,
+        collector,
         injected=len(plan.injected()),
-        recovered=sum(loop.cured),
-        false_alarms=loop.cured.count(False),
+        recovered=sum(cured),
+        false_alarms=cured.count(False),
         elapsed_s=perf_counter() - started,
         missed=plan.late_faults,
     )

@@ -173,6 +173,8 @@ class MetricsStorage:
         if limit < 1:
             return []
         root = os.path.abspath(results_dir)
+        if not os.path.exists(root):
+            return []
         return _ask(
             root,
             lambda repository: _recent_with_files(repository, root, limit),
@@ -293,8 +295,10 @@ def _recent_with_files(repository: RunRepository, root: str, limit: int) -> list
 
 
 def _recent_in_folder(root: str, limit: int) -> list[str]:
+    # Only a link has to be followed: it is no folder to who lists one.
+    listed = os.path.realpath(root) if os.path.islink(root) else root
     try:
-        return [run_id for _, run_id in newest_runs(Path(os.path.realpath(root)), limit)]
+        return [run_id for _, run_id in newest_runs(Path(listed), limit)]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -304,13 +308,15 @@ def _recent_in_folder(root: str, limit: int) -> list[str]:
         return []
 
 
-_said: set[tuple[str, str]] = set()
+_said: set[tuple[str, tuple[object, ...]]] = set()
 
 
 def _log_fallback(root: str, error: StoreError) -> None:
     """Say once why the folders answer."""
-    if (root, str(error)) not in _said and os.path.isdir(root):
-        _said.add((root, str(error)))
+    # Not its text, from which passwords are taken out: 10 µs.
+    key = root, error.args
+    if key not in _said and os.path.isdir(root):
+        _said.add(key)
         logger.warning("%s: answering from the run folders: %s", root, error)
 
 

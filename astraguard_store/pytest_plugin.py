@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astraguard_store.verdict.limits import Limits
 
 _OUTCOME: pytest.StashKey[str] = pytest.StashKey()
-_ERROR: pytest.StashKey[BaseException] = pytest.StashKey()
+_ERROR: pytest.StashKey[BaseException | None] = pytest.StashKey()
 _UNSAVED: pytest.StashKey[Path] = pytest.StashKey()
 _LIMITS: pytest.StashKey[Limits | None] = pytest.StashKey()
 _RUN, _VERDICT = "astraguard_run", "astraguard_verdict"
@@ -29,31 +29,27 @@ _RUN, _VERDICT = "astraguard_run", "astraguard_verdict"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and their counterparts in the configuration file."""
     group = parser.getgroup("astraguard-store", "latencies of hardware-in-the-loop tests")
-    group.addoption(
-        "--astraguard-store",
-        metavar="DIR",
-        default=None,
-        help="Save what the fixture `latency_run` recorded, a run for each test, in the results "
+
+    def add(name: str, metavar: str, what: str, said: str) -> None:
+        group.addoption(f"--astraguard-{name}", metavar=metavar, help=said)
+        parser.addini(f"astraguard_{name}", f"The {what} of --astraguard-{name}.", default="")
+
+    add(
+        *("store", "DIR", "folder"),
+        "Save what the fixture `latency_run` recorded, a run for each test, in the results "
         "folder DIR. Without it nothing is saved.",
     )
-    group.addoption(
-        "--astraguard-baseline",
-        metavar="NAME|RUN,RUN...",
-        default=None,
-        help="Judge each of these runs by the runs of the same test in this baseline, and fail "
+    add(
+        *("baseline", "NAME|RUN,RUN...", "baseline"),
+        "Judge each of these runs by the runs of the same test in this baseline, and fail "
         "the tests that regressed. Runs may be named as `latest` and `@tag`.",
     )
-    group.addoption(
-        "--astraguard-limits",
-        metavar="FILE",
-        default=None,
-        help="Which changes count for --astraguard-baseline, as TOML: the file of `gate "
+    add(
+        *("limits", "FILE", "file"),
+        "Which changes count for --astraguard-baseline, as TOML: the file of `gate "
         "--limits`. Without it, changes from 5 %% on. A limit of a metric type holds for the "
         "tests that measure it.",
     )
-    parser.addini("astraguard_store", "The folder of --astraguard-store.", default="")
-    parser.addini("astraguard_baseline", "The baseline of --astraguard-baseline.", default="")
-    parser.addini("astraguard_limits", "The file of --astraguard-limits.", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,10 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Forget how the test ended before: plugins that run a test again use the same item."""
-    if _OUTCOME in item.stash:
-        del item.stash[_OUTCOME]
-    if _ERROR in item.stash:
-        del item.stash[_ERROR]
+    item.stash[_OUTCOME], item.stash[_ERROR] = "unknown", None
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -123,8 +116,8 @@ def _finish(
     """Save what was recorded, note it for the summary, and judge it."""
     from astraguard_store.tested_runs import end_run
 
-    outcome = item.stash.get(_OUTCOME, "unknown")
-    has_measured = end_run(repository, run, outcome, item.stash.get(_ERROR, None))
+    outcome = item.stash[_OUTCOME]
+    has_measured = end_run(repository, run, outcome, item.stash[_ERROR])
     if not (has_measured and is_kept):
         return
     item.user_properties.append((_RUN, run.run_id))
@@ -139,7 +132,6 @@ def _finish(
 def _verdict(
     repository: RunRepository, run_id: str, standard: Standard, limits: Limits | None
 ) -> tuple[str, bool]:
-    """Return what a gate says of a run, and whether that is a failure."""
     from astraguard_store.judging import judge, of_the_same_scenario, regressed_for_sure
     from astraguard_store.presentation.verdict_texts import headline
 
@@ -184,7 +176,6 @@ def _unmatched_limits(config: pytest.Config, run_ids: Iterable[str]) -> Iterator
 
 
 def _read_limits(config: pytest.Config) -> Limits | None:
-    """Return the limits of the file that was given; None without one."""
     given = _path(config, "limits")
     if not given:
         return None

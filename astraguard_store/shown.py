@@ -68,9 +68,9 @@ def html_of(value: object) -> str:
 
 def dict_of(value: object) -> dict[str, Any]:
     """Return *value* as the command line's JSON has it."""
-    from astraguard_store.presentation.shapes import value_shape
+    from astraguard_store.presentation.shapes import shape_of
 
-    return value_shape(value)
+    return shape_of(value)
 
 
 def printable(text: str) -> str:

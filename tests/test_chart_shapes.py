@@ -19,12 +19,16 @@ from astraguard_store.history import History, HistoryPoint
 from astraguard_store.model import AtLeast, MetricSummary
 from astraguard_store.over_time import TimeSlice
 from astraguard_store.presentation.chart_shapes import (
+    Curve,
+    Event,
+    Mark,
     distribution_shape,
     history_shape,
     label_rows,
     label_start,
+    log_ticks,
     nines,
-    time_ticks,
+    tick_text,
 )
 from astraguard_store.presentation.numbers import MILLISECONDS, in_unit
 from astraguard_store.presentation.svg import distribution_svg, history_svg, times_svg
@@ -88,7 +92,7 @@ class TestNumbers:
         shape = distribution_shape(Distribution(METRIC, None, (run,)), 300)
         assert not isinstance(shape, str)
 
-        assert shape.curves[0].said.count("≈ ") == 3
+        assert shape.legend[0].count("≈ ") == 3
         assert run.percentile(0.95) == run.quantile(0.95)
 
     def test_a_quantile_that_no_run_keeps_is_of_the_buckets(
@@ -100,11 +104,11 @@ class TestNumbers:
 
     @given(st.floats(1e-5, 1e5), st.floats(1.0001, 1e8))
     def test_ticks_are_round_ascending_and_inside(self, low: float, factor: float) -> None:
-        ticks = time_ticks(low, low * factor, MILLISECONDS)
+        ticks = log_ticks(low, low * factor)
 
-        assert [tick for tick, _ in ticks] == sorted(tick for tick, _ in ticks)
-        assert all(not re.search(r"\.\d*0$", said) for _, said in ticks)
-        assert all(low * 0.99 <= tick <= low * factor * 1.01 for tick, _ in ticks)
+        assert ticks == sorted(ticks)
+        assert all(not re.search(r"\.\d*0$", tick_text(tick)) for tick in ticks)
+        assert all(low * 0.99 <= tick <= low * factor * 1.01 for tick in ticks)
 
     def test_shares_lie_by_their_nines(self) -> None:
         shares = (0.0, 0.9, 0.99, 0.999, 1.0)
@@ -155,13 +159,15 @@ class TestDrawers:
 
         assert f">{shape.title}<" in svg
         rows = [row for layer in drawn for row in layer["data"]["values"]]
-        for curve in shape.curves:
-            assert f">{curve.legend}<" in svg
-            mine = [row for row in rows if row["run"] == curve.legend]
-            assert {(row["time"], row["share"]) for row in mine if "share" in row} == {
-                *curve.points
-            }
-            assert {row["said"] for row in mine if "said" in row} >= {m.said for m in curve.marks}
+        for number, legend in enumerate(shape.legend):
+            assert f">{legend}<" in svg
+            mine = [row for row in rows if row["run"] == legend]
+            parts = [part for part in shape.parts if part.series == number]
+            points = {(p.x, p.y) for part in parts if isinstance(part, Curve) for p in part.points}
+            assert {(row["time"], nines(row["share"])) for row in mine if "share" in row} == points
+            said = {part.said for part in parts if isinstance(part, Mark)}
+            assert said
+            assert {row["said"] for row in mine if "said" in row} >= said
         assert "1 never came<" in svg
         assert "1 never came" in {row.get("said") for row in rows}
 
@@ -173,10 +179,11 @@ class TestDrawers:
 
         svg, drawn = history_svg(found), json.dumps(layers(found))
 
-        assert {event.said for event in shape.events} == {"changed at 0000006", "firmware 4.2"}
-        for event in shape.events:
-            assert f">{event.said}</text>" in svg
-            assert f'"label": "{event.said}"' in drawn
+        events = {part.event for part in shape.parts if isinstance(part, Event)}
+        assert events == {"changed at 0000006", "firmware 4.2"}
+        for event in events:
+            assert f">{event}</text>" in svg
+            assert f'"label": "{event}"' in drawn
         assert f">{shape.title}<" in svg
 
     def test_what_nobody_measured_is_said_by_both(self) -> None:

@@ -309,4 +309,4 @@ class TestCharts:
             repository.save("b", collector)
 
             for value in (repository.get("a"), repository.compare("a", "b")):
-                assert 1_000 < marks(drawn(value)) <= 5_000
+                assert 900 < marks(drawn(value)) <= 5_000

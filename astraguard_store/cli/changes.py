@@ -24,12 +24,7 @@ from astraguard_store.presentation.markdown import escaped
     show_default=True,
     help="Of which statistic.",
 )
-@click.option(
-    "--scenario",
-    metavar="NAME",
-    shell_complete=options.complete_scenario,
-    help="Only runs of this scenario.",
-)
+@options.scenario
 @click.option(
     "--since",
     type=options.time,

@@ -1,5 +1,7 @@
 """`astraguard-store check`."""
 
+from typing import Any
+
 import click
 
 from astraguard_store.cli import options, output
@@ -25,9 +27,7 @@ from astraguard_store.reports import CheckReport, Finding
 )
 @options.results
 @options.as_json
-def check(
-    fix: bool, deep: bool, satellite_buckets: bool, results: options.Results, as_json: bool
-) -> int:
+def check(results: options.Results, as_json: bool, **how: Any) -> int:
     """Look for damage: in the database, in the files, between both.
 
     Every file of every run is read and held against the hash that was noted when it was
@@ -40,36 +40,24 @@ def check(
 
     Exit code 0 if all is sound, notes aside; 1 where faults are left; 2 for an error.
     """
-    if satellite_buckets and not fix:
+    if how["satellite_buckets"] and not how["fix"]:
         raise click.UsageError("--satellite-buckets needs --fix.")
-    origin, report = _checked(
-        results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, hidden=as_json
-    )
+    with output.progress_bar("Checking", hidden=as_json) as progress:
+        if isinstance(results, str):
+            with options.open_store(results, read_only=not how["fix"]) as repository:
+                report = repository.check(**how, progress=progress)
+                origin = options.database_of(repository)
+        else:
+            from astraguard_store.store.checking import check_folder
+
+            root = results.resolve()
+            report = check_folder(results, **how, progress=progress)
+            origin = {"results_dir": str(root), "database": str(root / DATABASE_NAME)}
     if as_json:
-        output.print_json({**origin, **shapes.report_shape(report)})
+        output.print_json({**origin, **shapes.shape_of(report)})
     else:
         _print_report(report)
     return OK if report.is_sound else ANSWER_IS_NO
-
-
-def _checked(
-    results: options.Results, *, fix: bool, deep: bool, satellite_buckets: bool, hidden: bool
-) -> tuple[shapes.Shape, CheckReport]:
-    """Return what was checked, and what was found."""
-    with output.progress_bar("Checking", hidden=hidden) as progress:
-        if isinstance(results, str):
-            with options.open_store(results, read_only=not fix) as repository:
-                report = repository.check(
-                    fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
-                )
-                return options.database_of(repository), report
-        from astraguard_store.store.checking import check_folder
-
-        root = results.resolve()
-        report = check_folder(
-            results, fix=fix, deep=deep, satellite_buckets=satellite_buckets, progress=progress
-        )
-    return {"results_dir": str(root), "database": str(root / DATABASE_NAME)}, report
 
 
 def _print_report(report: CheckReport) -> None:

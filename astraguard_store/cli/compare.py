@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import complain
-from astraguard_store.judging import judge
+from astraguard_store.judging import find_standard, judge
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import (
@@ -103,17 +103,17 @@ def compare(
     as_json, as_markdown = as_json or form == "json", as_markdown or form == "markdown"
     with options.open_store(results, read_only=True) as repository:
         run_id = options.resolved(repository, candidate)
-        standard = options.standard(repository, baseline, without=[run_id])
+        standard = find_standard(repository, baseline, without=[run_id])
         comparison = repository.compare(standard.newest, run_id, by_satellite=by_satellite)
         judged = judge(repository, [run_id], standard, by_satellite=by_satellite)
         origin = options.answers_from(repository)
         if as_json:
             shape = shapes.comparison_shape(comparison, by_satellite=by_satellite)
             if standard.is_set:
-                shape["verdict"] = shapes.gate_shape(judged.report) if judged.report else None
+                shape["verdict"] = shapes.shape_of(judged.report) if judged.report else None
             output.print_json({**origin, **shape})
-        elif form in _FOR_CI:
-            _FOR_CI[form](comparison, judged.report)
+        elif form in {"junit", "github"}:
+            _print_for_ci(form, comparison, judged.report)
         else:
             with output.paged() if by_satellite and not as_markdown else nullcontext():
                 print_comparison(
@@ -130,19 +130,13 @@ def compare(
         complain(f"warning: {warning}")
 
 
-def _print_junit(comparison: Comparison, verdict: GateReport | None) -> None:
-    from astraguard_store.presentation.ci import junit
+def _print_for_ci(form: str, comparison: Comparison, verdict: GateReport | None) -> None:
+    from astraguard_store.presentation import ci
 
-    click.echo(junit(comparison, verdict), nl=False)
-
-
-def _print_github(comparison: Comparison, verdict: GateReport | None) -> None:
-    from astraguard_store.presentation.ci import github
-
-    output.write_lines(github(comparison, verdict))
-
-
-_FOR_CI = {"junit": _print_junit, "github": _print_github}
+    if form == "junit":
+        click.echo(ci.junit(comparison, verdict), nl=False)
+    else:
+        output.write_lines(ci.github(comparison, verdict))
 
 
 def print_comparison(
@@ -213,7 +207,7 @@ def _print_brief(
     lines = brief_lines(
         comparison.changes,
         only_changed=only_changed,
-        at_least="≥ " if markdown else output.at_least_sign(),
+        at_least="≥ " if markdown else output.sign("≥ ", ">= "),
     )
     if not lines:
         output.print_line("Nothing changed visibly.")
@@ -278,15 +272,12 @@ def _fitting(
                 return layout
         # The last layout, with shorter names, as long as these differ.
         longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
-        if has_signs and longest >= _SHORTEST_NAME and _still_differ(lines, longest):
+        names = {line.metric_type for line in lines}
+        is_told_apart = len(names) == len({_shortened(name, longest) for name in names})
+        if has_signs and longest >= _SHORTEST_NAME and is_told_apart:
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
     return _Layout(is_joined=False)
-
-
-def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
-    names = {line.metric_type for line in lines}
-    return len(names) == len({_shortened(name, longest) for name in names})
 
 
 def _shortened(name: str, longest: int | None) -> str:
@@ -324,7 +315,7 @@ def _brief_table(
 ) -> tuple[list[text.Column], list[list[output.Cell]]]:
     by_satellite = any(line.satellite_id is not None for line in lines)
     is_missed = misses(lines)
-    arrow = "→" if layout.is_plain or output.has("→") else "->"
+    arrow = "→" if layout.is_plain else output.sign("→", "->")
     columns = text.words(*(["satellite"] if by_satellite else []), "metric type")
     shown = [_shortened(line.metric_type, layout.longest_name) for line in lines]
     names = [f"{name} {line.unit}" for name, line in zip(shown, lines, strict=True)]
@@ -346,45 +337,29 @@ def _brief_table(
         row += [name, *percentiles]
         # The sign says what the arrow does, where there is no room.
         is_plain = layout.is_plain or not layout.is_named
-        change = _coloured(line.change, line.is_slower, is_bound=line.is_bound, plain=is_plain)
-        is_named = layout.is_named and line.statistic
-        row.append(_of_percentile(line.statistic or "", change) if is_named else change)
+        change = line.named_change if layout.is_named else line.change
+        row.append(_coloured(change, line.is_slower, is_bound=line.is_bound, plain=is_plain))
         if is_missed:
             row.append(arrow.join(line.missed))
         if verdicts:
             verdict = verdicts.get((line.metric_type, line.satellite_id))
-            row.append(_verdict_cell(verdict, words.SHORT if layout.has_words else words.SIGNS))
+            said = words.SHORT if layout.has_words else words.SIGNS
+            # The reference, and what only one run measured, isn't judged.
+            colour = words.COLOURS.get(verdict or "", "")
+            row.append(output.Coloured(said[verdict], colour) if verdict else "-")
         rows.append(row)
     return columns, rows
-
-
-def _of_percentile(statistic: str, change: output.Cell) -> output.Cell:
-    """Return a change with the percentile that it is of after it."""
-    if isinstance(change, str):
-        return f"{change} {statistic}"
-    return output.Coloured(f"{change.text} {statistic}", change.colour)
-
-
-def _verdict_cell(verdict: Verdict | None, said: Mapping[str, str]) -> output.Cell:
-    # The reference, and what only one run measured, isn't judged.
-    if verdict is None:
-        return "-"
-    return output.Coloured(said[verdict], words.COLOURS.get(verdict, ""))
 
 
 def _joined(rows: Sequence[Sequence[str]], *, right: bool) -> list[str]:
     """Return each row as one text, its parts below those of the other rows."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    spaces = [
-        [" " * (width - cell_len(part)) for part, width in zip(row, widths, strict=True)]
-        for row in rows
-    ]
     return [
         " ".join(
-            f"{space}{part}" if right else f"{part}{space}"
-            for part, space in zip(*both, strict=True)
+            output.padded(part, width, right=right)
+            for part, width in zip(row, widths, strict=True)
         )
-        for both in zip(rows, spaces, strict=True)
+        for row in rows
     ]
 
 
@@ -402,7 +377,6 @@ def _distributions(
 
 
 def _sketched(distribution: Distribution, comparison: Comparison, width: int) -> Sketch:
-    """Return the sketches of both runs; blank for one that didn't measure it."""
     names = [run.run_id for run in distribution.runs]
     drawn = dict(zip(names, histograms(distribution.runs, width), strict=True))
     return Sketch(
@@ -421,7 +395,7 @@ def _width(columns: Sequence[text.Column], rows: Sequence[Sequence[output.Cell]]
 
 def _print_statistics(comparison: Comparison, *, only_changed: bool, markdown: bool) -> None:
     by_satellite = any(change.satellite_id is not None for change in comparison.changes)
-    at_least = "≥ " if markdown else output.at_least_sign()
+    at_least = "≥ " if markdown else output.sign("≥ ", ">= ")
     rows = [
         [
             *([change.satellite_id or ""] if by_satellite else []),

@@ -82,8 +82,10 @@ def describe(
     """
     objects = _chosen(described_schema(results), name)
     if as_json:
-        origin = _origin(schema_status(results))
-        output.print_json({**origin, "objects": shapes.objects_shape(objects, brief=brief)})
+        shape = shapes.plain(objects)
+        for one in shape if brief else ():
+            del one["columns"]
+        output.print_json({**_origin(schema_status(results)), "objects": shape})
     elif as_markdown:
         shown = markdown.brief_schema(objects) if brief else markdown.schema(objects)
         click.echo(shown, nl=False)

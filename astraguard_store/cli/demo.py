@@ -11,7 +11,6 @@ from astraguard_store.cli import options, output
 from astraguard_store.cli.compare import print_comparison
 from astraguard_store.cli.recent import print_runs
 from astraguard_store.cli.report import write_report
-from astraguard_store.comparison import Comparison
 from astraguard_store.demo import (
     Detector,
     Flight,
@@ -27,8 +26,7 @@ from astraguard_store.provenance import Provenance
 from astraguard_store.reference import ReferenceWorkload
 
 if TYPE_CHECKING:
-    from astraguard_store.repository import RunRepository
-    from astraguard_store.verdict.values import GateReport
+    pass
 
 _BASELINE, _CANDIDATE = "demo-quick", "demo-slow"
 _FIRMWARE = "4.1"
@@ -93,12 +91,16 @@ def demo(results: Path, as_json: bool) -> None:
         write_report(repository, [_CANDIDATE], standard, report)
         origin = options.database_of(repository)
         if as_json:
-            compared = shapes.comparison_shape(comparison, by_satellite=False)
-            shape = {"recent": shapes.headers_shape(headers), "comparison": compared}
-            output.print_json({**origin, "flights": flights, **shape, "report": str(report)})
+            shape = {"flights": flights, "recent": headers, "comparison": comparison}
+            output.print_json({**origin, **shapes.plain(shape), "report": str(report)})
         else:
-            runs = options.summaries_of(repository, headers)
-            _print_outcome(results, repository, runs, comparison, verdict)
+            output.print_line()
+            print_runs(options.summaries_of(repository, headers))
+            output.print_line()
+            print_comparison(comparison, repository, verdict)
+            output.print_line()
+            for run_id in (_BASELINE, _CANDIDATE):
+                output.print_line(f"files     {results / run_id}")
             output.print_line(f"database  {origin['database']}")
             output.print_line(f"report    {report.resolve()}")
 
@@ -125,22 +127,6 @@ def _print_flight(
     )
 
 
-def _print_outcome(
-    results: Path,
-    repository: RunRepository,
-    runs: list[RunSummary],
-    comparison: Comparison,
-    verdict: GateReport | None,
-) -> None:
-    output.print_line()
-    print_runs(runs)
-    output.print_line()
-    print_comparison(comparison, repository, verdict)
-    output.print_line()
-    for run_id in (comparison.baseline, comparison.candidate):
-        output.print_line(f"files     {results / run_id}")
-
-
 def _flight_shape(
     detector: type[Detector], plan: FlightPlan, flight: Flight, run: RunSummary
 ) -> shapes.Shape:
@@ -153,5 +139,5 @@ def _flight_shape(
         "recovered": flight.recovered,
         "missed": flight.missed,
         "false_alarms": flight.false_alarms,
-        "run": shapes.run_shape(run),
+        "run": shapes.shape_of(run),
     }

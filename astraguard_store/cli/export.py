@@ -1,6 +1,7 @@
 """`astraguard-store export`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,9 +41,9 @@ def export(
     target: Path,
     dataset: bool,
     every_run: bool,
-    filters: options.Filters,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Copy runs into a folder, a zip or a parquet file: all of them, or nothing.
 
@@ -55,7 +56,7 @@ def export(
     Exit code 0; 1 where there is no such run; 2 for an error, such as a damaged file or a
     target that is there already.
     """
-    if bool(run) + every_run + any(filters) != 1:
+    if bool(run) + every_run + any(filters.values()) != 1:
         raise click.UsageError("Name runs, or give --all, or filters: one of the three.")
     with options.open_store(results, read_only=True) as repository:
         named = [options.resolved(repository, name) for name in run]
@@ -69,7 +70,7 @@ def export(
             report = repository.export(chosen, target, progress, dataset=dataset)
         origin = options.answers_from(repository)
     if as_json:
-        output.print_json({**origin, **shapes.report_shape(report)})
+        output.print_json({**origin, **shapes.shape_of(report)})
     else:
         files = f"{text.counted(report.files, 'file')}, {numbers.size_text(report.bytes)}"
         output.print_line(f"{report.target}: {text.counted(report.runs, 'run')}, {files}")

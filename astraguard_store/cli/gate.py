@@ -11,11 +11,12 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.cli.groups import ANSWER_IS_NO, ERROR, OK, PROGRAM, complain
 from astraguard_store.exceptions import RunNotFoundError
-from astraguard_store.judging import regressed_for_sure
+from astraguard_store.judging import find_standard, regressed_for_sure
 from astraguard_store.presentation import shapes, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.html import tag
 from astraguard_store.presentation.markdown import escaped
+from astraguard_store.presentation.tables import calibration_table, verdict_table
 from astraguard_store.verdict.limits import Limits
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _GateCommand(click.Command):
 def _baseline(repository: RunRepository, listed: str) -> str | tuple[str, ...]:
     """Return a baseline's name, or the ids of runs that are separated by commas."""
     try:
-        standard = options.standard(repository, listed)
+        standard = find_standard(repository, listed)
     except RunNotFoundError:
         if "," in listed:
             raise
@@ -144,7 +145,7 @@ def gate(
         junit.write_text(gate_junit(report), encoding="utf-8")
     code = _exit_code(report, allow_inconclusive=allow_inconclusive, trusted=trust_assumed)
     if as_json:
-        output.print_json({**origin, **shapes.gate_shape(report), "exit_code": code})
+        output.print_json({**origin, **shapes.shape_of(report), "exit_code": code})
     else:
         _print_report(report, show_all=show_all, markdown=as_markdown)
     return code
@@ -179,20 +180,11 @@ def _print_report(report: GateReport, *, show_all: bool, markdown: bool) -> None
 
 def _print_cells(cells: Sequence[CellVerdict], *, by_satellite: bool, markdown: bool) -> None:
     # With a satellite's name there is no room for both sides in 80 columns.
-    sides = [] if by_satellite else ["baseline", "candidate"]
-    columns = text.words("what") + text.numbers(*sides, "change", "between")
-    columns += text.words("verdict")
-    rows: list[list[output.Cell]] = [
-        [
-            words.name_of(cell),
-            *(words.value_text(cell, side) for side in sides),
-            words.change_text(cell),
-            words.interval_text(cell),
-            output.Coloured(cell.verdict, words.COLOURS.get(cell.verdict, "")),
-        ]
-        for cell in cells
+    columns, rows = verdict_table(cells, () if by_satellite else ("baseline", "candidate"))
+    coloured: list[list[output.Cell]] = [
+        [*row, output.Coloured(verdict, words.COLOURS.get(verdict, ""))] for *row, verdict in rows
     ]
-    output.print_table(columns, rows, markdown=markdown)
+    output.print_table(columns, coloured, markdown=markdown)
 
 
 def _print_rest(
@@ -279,7 +271,7 @@ def calibrate(
         complain(f"{error}; `{PROGRAM} recent` lists the runs")
         return ERROR
     if as_json:
-        output.print_json({**origin, **shapes.calibration_shape(found)})
+        output.print_json({**origin, **shapes.shape_of(found)})
     else:
         _print_calibration(found, markdown=as_markdown)
     return OK
@@ -295,24 +287,6 @@ def _print_calibration(found: Calibration, *, markdown: bool) -> None:
         "size below are found:"
     )
     output.print_line()
-    has_reference = any(cell.detectable_with_reference is None for cell in found.cells)
-    titles = ["noise", "found from", *([] if has_reference else ["with a reference"])]
-    columns = text.words("what") + text.numbers(*titles, "false alarms")
-    rows = [
-        [
-            f"{cell.metric_type} {cell.statistic}"
-            + (f" {cell.satellite_id}" if cell.satellite_id else ""),
-            words.percent(cell.noise),
-            words.percent(cell.detectable, sign=True),
-            *(
-                []
-                if has_reference
-                else [words.percent(cell.detectable_with_reference or 0.0, sign=True)]
-            ),
-            str(cell.false_alarms),
-        ]
-        for cell in found.cells
-    ]
-    output.print_table(columns, rows, markdown=markdown)
+    output.print_table(*calibration_table(found), markdown=markdown)
     for warning in found.warnings:
         output.print_folded(f"warning: {warning}", markdown=markdown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,6 @@ from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, sparkline
 
 if TYPE_CHECKING:
-    from astraguard_store.model import AtLeast
     from astraguard_store.verdict.values import ChangePoint
 
 _STATISTICS = ("mean_ms", "p50", "p95", "p99", "min_ms", "max_ms")
@@ -55,10 +54,10 @@ def history(
     by: str | None,
     satellite: str | None,
     baseline: str | None,
-    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Show how METRIC went from run to run, oldest first, and where it changed.
 
@@ -74,7 +73,7 @@ def history(
             by=by,
             satellite_id=satellite,
             limit=limit,
-            **filters._asdict(),
+            **filters,
             baseline=baseline,
         )
         mistyped = None if found.points else options.why_no_metric(repository, metric)
@@ -97,16 +96,19 @@ def _print_history(found: History, statistic: str, *, markdown: bool) -> None:
     for number, (group, points) in enumerate(found.groups().items()):
         if number:
             output.print_line()
-        unit = numbers.unit_of(value_of(point, statistic) for point in points)
-        name = statistic.removesuffix("_ms")
         values = [value_of(point, statistic) for point in points]
+        unit = numbers.unit_of(values)
+        name = statistic.removesuffix("_ms")
         fields = [("metric type", f"{found.metric_type}, {name} in {unit.name}")]
         fields += [(found.by, group or "-")] if found.by else []
         if found.baseline_name is not None:
             band = text.band_text(found.baseline_name, bands.get(group), unit)
             fields.append(("baseline", band))
         if output.has(BLOCKS) or markdown:
-            fields.append(("trend", _trend(values)))
+            # As the chart of the same history: a step of 20 % is seen beside an outlier of 10
+            # times.
+            known = [None if value is None else float(value) for value in values]
+            fields.append(("trend", sparkline(known, logarithmic=True)))
         output.print_fields(fields, markdown=markdown)
         output.print_line()
         columns = [*text.words("run", "recorded (UTC)"), *text.numbers(name, "change", "missed")]
@@ -135,11 +137,6 @@ def _row(
         numbers.count_text(point.summary.missed),
         (point.git_commit or "-")[:12] if is_new else "",
     ]
-
-
-def _trend(values: Sequence[float | AtLeast | None]) -> str:
-    # As the chart of the same history: a step of 20 % is seen beside an outlier of 10 times.
-    return sparkline([None if v is None else float(v) for v in values], logarithmic=True)
 
 
 def _change(step: ChangePoint | None) -> output.Cell:

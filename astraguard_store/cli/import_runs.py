@@ -56,7 +56,7 @@ def import_runs(
             else:
                 report = repository.import_legacy(progress, jobs=jobs)
     if as_json:
-        output.print_json({**origin, **shapes.report_shape(report)})
+        output.print_json({**origin, **shapes.shape_of(report)})
     else:
         _print_report(report, origin["database"])
     return ANSWER_IS_NO if report.refused else OK

@@ -44,7 +44,7 @@ def merge(other: Path, results: options.Results, as_json: bool) -> int:
         with output.progress_bar("Merging", hidden=as_json) as progress:
             report = repository.merge(other, progress=progress)
     if as_json:
-        output.print_json({**origin, "other": str(other), **shapes.report_shape(report)})
+        output.print_json({**origin, "other": str(other), **shapes.shape_of(report)})
     else:
         _print_report(report, origin["database"])
     if is_new:

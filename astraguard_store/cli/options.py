@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,7 +23,6 @@ from astraguard_store.options import (
 from astraguard_store.presentation.text import few_names
 
 if TYPE_CHECKING:
-    from astraguard_store.judging import Standard
     from astraguard_store.model import RunHeader, RunState, RunSummary
     from astraguard_store.presentation.shapes import Shape
     from astraguard_store.repository import RunRepository
@@ -45,16 +43,6 @@ _COMPLETES = "_ASTRAGUARD_STORE_COMPLETE"
 _UNSAFE_IN_BASH = re.compile(r"[^\w\-.:+=@,%/]")
 _SPAN = re.compile(r"(\d{1,9})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-class Filters(NamedTuple):
-    """What `scenario_filters` gives a command, by the names that `RunRepository.recent` has."""
-
-    scenario: str | None
-    tag: Tag | None
-    since: datetime | None
-    until: datetime | None
-    recorded_since: datetime | None
 
 
 class LocalPath(click.Path):
@@ -145,6 +133,7 @@ as_json = click.option(
 as_markdown = click.option(
     "--markdown", "as_markdown", is_flag=True, callback=_one_form, help="Print Markdown."
 )
+
 
 yes = click.option("--yes", is_flag=True, help="Don't ask.")
 
@@ -256,21 +245,14 @@ def resolved(repository: RunRepository, name: str) -> str:
     return resolve_run(repository, name)
 
 
-def standard(repository: RunRepository, name: str, without: Collection[str] = ()) -> Standard:
-    """Return what *name* stands for: a baseline, a run, or runs with commas between."""
-    from astraguard_store.judging import find_standard
-
-    return find_standard(repository, name, without)
-
-
 def filtered_ids(
-    repository: RunRepository, filters: Filters, *, without: Collection[RunState]
+    repository: RunRepository, filters: Mapping[str, Any], *, without: Collection[RunState]
 ) -> list[str]:
     """Return the ids of all runs that pass the filters, newest first.
 
     But of those that came only so far, which it says.
     """
-    found = repository.recent(_ALL_RUNS, **filters._asdict())
+    found = repository.recent(_ALL_RUNS, **filters)
     left_out = [header.run_id for header in found if header.state in without]
     if left_out:
         complain(
@@ -292,106 +274,41 @@ def why_no_metric(repository: RunRepository, metric_type: str) -> str | None:
     return f"no run has the metric type {metric_type!r};{meant} there are: {', '.join(found)}"
 
 
-def runs(name: str, *, required: bool) -> Callable[[Command], Command]:
-    """Return a decorator that adds any number of run ids, completed as one is."""
-    shown = f"{name.upper()}..." if required else f"[{name.upper()}]..."
-    return click.argument(
-        name, metavar=shown, nargs=-1, required=required, shell_complete=complete_run
-    )
-
-
-def run(name: str) -> Callable[[Command], Command]:
-    """Return a decorator that adds a run, by its id or a name such as ``latest``; completed."""
-    return click.argument(name, metavar=name.upper(), shell_complete=complete_run)
-
-
-def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the newest runs' ids, and names such as ``latest`` and ``@tag``, that begin so."""
-
-    def names(repository: RunRepository) -> list[str]:
-        found = [header.run_id for header in repository.recent(limit=_RUNS_OFFERED)]
-        if incomplete.startswith("@"):
-            found += [f"@{tag}" for tag in _tags(repository)]
-        return [*found, "latest"] if incomplete else found
-
-    return completed(ctx, incomplete, names)
-
-
-def complete_baseline_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the baselines that begin with *incomplete*."""
-    return completed(ctx, incomplete, lambda repository: [b.name for b in repository.baselines()])
-
-
-def complete_baseline(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Return the baselines, and the runs as of `complete_run`, that begin with *incomplete*."""
-    return [
-        *complete_baseline_name(ctx, option, incomplete),
-        *complete_run(ctx, option, incomplete),
-    ]
-
-
-def complete_metric(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the metric types that begin with *incomplete*."""
-    return completed(ctx, incomplete, metric_types)
-
-
-def complete_scenario(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the scenarios that begin with *incomplete*."""
-    sql = "SELECT DISTINCT scenario FROM v_runs WHERE scenario IS NOT NULL ORDER BY 1"
-    return completed(ctx, incomplete, lambda repository: _firsts(repository, sql))
-
-
-def complete_tag(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the tags that begin with *incomplete*."""
-    return completed(ctx, incomplete, _tags)
-
-
-def complete_list(
-    names: Callable[[], Iterable[str]],
+def _completion(
+    names: Callable[[RunRepository, str], Iterable[str]],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Return a completion of a list of names, separated by commas."""
+    """Return a completion: those of *names*, of a store and what was typed, that begin so."""
 
-    def complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-        done, comma, begun = incomplete.rpartition(",")
-        given = done.split(",")
-        return [f"{done}{comma}{n}" for n in names() if n.startswith(begun) and n not in given]
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        try:
+            with open_store(_results_of(ctx), read_only=True) as repository:
+                # Nobody can type what no terminal shows, and a line's end would begin another.
+                known = filter(str.isprintable, names(repository, incomplete))
+                found = [name for name in known if name.startswith(incomplete)]
+        except (StoreError, OSError):
+            return []  # a completion that fails must not write into the command line
+        if not os.environ.get(_COMPLETES, "").startswith("bash"):
+            return found  # zsh and fish quote by themselves
+        if os.environ.get("COMP_WORDS", "").removesuffix(incomplete).endswith(("'", '"')):
+            return found
+        # bash puts into the line what it gets, and click's `read` takes away one backslash.
+        return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", name) for name in found]
 
     return complete
 
 
-def complete_view(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of the tables and views that begin with *incomplete*."""
-    from astraguard_store.store.schema_versions import described_schema
+def _runs(repository: RunRepository, begun: str) -> list[str]:
+    """Return the newest runs' ids, and names such as ``latest`` and ``@tag``."""
+    found = [header.run_id for header in repository.recent(limit=_RUNS_OFFERED)]
+    if begun.startswith("@"):
+        found += [f"@{tag}" for tag in _tags(repository)]
+    return [*found, "latest"] if begun else found
 
-    results = _results_of(ctx)
-    try:
-        return [o.name for o in described_schema(results) if o.name.startswith(incomplete)]
-    except (StoreError, OSError):
+
+def _baselines(repository: RunRepository) -> list[str]:
+    if repository.answers_from == "folders":
         return []
-
-
-def completed(
-    ctx: click.Context, incomplete: str, names: Callable[[RunRepository], Iterable[str]]
-) -> list[str]:
-    """Return those of *names* that begin with *incomplete*, none on any error."""
-    try:
-        with open_store(_results_of(ctx), read_only=True) as repository:
-            # Nobody can type what no terminal shows, and a line's end would begin another name.
-            known = filter(str.isprintable, names(repository))
-            found = [name for name in known if name.startswith(incomplete)]
-    except (StoreError, OSError):
-        return []  # a completion that fails must not write into the command line
-    if not os.environ.get(_COMPLETES, "").startswith("bash"):
-        return found  # zsh and fish quote by themselves
-    if os.environ.get("COMP_WORDS", "").removesuffix(incomplete).endswith(("'", '"')):
-        return found
-    # bash puts into the line what it gets, and click's `read` takes away one backslash.
-    return [_UNSAFE_IN_BASH.sub(r"\\\\\g<0>", name) for name in found]
-
-
-def _results_of(ctx: click.Context) -> Results:
-    given = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
-    return str(given) if names_server(given) else Path(given)
+    return [baseline.name for baseline in repository.baselines()]
 
 
 def metric_types(repository: RunRepository) -> list[str]:
@@ -410,6 +327,58 @@ def _firsts(repository: RunRepository, sql: str) -> list[str]:
     return [str(value) for (value,) in repository.query(sql).rows]
 
 
+_SCENARIOS = "SELECT DISTINCT scenario FROM v_runs WHERE scenario IS NOT NULL ORDER BY 1"
+
+complete_run = _completion(_runs)
+complete_baseline_name = _completion(lambda store, _: _baselines(store))
+complete_baseline = _completion(lambda store, begun: _baselines(store) + _runs(store, begun))
+complete_metric = _completion(lambda store, _: metric_types(store))
+complete_scenario = _completion(lambda store, _: _firsts(store, _SCENARIOS))
+complete_tag = _completion(lambda store, _: _tags(store))
+
+
+def complete_view(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the tables and views that begin with *incomplete*."""
+    from astraguard_store.store.schema_versions import described_schema
+
+    try:
+        described = described_schema(_results_of(ctx))
+    except (StoreError, OSError):
+        return []
+    return [one.name for one in described if one.name.startswith(incomplete)]
+
+
+def runs(name: str, *, required: bool) -> Callable[[Command], Command]:
+    """Return a decorator that adds any number of run ids, completed as one is."""
+    shown = f"{name.upper()}..." if required else f"[{name.upper()}]..."
+    return click.argument(
+        name, metavar=shown, nargs=-1, required=required, shell_complete=complete_run
+    )
+
+
+def run(name: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds a run, by its id or a name such as ``latest``; completed."""
+    return click.argument(name, metavar=name.upper(), shell_complete=complete_run)
+
+
+def complete_list(
+    names: Callable[[], Iterable[str]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return a completion of a list of names, separated by commas."""
+
+    def complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        done, comma, begun = incomplete.rpartition(",")
+        given = done.split(",")
+        return [f"{done}{comma}{n}" for n in names() if n.startswith(begun) and n not in given]
+
+    return complete
+
+
+def _results_of(ctx: click.Context) -> Results:
+    given = ctx.params.get("results") or ctx.lookup_default("results") or DEFAULT_RESULTS_DIR
+    return str(given) if names_server(given) else Path(given)
+
+
 def summaries_of(repository: RunRepository, headers: Iterable[RunHeader]) -> list[RunSummary]:
     """Return the listed runs; one that was deleted since is left out."""
     from astraguard_store.store.seeing import summaries
@@ -423,10 +392,13 @@ def span(text: str) -> timedelta:
     Raises:
         click.BadParameter: It is no such thing.
     """
-    found = _span(text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no span of time such as 12h, 90d or 2w.")
-    return found
+    found = _SPAN.fullmatch(text)
+    try:
+        if found:
+            return int(found[1]) * _UNITS[found[2]]
+    except OverflowError:
+        pass
+    raise click.BadParameter(f"{text!r} is no span of time such as 12h, 90d or 2w.")
 
 
 def time(text: str) -> datetime:
@@ -436,9 +408,9 @@ def time(text: str) -> datetime:
         click.BadParameter: It is neither.
     """
     try:
-        back = _span(text)
-        found = datetime.fromisoformat(text) if back is None else datetime.now(UTC) - back
-    except (ValueError, OverflowError):
+        is_span = _SPAN.fullmatch(text)
+        found = datetime.now(UTC) - span(text) if is_span else datetime.fromisoformat(text)
+    except (click.BadParameter, ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is neither a time such as 2026-03-01 or 2026-03-01T12:00+01:00, "
             "nor a span such as 12h, 7d or 2w."
@@ -493,15 +465,16 @@ def limit(
     )
 
 
+scenario = click.option(
+    "--scenario",
+    metavar="NAME",
+    shell_complete=complete_scenario,
+    help="Only runs of this scenario.",
+)
+
+
 def scenario_filters(command: Command) -> Command:
-    """Add `--scenario`, `--tag`, `--since`, `--until` and `--recorded-since`, as *filters*."""
-
-    @wraps(command)
-    def filtered(**given: Any) -> Any:
-        filters = Filters(*(given.pop(name) for name in Filters._fields))
-        return command(**given, filters=filters)
-
-    found = cast("Command", filtered)
+    """Add `--scenario`, `--tag` and more, by the names that `RunRepository.recent` has."""
     for option in (
         click.option(
             "--recorded-since",
@@ -527,21 +500,7 @@ def scenario_filters(command: Command) -> Command:
             shell_complete=complete_tag,
             help="Only runs with this tag (and value).",
         ),
-        click.option(
-            "--scenario",
-            metavar="NAME",
-            shell_complete=complete_scenario,
-            help="Only runs of this scenario.",
-        ),
+        scenario,
     ):
-        found = option(found)
-    return found
-
-
-def _span(text: str) -> timedelta | None:
-    """Return how long ``90d``, ``12h`` or ``2w`` is; None if *text* is no such thing."""
-    found = _SPAN.fullmatch(text)
-    try:
-        return int(found[1]) * _UNITS[found[2]] if found else None
-    except OverflowError:
-        return None
+        command = option(command)
+    return command

@@ -110,6 +110,11 @@ def has(characters: str) -> bool:
     return _encodes(characters, getattr(sys.stdout, "encoding", None) or "ascii")
 
 
+def sign(character: str, in_ascii: str) -> str:
+    """Return a sign, or what stands for it where the output lacks it."""
+    return character if has(character) else in_ascii
+
+
 def is_terminal() -> bool:
     """Return whether the output is a terminal, where what is too wide folds."""
     return _terminal() is not None
@@ -166,16 +171,6 @@ def shows_arrows() -> bool:
     if console is None or console.no_color or console.color_system is None:
         return False
     return _encodes("▲▼", console.encoding)
-
-
-def at_least_sign() -> str:
-    """Return what stands before a lower bound: ``>=`` where the output lacks the sign."""
-    return "≥ " if has("≥") else ">= "
-
-
-def about_sign() -> str:
-    """Return what stands before a number that is known to 1 %."""
-    return "≈ " if has("≈") else "~ "
 
 
 def _encodes(characters: str, encoding: str) -> bool:
@@ -235,16 +230,15 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], gap: int)
     lines = [list(map(printable, row)) for row in ([c.title for c in columns], *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield (" " * gap).join(map(_padded, columns, widths, line)).rstrip()
+        cells = zip(line, widths, columns, strict=True)
+        shown = (padded(text, width, right=column.numeric) for text, width, column in cells)
+        yield (" " * gap).join(shown).rstrip()
 
 
-def _padded(column: Column, width: int, text: str) -> str:
+def padded(text: str, width: int, *, right: bool) -> str:
+    """Return a text with spaces up to so many columns, before it if it stands at the right."""
     spaces = " " * (width - cell_len(text))
-    return spaces + text if column.numeric else text + spaces
-
-
-def _parts(cell: Cell) -> tuple[str, str]:
-    return (cell, "") if isinstance(cell, str) else (cell.text, cell.colour)
+    return spaces + text if right else text + spaces
 
 
 def _draw(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ _Exact = Mapping[tuple[tuple[str | None, ...], float], float | AtLeast | None]
 
 # What a run keeps exactly; all others come from its buckets.
 _KEPT = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
-# To know which run a group is takes 0.6 ms a run.
+# To know which run a group is takes 30 µs a run, and to read it 100 more.
 _MOST_RUNS_LOOKED_INTO = 1_000
 _GROUPINGS = (
     *("run", "satellite", "scenario", "host", "rig", "firmware", "software_version"),
@@ -85,10 +85,10 @@ def percentiles(
     quantiles: tuple[float, ...],
     by: tuple[str, ...] | None,
     satellite: str | None,
-    filters: options.Filters,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """Say the percentiles of METRIC over many runs, each within 1 %.
 
@@ -102,7 +102,7 @@ def percentiles(
     """
     if by and "satellite" in by and satellite is not None:
         raise click.UsageError("--satellite and --by satellite can't be had together; choose one.")
-    is_filtered = any(value is not None for value in filters)
+    is_filtered = any(value is not None for value in filters.values())
     if run and is_filtered:
         raise click.UsageError("Runs can be named or filtered, not both.")
     with options.open_store(results, read_only=True) as repository:
@@ -114,7 +114,8 @@ def percentiles(
         )
         is_measured = any(answer.count for answer in groups.values())
         mistyped = None if is_measured else options.why_no_metric(repository, metric)
-        exact = {} if as_json else _exact(repository, by or (), groups, runs)
+        asks_exact = not as_json and not _KEPT.keys().isdisjoint(quantiles)
+        exact = _exact(repository, by or (), groups, runs) if asks_exact else {}
         origin = options.answers_from(repository)
     if as_json:
         output.print_json({**origin, **_shape(by, groups)})
@@ -130,8 +131,13 @@ def percentiles(
 
 def _shape(by: tuple[str, ...] | None, groups: _Groups) -> shapes.Shape:
     if by is None:
-        return shapes.report_shape(groups[()])
-    return {"groups": shapes.groups_shape(by, groups)}
+        return shapes.shape_of(groups[()])
+    return {
+        "groups": [
+            {"group": dict(zip(by, group, strict=True)), **shapes.shape_of(answer)}
+            for group, answer in groups.items()
+        ]
+    }
 
 
 def _exact(
@@ -216,7 +222,7 @@ def _value_text(
 ) -> str:
     if exact is not None:
         return numbers.in_unit(exact, unit)
-    about = "≈ " if markdown else output.about_sign()
+    about = "≈ " if markdown else output.sign("≈ ", "~ ")
     # A bound says by itself that it isn't exact.
     is_number = value is not None and not isinstance(value, AtLeast)
     return f"{about if is_number else ''}{numbers.in_unit(value, unit)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,16 +48,7 @@ if TYPE_CHECKING:
 @options.yes
 @options.results
 @options.as_json
-def prune(
-    keep: int | None,
-    older_than: timedelta | None,
-    measurements_only: bool,
-    unfinished: bool,
-    dry_run: bool,
-    yes: bool,
-    results: options.Results,
-    as_json: bool,
-) -> int:
+def prune(dry_run: bool, yes: bool, results: options.Results, as_json: bool, **chosen: Any) -> int:
     """Delete old runs, and give their bytes back to the disk.
 
     A run is deleted if it is not among the newest N and is older than SPAN; with one of
@@ -71,14 +61,8 @@ def prune(
 
     Exit code 0; 1 where the answer was no; 2 for an error.
     """
-    if keep is None and older_than is None:
+    if chosen["keep"] is None and chosen["older_than"] is None:
         raise click.UsageError("Say which runs stay: --keep, --older-than or both.")
-    chosen: dict[str, Any] = {
-        "keep": keep,
-        "older_than": older_than,
-        "measurements_only": measurements_only,
-        "unfinished": unfinished,
-    }
     if dry_run:
         with options.open_store(results, read_only=True) as repository:
             report = repository.prune(**chosen, dry_run=True)
@@ -98,7 +82,7 @@ def prune(
 
 def _print_report(repository: RunRepository, report: PruneReport, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({**options.database_of(repository), **shapes.report_shape(report)})
+        output.print_json({**options.database_of(repository), **shapes.shape_of(report)})
     else:
         heading = "would go" if report.dry_run else "gone"
         for run_id in report.deleted:

@@ -58,7 +58,7 @@ def push(
                 report = repository.push(url, raw=raw, progress=progress)
             origin = options.database_of(repository)
         if as_json:
-            output.print_json({**origin, "server": shown, **shapes.report_shape(report)})
+            output.print_json({**origin, "server": shown, **shapes.shape_of(report)})
         elif watch is None or any((report.pushed, report.replaced, report.tagged, report.raw)):
             _print_report(report, shown)
         return report

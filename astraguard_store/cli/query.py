@@ -86,7 +86,7 @@ def query(
         answer = repository.query(statement, bound, time_limit_s=time_limit, row_limit=limit)
         origin = options.database_of(repository)
     if as_json or form == "json":
-        output.print_json({**origin, **shapes.report_shape(answer)})
+        output.print_json({**origin, **shapes.shape_of(answer)})
         return
     _PRINTERS[form](answer)
     if answer.truncated:
@@ -135,11 +135,6 @@ def _print_table(answer: QueryResult, *, markdown: bool = False) -> None:
     output.print_table(columns, rows, markdown=markdown)
 
 
-def _print_csv(answer: QueryResult) -> None:
-    rows = (answer.columns, *answer.rows)
-    output.write_lines(",".join(map(_in_csv, row)) + "\r" for row in rows)
-
-
 def _numeric_columns(answer: QueryResult) -> list[bool]:
     """Return for each column whether there are numbers in it, and nothing else but NULL."""
     found: list[set[type]] = [set() for _ in answer.columns]
@@ -174,6 +169,8 @@ def _in_csv(value: Any) -> str:
 
 _PRINTERS: Mapping[str, Callable[[QueryResult], None]] = {
     "table": _print_table,
-    "csv": _print_csv,
+    "csv": lambda answer: output.write_lines(
+        ",".join(map(_in_csv, row)) + "\r" for row in (answer.columns, *answer.rows)
+    ),
     "markdown": partial(_print_table, markdown=True),
 }

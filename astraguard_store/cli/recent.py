@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import click
 from rich.cells import cell_len
@@ -128,13 +128,13 @@ def recent(
     limit: int,
     metric: str | None,
     fields: tuple[str, ...],
-    filters: options.Filters,
     above: tuple[str, str, float] | None,
     before: str | None,
     state: RunState | None,
     as_markdown: bool,
     results: options.Results,
     as_json: bool,
+    **filters: Any,
 ) -> int:
     """List the newest runs, newest first.
 
@@ -150,7 +150,7 @@ def recent(
         older_than = None if before is None else options.resolved(repository, before)
         headers = repository.recent(
             limit + 1,
-            **filters._asdict(),
+            **filters,
             above=above,
             before=None if older_than is None else repository.get(older_than).header,
             state=state,
@@ -162,12 +162,12 @@ def recent(
         cursor = headers[limit - 1].run_id if len(headers) > limit else None
         del headers[limit:]
         if as_json:
-            output.print_json({**origin, "runs": shapes.headers_shape(headers), "next": cursor})
+            output.print_json({**origin, "runs": shapes.plain(headers), "next": cursor})
         elif headers and mistyped is None:
             runs = options.summaries_of(repository, headers)
             print_runs(runs, fields, metric=metric, above=above, markdown=as_markdown)
     if not headers and not as_json and mistyped is None:
-        is_filtered = any((*filters, above, before, state))
+        is_filtered = any((*filters.values(), above, before, state))
         where = options.shown_place(results)
         what = f"No such runs in {where}." if is_filtered else f"No runs in {where} yet."
         output.print_line(what)
@@ -236,7 +236,7 @@ def _clip(
     place = titles.index(title)
     wide = [max(map(cell_len, (t, *column))) for t, column in zip(titles, cells, strict=True)]
     room = output.width() - sum(wide) + wide[place] - 2 * (len(columns) - 1)
-    dots = "…" if output.has("…") else "~"
+    dots = output.sign("…", "~")
     cells[place][:] = [
         text.shortened(cell, max(room, least), cell_len).replace("…", dots)
         for cell in cells[place]

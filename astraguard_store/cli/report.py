@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from astraguard_store.cli import options, output
+from astraguard_store.judging import Judged, Standard, find_standard, judge
 from astraguard_store.presentation import numbers
 
 if TYPE_CHECKING:
-    from astraguard_store.judging import Standard
     from astraguard_store.repository import RunRepository
 
 _FORMS = (".html", ".md")
@@ -64,7 +64,7 @@ def report(
         )
     with options.open_store(results, read_only=True) as repository:
         run_ids = [options.resolved(repository, name) for name in run]
-        standard = None if baseline is None else options.standard(repository, baseline, run_ids)
+        standard = None if baseline is None else find_standard(repository, baseline, run_ids)
         if standard and set(run_ids) == {standard.newest}:
             raise click.UsageError("The baseline is the only run: name another one too.")
         if not target.parent.is_dir():
@@ -81,7 +81,6 @@ def write_report(
     repository: RunRepository, run_ids: Sequence[str], standard: Standard | None, target: Path
 ) -> int:
     """Write a report in the form that the target's name says; return its size in bytes."""
-    from astraguard_store.judging import Judged, judge
     from astraguard_store.report import markdown, page
     from astraguard_store.report.content import collect
 

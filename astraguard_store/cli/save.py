@@ -130,7 +130,7 @@ def save(
         )
         origin = options.answers_from(repository)
     if as_json:
-        output.print_json({**origin, **shapes.run_shape(summary)})
+        output.print_json({**origin, **shapes.shape_of(summary)})
         return
     output.print_line(
         f"Saved {summary.run_id}, revision {summary.revision}: "

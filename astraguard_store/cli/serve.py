@@ -68,7 +68,6 @@ def serve(host: str, port: int, token: str | None, results: options.Results) -> 
 
 
 def _url(host: str, port: int, token: str | None) -> str:
-    """Return the address for a browser."""
     name = f"[{host}]" if ":" in host else host
     query = f"?{urlencode({'token': token})}" if token else ""
     return f"http://{name}:{port}/{query}"

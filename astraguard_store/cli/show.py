@@ -12,7 +12,13 @@ import click
 from astraguard_store.cli import options, output
 from astraguard_store.presentation import numbers, shapes, text
 from astraguard_store.presentation.sketch import BLOCKS, histograms, sparkline
-from astraguard_store.presentation.tables import NOISE, noise_text, units_table
+from astraguard_store.presentation.tables import (
+    NOISE,
+    Table,
+    metrics_table,
+    noise_text,
+    units_table,
+)
 
 if TYPE_CHECKING:
     from astraguard_store.model import Artifact, MetricSummary, RunSummary
@@ -54,54 +60,45 @@ def show(
         has_rows = repository.answers_from == "database"
         intervals = repository.percentile_intervals(summary.run_id) if has_rows else {}
         if as_json:
-            shape = {**shapes.run_shape(summary), "intervals": shapes.intervals_shape(intervals)}
+            shape = {**shapes.shape_of(summary), "intervals": shapes.plain(intervals)}
             output.print_json({**options.answers_from(repository), **shape})
             return
         drawn = _sketches(repository, summary) if as_markdown or output.has(BLOCKS) else []
     output.print_fields(_header_fields(summary), markdown=as_markdown)
-    _print_what_it_was(summary, markdown=as_markdown)
-    if summary.metrics:
-        output.print_line()
-        _print_statistics(["metric type"], _by_name(summary.metrics), markdown=as_markdown)
-    if intervals:
-        output.print_line()
-        _print_intervals(intervals, summary.metrics, markdown=as_markdown)
-    if drawn:
-        output.print_line()
-        columns = text.words("metric type", "histogram", "p95 over the run's time")
-        output.print_table(columns, drawn, markdown=as_markdown)
-    if satellites:
-        output.print_line()
-        rows = (
-            ((satellite, *names), statistics)
-            for satellite, metrics in sorted(summary.satellites.items())
-            for names, statistics in _by_name(metrics)
-        )
-        _print_statistics(["satellite", "metric type"], rows, markdown=as_markdown)
-    _print_files(results, summary, markdown=as_markdown)
-
-
-def _print_what_it_was(run: RunSummary, *, markdown: bool) -> None:
-    """Print what is known of a run's software, its units and its machine."""
-    known = [(n.replace("_", " "), text.provenance_text(v)) for n, v in run.provenance.known()]
+    known = [(n.replace("_", " "), text.provenance_text(v)) for n, v in summary.provenance.known()]
     if known:
         output.print_line()
-        output.print_fields(known, markdown=markdown)
-    if run.provenance.units:
-        output.print_line()
-        output.print_table(*units_table(run.provenance.units), markdown=markdown)
-    if run.noise:
-        output.print_line()
-        _print_noise(run.noise, markdown=markdown)
+        output.print_fields(known, markdown=as_markdown)
+    tables = [
+        units_table(summary.provenance.units),
+        _noise_table(summary.noise),
+    ]
+    _print_tables(tables, markdown=as_markdown)
+    if summary.noise and summary.noise.processors is not None:
+        output.print_line(f"on {text.counted(summary.noise.processors, 'processor')}")
+    tables = [
+        metrics_table(["metric type", ""], _by_name(summary.metrics)),
+        _intervals_table(intervals, summary.metrics),
+        Table(text.words("metric type", "histogram", "p95 over the run's time"), drawn),
+        metrics_table(
+            ["satellite", "metric type", ""],
+            (
+                ((satellite, *names), statistics)
+                for satellite, metrics in sorted(summary.satellites.items() if satellites else ())
+                for names, statistics in _by_name(metrics)
+            ),
+        ),
+        _artifacts_table(results, summary.artifacts),
+        _attachments_table(results, summary),
+    ]
+    _print_tables(tables, markdown=as_markdown)
 
 
-def _print_files(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
-    if run.artifacts:
-        output.print_line()
-        _print_artifacts(results, run.artifacts, markdown=markdown)
-    if run.attachments:
-        output.print_line()
-        _print_attachments(results, run, markdown=markdown)
+def _print_tables(tables: Iterable[Table], *, markdown: bool) -> None:
+    for made in tables:
+        if made.rows:
+            output.print_line()
+            output.print_table(*made, markdown=markdown)
 
 
 def _sketches(repository: RunRepository, run: RunSummary) -> list[list[str]]:
@@ -149,33 +146,9 @@ def _by_name(
     return (((metric_type,), summary) for metric_type, summary in sorted(metrics.items()))
 
 
-def _print_statistics(
-    names: Sequence[str],
-    rows: Iterable[tuple[Sequence[str], MetricSummary]],
-    *,
-    markdown: bool,
-) -> None:
-    rows = list(rows)
-    # Where nothing was missed, nobody has to read past a column of zeros.
-    is_missed = any(summary.missed for _, summary in rows)
-    shown = [name for name in text.STATISTICS if name != "missed" or is_missed]
-    # A unit a metric type: these may lie a thousand times apart.
-    titles = [name.removesuffix("_ms") for name in shown]
-    columns = text.words(*names, "") + text.numbers(*titles)
-    cells = [
-        [*named, unit.name, *(text.statistic_text(summary, name, unit) for name in shown)]
-        for named, summary in rows
-        for unit in [text.summary_unit([summary])]
-    ]
-    output.print_table(columns, cells, markdown=markdown)
-
-
-def _print_intervals(
-    intervals: Mapping[str, Mapping[str, PercentileInterval]],
-    metrics: Mapping[str, MetricSummary],
-    *,
-    markdown: bool,
-) -> None:
+def _intervals_table(
+    intervals: Mapping[str, Mapping[str, PercentileInterval]], metrics: Mapping[str, MetricSummary]
+) -> Table:
     columns = text.words("95 % interval", "", "p50", "p95", "p99")
     rows = [
         [metric_type, unit.name, *(text.interval_text(one, unit) for one in of_one.values())]
@@ -183,13 +156,20 @@ def _print_intervals(
         # As its statistics, which stand above.
         for unit in [text.summary_unit([metrics[metric_type]])]
     ]
-    output.print_table(columns, rows, markdown=markdown)
+    return Table(columns, rows)
 
 
-def _print_artifacts(
-    results: options.Results, artifacts: Sequence[Artifact], *, markdown: bool
-) -> None:
-    columns = [*text.words("file"), *text.numbers("size", "rows"), *text.words("sha256")]
+def _noise_table(noise: MachineNoise | None) -> Table:
+    """Return what else the machine did: at the start, at the end, and the worst."""
+    whens = ("start", "end", "worst")
+    rows = [
+        [kind.title, *(noise_text(getattr(noise, f"{kind.name}_{when}"), kind) for when in whens)]
+        for kind in (NOISE if noise else ())
+    ]
+    return Table(text.words("machine") + text.numbers(*whens), rows)
+
+
+def _artifacts_table(results: options.Results, artifacts: Sequence[Artifact]) -> Table:
     rows = [
         [
             _shown_path(results, artifact.path),
@@ -199,37 +179,19 @@ def _print_artifacts(
         ]
         for artifact in artifacts
     ]
-    output.print_table(columns, rows, markdown=markdown)
+    columns = text.words("file") + text.numbers("size", "rows") + text.words("sha256")
+    return Table(columns, rows)
+
+
+def _attachments_table(results: options.Results, run: RunSummary) -> Table:
+    folder = _shown_path(results, f"{run.run_id}/attachments")
+    rows = [
+        [f"{folder}/{name}", numbers.size_text(size), sha256[:12]]
+        for name, size, sha256 in run.attachments
+    ]
+    return Table(text.words("attached") + text.numbers("size") + text.words("sha256"), rows)
 
 
 def _shown_path(results: options.Results, path: str) -> str:
     # Of a server's runs the files lie on the machine that the run came from.
     return str(results / path) if isinstance(results, Path) else path
-
-
-def _print_noise(noise: MachineNoise, *, markdown: bool) -> None:
-    """Print what else the machine did: at the start, at the end, and the worst."""
-    columns = [*text.words("machine"), *text.numbers("start", "end", "worst")]
-    rows = [
-        [kind.title, *(noise_text(getattr(noise, f"{kind.name}_{when}"), kind) for when in _WHEN)]
-        for kind in NOISE
-    ]
-    output.print_table(columns, rows, markdown=markdown)
-    if noise.processors is not None:
-        output.print_line(f"on {text.counted(noise.processors, 'processor')}")
-
-
-_WHEN = ("start", "end", "worst")
-
-
-def _print_attachments(results: options.Results, run: RunSummary, *, markdown: bool) -> None:
-    columns = [*text.words("attached"), *text.numbers("size"), *text.words("sha256")]
-    rows = [
-        [
-            _shown_path(results, f"{run.run_id}/attachments/{name}"),
-            numbers.size_text(size),
-            sha256[:12],
-        ]
-        for name, size, sha256 in run.attachments
-    ]
-    output.print_table(columns, rows, markdown=markdown)

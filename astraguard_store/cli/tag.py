@@ -5,7 +5,6 @@ from functools import partial
 import click
 
 from astraguard_store.cli import options, output
-from astraguard_store.model import RunSummary
 
 
 @click.command(
@@ -46,12 +45,8 @@ def tag(
         if as_json:
             shape = {"run_id": summary.run_id, "tags": dict(summary.tags)}
             output.print_json({**options.answers_from(repository), **shape})
-        else:
-            _print_tags(summary)
-
-
-def _print_tags(run: RunSummary) -> None:
-    for name, value in run.tags.items():
-        output.print_line(f"{name}={value}" if value else name)
-    if not run.tags:
-        output.print_line(f"{run.run_id} has no tags.")
+            return
+        for name, value in summary.tags.items():
+            output.print_line(f"{name}={value}" if value else name)
+        if not summary.tags:
+            output.print_line(f"{summary.run_id} has no tags.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -45,8 +46,8 @@ def watch(
     times: int | None,
     metric: str | None,
     fields: tuple[str, ...] | None,
-    filters: options.Filters,
     results: options.Results,
+    **filters: Any,
 ) -> None:
     """Draw the list of the newest runs anew, every other second, until Ctrl-C.
 
@@ -56,11 +57,10 @@ def watch(
     Exit code 0; 2 for an error.
     """
     with options.open_store(results, read_only=True) as repository:
-        given = filters._asdict()
         looks = 0
         while True:
-            newest = repository.recent(limit, **given)
-            others = _besides(newest, repository.recent(limit, **given, state="running"))
+            newest = repository.recent(limit, **filters)
+            others = _besides(newest, repository.recent(limit, **filters, state="running"))
             listed, besides = (options.summaries_of(repository, f) for f in (newest, others))
             click.clear()
             now = text.time_text(datetime.now(UTC))

@@ -154,12 +154,12 @@ def _merged(rows: Iterator[tuple[Any, ...]]) -> MergedBuckets:
 
     def texts() -> Iterator[str]:
         nonlocal measured
-        for *_, run_id, text in chain(some, rows):
-            if text is None:
-                without.append(run_id)
+        for row in chain(some, rows):
+            if row[-1] is None:
+                without.append(row[-2])
             else:
                 measured += 1
-                yield text
+                yield row[-1]
 
     sums = added_up(texts())
     return MergedBuckets(sums, measured, tuple(sorted(without)))

@@ -68,7 +68,8 @@ def brief_lines(
     """
     return [
         _line(change, at_least)
-        for change in worst_first(changes)
+        # What never came is worst, then what is gone or new, what is slower, what is faster.
+        for change in sorted(changes, key=_badness, reverse=True)
         if not only_changed or is_changed(change)
     ]
 
@@ -92,11 +93,6 @@ def brief_table(comparison: Comparison) -> tuple[list[Column], list[list[str]]]:
         *numbers(*PERCENTILES, "worst change", "missed"),
     ]
     return columns, rows
-
-
-def worst_first(changes: Iterable[MetricChange]) -> list[MetricChange]:
-    """Return *changes* by what got worse the most: never came, gone or new, slower, faster."""
-    return sorted(changes, key=_badness, reverse=True)
 
 
 def is_changed(change: MetricChange) -> bool:

@@ -1,9 +1,10 @@
-"""What a chart shows, whoever draws it: numbers, ends of axes, ticks and words; pure.
+"""What a chart shows, whoever draws it: its axes, and what lies on them; pure.
 
 There are two drawers, and one way to draw a chart: what is decided is decided here. `svg` draws
 for reports, pages and the README: it needs no package, and takes a millisecond. `charts` makes
 Vega-Altair charts for notebooks, where people zoom, restyle and save them. vl-convert could make
-SVG of those, but it is an extra, and starts by bundling JavaScript for 7 s.
+SVG of those, but it is an extra, and starts by bundling JavaScript for 7 s. Each of them knows
+how one axis and each kind of part is drawn, and nothing of what a chart is about.
 
 Times lie on a log axis. Shares lie on an axis of nines, 50 %, 90 %, 99 %, so that the tail has
 as much room as the middle. A missed event never arrives: the curve ends at the share that
@@ -12,9 +13,9 @@ did, and a dashed line goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor, log10
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from astraguard_store.distributions import Distribution, RunDistribution
 from astraguard_store.history import History, HistoryPoint, value_of
@@ -32,9 +33,7 @@ from astraguard_store.presentation.text import band_text, quantile_text, shorten
 from astraguard_store.quantile_changes import QuantileChanges, ratio_range
 from astraguard_store.shown import printable
 
-SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
-"""Where an axis of shares has its ticks."""
-
+_SHARES: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999)
 _NO_PLACE: Final = "0 ms each time that it came, which has no place on a log axis"
 _MARKED: Final = (0.5, 0.95, 0.99)
 _NINES: Final = 3.0
@@ -45,8 +44,134 @@ _ROOM: Final = 0.12
 _LETTER_PX: Final = 6.8
 
 
+class Axis(NamedTuple):
+    """An axis; what lies on it is in its unit.
+
+    Attributes:
+        title: What stands beside it.
+        low: Its lowest end.
+        high: Its highest.
+        ticks: (where, what is said there), each.
+        is_log: Whether the logarithms of numbers lie evenly on it, else the numbers.
+    """
+
+    title: str
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...] = ()
+    is_log: bool = False
+
+    def share(self, value: float) -> float:
+        """Return where a number lies: 0 at the lowest end, 1 at the highest."""
+        if self.is_log:
+            return log10(max(value, self.low) / self.low) / log10(self.high / self.low)
+        return (value - self.low) / ((self.high - self.low) or 1.0)
+
+
+class Point(NamedTuple):
+    """A place on a curve: without *y* there is a gap; *told* is what a tooltip tells of it."""
+
+    x: float
+    y: float | None
+    told: Mapping[str, Any]
+
+
+class Curve(NamedTuple):
+    """A line through points.
+
+    Attributes:
+        series: The number of its series, which gives the colour.
+        points: In the order of x.
+        name: What tells it from the others of the series.
+        dash: How it is dashed, as SVG says it.
+        is_stepped: Whether it goes up at each point, and not before.
+        has_dots: Whether its points are seen.
+    """
+
+    series: int
+    points: tuple[Point, ...]
+    name: str = ""
+    dash: str | None = None
+    is_stepped: bool = False
+    has_dots: bool = False
+
+
+class Mark(NamedTuple):
+    """A dot on a curve of a series, and what is said of it."""
+
+    series: int
+    x: float
+    y: float
+    said: str
+
+
+class Cross(NamedTuple):
+    """A cross at the top, where so many events of a series never came."""
+
+    series: int
+    x: float
+    missed: int
+
+
+class Band(NamedTuple):
+    """What lies between two heights, over the whole width."""
+
+    series: int
+    low: float
+    high: float
+
+
+class Area(NamedTuple):
+    """What lies between two lines: (x, low, high), each."""
+
+    series: int
+    points: tuple[tuple[float, float, float], ...]
+
+
+class Level(NamedTuple):
+    """A line from *x* to the right end; dotted, with what is said of it, or plain."""
+
+    series: int | None
+    x: float
+    y: float
+    said: str = ""
+
+
+class Event(NamedTuple):
+    """A line from top to bottom: a step of a series, or what was new from there on."""
+
+    series: int | None
+    x: float
+    event: str
+
+
+Part = Curve | Mark | Cross | Band | Area | Level | Event
+
+
+class Picture(NamedTuple):
+    """A chart.
+
+    Attributes:
+        title: With the unit.
+        x: The axis from left to right.
+        y: The axis upwards.
+        parts: What is drawn, one over the other.
+        series: Their names, by number.
+        legend: What a legend says of each series; nothing of those where it is empty.
+        field: What a series is: a run, or a group of a history.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    parts: tuple[Part, ...]
+    series: tuple[str, ...]
+    legend: tuple[str, ...]
+    field: str = "run"
+
+
 def colour(number: int) -> str:
-    """Return the colour of the run or group of that number."""
+    """Return the colour of the series of that number."""
     return PALETTE[number % len(PALETTE)]
 
 
@@ -55,54 +180,19 @@ def nines(share: float) -> float:
     return min(log10(1 / max(1 - share, 10**-_NINES)), _NINES)
 
 
-def share_text(share: float) -> str:
-    """Return a share as ``99.9 %``."""
-    return f"{share * 100:g} %"
+def _times_axis(low_ms: float, high_ms: float, unit: Unit) -> Axis:
+    low, high = low_ms / unit.ms, high_ms / unit.ms
+    ticks = tuple((tick, tick_text(tick)) for tick in log_ticks(low, high))
+    return Axis(f"duration, {unit.name}", low, high, ticks, is_log=True)
 
 
-class Mark(NamedTuple):
-    """A percentile on a curve: its share, its place in ms, and what is said of it."""
-
-    share: float
-    place_ms: float
-    said: str
+def _nines_axis(title: str, last: float = _SHARES[-1]) -> Axis:
+    ticks = tuple((nines(share), f"{share * 100:g} %") for share in _SHARES if share <= last)
+    return Axis(title, 0.0, nines(last), ticks)
 
 
-class Curve(NamedTuple):
-    """The cumulative distribution of one run.
-
-    Attributes:
-        name: The run's, as it can be shown.
-        said: Its percentiles, exact where the run keeps them, and what was missed.
-        missed: How many of its events never came.
-        points: (duration in ms, share that took no longer), ascending, in steps.
-        marks: The percentiles that aren't among the missed.
-    """
-
-    name: str
-    said: str
-    missed: int
-    points: tuple[tuple[float, float], ...]
-    marks: tuple[Mark, ...]
-
-    @property
-    def legend(self) -> str:
-        """The entry of a legend, of a hundred characters or a few more."""
-        return f"{shortened(self.name, max(_LONGEST_NAME, 98 - len(self.said)))}: {self.said}"
-
-
-class DistributionShape(NamedTuple):
-    """Cumulative distributions over one another, from *low_ms* to *high_ms*."""
-
-    title: str
-    unit: Unit
-    low_ms: float
-    high_ms: float
-    curves: tuple[Curve, ...]
-
-
-def distribution_shape(distribution: Distribution, most_points: int) -> DistributionShape | str:
-    """Return the shape, with so many points a curve, or why there is none."""
+def distribution_shape(distribution: Distribution, most_points: int) -> Picture | str:
+    """Return cumulative distributions, so many points a curve, or why there are none."""
     runs = [run for run in distribution.runs if run.cumulative()]
     times = [time for run in runs for time, _ in run.cumulative() if time > 0]
     if not times:
@@ -110,27 +200,53 @@ def distribution_shape(distribution: Distribution, most_points: int) -> Distribu
         return f"{why}, so there is no chart."
     # Room at the right for what never came.
     beyond = 1.3 if any(run.missed for run in runs) else 1.05
-    low, high = min(times) / 1.05, max(times) * beyond
     unit = unit_of(run.percentile(0.95) for run in runs)
+    x = _times_axis(min(times) / 1.05, max(times) * beyond, unit)
     where = f" on {distribution.satellite_id}" if distribution.satellite_id else ""
     title = f"{_short(distribution.metric_type + where)}: share of events within a time"
-    curves = tuple(_curve(run, unit, low, most_points) for run in runs)
-    return DistributionShape(f"{title}, {unit.name}", unit, low, high, curves)
+    parts = [
+        part
+        for number, run in enumerate(runs)
+        for part in _distribution_parts(number, run, unit, x, most_points)
+    ]
+    legend = tuple(_percentiles_text(run, unit) for run in runs)
+    y = _nines_axis("share of events that took no longer")
+    return Picture(f"{title}, {unit.name}", x, y, tuple(parts), legend, legend)
 
 
-def _curve(run: RunDistribution, unit: Unit, low: float, most: int) -> Curve:
+def _distribution_parts(
+    number: int, run: RunDistribution, unit: Unit, x: Axis, most: int
+) -> list[Part]:
+    def place(time_ms: float) -> float:
+        return max(time_ms / unit.ms, x.low)  # 0 ms lies at the axis' end
+
     # A mark lies on the curve, which is of buckets; what is said of it is exact.
-    marks = tuple(
-        Mark(q, max(float(place), low), f"{quantile_text(q)} {_percentile(run, q, unit)}")
+    marked = {
+        q: value
         for q in _MARKED
-        if (place := run.quantile(q)) is not None and not isinstance(place, AtLeast)
+        if (value := run.quantile(q)) is not None and not isinstance(value, AtLeast)
+    }
+    points = tuple(
+        Point(place(time), nines(share), {"time": time / unit.ms, "share": share})
+        for time, share in _thinned(run.cumulative(), list(marked.values()), most)
     )
-    points = _thinned(run.cumulative(), [run.quantile(mark.share) for mark in marks], most)
+    dash = "6 3" if number >= len(PALETTE) else None
+    parts: list[Part] = [Curve(number, points, dash=dash, is_stepped=True)]
+    if run.missed:
+        *_, (last, share) = run.cumulative()
+        never = f"{count_text(run.missed)} never came"
+        parts.append(Level(number, place(last), nines(share), never))
+    return parts + [
+        Mark(number, place(value), nines(q), f"{quantile_text(q)} {_percentile(run, q, unit)}")
+        for q, value in marked.items()
+    ]
+
+
+def _percentiles_text(run: RunDistribution, unit: Unit) -> str:
+    """Return a run's name and percentiles, in a hundred characters or a few more."""
     said = ", ".join(f"{quantile_text(q)} {_percentile(run, q, unit)}" for q in _MARKED)
     said += f" {unit.name}" + (f", {count_text(run.missed)} missed" if run.missed else "")
-    # 0 ms lies at the axis' end.
-    kept = tuple((max(time, low), share) for time, share in points)
-    return Curve(printable(run.run_id), said, run.missed, kept, marks)
+    return f"{shortened(printable(run.run_id), max(_LONGEST_NAME, 98 - len(said)))}: {said}"
 
 
 def _percentile(run: RunDistribution, q: float, unit: Unit) -> str:
@@ -152,44 +268,8 @@ def _thinned(
     ]
 
 
-class Trend(NamedTuple):
-    """One group of a history.
-
-    Attributes:
-        name: The group's; ``all`` where it isn't taken apart.
-        said: What a legend says; empty where it has nothing to tell.
-        points: (place of the run, its value in ms, the point), those with a value.
-        band: The lowest and highest of a baseline's runs, ms; None for none.
-    """
-
-    name: str
-    said: str
-    points: tuple[tuple[int, float, HistoryPoint], ...]
-    band: tuple[float, float] | None
-
-
-class Event(NamedTuple):
-    """A line at a run: a step of a trend, or what was new from that run on."""
-
-    place: int
-    said: str
-    trend: int | None
-
-
-class HistoryShape(NamedTuple):
-    """Trends over *runs* runs, each of which has its place, the oldest 0."""
-
-    title: str
-    unit: Unit
-    low_ms: float
-    high_ms: float
-    runs: int
-    trends: tuple[Trend, ...]
-    events: tuple[Event, ...]
-
-
-def history_shape(history: History, statistic: str) -> HistoryShape | str:
-    """Return the shape, or why there is none."""
+def history_shape(history: History, statistic: str) -> Picture | str:
+    """Return trends over runs, the oldest at the left, or why there are none."""
     bands = history.bands(statistic)
     known = [float(v) for p in history.points if (v := value_of(p, statistic)) is not None]
     ends = [
@@ -203,49 +283,67 @@ def history_shape(history: History, statistic: str) -> HistoryShape | str:
     runs = sorted({(point.recorded_at, point.run_id) for point in history.points})
     places = {run_id: place for place, (_, run_id) in enumerate(runs)}
     steps = frozenset(history.changes(statistic))
-    trends, events = [], []
-    for number, (group, points) in enumerate(history.groups().items()):
-        placed = tuple(
-            (places[point.run_id], max(float(value), low), point)
+    curves: list[Part] = []
+    events: list[Part] = []
+    groups = history.groups()
+    for number, points in enumerate(groups.values()):
+        placed = [
+            (places[point.run_id], max(float(value), low) / unit.ms, point)
             for point in points
             if (value := value_of(point, statistic)) is not None
-        )
-        name = printable(group or "-") if history.by else "all"
-        trends.append(Trend(name, _said(history, group, unit, bands), placed, bands.get(group)))
+        ]
+        told = tuple(Point(x, y, _told(point, y)) for x, y, point in placed)
+        curves.append(Curve(number, told, has_dots=True))
         events += [
-            Event(place, printable(f"changed{_commit(point)}"), number)
-            for place, _, point in placed
+            Event(
+                number,
+                x,
+                printable(
+                    f"changed at {point.git_commit[:12]}" if point.git_commit else "changed"
+                ),
+            )
+            for x, _, point in placed
             if point in steps
         ]
-    events += [
-        Event(places[run_id], _short(said), None)
+    # Room for what is said of steps above, and of what is new below.
+    room = (high / low) ** _ROOM
+    high *= room if events else 1.0
+    news = [
+        Event(None, places[run_id], _short(said))
         for run_id, said in history.news.items()
         if run_id in places
     ]
+    low /= room if news else 1.0
+    drawn: list[Part] = [
+        Band(number, *(end / unit.ms for end in bands[group]))
+        for number, group in enumerate(groups)
+        if group in bands
+    ]
     name = statistic.removesuffix("_ms")
-    title = f"{_short(history.metric_type)}: {name} of each run, {unit.name}, oldest left"
-    # Room for what is said of steps above, and of what is new below.
-    room = (high / low) ** _ROOM
-    high *= room if any(event.trend is not None for event in events) else 1.0
-    low /= room if any(event.trend is None for event in events) else 1.0
-    return HistoryShape(title, unit, low, high, len(runs), tuple(trends), tuple(events))
+    return Picture(
+        f"{_short(history.metric_type)}: {name} of each run, {unit.name}, oldest left",
+        Axis("runs, in order of recording", -0.5, len(runs) - 0.5),
+        _times_axis(low, high, unit),
+        (*drawn, *curves, *events, *news),
+        tuple(printable(group or "-") if history.by else "all" for group in groups),
+        tuple(_said(history, group, unit, bands.get(group)) for group in groups),
+        "group",
+    )
+
+
+def _told(point: HistoryPoint, value: float) -> dict[str, str | float]:
+    commit = printable(point.git_commit or "unknown")[:12]
+    return {"run": printable(point.run_id), "value": value, "commit": commit}
 
 
 def _said(
-    history: History,
-    group: str | None,
-    unit: Unit,
-    bands: dict[str | None, tuple[float, float]],
+    history: History, group: str | None, unit: Unit, band: tuple[float, float] | None
 ) -> str:
     """Return what a legend says of a group, and between what the baseline's runs of it lie."""
     said = [f"{history.by} {group or '-'}"] if history.by else []
     if history.baseline_name is not None:
-        said.append(f"baseline {band_text(history.baseline_name, bands.get(group), unit)}")
+        said.append(f"baseline {band_text(history.baseline_name, band, unit)}")
     return printable(": ".join(said))
-
-
-def _commit(point: HistoryPoint) -> str:
-    return f" at {point.git_commit[:12]}" if point.git_commit else ""
 
 
 def label_rows(labels: Iterable[tuple[float, str]], right: float) -> list[int | None]:
@@ -274,34 +372,10 @@ def label_start(x: float, said: str, right: float) -> float:
     return min(x + 4, right - len(said) * _LETTER_PX)
 
 
-class TimesShape(NamedTuple):
-    """Percentiles of runs over the time of their scenario.
-
-    Attributes:
-        title: With the unit.
-        unit: Of all of them.
-        low_ms: The lowest end of the axis.
-        high_ms: The highest.
-        start_s: The first time.
-        end_s: The last.
-        runs: (name, what a legend says, its slices), each.
-        statistics: ``p95``, and of one run alone ``p50`` too.
-    """
-
-    title: str
-    unit: Unit
-    low_ms: float
-    high_ms: float
-    start_s: float
-    end_s: float
-    runs: tuple[tuple[str, str, Sequence[TimeSlice]], ...]
-    statistics: tuple[str, ...]
-
-
 def times_shape(
     metric_type: str, runs: Sequence[tuple[str, Sequence[TimeSlice]]]
-) -> TimesShape | str:
-    """Return the shape, or why there is none.
+) -> Picture | str:
+    """Return percentiles of runs over the time of their scenario, or why there are none.
 
     Args:
         metric_type: Of what.
@@ -309,7 +383,7 @@ def times_shape(
     """
     statistics = ("p50", "p95") if len(runs) == 1 else ("p95",)
     every = [one for _, slices in runs for one in slices]
-    came = [v for one in every for name in statistics if (v := arrived(one, name)) is not None]
+    came = [v for one in every for name in statistics if (v := _arrived(one, name)) is not None]
     known = [value for value in came if value > 0]
     name = _short(metric_type)
     if not known:
@@ -317,31 +391,38 @@ def times_shape(
         why = f"it took {_NO_PLACE}" if came else why
         return f"{name}: nothing over the scenario's time, {why}."
     unit = unit_of(known)
-    title = f"{name}: {' (dashed) and '.join(statistics)} over the scenario's time, {unit.name}"
-    return TimesShape(
-        title,
-        unit,
-        min(known) / 1.1,
-        max(known) * 1.1,
-        min(one.start_s for one in every),
-        max(one.end_s for one in every),
-        tuple((printable(run_id), _times_text(slices), slices) for run_id, slices in runs),
-        statistics,
+    y = _times_axis(min(known) / 1.1, max(known) * 1.1, unit)
+    start, end = min(one.start_s for one in every), max(one.end_s for one in every)
+    seconds = tuple((tick, tick_text(tick)) for tick in even_ticks(start, end))
+    parts: list[Part] = []
+    for number, (_, slices) in enumerate(runs):
+        middles = [(one, (one.start_s + one.end_s) / 2) for one in slices]
+        for statistic in statistics:
+            line = [_slice_point(x, _arrived(one, statistic), unit, y.low) for one, x in middles]
+            dash = "4 3" if statistic == "p50" else None
+            parts.append(Curve(number, tuple(line), statistic, dash))
+        parts += [Cross(number, x, one.missed) for one, x in middles if one.missed]
+    names = tuple(printable(run_id) for run_id, _ in runs)
+    told = [_times_text(slices) for _, slices in runs]
+    return Picture(
+        f"{name}: {' (dashed) and '.join(statistics)} over the scenario's time, {unit.name}",
+        Axis("time in the scenario, s", start, end, seconds),
+        y,
+        tuple(parts),
+        names,
+        tuple(f"{run}: {said}" if said else run for run, said in zip(names, told, strict=True)),
     )
 
 
-def arrived(one: TimeSlice, statistic: str) -> float | None:
-    """Return a percentile of a slice, ms; None if it is among what never came.
-
-    A line has a gap there.
-    """
+def _arrived(one: TimeSlice, statistic: str) -> float | None:
+    """Return a percentile of a slice, ms; None, a gap of its line, among what never came."""
     value: float | AtLeast = getattr(one, statistic)
     return None if isinstance(value, AtLeast) else value
 
 
-def middle(one: TimeSlice) -> float:
-    """Return the time of a slice, s."""
-    return (one.start_s + one.end_s) / 2
+def _slice_point(x: float, value_ms: float | None, unit: Unit, low: float) -> Point:
+    y = None if value_ms is None else max(value_ms / unit.ms, low)
+    return Point(x, y, {"time": x, "value": y})
 
 
 def _times_text(slices: Sequence[TimeSlice]) -> str:
@@ -351,39 +432,10 @@ def _times_text(slices: Sequence[TimeSlice]) -> str:
     return f"{count_text(missed)} never came (×)" if missed else ""
 
 
-class RatioPoint(NamedTuple):
-    """How many times as long a quantile took, and between which factors that lies."""
-
-    quantile: float
-    ratio: float
-    low: float
-    high: float
-
-
-class ChangesShape(NamedTuple):
-    """How runs differ from a baseline at each quantile, from *low* to *high* times it.
-
-    Attributes:
-        title: What it is.
-        low: The lowest end of the axis of ratios.
-        high: The highest.
-        last: The highest quantile.
-        ticks: (ratio, its text): percent below twice as much, else ``×5``.
-        runs: (name, its points), each; without points it has too few events.
-    """
-
-    title: str
-    low: float
-    high: float
-    last: float
-    ticks: tuple[tuple[float, str], ...]
-    runs: tuple[tuple[str, tuple[RatioPoint, ...]], ...]
-
-
 def changes_shape(
     metric_type: str, baseline: str, changes: Sequence[QuantileChanges]
-) -> ChangesShape | str:
-    """Return the shape, or why there is none."""
+) -> Picture | str:
+    """Return how many times as long runs take as a baseline, by quantile, or why it isn't said."""
     points = [point for run in changes for point in run.changes]
     if not points:
         return f"{_short(metric_type)}: too few events for a difference by quantile."
@@ -393,36 +445,35 @@ def changes_shape(
         # An open end, and what lies beyond the chart, is drawn to its edge.
         return unknown if change is None else min(max(1 + change, low), high)
 
-    runs = tuple(
-        (
-            printable(run.candidate),
-            tuple(
-                RatioPoint(
-                    p.quantile, ratio(p.change, 1.0), ratio(p.low, low), ratio(p.high, high)
-                )
-                for p in run.changes
-            ),
-        )
-        for run in changes
-    )
-    title = f"{_short(metric_type)}: against {_short(baseline)}, by quantile, with 95 % intervals"
+    parts: list[Part] = [Level(None, 0.0, 1.0)]
+    for number, run in enumerate(changes, start=1):
+        ends = [(nines(p.quantile), ratio(p.low, low), ratio(p.high, high)) for p in run.changes]
+        told = [{"quantile": p.quantile, "ratio": ratio(p.change, 1.0)} for p in run.changes]
+        line = [Point(x, one["ratio"], one) for (x, _, _), one in zip(ends, told, strict=True)]
+        parts += [Area(number, tuple(ends)), Curve(number, tuple(line))] if ends else []
+    names = [printable(run.candidate) for run in changes]
+    few = ["" if run.changes else ": too few events" for run in changes]
     last = max(0.9, *(point.quantile for point in points))
-    return ChangesShape(title, low, high, last, tuple(_ratio_ticks(low, high)), runs)
+    return Picture(
+        f"{_short(metric_type)}: against {_short(baseline)}, by quantile, with 95 % intervals",
+        _nines_axis("quantile", last),
+        Axis("times the baseline", low, high, _ratio_ticks(low, high), is_log=True),
+        tuple(parts),
+        (printable(baseline), *names),
+        ("", *map("".join, zip(names, few, strict=True))),
+    )
 
 
-def _ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def _ratio_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Return percent below twice as much, else ``×5``."""
     if high < 2 and low > 0.5:
-        return [(1 + n, change_text(n)) for n in even_ticks(low - 1, high - 1)]
-    return [(n, f"×{tick_text(n)}") for n in sorted({*_log_ticks(low, high), 1.0})]
+        return tuple((1 + n, change_text(n)) for n in even_ticks(low - 1, high - 1))
+    ticks = sorted({*log_ticks(low, high), 1.0})
+    return tuple((n, f"×{tick_text(n)}") for n in ticks)
 
 
-def time_ticks(low_ms: float, high_ms: float, unit: Unit) -> list[tuple[float, str]]:
-    """Return round (ms, its text): decades, and 2 and 5 of each where these are few."""
-    ticks = _log_ticks(low_ms / unit.ms, high_ms / unit.ms)
-    return [(tick * unit.ms, tick_text(tick)) for tick in ticks]
-
-
-def _log_ticks(first: float, last: float) -> list[float]:
+def log_ticks(first: float, last: float) -> list[float]:
+    """Return round numbers: decades, and 2 and 5 of each where these are few."""
     decades = range(floor(log10(first)), ceil(log10(last)) + 1)
     steps = (1, 2, 5) if last / first < 300 else (1,)
     # As decimals: a product with 0.001 has digits of its own.

@@ -6,8 +6,9 @@ so that none has more than 5,000 marks.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -19,24 +20,25 @@ from astraguard_store.history import History, HistoryPoint
 from astraguard_store.model import AtLeast, MetricSummary, RunSummary
 from astraguard_store.over_time import over_time
 from astraguard_store.presentation.chart_shapes import (
-    SHARES,
-    ChangesShape,
-    HistoryShape,
-    TimesShape,
-    arrived,
+    Area,
+    Axis,
+    Band,
+    Cross,
+    Curve,
+    Event,
+    Level,
+    Mark,
+    Part,
+    Picture,
     changes_shape,
     colour,
     distribution_shape,
     history_shape,
     label_rows,
     label_start,
-    middle,
-    nines,
-    share_text,
-    time_ticks,
     times_shape,
 )
-from astraguard_store.presentation.numbers import Unit, count_text, unit_of
+from astraguard_store.presentation.numbers import Unit, unit_of
 from astraguard_store.presentation.text import few_names
 from astraguard_store.quantile_changes import quantile_changes
 from astraguard_store.shown import printable
@@ -66,158 +68,166 @@ def _altair() -> Any:
 
 def distribution_chart(distribution: Distribution) -> altair.LayerChart:
     """Return cumulative distributions, one over the other; missed events never arrive."""
-    alt = _altair()
     most = MOST_MARKS // 4 // max(len(distribution.runs), 1)
     shape = distribution_shape(distribution, most)
-    if isinstance(shape, str):
-        return _nothing(alt, distribution.metric_type, shape)
-    unit = shape.unit
-    curves = [
-        {"run": curve.legend, "time": time / unit.ms, "nines": nines(share), "share": share}
-        for curve in shape.curves
-        for time, share in curve.points
-    ]
-    ends = [(curve, curve.points[-1]) for curve in shape.curves if curve.missed]
-    never = [
-        {
-            "run": curve.legend,
-            "time": time / unit.ms,
-            "end": shape.high_ms / unit.ms,
-            "nines": nines(share),
-            "said": f"{count_text(curve.missed)} never came",
-        }
-        for curve, (time, share) in ends
-    ]
-    marks = [
-        {
-            "run": curve.legend,
-            "time": mark.place_ms / unit.ms,
-            "nines": nines(mark.share),
-            "said": mark.said,
-        }
-        for curve in shape.curves
-        for mark in curve.marks
-    ]
-    colours = _colour(alt, [curve.legend for curve in shape.curves], "run")
-    x = _time_axis(alt.X, "time", shape.low_ms, shape.high_ms, unit)
-    y = _nines_axis(alt.Y, "share of events that took no longer", SHARES[-1])
-    lines = alt.Chart(_data(alt, curves)).mark_line(interpolate="step-after")
-    beyond = alt.Chart(_data(alt, never)).encode(y=y, color=colours, tooltip=["run:N", "said:N"])
-    points = alt.Chart(_data(alt, marks)).mark_point(filled=True, size=60)
-    layers = [
-        lines.encode(x=x, y=y, color=colours, tooltip=["run:N", "time:Q", "share:Q"]),
-        points.encode(x=x, y=y, color=colours, tooltip=["run:N", "said:N"]),
-    ]
-    if never:
-        layers.append(beyond.mark_rule(strokeDash=[2, 4], size=2).encode(x=x, x2="end:Q"))
-        layers.append(beyond.mark_text(align="right", dy=-7).encode(x=_at_end(alt), text="said:N"))
-    chart: altair.LayerChart = alt.layer(*layers)
-    return chart.properties(title=_title(alt, shape.title), width=_WIDTH, height=_HEIGHT)
-
-
-def _at_end(alt: Any) -> Any:
-    return alt.value(_WIDTH)
-
-
-def _time_axis(channel: Any, field: str, low_ms: float, high_ms: float, unit: Unit) -> Any:
-    """Return a log axis of durations, with the ticks of the shape."""
-    ticks = [tick / unit.ms for tick, _ in time_ticks(low_ms, high_ms, unit)]
-    made = channel(f"{field}:Q", title=f"duration, {unit.name}")
-    made = made.scale(type="log", nice=False, domain=[low_ms / unit.ms, high_ms / unit.ms])
-    return made.axis(values=ticks, format=",.9~g")
-
-
-def _nines_axis(channel: Any, title: str, last: float) -> Any:
-    """Return an axis of shares, by their nines."""
-    shares = [share for share in SHARES if share <= last]
-    texts = {f"{nines(share):.3f}": share_text(share) for share in shares}
-    return (
-        channel("nines:Q", title=title)
-        .scale(domain=[0, nines(last)], nice=False)
-        .axis(
-            values=[nines(share) for share in shares],
-            labelExpr=f"{texts!r}[format(datum.value, '.3f')]",
-        )
-    )
+    return _drawn(_altair(), shape, distribution.metric_type, legend="run")
 
 
 def history_chart(history: History, statistic: str) -> altair.LayerChart:
     """Return the trend over runs: a band of the baseline; changes and what is new as lines."""
-    alt = _altair()
     points = tuple(_newest(history.points, MOST_MARKS // 4))
     shape = history_shape(replace(history, points=points), statistic)
-    if isinstance(shape, str):
-        return _nothing(alt, history.metric_type, shape)
-    unit = shape.unit
-    rows = [
-        {
-            "run": printable(point.run_id),
-            "place": place,
-            "group": trend.name,
-            "value": value / unit.ms,
-            "commit": printable(point.git_commit or "-")[:12],
-        }
-        for trend in shape.trends
-        for place, value, point in trend.points
-    ]
-    names = [trend.name for trend in shape.trends]
-    # Where there is one trend alone, its name tells nothing.
-    colours = _colour(alt, names, history.by, "group")
-    x = alt.X("place:Q", title="runs, in order of recording").axis(labels=False, ticks=False)
-    x = x.scale(domain=[-0.5, shape.runs - 0.5], nice=False)
-    y = _time_axis(alt.Y, "value", shape.low_ms, shape.high_ms, unit)
-    lines = alt.Chart(_data(alt, rows)).mark_line(point=True)
-    bands = [
-        {"group": trend.name, "low": trend.band[0] / unit.ms, "high": trend.band[1] / unit.ms}
-        for trend in shape.trends
-        if trend.band is not None
-    ]
-    # With an edge, as the band of a single run has no height.
-    band = alt.Chart(_data(alt, bands)).mark_rect(fillOpacity=0.12, strokeOpacity=0.5)
-    band = band.encode(
-        y=alt.Y("low:Q"),
-        y2="high:Q",
-        color=colours,
-        stroke=alt.Stroke("group:N", legend=None, scale=colours["scale"]),
-        tooltip=["group:N", "low:Q", "high:Q"],
-    )
-    layers = [
-        *([band] if bands else []),
-        *_events(alt, shape, x),
-        lines.encode(x=x, y=y, color=colours, tooltip=["run:N", "value:Q", "commit:N"]),
-    ]
     said = ""
-    if history.baseline_name is not None:
-        said = "the band is from its lowest run to its highest" if bands else "no such run"
+    if history.baseline_name is not None and not isinstance(shape, str):
+        has_band = any(isinstance(part, Band) for part in shape.parts)
+        said = "the band is from its lowest run to its highest" if has_band else "no such run"
         said = f"baseline {history.baseline_name}: {said}"
+    # Where there is one trend alone, its name tells nothing.
+    return _drawn(_altair(), shape, history.metric_type, said, legend=history.by)
+
+
+def _drawn(
+    alt: Any,
+    shape: Picture | str,
+    title: str,
+    said: str = "",
+    *,
+    legend: str | None = None,
+    height: int = _HEIGHT,
+) -> altair.LayerChart:
+    """Return a picture, with what is *said* of it below its title; else why there is none."""
+    if isinstance(shape, str):
+        return _nothing(alt, title, shape)
+    drawing = _Drawing(alt, shape, legend)
+    layers = [
+        layer
+        for kind, draw in _LAYERS.items()
+        if (parts := [part for part in shape.parts if isinstance(part, kind)])
+        for layer in draw(drawing, parts)
+    ]
     chart: altair.LayerChart = alt.layer(*layers)
-    return chart.properties(title=_title(alt, shape.title, said), width=_WIDTH, height=_HEIGHT)
+    return chart.properties(title=_title(alt, shape.title, said), width=_WIDTH, height=height)
 
 
-def _events(alt: Any, shape: HistoryShape, x: Any) -> list[Any]:
-    """Return lines at what happened, and what is said of it: steps above, what was new below."""
-    layers = []
-    step = _WIDTH / shape.runs
-    for is_step in (True, False):
-        events = [event for event in shape.events if (event.trend is not None) is is_step]
-        places = [(step * (event.place + 0.5), event.said) for event in events]
-        rows = [
-            {
-                "place": event.place,
-                "event": event.said,
-                # Where there is no room, only the tooltip tells.
-                "label": "" if row is None else event.said,
-                "from": label_start(at, event.said, _WIDTH) / step - 0.5,
-                "dy": (row or 0) * (14 if is_step else -14),
-            }
-            for event, (at, _), row in zip(events, places, label_rows(places, _WIDTH), strict=True)
+def _rows(part: Part) -> list[_Row]:
+    match part:
+        case Curve():
+            line = {"line": part.name}
+            return [{"x": x, "y": y, **told, **line} for x, y, told in part.points]
+        case Area():
+            return [{"x": x, "low": low, "high": high} for x, low, high in part.points]
+    row = part._asdict()
+    del row["series"]
+    return [row]
+
+
+class _Drawing:
+    """A picture while its layers are made, one for all parts of a kind."""
+
+    def __init__(self, alt: Any, shape: Picture, legend: str | None) -> None:
+        self.alt, self.shape = alt, shape
+        self.x, self.y = self._axis(alt.X("x:Q"), shape.x), self._axis(alt.Y("y:Q"), shape.y)
+        self.colour = _colour(alt, shape.series, legend, shape.field)
+
+    def _axis(self, channel: Any, axis: Axis) -> Any:
+        kind = "log" if axis.is_log else "linear"
+        made = channel.title(axis.title).scale(type=kind, nice=False, domain=[axis.low, axis.high])
+        # As d3 writes numbers.
+        texts = {re.sub(r"e([+-])0", r"e\1", f"{at:.6e}"): said for at, said in axis.ticks}
+        texts = {re.sub("^-", "\u2212", number): said for number, said in texts.items()}
+        expression = f"{texts!r}[format(datum.value, '.6e')]"
+        places = [at for at, _ in axis.ticks]
+        return made.axis(values=places, labelExpr=expression) if places else made.axis(values=[])
+
+    def base(self, parts: Sequence[Part], **encodings: Any) -> Any:
+        """Return a layer of parts in the colours of their series, whose tooltips tell them."""
+        rows: list[_Row] = [
+            ({} if part.series is None else {self.shape.field: self.shape.series[part.series]})
+            | row
+            for part in parts
+            for row in _rows(part)
         ]
-        base = alt.Chart(_data(alt, rows)).encode(tooltip=["event:N"])
-        rule = base.mark_rule(strokeDash=[5, 3] if is_step else [1, 4]).encode(x=x)
-        text = base.mark_text(align="left", dy=alt.expr("datum.dy"))
-        text = text.encode(x="from:Q", y=alt.value(8 if is_step else _HEIGHT - 8), text="label:N")
-        layers += [rule, text] if rows else []
-    return layers
+        first = rows[0] if rows else {}
+        if self.shape.field in first:
+            encodings["color"] = self.colour
+        told = [
+            f"{name}:{'N' if isinstance(value, str) else 'Q'}"
+            for name, value in first.items()
+            if name not in {"x", "y", "line"}
+        ]
+        return self.alt.Chart(_data(self.alt, rows)).encode(tooltip=told, **encodings)
+
+    def bands(self, parts: Sequence[Band]) -> Iterator[Any]:
+        # With an edge, as the band of a single run has no height.
+        edge = self.alt.Stroke(f"{self.shape.field}:N", legend=None, scale=self.colour["scale"])
+        base = self.base(parts, y=self._low(), y2="high:Q", stroke=edge)
+        yield base.mark_rect(fillOpacity=0.12, strokeOpacity=0.5)
+
+    def areas(self, parts: Sequence[Area]) -> Iterator[Any]:
+        yield self.base(parts, x=self.x, y=self._low(), y2="high:Q").mark_area(opacity=0.2)
+
+    def _low(self) -> Any:
+        return self.alt.Y("low:Q").title(self.shape.y.title)
+
+    def events(self, parts: Sequence[Event]) -> Iterator[Any]:
+        """Yield lines, and what is said of them: steps above, what was new below."""
+        for is_step in (True, False):
+            events = [event for event in parts if (event.series is not None) is is_step]
+            places = [(_WIDTH * self.shape.x.share(one.x), one.event) for one in events]
+            rows = [
+                {
+                    "x": event.x,
+                    "event": event.event,
+                    # Where there is no room, only the tooltip tells.
+                    "label": "" if row is None else event.event,
+                    "from": label_start(at, event.event, _WIDTH),
+                    "dy": (row or 0) * (14 if is_step else -14),
+                }
+                for event, (at, _), row in zip(
+                    events, places, label_rows(places, _WIDTH), strict=True
+                )
+            ]
+            base = self.alt.Chart(_data(self.alt, rows)).encode(tooltip=["event:N"])
+            rule = base.mark_rule(strokeDash=[5, 3] if is_step else [1, 4]).encode(x=self.x)
+            text = base.mark_text(align="left", dy=self.alt.expr("datum.dy"))
+            x = self.alt.X("from:Q", scale=None)
+            y = self.alt.value(8 if is_step else _HEIGHT - 8)
+            yield from [rule, text.encode(x=x, y=y, text="label:N")] if rows else []
+
+    def levels(self, parts: Sequence[Level]) -> Iterator[Any]:
+        base, end = self.base(parts, y=self.y), self.alt.value(_WIDTH)
+        dash = [2, 4] if parts[0].said else [1, 0]
+        yield base.mark_rule(strokeDash=dash, size=2).encode(x=self.x, x2=end)
+        yield base.mark_text(align="right", dy=-7).encode(x=end, text="said:N")
+
+    def curves(self, parts: Sequence[Curve]) -> Iterator[Any]:
+        base = self.base(parts, x=self.x, y=self.y)
+        dashes = {part.name: part.dash or "1 0" for part in parts}
+        if len(dashes) > 1:
+            dash = self.alt.StrokeDash("line:N", legend=None)
+            range_ = [list(map(int, dash.split())) for dash in dashes.values()]
+            base = base.encode(strokeDash=dash.scale(domain=list(dashes), range=range_))
+        steps = {"interpolate": "step-after"} if parts[0].is_stepped else {}
+        yield base.mark_line(point=parts[0].has_dots, **steps)
+
+    def marks(self, parts: Sequence[Mark]) -> Iterator[Any]:
+        yield self.base(parts, x=self.x, y=self.y).mark_point(filled=True, size=60)
+
+    def crosses(self, parts: Sequence[Cross]) -> Iterator[Any]:
+        base = self.base(parts, x=self.x, y=self.alt.value(5))
+        yield base.mark_point(shape="cross", angle=45, filled=True, size=70)
+
+
+# One over the other, in this order.
+_LAYERS: Final[Mapping[Any, Callable[[_Drawing, Any], Iterator[Any]]]] = {
+    Band: _Drawing.bands,
+    Area: _Drawing.areas,
+    Event: _Drawing.events,
+    Level: _Drawing.levels,
+    Curve: _Drawing.curves,
+    Mark: _Drawing.marks,
+    Cross: _Drawing.crosses,
+}
 
 
 def _newest(points: Sequence[HistoryPoint], most: int) -> list[HistoryPoint]:
@@ -296,44 +306,20 @@ def _times(alt: Any, run: RunSummary, repository: Asked | None) -> Any:
     number = min(_MOST_SLICES, max(MOST_MARKS // 8 // max(len(run.metrics), 1), 1))
     found = over_time(now, run.run_id, number)
     shapes = [times_shape(name, [(run.run_id, slices)]) for name, slices in sorted(found.items())]
-    drawn = [_times_of(alt, shape) for shape in shapes if not isinstance(shape, str)]
+    drawn = [
+        _drawn(alt, shape, title, _missed(shape), height=_LOW_HEIGHT)
+        for shape in shapes
+        if not isinstance(shape, str)
+    ]
     if not drawn:
         why = shapes[0] if shapes else "Not drawn: the measurements aren't kept here."
         return _nothing(alt, title, str(why))
     return alt.vconcat(*drawn).properties(title=_title(alt, title))
 
 
-def _times_of(alt: Any, shape: TimesShape) -> Any:
-    """Return one metric type of one run over time."""
-    [(_, said, slices)] = shape.runs
-    rows = [
-        {
-            "time": middle(one),
-            "percentile": statistic,
-            # None breaks the line: the percentile is among what never came.
-            "value": None if value is None else max(value, shape.low_ms) / shape.unit.ms,
-            "missed": one.missed if statistic == "p95" and one.missed else None,
-        }
-        for one in slices
-        for statistic in shape.statistics
-        for value in [arrived(one, statistic)]
-    ]
-    x = alt.X("time:Q", title="time in the scenario, s").scale(domain=[shape.start_s, shape.end_s])
-    base = alt.Chart(_data(alt, rows)).encode(x=x.axis(format=",.9~g"))
-    lines = base.mark_line(color=colour(0)).encode(
-        y=_time_axis(alt.Y, "value", shape.low_ms, shape.high_ms, shape.unit),
-        strokeDash=alt.StrokeDash("percentile:N", legend=None).scale(
-            domain=["p50", "p95"], range=[[4, 3], [1, 0]]
-        ),
-        tooltip=["percentile:N", "time:Q", "value:Q"],
-    )
-    crosses = (
-        base.transform_filter("datum.missed != null")
-        .mark_point(shape="cross", angle=45, filled=True, size=70, color=colour(0))
-        .encode(y=alt.value(5), tooltip=["missed:Q", "time:Q"])
-    )
-    title = _title(alt, shape.title, said)
-    return alt.layer(lines, crosses).properties(title=title, width=_WIDTH, height=_LOW_HEIGHT)
+def _missed(shape: Picture) -> str:
+    """Return what a run's legend says but its name, which stands above."""
+    return shape.legend[0].removeprefix(shape.series[0]).removeprefix(": ")
 
 
 def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Asked | str:
@@ -347,7 +333,6 @@ def _still(value: T, ask: Callable[[Asked], T], repository: Asked | None) -> Ask
 
 
 def _nothing(alt: Any, title: str, why: str) -> altair.LayerChart:
-    """Return a line that says why there is no chart."""
     said = alt.Chart(_data(alt, [{"said": printable(why)}])).mark_text(align="left")
     said = said.encode(text="said:N", x=alt.value(0))
     chart: altair.LayerChart = alt.layer(said)
@@ -393,7 +378,11 @@ def _differences(alt: Any, comparison: Comparison, repository: Asked | None, tit
     if isinstance(now, str):
         return _kept_differences(alt, comparison, title, f"without intervals: {now}")
     shapes = _difference_shapes(comparison, now)
-    drawn = [_differences_of(alt, one) for one in shapes.values() if not isinstance(one, str)]
+    drawn = [
+        _drawn(alt, shape, name, height=_LOW_HEIGHT)
+        for name, shape in shapes.items()
+        if not isinstance(shape, str)
+    ]
     few = [change.metric_type for change in comparison.changes if change.metric_type not in shapes]
     few += [name for name, shape in shapes.items() if isinstance(shape, str)]
     why = f"too few events: {few_names(few)}" if few else ""
@@ -403,11 +392,11 @@ def _differences(alt: Any, comparison: Comparison, repository: Asked | None, tit
     return alt.vconcat(*drawn).properties(title=said)
 
 
-def _difference_shapes(comparison: Comparison, repository: Asked) -> dict[str, ChangesShape | str]:
+def _difference_shapes(comparison: Comparison, repository: Asked) -> dict[str, Picture | str]:
     baseline = repository.get(comparison.baseline)
     candidate = repository.get(comparison.candidate)
     both = [change for change in comparison.changes if change.baseline and change.candidate]
-    shapes: dict[str, ChangesShape | str] = {}
+    shapes: dict[str, Picture | str] = {}
     for change in both[: MOST_MARKS // 250]:
         name = change.metric_type
         distribution = repository.distribution(name, [baseline.run_id, candidate.run_id])
@@ -416,30 +405,7 @@ def _difference_shapes(comparison: Comparison, repository: Asked) -> dict[str, C
     return shapes
 
 
-def _differences_of(alt: Any, shape: ChangesShape) -> Any:
-    """Return one metric type at each quantile."""
-    [(_, points)] = shape.runs
-    rows = [{"nines": nines(point.quantile), **point._asdict()} for point in points]
-    texts = {f"{tick:.9g}": said for tick, said in shape.ticks}
-    y = alt.Y("ratio:Q", title="times the baseline").scale(
-        type="log", nice=False, domain=[shape.low, shape.high]
-    )
-    y = y.axis(
-        values=[tick for tick, _ in shape.ticks],
-        labelExpr=f"{texts!r}[format(datum.value, '.9~g')]",
-    )
-    base = alt.Chart(_data(alt, rows)).encode(x=_nines_axis(alt.X, "quantile", shape.last))
-    # In the colour of the candidate.
-    band = base.mark_area(opacity=0.2, color=colour(1)).encode(y=alt.Y("low:Q"), y2="high:Q")
-    tooltip = ["quantile:Q", "ratio:Q", "low:Q", "high:Q"]
-    line = base.mark_line(color=colour(1)).encode(y=y, tooltip=tooltip)
-    same = base.mark_rule().encode(x=alt.value(0), x2=_at_end(alt), y=alt.datum(1.0))
-    layers = alt.layer(line, band, same)
-    return layers.properties(title=_title(alt, shape.title), width=_WIDTH, height=_LOW_HEIGHT)
-
-
 def _kept_differences(alt: Any, comparison: Comparison, title: str, why: str) -> Any:
-    """Return the changes of the percentiles that every run keeps."""
     rows = [
         {
             "metric type": _named(change.metric_type, change.satellite_id),

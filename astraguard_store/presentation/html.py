@@ -53,11 +53,23 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
     return Html(f"<{name}{given}>{inside}</{name}>")
 
 
+def document(title: str, body: Html, *head: Html) -> str:
+    """Return an HTML document; *head* is what its head has beside the title."""
+    made = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        head,
+    )
+    return f"<!DOCTYPE html>\n{tag('html', made, body, lang='en')}\n"
+
+
 def table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],
-    *,
     caption: str | None = None,
+    *,
     long: bool = False,
 ) -> Html:
     """Return a table that scrolls by itself where it is wider than the page.

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from astraguard_store.comparison import Comparison, MetricChange
 from astraguard_store.distributions import Distribution
-from astraguard_store.history import History, steps_of
+from astraguard_store.history import History
 from astraguard_store.model import AtLeast, MetricSummary, RunHeaders, RunSummary
 from astraguard_store.presentation import numbers, text
 from astraguard_store.presentation import verdict_texts as words
 from astraguard_store.presentation.brief import PERCENTILES, brief_table
 from astraguard_store.presentation.html import Html, table, tag
-from astraguard_store.presentation.shapes import value_shape
-from astraguard_store.presentation.tables import verdict_table
+from astraguard_store.presentation.shapes import shape_of
+from astraguard_store.presentation.tables import (
+    calibration_table,
+    history_table,
+    metrics_table,
+    verdict_table,
+)
 from astraguard_store.reports import CheckReport, Percentiles, QueryResult
 from astraguard_store.verdict.values import Calibration, GateReport
 
@@ -53,16 +58,10 @@ def _run_rows(run: RunSummary) -> list[_Row]:
 
 
 def _history_rows(history: History) -> list[_Row]:
-    return [
-        {
-            "run_id": point.run_id,
-            "recorded_at": point.recorded_at,
-            "group": point.group,
-            "git_commit": point.git_commit,
-            **point.summary._asdict(),
-        }
-        for point in history.points
-    ]
+    rows = [point._asdict() | point.summary._asdict() for point in history.points]
+    for row in rows:
+        del row["summary"]
+    return rows
 
 
 def _distribution_rows(distribution: Distribution) -> list[_Row]:
@@ -130,41 +129,6 @@ def _findings_table(report: CheckReport) -> Html:
     return table(columns, rows, caption=repr(report))
 
 
-def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
-    rows = [
-        [name, unit.name, *(text.statistic_text(summary, s, unit) for s in text.STATISTICS)]
-        for name, summary in metrics.items()
-        for unit in [text.summary_unit([summary])]
-    ]
-    titles = [name.removesuffix("_ms") for name in text.STATISTICS]
-    columns = [*text.words("metric type", "unit"), *text.numbers(*titles)]
-    return table(columns, rows, caption=caption)
-
-
-def _comparison(value: Comparison) -> Html:
-    columns, rows = brief_table(value)
-    return table(columns, rows, caption=f"{value.baseline} → {value.candidate}")
-
-
-def _history(value: History) -> Html:
-    steps = steps_of(value, "p95")
-    unit = numbers.unit_of(point.summary.p95 for point in value.points)
-    rows = [
-        [
-            point.run_id,
-            text.time_text(point.recorded_at),
-            point.group or "-",
-            numbers.in_unit(point.summary.p95, unit),
-            numbers.change_text(steps[point].change) if point in steps else "",
-            (point.git_commit or "-")[:12],
-        ]
-        for point in value.points
-    ]
-    columns = [*text.words("run", "recorded (UTC)", value.by or "group")]
-    columns += [*text.numbers(f"p95 {unit.name}", "change"), *text.words("commit")]
-    return table(columns, rows, caption=value.metric_type)
-
-
 def _headers(headers: RunHeaders) -> Html:
     rows = [
         [
@@ -179,27 +143,17 @@ def _headers(headers: RunHeaders) -> Html:
     return table(columns, rows, caption=f"{text.counted(len(headers), 'run')}, newest first")
 
 
-def _verdict(report: GateReport) -> Html:
-    columns, rows = verdict_table(report.cells)
-    return table(columns, rows, caption=words.headline(report))
+def _statistics(metrics: Mapping[str, MetricSummary], caption: str) -> Html:
+    listed = (((name,), summary) for name, summary in metrics.items())
+    return table(*metrics_table(["metric type", "unit"], listed), caption)
 
 
-def _calibration(found: Calibration) -> Html:
-    rows = [
-        [
-            f"{cell.metric_type} {cell.statistic} {cell.satellite_id or ''}".rstrip(),
-            words.percent(cell.noise),
-            words.percent(cell.detectable, sign=True),
-            str(cell.false_alarms),
-        ]
-        for cell in found.cells
-    ]
-    columns = [*text.words("what"), *text.numbers("noise", "found from", "false alarms")]
-    return table(columns, rows, caption=repr(found))
+def _comparison(value: Comparison) -> Html:
+    return table(*brief_table(value), f"{value.baseline} → {value.candidate}")
 
 
 def _fields(value: object) -> Html:
-    rows = [[name, _shown(field)] for name, field in value_shape(value).items()]
+    rows = [[name, _shown(field)] for name, field in shape_of(value).items()]
     return tag("div", table(text.words("", type(value).__name__), rows))
 
 
@@ -212,12 +166,12 @@ def _shown(value: Any) -> str:
 
 
 _TABLES: dict[type, Callable[[Any], Html]] = {
-    Calibration: _calibration,
+    Calibration: lambda found: table(*calibration_table(found), repr(found)),
     CheckReport: _findings_table,
     Comparison: _comparison,
     Distribution: _distribution_table,
-    GateReport: _verdict,
-    History: _history,
+    GateReport: lambda report: table(*verdict_table(report.cells), words.headline(report)),
+    History: lambda history: table(*history_table(history), history.metric_type),
     MetricChange: lambda change: _comparison(Comparison("baseline", "candidate", (change,))),
     MetricSummary: lambda summary: _statistics({"": summary}, "Statistics"),
     Percentiles: _percentiles_table,
@@ -226,11 +180,11 @@ _TABLES: dict[type, Callable[[Any], Html]] = {
     RunSummary: lambda run: _statistics(run.metrics, f"Run {run.run_id}"),
 }
 _ROWS: dict[type, Callable[[Any], list[_Row]]] = {
-    Calibration: lambda found: [value_shape(cell) for cell in found.cells],
-    CheckReport: lambda report: [value_shape(finding) for finding in report.findings],
+    Calibration: lambda found: [shape_of(cell) for cell in found.cells],
+    CheckReport: lambda report: [shape_of(finding) for finding in report.findings],
     Comparison: lambda comparison: [_change_row(change) for change in comparison.changes],
     Distribution: _distribution_rows,
-    GateReport: lambda report: [value_shape(cell) for cell in report.cells],
+    GateReport: lambda report: [shape_of(cell) for cell in report.cells],
     History: _history_rows,
     Percentiles: lambda answer: [
         {"metric_type": answer.metric_type, **value._asdict()} for value in answer.values

@@ -101,14 +101,10 @@ def change_text(relative_change: float | AtLeast | None, *, at_least: str = "≥
     bound = at_least if isinstance(relative_change, AtLeast) else ""
     change = float(relative_change)
     if change >= _FACTOR_FROM:
-        return f"{bound}+{_rounded(change, 2)}×"
+        # Of two significant digits: 2103 is 2100.
+        return f"{bound}+{float(f'{change:.2g}'):.0f}×"
     percent = f"{change * 100:+.1f}" if abs(change) < 1 else f"{change * 100:+.0f}"
     return f"{bound}{'0.0' if percent in ('+0.0', '-0.0') else percent} %"
-
-
-def shows_no_change(text: str) -> bool:
-    """Return whether `change_text` gave a change that no reader can see."""
-    return text == "0.0 %"
 
 
 def count_text(number: float) -> str:
@@ -123,8 +119,3 @@ def size_text(number_of_bytes: int) -> str:
         if float(f"{number_of_bytes:.{DIGITS}g}") >= 10**power:
             return f"{number_text(number_of_bytes / 10**power)} {unit}"
     return f"{number_of_bytes} byte{'' if number_of_bytes == 1 else 's'}"
-
-
-def _rounded(value: float, digits: int) -> str:
-    """Return a whole number of so many significant digits: 2103 is 2100 in two."""
-    return f"{float(f'{value:.{digits}g}'):.0f}"

@@ -138,13 +138,13 @@ SLICE       number (from 0; those without events are left out), start_s, end_s (
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from astraguard_store.model import AtLeast, MetricSummary, RunHeader, RunSummary
+from astraguard_store.model import AtLeast
 from astraguard_store.noise import WORST_FIELDS
 from astraguard_store.presentation.text import STATISTICS, side_present
 
@@ -153,62 +153,68 @@ if TYPE_CHECKING:
     from astraguard_store.comparison import Comparison, MetricChange, ValueChange
     from astraguard_store.distributions import Distribution
     from astraguard_store.history import History
+    from astraguard_store.model import RunSummary
     from astraguard_store.over_time import TimeSlice
-    from astraguard_store.quantile_changes import QuantileChanges
-    from astraguard_store.reports import (
-        CheckReport,
-        DescribedObject,
-        ExportReport,
-        ImportReport,
-        MergeReport,
-        Percentiles,
-        PruneReport,
-        PushReport,
-        QueryResult,
-    )
-    from astraguard_store.verdict.values import (
-        Calibration,
-        CellVerdict,
-        GateReport,
-        PercentileInterval,
-    )
-
-    _Done = ExportReport | ImportReport | MergeReport | PruneReport | PushReport
-    _Found = CheckReport | Percentiles | QueryResult
+    from astraguard_store.reports import ImportReport, MergeReport, PushReport
+    from astraguard_store.verdict.values import GateReport
 
 Shape = dict[str, Any]
 
-_SUMMARY_KEYS = (*STATISTICS, "p50_above_ms", "p95_above_ms", "p99_above_ms")
+
+def shape_of(value: Any) -> Shape:
+    """Return the JSON of a value: its fields, if it has no shape of its own."""
+    return _SHAPES.get(type(value).__name__, _fields_of)(value)
 
 
-def headers_shape(headers: Sequence[RunHeader]) -> list[Shape]:
-    """Return [HEADER]."""
-    return [shape_of(header) for header in headers]
+def _fields_of(value: Any) -> Shape:
+    names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
+    return {name: plain(getattr(value, name)) for name in names}
 
 
-def run_shape(run: RunSummary) -> Shape:
-    """Return what `show` says of a run."""
-    return {
-        **shape_of(run.header),
-        "metrics": _metrics_shape(run.metrics),
-        "satellites": {name: _metrics_shape(metrics) for name, metrics in run.satellites.items()},
-        "artifacts": _plain(run.artifacts),
-        "provenance": shape_of(run.provenance),
-        "tags": dict(run.tags),
-        "error": run.error,
-        "save_id": run.save_id,
-        "attachments": _plain(run.attachments),
-        "noise": None if run.noise is None else shape_of(run.noise),
+def plain(value: Any) -> Any:
+    """Return *value* as JSON has it; null where JSON has no number for it."""
+    match value:
+        case AtLeast():
+            # A key of its own has the bound.
+            return None
+        case str() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return value.isoformat(timespec="microseconds")
+        case bytes():
+            return value.hex()
+        case Path():
+            return str(value)
+    return _plain_items(value)
+
+
+def _plain_items(value: Any) -> Any:
+    """Return a list, a mapping, or a value with fields, as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return [plain(item) for item in value]
+    return shape_of(value)
+
+
+def _run_shape(run: RunSummary) -> Shape:
+    names = ("metrics", "satellites", "artifacts", "provenance", "tags", "error", "save_id")
+    return shape_of(run.header) | {
+        name: plain(getattr(run, name)) for name in (*names, "attachments", "noise")
     }
 
 
-def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
-    """Return what `compare` says of two runs."""
+def comparison_shape(comparison: Comparison, *, by_satellite: bool | None = None) -> Shape:
+    """Return what `compare` says of two runs; of which kind, where nothing was measured."""
+    if by_satellite is None:
+        by_satellite = any(change.satellite_id is not None for change in comparison.changes)
     return {
         "baseline": comparison.baseline,
         "candidate": comparison.candidate,
         "by_satellite": by_satellite,
-        "changes": [change_shape(change) for change in comparison.changes],
+        "changes": plain(comparison.changes),
         "provenance_changes": [
             {**shape_of(change), "forbids_comparison": change.forbids_comparison}
             for change in comparison.provenance_changes
@@ -224,58 +230,66 @@ def comparison_shape(comparison: Comparison, *, by_satellite: bool) -> Shape:
     }
 
 
-def groups_shape(
-    by: Sequence[str], groups: Mapping[tuple[str | None, ...], Percentiles]
-) -> list[Shape]:
-    """Return what `percentiles --by` says of each group."""
-    return [
-        {"group": dict(zip(by, group, strict=True)), **shape_of(percentiles)}
-        for group, percentiles in groups.items()
-    ]
+def _change_shape(change: MetricChange) -> Shape:
+    return {
+        "metric_type": change.metric_type,
+        "satellite_id": change.satellite_id,
+        "present_in": side_present(change),
+        **{name: shape_of(getattr(change, name)) for name in STATISTICS},
+    }
 
 
-def report_shape(report: _Done | _Found) -> Shape:
-    """Return a report, or an answer, by its fields."""
-    from astraguard_store.reports import CheckReport, PruneReport
+def _value_shape(value: ValueChange) -> Shape:
+    # A bound has keys of its own.
+    shape = {
+        "baseline": value.baseline,
+        "candidate": value.candidate,
+        "difference": value.difference,
+        "relative_change": value.relative_change,
+        "baseline_above": _bound(value.baseline),
+        "candidate_above": _bound(value.candidate),
+        "difference_at_least": _at_least(value.difference),
+        "relative_change_at_least": _at_least(value.relative_change),
+    }
+    return {key: plain(number) for key, number in shape.items()}
 
-    shape = shape_of(report)
+
+def _bound(value: float | AtLeast | None) -> float | None:
+    return float(value) if isinstance(value, AtLeast) else None
+
+
+def _at_least(value: float | AtLeast | None) -> float | None:
+    """Return the number, or its lower bound: what a gate compares with its limit."""
+    return None if value is None else float(value)
+
+
+def _report_shape(report: ImportReport | MergeReport | PushReport) -> Shape:
+    shape = _fields_of(report)
     for key in shape.keys() & {"refused", "conflicts"}:
         shape[key] = [{"run_id": run_id, "reason": reason} for run_id, reason in shape[key]]
-    if isinstance(report, PruneReport):
-        shape["freed_bytes"] = report.freed_bytes
-    if isinstance(report, CheckReport):
-        shape["sound"] = report.is_sound
     return shape
 
 
-def objects_shape(objects: Sequence[DescribedObject], *, brief: bool = False) -> list[Shape]:
-    """Return [OBJECT]."""
-    shapes = [shape_of(described) for described in objects]
-    if brief:
-        for shape in shapes:
-            del shape["columns"]
-    return shapes
-
-
-def history_shape(history: History, statistic: str) -> Shape:
+def history_shape(history: History, statistic: str = "p95") -> Shape:
     """Return what `history` says of a metric type."""
     from astraguard_store.history import steps_of
 
+    changes = [
+        {
+            "run_id": point.run_id,
+            "group": point.group,
+            "before_ms": step.before_ms,
+            "after_ms": step.after_ms,
+            "change": step.change,
+        }
+        for point, step in steps_of(history, statistic).items()
+    ]
     return {
         "metric_type": history.metric_type,
         "by": history.by,
         "statistic": statistic,
-        "points": [shape_of(point) for point in history.points],
-        "changes": [
-            {
-                "run_id": point.run_id,
-                "group": point.group,
-                "before_ms": step.before_ms,
-                "after_ms": step.after_ms,
-                "change": step.change,
-            }
-            for point, step in steps_of(history, statistic).items()
-        ],
+        "points": plain(history.points),
+        "changes": changes,
         "news": dict(history.news),
         "unfinished": list(history.unfinished),
         "baseline": None if history.baseline_name is None else _bands_shape(history, statistic),
@@ -293,24 +307,14 @@ def _bands_shape(history: History, statistic: str) -> Shape:
     }
 
 
-def over_time_shape(found: Mapping[str, Sequence[TimeSlice]]) -> Shape:
-    """Return {metric type: [SLICE]}."""
-    return {
-        metric_type: [
-            {
-                "number": one.number,
-                "start_s": one.start_s,
-                "end_s": one.end_s,
-                "missed": one.missed,
-                "p50_ms": _plain(one.p50),
-                "p50_above_ms": _bound(one.p50),
-                "p95_ms": _plain(one.p95),
-                "p95_above_ms": _bound(one.p95),
-            }
-            for one in slices
-        ]
-        for metric_type, slices in found.items()
-    }
+def _slice_shape(one: TimeSlice) -> Shape:
+    names = ("number", "start_s", "end_s", "missed")
+    numbers = {name: getattr(one, name) for name in names}
+    return numbers | _number_shape("p50", one.p50) | _number_shape("p95", one.p95)
+
+
+def _number_shape(name: str, value: float | AtLeast | None) -> Shape:
+    return {f"{name}_ms": plain(value), f"{name}_above_ms": _bound(value)}
 
 
 def listed_shape(runs: Iterable[RunSummary], metric_type: str | None = None) -> list[Shape]:
@@ -321,8 +325,7 @@ def listed_shape(runs: Iterable[RunSummary], metric_type: str | None = None) -> 
         shape |= {"scenario": run.provenance.scenario, "tags": dict(run.tags)}
         if metric_type is not None:
             summary = run.metrics.get(metric_type)
-            p95 = None if summary is None else summary.p95
-            shape |= {"p95_ms": _plain(p95), "p95_above_ms": _bound(p95)}
+            shape |= _number_shape("p95", None if summary is None else summary.p95)
         found.append(shape)
     return found
 
@@ -345,149 +348,29 @@ def distributions_shape(found: Iterable[Distribution]) -> Shape:
     }
 
 
-def differences_shape(found: Mapping[str, Sequence[QuantileChanges]]) -> Shape:
-    """Return what the page of a comparison says of each quantile."""
-    return {metric_type: _plain(list(changes)) for metric_type, changes in found.items()}
-
-
-def _metrics_shape(metrics: Mapping[str, MetricSummary]) -> Shape:
-    return {
-        metric_type: {name: _plain(getattr(summary, name)) for name in _SUMMARY_KEYS}
-        for metric_type, summary in metrics.items()
-    }
-
-
-def change_shape(change: MetricChange) -> Shape:
-    """Return CHANGE."""
-    return {
-        "metric_type": change.metric_type,
-        "satellite_id": change.satellite_id,
-        "present_in": side_present(change),
-        **{name: _value_shape(change, name) for name in STATISTICS},
-    }
-
-
-def _value_shape(change: MetricChange, statistic: str) -> Shape:
-    return sides_shape(getattr(change, statistic))
-
-
-def sides_shape(value: ValueChange) -> Shape:
-    """Return what changed in one statistic; a bound has keys of its own."""
-    shape = {
-        "baseline": value.baseline,
-        "candidate": value.candidate,
-        "difference": value.difference,
-        "relative_change": value.relative_change,
-        "baseline_above": _bound(value.baseline),
-        "candidate_above": _bound(value.candidate),
-        "difference_at_least": _at_least(value.difference),
-        "relative_change_at_least": _at_least(value.relative_change),
-    }
-    return {key: _plain(number) for key, number in shape.items()}
-
-
-def _bound(value: float | AtLeast | None) -> float | None:
-    return float(value) if isinstance(value, AtLeast) else None
-
-
-def _at_least(value: float | AtLeast | None) -> float | None:
-    """Return the number, or its lower bound: what a gate compares with its limit."""
-    return None if value is None else float(value)
-
-
 def gate_shape(report: GateReport) -> Shape:
     """Return a verdict; an infinite end of an interval is null."""
-    shape = shape_of(report)
+    shape = _fields_of(report)
     shape["rests_on_assumed_noise"] = report.rests_on_assumed_noise
-    shape["cells"] = [_cell_shape(cell) for cell in report.cells]
+    for cell in shape["cells"]:
+        if cell["low"] == -1.0:
+            cell["low"] = None
     return shape
 
 
-def _cell_shape(cell: CellVerdict) -> Shape:
-    shape = shape_of(cell)
-    for end in ("low", "high"):
-        value = getattr(cell, end)
-        if value is not None and (math.isinf(value) or (end == "low" and value == -1.0)):
-            shape[end] = None
-    return shape
-
-
-def calibration_shape(calibration: Calibration) -> Shape:
-    """Return what `gate calibrate` says of a baseline."""
-    return {**shape_of(calibration), "detectable": calibration.detectable}
-
-
-def intervals_shape(intervals: Mapping[str, Mapping[str, PercentileInterval]]) -> Shape:
-    """Return {metric type: {statistic: INTERVAL}}."""
-    return {
-        metric_type: {statistic: shape_of(one) for statistic, one in of_one.items()}
-        for metric_type, of_one in intervals.items()
-    }
-
-
-def value_shape(value: Any) -> Shape:
-    """Return the JSON of any public value; one without a shape of its own by its fields."""
-    from astraguard_store.comparison import Comparison, MetricChange, ValueChange
-    from astraguard_store.history import History
-
-    match value:
-        case RunSummary():
-            return run_shape(value)
-        case Comparison():
-            by_satellite = any(change.satellite_id is not None for change in value.changes)
-            return comparison_shape(value, by_satellite=by_satellite)
-        case MetricChange():
-            return change_shape(value)
-        case ValueChange():
-            return sides_shape(value)
-        case History():
-            return history_shape(value, "p95")
-    return _report_shape(value)
-
-
-def _report_shape(value: Any) -> Shape:
-    from astraguard_store.reports import CheckReport, ImportReport, MergeReport, PruneReport
-    from astraguard_store.verdict.values import Calibration, GateReport
-
-    match value:
-        case CheckReport() | ImportReport() | MergeReport() | PruneReport():
-            return report_shape(value)
-        case GateReport():
-            return gate_shape(value)
-        case Calibration():
-            return calibration_shape(value)
-    return shape_of(value)
-
-
-def shape_of(value: Any) -> Shape:
-    """Return the fields of a dataclass or named tuple, in their order, as JSON has them."""
-    names = getattr(value, "_fields", None) or [field.name for field in fields(value)]
-    return {name: _plain(getattr(value, name)) for name in names}
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* as JSON has it; null where JSON has no number for it."""
-    match value:
-        case AtLeast():
-            # A key of its own has the bound.
-            return None
-        case str() | int() | None:
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime():
-            return value.isoformat(timespec="microseconds")
-        case bytes():
-            return value.hex()
-        case Path():
-            return str(value)
-    return _plain_items(value)
-
-
-def _plain_items(value: Any) -> Any:
-    """Return a list, a mapping, or a value with fields, as JSON has it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return [_plain(item) for item in value]
-    return shape_of(value)
+# By name: importing them all would cost each command more than what it shows.
+_SHAPES: Final[Mapping[str, Callable[[Any], Shape]]] = {
+    "Calibration": lambda found: {**_fields_of(found), "detectable": found.detectable},
+    "CheckReport": lambda report: {**_fields_of(report), "sound": report.is_sound},
+    "Comparison": comparison_shape,
+    "GateReport": gate_shape,
+    "History": history_shape,
+    "ImportReport": _report_shape,
+    "MergeReport": _report_shape,
+    "MetricChange": _change_shape,
+    "PruneReport": lambda report: {**_fields_of(report), "freed_bytes": report.freed_bytes},
+    "PushReport": _report_shape,
+    "RunSummary": _run_shape,
+    "TimeSlice": _slice_shape,
+    "ValueChange": _value_shape,
+}

@@ -14,7 +14,6 @@ from astraguard_store.presentation.numbers import (
     count_text,
     in_unit,
     is_difference,
-    shows_no_change,
     unit_of,
 )
 
@@ -144,7 +143,7 @@ def is_slower(value: ValueChange, statistic: str) -> bool | None:
 def _is_visible(value: ValueChange) -> bool:
     if not is_difference(value.baseline, value.candidate):
         return False
-    return not shows_no_change(change_text(value.relative_change))
+    return change_text(value.relative_change) != "0.0 %"
 
 
 def _differs(value: ValueChange, statistic: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from math import isinf
 from typing import TYPE_CHECKING
 
@@ -102,9 +102,13 @@ def headline(report: GateReport) -> str:
     blocking = [cell for cell in report.cells if not cell.excludes_regression]
     match report.verdict:
         case "regressed":
-            text = _headline_of_regressed(report.regressed)
+            more = len(report.regressed) - 1
+            text = f"REGRESSED: {_got(report.regressed[0])}" + (
+                f"; and {more} more" if more else ""
+            )
         case "improved":
-            text = f"IMPROVED: {_got(_first(report.cells, 'improved'))}, and nothing got worse"
+            best = next(cell for cell in report.cells if cell.verdict == "improved")
+            text = f"IMPROVED: {_got(best)}, and nothing got worse"
         case "inconclusive" if blocking:
             text = f"INCONCLUSIVE: {_may(blocking[0])}"
         case "inconclusive":
@@ -117,17 +121,7 @@ def headline(report: GateReport) -> str:
     return f"{text} (on assumed noise)" if report.rests_on_assumed_noise else text
 
 
-def _first(cells: Iterable[CellVerdict], verdict: str) -> CellVerdict:
-    return next(cell for cell in cells if cell.verdict == verdict)
-
-
-def _headline_of_regressed(cells: Sequence[CellVerdict]) -> str:
-    more = len(cells) - 1
-    return f"REGRESSED: {_got(cells[0])}" + (f"; and {more} more" if more else "")
-
-
 def _got(cell: CellVerdict) -> str:
-    """Return what became of a cell that regressed or improved."""
     if cell.statistic in _SHARES:
         was = {
             "missed": f"are missed, {value_text(cell, 'baseline')} before",
@@ -141,7 +135,6 @@ def _got(cell: CellVerdict) -> str:
 
 
 def _may(cell: CellVerdict) -> str:
-    """Return what a cell that isn't settled may be."""
     if cell.high is None or isinf(cell.high):
         return f"{name_of(cell)} falls among missed events"
     if cell.statistic == "deadline":
@@ -228,9 +221,12 @@ def _why_regressed(cell: CellVerdict, sure: str) -> str:
 
 def facts(report: GateReport) -> list[tuple[str, str]]:
     """Return (name, value) of what a verdict was made of, and why it is what it is."""
+    baseline = few_names(report.baseline, 3)
+    if report.baseline_name:
+        baseline = f"{report.baseline_name} ({counted(len(report.baseline), 'run')})"
     found = [
         ("candidate", few_names(report.candidates, 3)),
-        ("baseline", _baseline_text(report)),
+        ("baseline", baseline),
         ("noise", noise_text(report)),
     ]
     if report.reference_change is not None:
@@ -245,12 +241,6 @@ def facts(report: GateReport) -> list[tuple[str, str]]:
         )
         for change in report.provenance_changes
     ]
-
-
-def _baseline_text(report: GateReport) -> str:
-    if report.baseline_name:
-        return f"{report.baseline_name} ({counted(len(report.baseline), 'run')})"
-    return few_names(report.baseline, 3)
 
 
 def notes(report: GateReport) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,20 +64,21 @@ class Report:
     def commands(self) -> list[str]:
         """Return the commands that show the same in a terminal."""
         if self.baseline is None:
-            called = [f"show {_word(run.run_id)}" for run in self.runs]
+            called = [f"show {shlex.quote(run.run_id)}" for run in self.runs]
         else:
-            before = _word(self.baseline.run_id)
-            compared = [f"compare {before} {_word(run.run_id)}" for run in self.runs]
+            before = shlex.quote(self.baseline.run_id)
+            compared = [f"compare {before} {shlex.quote(run.run_id)}" for run in self.runs]
             called = [*self._gate(), *compared]
-        return [f"astraguard-store {words} --results {_word(self.place)}" for words in called]
+        return [
+            f"astraguard-store {words} --results {shlex.quote(self.place)}" for words in called
+        ]
 
     def _gate(self) -> list[str]:
-        """Return the words of the command of the verdict, if there is one."""
         if self.verdict is None:
             return []
         against = self.verdict.baseline_name or ",".join(self.verdict.baseline)
-        names = " ".join(map(_word, self.verdict.candidates))
-        return [f"gate {names} --baseline {_word(against)}"]
+        names = " ".join(map(shlex.quote, self.verdict.candidates))
+        return [f"gate {names} --baseline {shlex.quote(against)}"]
 
 
 def collect(
@@ -116,9 +118,3 @@ def collect(
         why_not,
         {run_id: over_time(repository, run_id, _SLICES) for run_id in ids},
     )
-
-
-def _word(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)

@@ -9,22 +9,21 @@ from astraguard_store.distributions import Distribution
 from astraguard_store.model import RunSummary
 from astraguard_store.presentation import text
 from astraguard_store.presentation import verdict_texts as words
-from astraguard_store.presentation.html import Html, figure, table, tag
+from astraguard_store.presentation.brief import brief_table
+from astraguard_store.presentation.html import Html, document, figure, table, tag
 from astraguard_store.presentation.style import CSS
 from astraguard_store.presentation.svg import changes_svg, distribution_svg, times_svg
-from astraguard_store.presentation.tables import Table
-from astraguard_store.quantile_changes import quantile_changes
-from astraguard_store.report.content import Report
-from astraguard_store.report.tables import (
+from astraguard_store.presentation.tables import (
     attachments_table,
-    changes_table,
-    deciding_table,
-    differences_table,
     machine_table,
+    provenance_table,
     runs_table,
     satellites_table,
     statistics_table,
+    verdict_table,
 )
+from astraguard_store.quantile_changes import quantile_changes
+from astraguard_store.report.content import Report
 from astraguard_store.verdict.values import GateReport
 
 # Whoever opens the file is told by it, too, that nothing in it may run or be loaded.
@@ -42,16 +41,9 @@ _ABOUT_CHANGES = (
 
 def render(report: Report) -> str:
     """Return the HTML document."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("title", f"Latency report: {report.title}"),
-        tag("style", Html(CSS)),
-    )
+    policy = tag("meta", http_equiv="Content-Security-Policy", content=_POLICY)
     body = tag("body", tag("main", _sections(report)))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+    return document(f"Latency report: {report.title}", body, policy, tag("style", Html(CSS)))
 
 
 def _sections(report: Report) -> Iterator[Html]:
@@ -67,18 +59,18 @@ def _sections(report: Report) -> Iterator[Html]:
     yield tag("p", f"{_ABOUT}{_ABOUT_CHANGES * bool(report.baseline)}", class_="soft")
     for distribution in report.distributions:
         yield from _figures(report, distribution)
-        yield _table(
-            statistics_table(report.all_runs, distribution.metric_type),
+        yield table(
+            *statistics_table(report.all_runs, distribution.metric_type),
             f"{distribution.metric_type}: exact statistics of each run",
         )
     last = report.runs[-1] if report.runs else report.all_runs[-1]
     yield tag("h2", f"Satellites of {last.run_id}")
     for metric_type in sorted(last.metrics):
-        yield _table(
-            satellites_table(last, metric_type), f"{metric_type}: the slowest satellite first"
+        yield table(
+            *satellites_table(last, metric_type), f"{metric_type}: the slowest satellite first"
         )
     yield tag("h2", "The runs")
-    yield _table(runs_table(report.all_runs), "What the runs were")
+    yield table(*runs_table(report.all_runs), "What the runs were")
     yield from belongings(report.all_runs)
     yield tag("h2", "How to see it again")
     commands = tag("code", "\n".join(report.commands()))
@@ -110,14 +102,14 @@ def comparison_section(comparison: Comparison) -> Iterator[Html]:
     yield tag("h2", f"What changed in {comparison.candidate} against {comparison.baseline}")
     for warning in comparison.warnings:
         yield tag("p", f"Warning: {warning}.", class_="note")
-    yield _table(
-        changes_table(comparison),
+    yield table(
+        *brief_table(comparison),
         f"{comparison.candidate}: the worst first; baseline → candidate",
     )
     if comparison.provenance_changes:
         yield tag("h3", f"What was different about {comparison.candidate}")
-        yield _table(
-            differences_table(comparison),
+        yield table(
+            *provenance_table(comparison, comparison.baseline, comparison.candidate),
             f"{comparison.candidate}: software, machine and scenario",
         )
 
@@ -136,7 +128,7 @@ def verdict_section(verdict: GateReport | None, why_not: str | None) -> Iterator
         tag("ul", [tag("li", note) for note in words.notes(verdict)])
         if words.notes(verdict)
         else None,
-        _table(deciding_table(verdict), "What decides"),
+        table(*verdict_table(words.worst(verdict)), "What decides"),
         tag("p", f"{rest[:1].upper()}{rest[1:]}.", class_="soft") if rest else None,
         table(text.words("", ""), facts, caption="Why", long=True),
         class_=f"verdict {verdict.verdict}",
@@ -155,10 +147,6 @@ def belongings(
     """
     machine, attached = machine_table(runs), attachments_table(runs, link)
     if machine:
-        yield _table(machine, "What else the machine did while it recorded: the worst of a run")
+        yield table(*machine, "What else the machine did while it recorded: the worst of a run")
     if attached:
-        yield _table(attached, "Files that were attached")
-
-
-def _table(made: Table, caption: str) -> Html:
-    return table(made.columns, made.rows, caption=caption)
+        yield table(*attached, "Files that were attached")

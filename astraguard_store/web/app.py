@@ -61,19 +61,7 @@ def make_app(
     routes = [Route("/style.css", style, methods=["GET"])]
     attached = _attached(repository)
     routes.append(Route("/run/{run_id}/attached/{name}", attached, methods=["GET"]))
-    for path, make in _makers(repository).items():
-        routes.append(Route(f"/json{path}", _endpoint(make, as_json=True), methods=["GET"]))
-        routes.append(Route(path, _endpoint(make, as_json=False), methods=["GET"]))
-    middleware = [
-        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
-        Middleware(BaseHTTPMiddleware, dispatch=_guarded(token)),
-    ]
-    return Starlette(routes=routes, middleware=middleware)
-
-
-def _makers(repository: RunRepository) -> dict[str, _Make]:
-    """Return {path: what makes its page}."""
-    return {
+    makers: dict[str, _Make] = {
         "/": lambda request: pages.runs_page(repository, request.query_params),
         "/run/{run_id}": lambda request: pages.run_page(repository, request.path_params["run_id"]),
         "/running": lambda request: pages.running_page(repository, request.query_params),
@@ -85,29 +73,42 @@ def _makers(repository: RunRepository) -> dict[str, _Make]:
         "/history": lambda request: pages.history_page(repository, request.query_params),
         "/sql": lambda request: pages.sql_page(repository, request.query_params),
     }
+    for path, make in makers.items():
+        routes.append(Route(f"/json{path}", _endpoint(make, as_json=True), methods=["GET"]))
+        routes.append(Route(path, _endpoint(make, as_json=False), methods=["GET"]))
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(BaseHTTPMiddleware, dispatch=_guarded(token)),
+    ]
+    refused = {StoreError: _refused}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=refused)
 
 
 def _endpoint(make: _Make, *, as_json: bool) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        status = 200
-        try:
-            page = await run_in_threadpool(make, request)
-        except StoreError as error:
-            page, status = pages.error_page(error), pages.status_of(error)
-        if as_json:
-            return JSONResponse(page.data, status)
-        query = f"?{request.url.query}" if request.url.query else ""
-        url = f"/json{quote(request.url.path)}{query}"
-        return _answer_of(page, status, url)
+        page = await run_in_threadpool(make, request)
+        return JSONResponse(page.data) if as_json else _answer(request, page)
 
     return answer
 
 
-def _answer_of(page: pages.Page, status: int, json_url: str) -> Response:
+def _answer(request: Request, page: pages.Page, status: int = 200) -> Response:
+    # A file that was attached has no JSON.
+    path = "/" if "name" in request.path_params else quote(request.url.path)
+    query = f"?{request.url.query}" if request.url.query else ""
     # Half a surrogate pair, as in a damaged file's name, is shown and is no error.
-    content = pages.document(page, json_url).encode("utf-8", "backslashreplace")
+    content = pages.document(page, f"/json{path}{query}").encode("utf-8", "backslashreplace")
     headers = {"Refresh": str(page.refresh_s)} if page.refresh_s else None
     return Response(content, status, headers, media_type="text/html")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Return what is said where the store can't answer."""
+    is_missing = "name" in request.path_params and isinstance(error, ArtifactReadError)
+    page, status = pages.error_page(error), 404 if is_missing else pages.status_of(error)
+    if request.url.path.startswith("/json"):
+        return JSONResponse(page.data, status)
+    return _answer(request, page, status)
 
 
 def _attached(repository: RunRepository) -> Callable[[Request], Awaitable[Response]]:
@@ -117,13 +118,8 @@ def _attached(repository: RunRepository) -> Callable[[Request], Awaitable[Respon
         return attached_file(repository.results_dir, repository.get(run_id), name)
 
     async def answer(request: Request) -> Response:
-        run_id, name = request.path_params["run_id"], request.path_params["name"]
-        try:
-            size, chunks = await run_in_threadpool(find, run_id, name)
-        except ArtifactReadError as error:
-            return _answer_of(pages.error_page(error), 404, "/json/")
-        except StoreError as error:
-            return _answer_of(pages.error_page(error), pages.status_of(error), "/json/")
+        name = request.path_params["name"]
+        size, chunks = await run_in_threadpool(find, request.path_params["run_id"], name)
         headers = {
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
             "Content-Length": str(size),

@@ -14,22 +14,17 @@ from astraguard_store.exceptions import (
     QueryError,
     RunNotFoundError,
 )
-from astraguard_store.history import GROUPS, steps_of
+from astraguard_store.history import GROUPS
 from astraguard_store.judging import find_standard, judge
 from astraguard_store.model import RunHeaders, RunState, RunSummary
 from astraguard_store.over_time import over_time
-from astraguard_store.presentation import numbers, text
-from astraguard_store.presentation.html import Html, figure, table, tag
+from astraguard_store.presentation import html, numbers, text
+from astraguard_store.presentation.html import Child, Html, figure, table, tag
 from astraguard_store.presentation.shapes import (
-    comparison_shape,
-    differences_shape,
     distributions_shape,
-    gate_shape,
-    history_shape,
     listed_shape,
-    over_time_shape,
-    report_shape,
-    run_shape,
+    plain,
+    shape_of,
 )
 from astraguard_store.presentation.svg import (
     changes_svg,
@@ -37,10 +32,14 @@ from astraguard_store.presentation.svg import (
     history_svg,
     times_svg,
 )
-from astraguard_store.presentation.tables import Table, units_table
+from astraguard_store.presentation.tables import (
+    history_table,
+    satellites_table,
+    statistics_table,
+    units_table,
+)
 from astraguard_store.quantile_changes import QuantileChanges, quantile_changes
 from astraguard_store.report.page import belongings, comparison_section, verdict_section
-from astraguard_store.report.tables import satellites_table, statistics_table
 from astraguard_store.run_names import resolve_run
 from astraguard_store.store.schema_versions import described_schema
 from astraguard_store.store.seeing import summaries
@@ -91,21 +90,17 @@ def document(page: Page, json_url: str) -> str:
         tag("a", "JSON", href=json_url),
         aria_label="pages",
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{page.title} - astraguard_store"),
+    if page.is_part:
+        heading = tag("h1", page.title, class_="hidden")
+        body = tag("body", tag("main", heading, page.body), class_="part")
+    else:
+        body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
+    return html.document(
+        f"{page.title} - astraguard_store",
+        body,
         tag("link", rel="icon", href="data:,"),
         tag("link", rel="stylesheet", href="/style.css"),
     )
-    if page.is_part:
-        body = tag(
-            "body", tag("main", tag("h1", page.title, class_="hidden"), page.body), class_="part"
-        )
-    else:
-        body = tag("body", navigation, tag("main", tag("h1", page.title), page.body))
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -149,23 +144,16 @@ def runs_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     columns = text.words("compare", "run", "recorded (UTC)", "scenario", "state")
     columns += text.numbers(f"{metric} p95 {unit.name}" if metric else "p95", "measurements")
     columns += text.words("tags")
-    filters = tag(
-        "form",
+    filters = _form(
+        "/",
+        "Filter",
         _field("scenario", "Scenario", asked),
         _field("tag", "Tag or tag=value", asked),
         _choice("state", "State", ["", *get_args(RunState)], asked.get("state", ""), empty="any"),
         _field("metric", "Metric type", asked),
-        tag("button", "Filter", type="submit"),
-        method="get",
-        action="/",
     )
-    listed = tag(
-        "form",
-        table(columns, rows, caption=text.counted(len(rows), "run")),
-        tag("button", "Compare the ticked runs (2 to 4)", type="submit"),
-        method="get",
-        action="/compare",
-    )
+    found = table(columns, rows, text.counted(len(rows), "run"))
+    listed = _form("/compare", "Compare the ticked runs (2 to 4)", found)
     body = [_frame("/running", "runs that are being recorded")] if before is None else []
     body += [filters, listed if rows else tag("p", "There are no such runs.")]
     if is_more:
@@ -192,18 +180,20 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     run = repository.get(resolve_run(repository, run_id))
     known = [[n.replace("_", " "), text.provenance_text(v)] for n, v in run.provenance.known()]
     known.append(["tags", text.tags_text(run.tags) or "-"])
+    began = "Began" if run.state == "running" else "Recorded"
+    units = run.provenance.units
     body = [
         *_state(run),
-        tag("p", f"{_verb(run)} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
+        tag("p", f"{began} {text.time_text(run.recorded_at)} UTC, revision {run.revision}."),
         table(text.words("", ""), known, caption="What the run was", long=True),
-        *_units(run),
+        *([table(*units_table(units), "Which hardware each satellite was")] if units else []),
         *belongings([run], _attached_link),
     ]
     trends = over_time(repository, run.run_id, _SLICES)
     distributions = []
     for metric_type in sorted(run.metrics):
         body.append(tag("h2", metric_type))
-        body.append(_made(statistics_table([run], metric_type), f"{metric_type}: statistics"))
+        body.append(table(*statistics_table([run], metric_type), f"{metric_type}: statistics"))
         distributions.append(repository.distribution(metric_type, [run.run_id]))
         body.append(figure(distribution_svg(distributions[-1])))
         over = [(run.run_id, trends.get(metric_type, []))]
@@ -211,8 +201,8 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
         url = f"/history?{urlencode({'metric': metric_type})}"
         body.append(tag("p", tag("a", f"History of {metric_type}", href=url)))
         body.append(
-            _made(
-                satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
+            table(
+                *satellites_table(run, metric_type), f"{metric_type}: the slowest satellite first"
             )
         )
     files = [[a.path, numbers.size_text(a.bytes), (a.sha256 or "-")[:12]] for a in run.artifacts]
@@ -223,19 +213,15 @@ def run_page(repository: RunRepository, run_id: str) -> Page:
     else:
         body.append(tag("p", "It has no files.", class_="soft"))
     shape = {
-        **run_shape(run),
+        **shape_of(run),
         "distributions": distributions_shape(distributions),
-        "over_time": over_time_shape(trends),
+        "over_time": plain(trends),
     }
     return Page(f"Run {run.run_id}", body, shape)
 
 
 def _attached_link(run_id: str, name: str) -> Html:
     return tag("a", name, href=f"{_run_url(run_id)}/attached/{quote(name, safe='')}", download="")
-
-
-def _verb(run: RunSummary) -> str:
-    return "Began" if run.state == "running" else "Recorded"
 
 
 def _state(run: RunSummary) -> list[Html]:
@@ -248,12 +234,6 @@ def _state(run: RunSummary) -> list[Html]:
         ]
     error = f": {run.error}" if run.error else ""
     return [tag("p", f"This run is {run.state}{error}. It has what was recorded.", class_="note")]
-
-
-def _units(run: RunSummary) -> list[Html]:
-    if not run.provenance.units:
-        return []
-    return [_made(units_table(run.provenance.units), "Which hardware each satellite was")]
 
 
 def running_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
@@ -340,10 +320,10 @@ def compare_page(
         changes = changes_svg(metric_type, baseline.run_id, differences[metric_type])
         body.append(figure(changes))
     shape = {
-        "comparisons": [comparison_shape(one, by_satellite=False) for one in comparisons],
-        "verdict": gate_shape(judged.report) if judged.report else None,
+        "comparisons": [shape_of(one) for one in comparisons],
+        "verdict": shape_of(judged.report) if judged.report else None,
         "distributions": distributions_shape(distributions),
-        "differences": differences_shape(differences),
+        "differences": plain(differences),
     }
     return Page("Comparison", body, shape)
 
@@ -353,16 +333,9 @@ def _baselines_form(repository: RunRepository, run_ids: Sequence[str]) -> list[H
     names = _baseline_names(repository)
     if not names:
         return []
-    return [
-        tag(
-            "form",
-            [tag("input", type="hidden", name="run", value=run_id) for run_id in run_ids],
-            _choice("baseline", "Judge by the baseline", names, names[0]),
-            tag("button", "Judge", type="submit"),
-            method="get",
-            action="/compare",
-        )
-    ]
+    runs = [tag("input", type="hidden", name="run", value=run_id) for run_id in run_ids]
+    by = _choice("baseline", "Judge by the baseline", names, names[0])
+    return [_form("/compare", "Judge", runs, by)]
 
 
 def _baseline_names(repository: RunRepository) -> list[str]:
@@ -378,62 +351,34 @@ def history_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     metric = asked.get("metric") or text.usual_metric(newest) or ""
     by = asked.get("by") or None
     names, baseline = _baseline_names(repository), asked.get("baseline") or None
-    form = tag(
-        "form",
+    form = _form(
+        "/history",
+        "Show",
         _choice("metric", "Metric type", types, metric),
         _choice("by", "Taken apart by", ["", *GROUPS], by or ""),
         _choice("baseline", "Held against the baseline", ["", *names], baseline or "")
         if names
         else [],
-        tag("button", "Show", type="submit"),
-        method="get",
-        action="/history",
     )
     if not metric:
         return Page("History", [form, tag("p", "There are no runs yet.")], {"points": []})
     history = repository.history(metric, by=by, limit=_HISTORY_RUNS, baseline=baseline)
-    unit = numbers.unit_of(point.summary.p95 for point in history.points)
-    steps = steps_of(history, "p95")
-    rows = [
-        [
-            _run_link(point.run_id),
-            text.time_text(point.recorded_at),
-            *([point.group or "-"] if by else []),
-            numbers.in_unit(point.summary.p95, unit),
-            numbers.change_text(steps[point].change) if point in steps else "",
-            numbers.count_text(point.summary.missed),
-            (point.git_commit or "-")[:12],
-        ]
-        for point in reversed(history.points)
-    ]
-    columns = [
-        *text.words("run", "recorded (UTC)", *([by] if by else [])),
-        *text.numbers(f"p95 {unit.name}"),
-    ]
-    columns += [*text.numbers("change", "missed"), *text.words("commit")]
+    columns, rows = history_table(history)
+    newest_first = [[_run_link(run_id), *cells] for run_id, *cells in reversed(rows)]
     body = [
         form,
         figure(history_svg(history)),
-        table(columns, rows, caption=f"{metric}, newest first"),
+        table(columns, newest_first, f"{metric}, newest first"),
     ]
-    return Page(f"History of {metric}", body, history_shape(history, "p95"))
+    return Page(f"History of {metric}", body, shape_of(history))
 
 
 def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     """Return the answer to a statement that only reads, or why there is none."""
     sql = asked.get("sql", "")
-    form = tag(
-        "form",
-        tag(
-            "label",
-            "One statement that only reads",
-            tag("textarea", sql, name="sql"),
-            class_="full",
-        ),
-        tag("button", "Run", type="submit"),
-        method="get",
-        action="/sql",
-    )
+    statement = tag("textarea", sql, name="sql")
+    labelled = tag("label", "One statement that only reads", statement, class_="full")
+    form = _form("/sql", "Run", labelled)
     if not sql.strip():
         views = _views(repository)
         said = (
@@ -453,7 +398,7 @@ def sql_page(repository: RunRepository, asked: Mapping[str, str]) -> Page:
     return Page(
         "SQL",
         [form, table(text.words(*answer.columns), rows, caption=caption)],
-        report_shape(answer),
+        shape_of(answer),
     )
 
 
@@ -484,6 +429,11 @@ def _run_link(run_id: str) -> Html:
     return tag("a", run_id, href=_run_url(run_id))
 
 
+def _form(action: str, said: str, *fields: Child) -> Html:
+    button = tag("button", said, type="submit")
+    return tag("form", *fields, button, method="get", action=action)
+
+
 def _field(name: str, label: str, asked: Mapping[str, str]) -> Html:
     return tag("label", label, tag("input", name=name, value=asked.get(name, "")))
 
@@ -493,7 +443,3 @@ def _choice(
 ) -> Html:
     made = [tag("option", n or empty, value=n, selected=n == chosen) for n in names]
     return tag("label", label, tag("select", made, name=name))
-
-
-def _made(made: Table, caption: str) -> Html:
-    return table(made.columns, made.rows, caption=caption)

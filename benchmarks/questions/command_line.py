@@ -23,6 +23,10 @@ COMMANDS = {
     "recent": ("recent",),
     "show": ("show", "run_0"),
     "compare": ("compare", "run_0", "run_1"),
+    "history": ("history", "fault_detection"),
+    "percentiles": ("percentiles", "fault_detection"),
+    "query": ("query", "SELECT run_id FROM v_runs"),
+    "check": ("check",),
 }
 
 
@@ -37,7 +41,7 @@ def ask(bench: Bench) -> list[Section]:
     started = [program] if program else [sys.executable, "-m", "astraguard_store"]
     rounds = bench.size(15, 3)
     sections = []
-    # Each start is half a second of CPU.
+    # Each start is a quarter of a second of CPU.
     for key in ("recent",) if bench.quick else COMMANDS:
         arguments = COMMANDS[key]
         command = [*started, *arguments]
