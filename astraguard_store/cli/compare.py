@@ -272,12 +272,15 @@ def _fitting(
                 return layout
         # The last layout, with shorter names, as long as these differ.
         longest = max(cell_len(printable(line.metric_type)) for line in lines) - over
-        names = {line.metric_type for line in lines}
-        is_told_apart = len(names) == len({_shortened(name, longest) for name in names})
-        if has_signs and longest >= _SHORTEST_NAME and is_told_apart:
+        if has_signs and longest >= _SHORTEST_NAME and _still_differ(lines, longest):
             return layouts[-1]._replace(longest_name=longest)
     # It will be one field a line.
     return _Layout(is_joined=False)
+
+
+def _still_differ(lines: Sequence[BriefLine], longest: int) -> bool:
+    names = {line.metric_type for line in lines}
+    return len(names) == len({_shortened(name, longest) for name in names})
 
 
 def _shortened(name: str, longest: int | None) -> str:
