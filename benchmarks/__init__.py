@@ -15,6 +15,6 @@ absolute times drift with the machine.
     ├─ targets          the announced targets, and whether a result meets them
     ├─ tables · plot    text, Markdown, curves
     └─ harness · results · machine · stores · workloads
-    targets_table       the table of targets in docs/performance.md, from a stored result
+    page_tables         the tables of docs/performance.md, from a stored result
     phases              where our time goes, for docs/performance.md
 """

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Time astraguard_store beside the file-based variants it replaces and "
         "beside the floor. Exit status 1 where a target is missed, 130 after Ctrl-C, which "
         "keeps what was measured.",
-        epilog="python -m benchmarks.targets_table puts a stored result's table into "
+        epilog="python -m benchmarks.page_tables puts a stored result's tables into "
         "docs/performance.md; python -m benchmarks.phases measures where our time goes.",
     )
     parser.add_argument(

@@ -101,7 +101,7 @@ TARGETS = (
     _limit("analyst.percentiles_by_run", 5.0),
     _limit("analyst.prune_dry", 1.0),
     _limit("prune", 0.5e-3),
-    _limit("command_line.recent", 0.3),
+    *(_limit(f"command_line.{command}", 0.3) for command in ("help", "recent", "show")),
     _times("cold_start", 1.5, DEPENDENCIES),
     _times("cold_start.new", 1.5, DEPENDENCIES),
     _times("memory", 3, COLUMNS),

@@ -1,15 +1,14 @@
-"""The peers of the benchmarks: each keeps what ours keeps, and the page shows what was stored."""
+"""The peers of the benchmarks: each keeps what ours keeps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from bench_results import ROOT
 from recordings import recorded
 
 from astraguard_store import RunRepository
-from benchmarks import peers, peers_table
+from benchmarks import peers
 
 METRIC = "fault_detection"
 
@@ -47,7 +46,3 @@ def test_each_lists_the_newest_first(installed: dict[str, peers.Peer]) -> None:
 def test_each_compares_what_both_runs_have(installed: dict[str, peers.Peer]) -> None:
     for name, peer in installed.items():
         assert METRIC in repr(peer.compare("first", "second")), name
-
-
-def test_the_page_has_the_table_of_the_stored_result() -> None:
-    assert peers_table.main(["--check", str(ROOT / "docs" / "performance.md")]) == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bench_results import ROOT, a_result, timed
 
-from benchmarks import plot, tables, targets_table
+from benchmarks import page_tables, peers, plot, tables
 from benchmarks.harness import section
 from benchmarks.results import OURS, OURS_NORMAL, SEQUENTIAL, THREADED, Result
 from benchmarks.targets import (
@@ -25,6 +25,11 @@ from benchmarks.targets import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PLACES = "\n".join(
+    f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->" for name in page_tables.TABLES
+)
+"""A page in which each table has its place."""
 
 # Targets are judged as announced.
 
@@ -98,7 +103,7 @@ def test_quantities_have_three_digits(value: float, unit: str, text: str) -> Non
     assert tables.render_quantity(value, unit) == text
 
 
-def test_targets_table_says_met_or_missed() -> None:
+def test_page_tables_says_met_or_missed() -> None:
     fast = timed("record", ours=1e-6, normal=1e-6, sequential=2e-6)
     slow = timed("save.1000", ours=5e-3, sequential=9e-3, threaded=10e-3)
 
@@ -110,7 +115,7 @@ def test_targets_table_says_met_or_missed() -> None:
     assert "--quick" in text
 
 
-def test_targets_table_says_what_was_not_judged() -> None:
+def test_page_tables_says_what_was_not_judged() -> None:
     fast = timed("record", ours=1e-6, sequential=2e-6)
     small = replace(timed("size", ours=1.0), reduced=True)
 
@@ -161,7 +166,7 @@ def test_missed_limit_is_put_in_proportion_and_a_met_one_is_not() -> None:
 
     assert tables.proportions(result) == [said]
     assert said in tables.render_targets(result)
-    assert said in targets_table.render_markdown(result)
+    assert said in page_tables.render_targets(result)
 
 
 def test_result_survives_its_file() -> None:
@@ -189,31 +194,44 @@ def test_growth_curve_goes_as_far_as_its_side() -> None:
 # The table in docs/performance.md is that of the stored result.
 
 
-@pytest.mark.parametrize("newer", [[], ["--newer"]])
-def test_tables_in_the_page_are_those_of_the_stored_results(newer: list[str]) -> None:
-    page = ROOT / "docs" / "performance.md"
-
-    assert targets_table.main(["--check", str(page), *newer]) == 0
+def test_tables_in_the_page_are_those_of_the_stored_result() -> None:
+    assert page_tables.main(["--check", str(ROOT / "docs" / "performance.md")]) == 0
 
 
-def test_stored_results_judge_every_target() -> None:
-    full = targets_table.without_newer(Result.read(targets_table.STORED))
-    newer = Result.read(targets_table.NEWER_STORED)
+def test_stored_result_judges_every_target() -> None:
+    stored = Result.read(page_tables.STORED)
 
-    judged = {verdict.target for result in (full, newer) for verdict in judge(result)}
+    assert {verdict.target for verdict in judge(stored)} == set(TARGETS)
 
-    assert judged == set(TARGETS)
+
+def test_what_no_target_is_about_has_a_table_of_its_own() -> None:
+    limited = timed("analyst.join", ours=1e-3)
+    other = timed("analyst.recent_tag", ours=2e-3)
+
+    text = page_tables.render_costs(a_result(limited, other, timed("growth.get.100", ours=1.0)))
+
+    assert text.splitlines()[2:] == ["| analyst.recent_tag | 2.00 ms |"]
+
+
+def test_ours_is_held_against_the_fastest_peer() -> None:
+    sides = {OURS: [3.0], peers.PLAIN_SQLITE: [2.0], peers.PARQUET: [9.0]}
+
+    text = page_tables.render_peers(a_result(section("peers.get", "get, beside peers", sides)))
+
+    assert text.splitlines()[2:] == [
+        "| get | 3.00 s | 2.00 s | 9.00 s | 1.5× slower than sqlite3 + JSON |"
+    ]
 
 
 def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Path) -> None:
     page, stored = tmp_path / "page.md", tmp_path / "result.json"
-    page.write_text(f"above\n{targets_table.BEGIN}\nold\n{targets_table.END}\nbelow\n")
+    page.write_text(f"above\n{PLACES}\nbelow\n")
     a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
-    written = targets_table.main([str(stored), "--write", str(page)])
-    checked = targets_table.main([str(stored), "--check", str(page)])
+    written = page_tables.main([str(stored), "--write", str(page)])
+    checked = page_tables.main([str(stored), "--check", str(page)])
     page.write_text(page.read_text().replace("2.00×", "3.00×"))
-    edited = targets_table.main([str(stored), "--check", str(page)])
+    edited = page_tables.main([str(stored), "--check", str(page)])
 
     assert (written, checked, edited) == (0, 0, 1)
 
@@ -224,7 +242,7 @@ def test_written_table_passes_its_check_and_an_edited_one_does_not(tmp_path: Pat
         ({"quick": True}, "--quick"),
         ({"complete": False}, "interrupted"),
         ({"durability": "full"}, "of durability full only"),
-        ({"questions": ["record", "save"]}, "without the questions batch, get"),
+        ({"questions": ["record", "save"]}, "without the questions live, batch, get"),
     ],
 )
 @pytest.mark.parametrize("option", [None, "--write", "--check"])
@@ -236,10 +254,10 @@ def test_result_that_is_no_full_run_s_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     page, stored = tmp_path / "page.md", tmp_path / "result.json"
-    page.write_text(f"{targets_table.BEGIN}\nold\n{targets_table.END}\n")
+    page.write_text(PLACES)
     a_result(timed("record", ours=1e-6, sequential=2e-6), **settings).write(stored)
 
-    status = targets_table.main([str(stored), *([option, str(page)] if option else [])])
+    status = page_tables.main([str(stored), *([option, str(page)] if option else [])])
 
     shown = capsys.readouterr()
     assert (status, shown.out) == (1, "")
@@ -257,7 +275,7 @@ def test_unreadable_result_is_one_line(
     if content is not None:
         stored.write_bytes(content)
 
-    status = targets_table.main([str(stored)])
+    status = page_tables.main([str(stored)])
 
     (line,) = capsys.readouterr().err.splitlines()
     assert status == 1
@@ -268,7 +286,7 @@ def test_missing_page_fails_the_check(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     a_result().write(stored)
 
-    assert targets_table.main([str(stored), "--check", str(tmp_path / "page.md")]) == 1
+    assert page_tables.main([str(stored), "--check", str(tmp_path / "page.md")]) == 1
 
 
 def test_page_without_markers_fails_the_check(tmp_path: Path) -> None:
@@ -276,7 +294,7 @@ def test_page_without_markers_fails_the_check(tmp_path: Path) -> None:
     page.write_text("no table here\n")
     a_result(timed("record", ours=1e-6, sequential=2e-6)).write(stored)
 
-    assert targets_table.main([str(stored), "--check", str(page)]) == 1
+    assert page_tables.main([str(stored), "--check", str(page)]) == 1
 
 
 def test_the_table_of_pages_is_put_into_a_page(tmp_path: Path) -> None:
