@@ -121,8 +121,10 @@ def _copy_run(source: FolderSource | FolderRuns, run_id: str, copies: RunsTarget
         for file in files:
             copies.add(run.summary, file)
         for attached in run.summary.attachments:
-            name = f"{ATTACHMENTS_NAME}/{attached.name}"
-            copies.add_beside(run.summary, name, _content(source.root, run_id, attached))
+            content = _content(source.root, run_id, attached)
+            # Its name and what was noted are checked before a file is made by that name.
+            next(content)
+            copies.add_beside(run.summary, f"{ATTACHMENTS_NAME}/{attached.name}", content)
         notes = notes_of(run.summary, run.utc_offset_s, run.save_sha256, **of_run._asdict())
         copies.add_beside(run.summary, NOTES_NAME, iter([render_run_notes(notes)]))
         return len(files) + len(run.summary.attachments)
