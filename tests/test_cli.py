@@ -794,7 +794,8 @@ def test_demo_saves_lists_and_compares_two_flights(tmp_path: Path) -> None:
     assert "demo-slow: " in flights
     assert [line for line in flights.splitlines() if len(line) > 80] == []
     # Which percentile it is of stands beside it, or above the table if there is no room.
-    row = r"^fault_detection ms .* \+[\d.]+(×| %)( p\d\d)? +0→1"
+    # The latencies are measured, so on a busy machine the slow flight may be the faster one.
+    row = r"^fault_detection ms .*(×| %)( p\d\d)? +0→1"
     assert re.search(row, result.stdout, re.MULTILINE)
 
 

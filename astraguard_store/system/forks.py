@@ -18,9 +18,9 @@ import concurrent.futures.thread  # noqa: F401
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import import_module
+from importlib import _bootstrap, import_module
 from typing import Final, Protocol
 
 
@@ -51,6 +51,11 @@ _LATE_IMPORTS: Final = sys.stdlib_module_names | {
     "psycopg",
     "sqlalchemy",
 }
+
+_LOCKS: Final[Mapping[str, object]] = _bootstrap._module_locks  # type: ignore[attr-defined]
+"""By the names of modules that are being looked for or loaded; Python tells nowhere else of it."""
+
+_MOST_LOOKS: Final = 100
 
 _members: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _without_writers: list[Forkable] = []
@@ -108,9 +113,12 @@ def _wait_for_imports() -> None:
     The lock that Python has for each module stays taken in a child for good. Not for anybody's
     modules: one of them may itself wait for this thread.
     """
-    for name, module in tuple(sys.modules.items()):
-        is_late = name.partition(".")[0] in _LATE_IMPORTS
-        if is_late and getattr(getattr(module, "__spec__", None), "_initializing", False):
+    # One that is loaded may load the next.
+    for _ in range(_MOST_LOOKS):
+        loading = [name for name in tuple(_LOCKS) if name.partition(".")[0] in _LATE_IMPORTS]
+        if not loading:
+            return
+        for name in loading:
             with suppress(Exception):  # whose import fails is told so itself
                 import_module(name)
 
