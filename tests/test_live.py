@@ -66,10 +66,10 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def run_child(results: Path, body: str) -> int:
-    """Run *body* in a process that has opened *results* as `repository`."""
+def run_child(results: Path, body: str, first: str = "") -> int:
+    """Run *body* in a process that has opened *results* as `repository`; *first* before that."""
     code = (
-        "import os, signal, sys, time\n"
+        f"{first}\nimport os, signal, sys, time\n"
         "from pathlib import Path\n"
         "from astraguard_store import RunRepository, Provenance, Unit\n"
         "repository = RunRepository.open(sys.argv[1])\n" + textwrap.dedent(body)
@@ -646,7 +646,17 @@ class TestFork:
             assert repository.get("run").total_measurements == 2
             assert repository.get("run").state == "finished"
 
-    def test_a_parent_that_forks_all_the_time_keeps_what_it_recorded(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "first",
+        [
+            "",
+            # Registered first it is called last: when no thread keeps the run, nor the program.
+            "import gc, os; os.register_at_fork(before=gc.collect)",
+        ],
+    )
+    def test_a_parent_that_forks_all_the_time_keeps_what_it_recorded(
+        self, first: str, tmp_path: Path
+    ) -> None:
         body = """
             repository.run("run", flush_every_s=0.5).__enter__().record("x", "S", 0.0, 1.0)
             (journal,) = Path(sys.argv[1], ".staging").glob("*.journal")
@@ -659,7 +669,7 @@ class TestFork:
             os.kill(os.getpid(), signal.SIGKILL)
         """
 
-        assert run_child(tmp_path, body) == KILLED
+        assert run_child(tmp_path, body, first) == KILLED
 
         with RunRepository.open(tmp_path) as repository:
             assert repository.get("run").total_measurements == 1

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
-from weakref import WeakSet
 
 from astraguard_store.exceptions import ArtifactWriteError, ClosedStoreError
 from astraguard_store.formats.journal import (
@@ -257,7 +256,8 @@ def _worst_of(noise: MachineNoise) -> list[float | None]:
     return [getattr(noise, name) for name in NOISE_FIELDS if name.endswith("_worst")]
 
 
-_recorders: WeakSet[Recorder] = WeakSet()
+# Until each ends: during a fork no thread keeps one that its program holds no longer.
+_recorders: set[Recorder] = set()
 
 
 def _for_all(step: Callable[[Recorder], None]) -> Callable[[], None]:
