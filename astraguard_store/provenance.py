@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from numbers import Integral
 from operator import index
 from typing import Any, Final, NamedTuple
 
@@ -287,8 +288,10 @@ def _checked(name: str, value: object) -> ProvenanceValue:
 
 def _seed(value: object) -> int:
     try:
-        # NumPy's integers are taken, its time spans and truth values aren't.
-        seed = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+        # NumPy's integers are taken; its time spans, which it counts among them, aren't. Nor are its
+        # truth values, which before NumPy 2.3 are an index.
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        seed = index(value) if is_whole else None  # type: ignore[arg-type]
     except TypeError:
         seed = None
     if seed is None:
