@@ -288,8 +288,8 @@ def _checked(name: str, value: object) -> ProvenanceValue:
 
 def _seed(value: object) -> int:
     try:
-        # NumPy's integers are taken; its time spans, which it counts among them, aren't. Nor are its
-        # truth values, which before NumPy 2.3 are an index.
+        # NumPy's integers are taken; its time spans, which it counts among them, aren't. Nor are
+        # its truth values, which before NumPy 2.3 are an index.
         is_whole = isinstance(value, Integral) and not isinstance(value, bool)
         seed = index(value) if is_whole else None  # type: ignore[arg-type]
     except TypeError:
